@@ -1,0 +1,1 @@
+"""Training, export and offline evaluation of the gSASRec model that Marquee serves."""

@@ -1,0 +1,1 @@
+//! The `marquee.v1` API: generated types, validation and the descriptor set.
