@@ -1,1 +1,26 @@
-//! The `marquee.v1` API: generated types, validation and the descriptor set.
+//! The `marquee.v1` API: generated types and services, the descriptor set, and validation.
+//!
+//! The constraints stand in the protos as the field option `(marquee.v1.rules)`. The build turns them
+//! into [`Validate`], so that the server checks what the documentation says; the command line reads
+//! the same options from [`DESCRIPTOR_SET`].
+//!
+//! ```
+//! use marquee_proto::{Validate, v1};
+//!
+//! let request = v1::RecommendRequest { k: Some(501), ..Default::default() };
+//! let violations = request.validate().unwrap_err();
+//! assert_eq!(violations[0].field, "k");
+//! ```
+
+mod validate;
+
+pub use validate::{Checker, Validate, Violation};
+
+/// Messages, services and clients of `marquee.v1`.
+#[allow(clippy::pedantic, clippy::unwrap_used, missing_docs, unreachable_pub)]
+pub mod v1 {
+    tonic::include_proto!("marquee.v1");
+}
+
+/// The encoded `FileDescriptorSet` of the package and its imports, comments included.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/marquee.v1.bin"));

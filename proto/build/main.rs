@@ -1,0 +1,35 @@
+//! Compiles the protos without protoc and writes three things into the build folder: the types and
+//! services, the descriptor set (for reflection and the command line), and the validation code.
+
+mod rules;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost_reflect::DescriptorPool;
+use prost_reflect::prost::Message as _;
+
+const PROTOS: [&str; 7] =
+    ["rules", "common", "recommendation", "catalog", "interaction", "user", "operations"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=marquee");
+    println!("cargo:rerun-if-changed=build");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+
+    let mut compiler = protox::Compiler::new(["."])?;
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_files(PROTOS.map(|name| format!("marquee/v1/{name}.proto")))?;
+    let encoded = compiler.encode_file_descriptor_set();
+    std::fs::write(out.join("marquee.v1.bin"), &encoded)?;
+
+    let pool = DescriptorPool::decode(encoded.as_slice())?;
+    std::fs::write(out.join("validate.rs"), rules::validation_code(&pool)?)?;
+
+    let set = prost_reflect::prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .type_attribute(".", "#[allow(clippy::large_enum_variant, clippy::doc_lazy_continuation)]")
+        .compile_fds(set)?;
+    Ok(())
+}

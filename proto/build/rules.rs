@@ -1,0 +1,175 @@
+//! Turns the `(marquee.v1.rules)` options into plain Rust: one `impl Validate` a message, with direct
+//! field access and nothing looked up at run time.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use prost_reflect::{
+    Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind,
+    MessageDescriptor, Value,
+};
+
+/// The rules of one field, read from its option.
+#[derive(Default)]
+struct Rules {
+    min: Option<f64>,
+    max: Option<f64>,
+    step: Option<f64>,
+    max_items: Option<u32>,
+    min_length: Option<u32>,
+    max_length: Option<u32>,
+    required: bool,
+}
+
+/// The source of `impl Validate` for every message of the package.
+pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
+    let extension =
+        pool.get_extension_by_name("marquee.v1.rules").ok_or("rules.proto must declare marquee.v1.rules")?;
+    let mut code = String::new();
+    for message in pool.all_messages().filter(is_ours) {
+        writeln!(code, "impl Validate for v1::{} {{", message.name())?;
+        writeln!(code, "    fn check(&self, at: &mut Checker) {{")?;
+        let mut body = String::new();
+        for field in message.fields().filter(|field| field.containing_oneof().is_none_or(|o| is_optional(&o)))
+        {
+            check_field(&mut body, &field, &read_rules(&field, &extension)?)?;
+        }
+        for oneof in message.oneofs().filter(|oneof| !is_optional(oneof)) {
+            let path = format!("v1::{}::{}", snake(message.name()), camel(oneof.name()));
+            writeln!(body, "        match &self.{} {{", oneof.name())?;
+            for field in oneof.fields() {
+                writeln!(body, "            Some({path}::{}(value)) => {{", camel(field.name()))?;
+                check_value(&mut body, &field, &read_rules(&field, &extension)?, "value")?;
+                writeln!(body, "            }}")?;
+            }
+            writeln!(body, "            None => {{}}\n        }}")?;
+        }
+        if body.is_empty() {
+            body.push_str("        let _ = at;\n");
+        }
+        code.push_str(&body);
+        code.push_str("    }\n}\n\n");
+    }
+    Ok(code)
+}
+
+fn is_ours(message: &MessageDescriptor) -> bool {
+    message.package_name() == "marquee.v1"
+        && message.name() != "FieldRules"
+        && message.parent_message().is_none()
+}
+
+/// Whether this oneof only stands for the word `optional`.
+fn is_optional(oneof: &prost_reflect::OneofDescriptor) -> bool {
+    oneof.name().starts_with('_')
+}
+
+fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Result<(), Box<dyn Error>> {
+    let name = field.name();
+    if field.is_map() {
+        return Ok(());
+    }
+    if field.cardinality() == Cardinality::Repeated {
+        if let Some(most) = rules.max_items {
+            writeln!(code, "        at.items({name:?}, self.{name}.len(), {most});")?;
+        }
+        let mut inner = String::new();
+        check_value(&mut inner, field, rules, "value")?;
+        if !inner.is_empty() {
+            writeln!(code, "        for (index, value) in self.{name}.iter().enumerate() {{")?;
+            writeln!(
+                code,
+                "            at.index = Some(index);\n{inner}        }}\n        at.index = None;"
+            )?;
+        }
+    } else if field.supports_presence() {
+        let mut inner = String::new();
+        check_value(&mut inner, field, rules, "value")?;
+        if !inner.is_empty() {
+            writeln!(code, "        if let Some(value) = &self.{name} {{\n{inner}        }}")?;
+        }
+        if rules.required {
+            writeln!(code, "        at.required({name:?}, self.{name}.is_some());")?;
+        }
+    } else {
+        check_value(code, field, rules, &format!("&self.{name}"))?;
+    }
+    Ok(())
+}
+
+fn check_value(
+    code: &mut String,
+    field: &FieldDescriptor,
+    rules: &Rules,
+    value: &str,
+) -> Result<(), Box<dyn Error>> {
+    let name = field.name();
+    match field.kind() {
+        Kind::String => {
+            if rules.min_length.is_some() || rules.max_length.is_some() {
+                let (least, most) = (rules.min_length.unwrap_or(0), rules.max_length.unwrap_or(u32::MAX));
+                writeln!(code, "            at.length({name:?}, {value}, {least}, {most});")?;
+            }
+        }
+        Kind::Enum(descriptor) => {
+            let path = format!("v1::{}", descriptor.name());
+            writeln!(
+                code,
+                "            at.known({name:?}, *({value}), {path}::try_from(*({value})).is_ok());"
+            )?;
+        }
+        Kind::Message(descriptor) if is_ours(&descriptor) => {
+            writeln!(code, "            at.message({name:?}, {value});")?;
+        }
+        Kind::Message(_) | Kind::Bytes | Kind::Bool => {}
+        _ => {
+            if rules.min.is_some() || rules.max.is_some() || rules.step.is_some() {
+                writeln!(
+                    code,
+                    "            at.number({name:?}, *({value}) as f64, {:?}, {:?}, {:?});",
+                    rules.min, rules.max, rules.step
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_rules(field: &FieldDescriptor, extension: &ExtensionDescriptor) -> Result<Rules, Box<dyn Error>> {
+    let options = field.options();
+    if !options.has_extension(extension) {
+        return Ok(Rules::default());
+    }
+    let value = options.get_extension(extension);
+    let message = value.as_message().ok_or("rules must be a message")?;
+    let number = |name: &str| present(message, name).and_then(|value| value.as_f64());
+    let count = |name: &str| present(message, name).and_then(|value| value.as_u32());
+    Ok(Rules {
+        min: number("min"),
+        max: number("max"),
+        step: number("step"),
+        max_items: count("max_items"),
+        min_length: count("min_length"),
+        max_length: count("max_length"),
+        required: present(message, "required").and_then(|value| value.as_bool()).unwrap_or(false),
+    })
+}
+
+fn present(message: &DynamicMessage, name: &str) -> Option<Value> {
+    message.has_field_by_name(name).then(|| message.get_field_by_name(name).map(|v| v.into_owned())).flatten()
+}
+
+fn snake(name: &str) -> String {
+    let mut out = String::new();
+    for (index, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && index > 0 {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+fn camel(name: &str) -> String {
+    name.split('_').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
+}

@@ -1,0 +1,184 @@
+//! The checks behind [`Validate`], and the generated implementations.
+//!
+//! A check never stops at the first fault: a caller who sent three bad fields hears of three.
+
+#![allow(clippy::pedantic)]
+
+use crate::v1;
+
+/// A field that breaks its rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field in dotted form, such as `filter.year_min` or `requests[3].k`.
+    pub field: String,
+    /// What is wrong and what is accepted.
+    pub description: String,
+}
+
+/// A message that knows its own constraints.
+pub trait Validate {
+    /// Adds every violation of this message to the checker.
+    fn check(&self, at: &mut Checker);
+
+    /// All violations of this message.
+    ///
+    /// # Errors
+    /// The violations, in the order of the fields; never empty.
+    fn validate(&self) -> Result<(), Vec<Violation>> {
+        let mut checker = Checker::default();
+        self.check(&mut checker);
+        if checker.violations.is_empty() { Ok(()) } else { Err(checker.violations) }
+    }
+}
+
+/// Collects violations and knows where in the message it is.
+#[derive(Default)]
+pub struct Checker {
+    path: String,
+    index: Option<usize>,
+    violations: Vec<Violation>,
+}
+
+impl Checker {
+    fn field(&self, name: &str) -> String {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        match self.index {
+            Some(index) => format!("{}{dot}{name}[{index}]", self.path),
+            None => format!("{}{dot}{name}", self.path),
+        }
+    }
+
+    fn add(&mut self, name: &str, description: String) {
+        self.violations.push(Violation { field: self.field(name), description });
+    }
+
+    fn items(&mut self, name: &str, count: usize, most: usize) {
+        if count > most {
+            self.add(name, format!("has {count} elements; at most {most} are accepted"));
+        }
+    }
+
+    fn length(&mut self, name: &str, text: &str, least: usize, most: usize) {
+        let count = text.chars().count();
+        if count < least {
+            self.add(name, format!("has {count} characters; at least {least} are needed"));
+        } else if count > most {
+            self.add(name, format!("has {count} characters; at most {most} are accepted"));
+        }
+    }
+
+    fn known(&mut self, name: &str, number: i32, known: bool) {
+        if !known {
+            self.add(name, format!("{number} is no value of this enum"));
+        }
+    }
+
+    fn required(&mut self, name: &str, there: bool) {
+        if !there {
+            self.add(name, "must be there".to_owned());
+        }
+    }
+
+    fn number(&mut self, name: &str, number: f64, min: Option<f64>, max: Option<f64>, step: Option<f64>) {
+        let below = min.is_some_and(|min| number < min);
+        let above = max.is_some_and(|max| number > max);
+        if number.is_nan() || below || above {
+            let range = match (min, max) {
+                (Some(min), Some(max)) => format!("{min} to {max} is accepted"),
+                (Some(min), None) => format!("{min} or more is accepted"),
+                (None, Some(max)) => format!("{max} or less is accepted"),
+                (None, None) => "a number is accepted".to_owned(),
+            };
+            self.add(name, format!("is {number}; {range}"));
+        } else if let Some(step) = step
+            && (number / step).fract() != 0.0
+        {
+            self.add(name, format!("is {number}; a multiple of {step} is accepted"));
+        }
+    }
+
+    fn message<M: Validate>(&mut self, name: &str, message: &M) {
+        let inner = self.field(name);
+        let outer = std::mem::replace(&mut self.path, inner);
+        let index = self.index.take();
+        message.check(self);
+        self.path = outer;
+        self.index = index;
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/validate.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields<M: Validate>(message: &M) -> Vec<String> {
+        message.validate().err().unwrap_or_default().into_iter().map(|violation| violation.field).collect()
+    }
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let request = v1::RecommendRequest {
+            subject: Some(v1::recommend_request::Subject::UserId(0)),
+            k: Some(0),
+            method: 9,
+            filter: Some(v1::Filter {
+                year_min: Some(3000),
+                average_rating_min: Some(f64::NAN),
+                genres_any: vec!["Drama".into(), String::new()],
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(
+            fields(&request),
+            [
+                "k",
+                "method",
+                "filter.genres_any[1]",
+                "filter.year_min",
+                "filter.average_rating_min",
+                "user_id"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_absent_optional_field_is_no_violation() {
+        let request = v1::RecommendRequest::default();
+        assert_eq!(request.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_rating_off_the_half_star_grid_is_refused() {
+        let event = |rating| v1::RecordInteractionRequest {
+            user_id: 1,
+            movie_id: 1,
+            rating: Some(rating),
+            ..Default::default()
+        };
+        assert_eq!(fields(&event(4.3)), ["rating"]);
+        assert!(fields(&event(4.5)).is_empty());
+        assert_eq!(fields(&event(5.5)), ["rating"]);
+    }
+
+    #[test]
+    fn a_fault_deep_in_a_list_has_its_index_in_the_path() {
+        let good = v1::RecommendRequest { k: Some(5), ..Default::default() };
+        let bad = v1::RecommendRequest { k: Some(501), ..Default::default() };
+        let batch = v1::RecommendBatchRequest { requests: vec![good, bad] };
+        assert_eq!(fields(&batch), ["requests[1].k"]);
+    }
+
+    #[test]
+    fn a_required_message_must_be_there() {
+        assert_eq!(fields(&v1::RecordInteractionsRequest::default()), ["interaction"]);
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_refused() {
+        let history = v1::History { movie_ids: vec![1; 10_001] };
+        assert_eq!(fields(&history), ["movie_ids"]);
+    }
+}
