@@ -156,7 +156,10 @@ fn read_rules(field: &FieldDescriptor, extension: &ExtensionDescriptor) -> Resul
 }
 
 fn present(message: &DynamicMessage, name: &str) -> Option<Value> {
-    message.has_field_by_name(name).then(|| message.get_field_by_name(name).map(|v| v.into_owned())).flatten()
+    message
+        .has_field_by_name(name)
+        .then(|| message.get_field_by_name(name).map(std::borrow::Cow::into_owned))
+        .flatten()
 }
 
 fn snake(name: &str) -> String {

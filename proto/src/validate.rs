@@ -3,6 +3,8 @@
 //! A check never stops at the first fault: a caller who sent three bad fields hears of three.
 
 #![allow(clippy::pedantic)]
+// The generated checks dereference and convert alike for every kind of number.
+#![allow(clippy::deref_addrof, clippy::unnecessary_cast)]
 
 use crate::v1;
 

@@ -1,1 +1,11 @@
-//! The Marquee platform as a library; the binary is a thin shell around [`app`].
+//! The Marquee platform as a library; the binary is a thin shell around it.
+//!
+//! Calls go down and never back up: `api -> recommend -> {engine, catalog, store, cache}`. The lower
+//! rooms do not know each other or the protobuf types; the engine gets retrieval as a trait object.
+
+pub mod cache;
+pub mod catalog;
+pub mod domain;
+pub mod engine;
+pub mod retrieval;
+pub mod store;

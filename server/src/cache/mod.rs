@@ -1,0 +1,42 @@
+//! Remembered answers: user vectors, hot profiles, popular lists.
+//!
+//! A cache only saves time: every method's failure means "not there", and the caller goes on. So the
+//! trait has no error; a backend counts its failures itself. Values are bytes whose first byte is a
+//! version, so that a node never reads what another version of the program wrote.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+/// What kind of thing is remembered. A closed set: it labels the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// User vectors, keyed by a hash of (model version, item sequence): never wrong, so never
+    /// invalidated.
+    Vector,
+    /// Profiles, keyed by user: invalidated by every write of that user.
+    Profile,
+}
+
+/// The key of a remembered value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// What kind of thing it is.
+    pub space: Space,
+    /// Which one: a user id, or a 128-bit hash.
+    pub id: u128,
+}
+
+/// A cache. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Cache: Send + Sync + 'static {
+    /// The value, if it is there and fresh.
+    async fn get(&self, key: Key) -> Option<Bytes>;
+
+    /// Remembers the value for at most `time_to_live`.
+    async fn put(&self, key: Key, value: Bytes, time_to_live: Duration);
+
+    /// Forgets the value, on every node before long.
+    async fn remove(&self, key: Key);
+}

@@ -1,0 +1,1 @@
+//! The catalogue in memory: movies, bitmap filters, statistics and title search.

@@ -1,0 +1,162 @@
+//! The words that all rooms share: users, movies and what users do with them.
+//!
+//! Nothing here knows how a thing is stored, sent or computed.
+
+/// The caller's id of a user, from 1.
+pub type UserId = u64;
+
+/// A MovieLens id, from 1.
+pub type MovieId = u32;
+
+/// Milliseconds since 1970-01-01 UTC.
+pub type TimeMs = i64;
+
+/// A rating in half stars, 1 to 10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rating(u8);
+
+impl Rating {
+    /// A rating of so many half stars; `None` outside 1 to 10.
+    pub const fn from_half_stars(half_stars: u8) -> Option<Self> {
+        if half_stars >= 1 && half_stars <= 10 { Some(Self(half_stars)) } else { None }
+    }
+
+    /// A rating of so many stars; `None` outside 0.5 to 5 or off the half-star grid.
+    pub fn from_stars(stars: f64) -> Option<Self> {
+        let half_stars = stars * 2.0;
+        (half_stars.fract() == 0.0 && (1.0..=10.0).contains(&half_stars)).then_some(Self(half_stars as u8))
+    }
+
+    /// In half stars, 1 to 10.
+    pub const fn half_stars(self) -> u8 {
+        self.0
+    }
+
+    /// In stars, 0.5 to 5.
+    pub fn stars(self) -> f64 {
+        f64::from(self.0) / 2.0
+    }
+}
+
+/// What kind of interaction it is. The numbers are those of the API and of the stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A rating in stars.
+    Rating = 1,
+    /// Watched.
+    View = 2,
+    /// Liked.
+    Like = 3,
+    /// Disliked.
+    Dislike = 4,
+    /// Put on the list of what to watch.
+    Watchlist = 5,
+    /// Hidden by the user.
+    Hide = 6,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::Rating, Self::View, Self::Like, Self::Dislike, Self::Watchlist, Self::Hide];
+
+    /// The kind of a stored number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as u8 == number)
+    }
+}
+
+/// One event. Its identity is (user, movie, time, kind): the same event twice counts once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interaction {
+    /// Who.
+    pub user_id: UserId,
+    /// With what.
+    pub movie_id: MovieId,
+    /// When.
+    pub time_ms: TimeMs,
+    /// How.
+    pub kind: Kind,
+    /// The stars of a [`Kind::Rating`]; `None` for every other kind.
+    pub rating: Option<Rating>,
+}
+
+/// The fewest half stars that count as taste: 3 stars. Fewer count as seen only.
+pub const TASTE_FROM_HALF_STARS: u8 = 6;
+
+impl Interaction {
+    /// Whether the model may read this event as taste: ratings from 3 stars, views, likes and the
+    /// watch list. Low ratings, dislikes and hidden movies count as seen only.
+    pub fn is_taste(&self) -> bool {
+        match self.kind {
+            Kind::Rating => self.rating.is_some_and(|rating| rating.0 >= TASTE_FROM_HALF_STARS),
+            Kind::View | Kind::Like | Kind::Watchlist => true,
+            Kind::Dislike | Kind::Hide => false,
+        }
+    }
+}
+
+/// What a user likes, as said at onboarding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// Genre names as the catalogue writes them.
+    pub genres: Vec<String>,
+    /// Movies.
+    pub movie_ids: Vec<MovieId>,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The caller's id.
+    pub user_id: UserId,
+    /// When the user became known.
+    pub created_ms: TimeMs,
+    /// What was said at onboarding; empty if nothing was.
+    pub preferences: Preferences,
+}
+
+/// A movie as it is imported and stored; its statistics stand apart, in
+/// [`MovieStats`](crate::store::MovieStats).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MovieRecord {
+    /// The MovieLens id.
+    pub movie_id: MovieId,
+    /// The title as MovieLens writes it, the year in brackets included.
+    pub title: String,
+    /// Genres.
+    pub genres: Vec<String>,
+    /// The IMDb number without its `tt`.
+    pub imdb: Option<u32>,
+    /// The id at The Movie Database.
+    pub tmdb: Option<u32>,
+    /// Tags in lower case with the number of users who gave them, most frequent first.
+    pub tags: Vec<(String, u32)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rating_off_the_half_star_grid_is_none() {
+        assert_eq!(Rating::from_stars(4.5).map(Rating::half_stars), Some(9));
+        for stars in [0.0, 0.25, 5.5, f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(Rating::from_stars(stars), None);
+        }
+    }
+
+    #[test]
+    fn a_low_rating_is_seen_and_not_taste() {
+        let event = |half_stars| Interaction {
+            user_id: 1,
+            movie_id: 1,
+            time_ms: 0,
+            kind: Kind::Rating,
+            rating: Rating::from_half_stars(half_stars),
+        };
+        assert!(!event(5).is_taste());
+        assert!(event(6).is_taste());
+    }
+}

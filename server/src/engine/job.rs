@@ -1,0 +1,216 @@
+//! What goes into the engine and what comes out, and the two traits between it and the hardware.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use roaring::RoaringBitmap;
+
+/// The row of an item in the model's tables, from 0; the model's item number less 1.
+pub type ItemRow = u32;
+
+/// One piece of work.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// What it starts from.
+    pub input: Input,
+    /// What it wants.
+    pub want: Want,
+    /// The moment after which nobody waits for the answer.
+    pub deadline: Option<Instant>,
+    /// Who goes first.
+    pub priority: Priority,
+}
+
+/// What a job starts from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Item rows, oldest first, 1 to the model's maximum length of them.
+    Sequence(Arc<[ItemRow]>),
+    /// A ready vector of the model's dimension.
+    Vector(Arc<[f32]>),
+}
+
+/// What a job wants.
+#[derive(Clone, Debug)]
+pub enum Want {
+    /// The vector.
+    Vector,
+    /// The best items for it.
+    TopK(Query),
+}
+
+/// Which items a job wants.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// How many.
+    pub k: usize,
+    /// The only rows that may be answered; all when `None`.
+    pub allowed: Option<Arc<RoaringBitmap>>,
+    /// Rows that must not be answered: the seen ones.
+    pub excluded: Arc<RoaringBitmap>,
+    /// How they are found.
+    pub method: Method,
+}
+
+/// How candidates are found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// The planner picks.
+    #[default]
+    Auto,
+    /// The ranking by the full inner products.
+    Exact,
+    /// The approximate index.
+    Ann,
+}
+
+/// Who goes first when there is more work than can be done at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// A person waits.
+    #[default]
+    Interactive,
+    /// Nobody waits; such work ages, so that it never starves.
+    Bulk,
+}
+
+/// The engine's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The user vector: what was encoded, or what came in ready.
+    pub vector: Arc<[f32]>,
+    /// The best items, best first, ties by ascending row; empty for [`Want::Vector`].
+    pub items: Vec<Scored>,
+    /// How they were found: [`Method::Exact`] or [`Method::Ann`]; `None` for [`Want::Vector`].
+    pub method: Option<Method>,
+    /// Where the time went.
+    pub timings: JobTimings,
+    /// How many jobs were in the batch.
+    pub batch_size: usize,
+}
+
+/// Where the time of one job went. Stages of a shared batch count whole for each of its jobs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobTimings {
+    /// From admission until a worker began.
+    pub queue: Duration,
+    /// Encoding.
+    pub encode: Duration,
+    /// Scoring and selection.
+    pub score: Duration,
+}
+
+/// An item and its score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scored {
+    /// The row.
+    pub row: ItemRow,
+    /// The inner product of user vector and output embedding, accumulated in f64, rounded to f32.
+    pub score: f32,
+}
+
+/// Why the engine did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The queue is full.
+    #[error("the engine has {depth} jobs waiting, its limit; try again in {} ms", retry_after.as_millis())]
+    Overloaded {
+        /// Jobs that wait.
+        depth: usize,
+        /// When room is expected, computed from the queue's state.
+        retry_after: Duration,
+    },
+    /// The deadline cannot be met, or has passed.
+    #[error("the deadline passed {}", stage.describe())]
+    DeadlineExceeded {
+        /// Where it was noticed.
+        stage: DeadlineStage,
+    },
+    /// The named model version is not loaded.
+    #[error(
+        "model version {0:?} is not loaded; leave model_version empty for the active one or ask ListModels"
+    )]
+    UnknownVersion(String),
+    /// The job does not fit the model: an empty or too long sequence, a row outside the table, a vector
+    /// of another dimension.
+    #[error("the job does not fit the model: {0}")]
+    BadJob(String),
+    /// The batch failed on its worker.
+    #[error("the model failed: {0}; the worker was rebuilt, try again")]
+    Backend(String),
+    /// No worker is in service.
+    #[error("the model is out of service: {0}")]
+    OutOfService(String),
+    /// The engine is shutting down.
+    #[error("the server is shutting down; try another node")]
+    ShuttingDown,
+}
+
+/// Where a missed deadline was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeadlineStage {
+    /// Predicted wait and compute do not fit before it.
+    Admission,
+    /// While waiting.
+    Queue,
+    /// When a worker took the job.
+    Submission,
+}
+
+impl DeadlineStage {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Admission => "or would pass before the answer: the engine is too busy for it",
+            Self::Queue => "while the job waited for a worker",
+            Self::Submission => "when a worker took the job",
+        }
+    }
+}
+
+/// Why a backend failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BackendError(pub String);
+
+/// Vectors of a batch, row-major.
+#[derive(Clone, Debug, Default)]
+pub struct EncodedBatch {
+    /// `sequences x dimension` numbers.
+    pub vectors: Vec<f32>,
+}
+
+/// Turns sequences into vectors. Owned by one worker thread, with its session and its buffers.
+pub trait Encoder: Send {
+    /// The vectors of `sequences` (item rows, oldest first), in order, into `out` (cleared first).
+    ///
+    /// # Errors
+    /// [`BackendError`] when the runtime fails; the worker is then rebuilt.
+    fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError>;
+}
+
+/// One query of a scored batch.
+#[derive(Clone, Copy, Debug)]
+pub struct ScorerQuery<'a> {
+    /// The user vector.
+    pub vector: &'a [f32],
+    /// Which items it wants.
+    pub query: &'a Query,
+}
+
+/// The best items of one query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopK {
+    /// Best first, ties by ascending row.
+    pub items: Vec<Scored>,
+    /// How they were found.
+    pub method: Method,
+}
+
+/// Finds the best items for vectors. Shared by all workers of a model.
+pub trait Scorer: Send + Sync {
+    /// One result for each query, in order; a query's result does not depend on its companions.
+    ///
+    /// # Errors
+    /// [`BackendError`] when an index fails.
+    fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError>;
+}

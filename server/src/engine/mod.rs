@@ -1,0 +1,13 @@
+//! The engine: one scheduler for all compute, so that nothing heavy escapes admission or blocks the
+//! async runtime.
+//!
+//! A [`Job`] is a sequence of item rows, or a ready vector, that wants a vector or the best items under
+//! a filter. Workers encode what needs encoding through an [`Encoder`] and score through the injected
+//! [`Scorer`]. Nothing here knows movie ids, users or gRPC.
+
+pub mod job;
+
+pub use job::{
+    Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, JobTimings,
+    Method, Priority, Query, Scored, Scorer, ScorerQuery, TopK, Want,
+};

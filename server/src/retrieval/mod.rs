@@ -1,0 +1,1 @@
+//! Retrieval: the best items for a vector, by the cheapest plan that is right.

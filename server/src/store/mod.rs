@@ -1,0 +1,241 @@
+//! Where users, interactions and movies are kept.
+//!
+//! One trait serves an embedded file (one machine) and ScyllaDB (many); one conformance suite,
+//! [`conformance`], runs against both. The trait promises:
+//!
+//! - **Durable**: a write that returned `Ok` survives the process.
+//! - **Idempotent by key**: an event is (user, movie, time, kind); sent twice it counts once, and any
+//!   call may be repeated after a failure.
+//! - **Ordered**: newest first means (time, movie, kind) descending; oldest first the reverse.
+//! - **Bounded**: every read has a limit that its caller names.
+
+pub mod conformance;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use roaring::RoaringBitmap;
+
+use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, TimeMs, User, UserId};
+
+/// A user's newest taste and the set of everything seen: all that a recommendation reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// The newest interactions, oldest first, at most as many as were asked for.
+    pub newest: Vec<Interaction>,
+    /// All movies that the user has interacted with.
+    pub seen: RoaringBitmap,
+    /// What was said at onboarding.
+    pub preferences: Preferences,
+}
+
+/// The place of an event in a user's history; a page goes on after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventKey {
+    /// When.
+    pub time_ms: TimeMs,
+    /// With what.
+    pub movie_id: MovieId,
+    /// How.
+    pub kind: Kind,
+}
+
+impl From<&Interaction> for EventKey {
+    fn from(event: &Interaction) -> Self {
+        Self { time_ms: event.time_ms, movie_id: event.movie_id, kind: event.kind }
+    }
+}
+
+/// What one recorded event changed. The catalogue keeps its statistics up to date with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The very same event was there already: nothing changed.
+    pub duplicate: bool,
+    /// It is the first event of this user with this movie.
+    pub first_of_movie: bool,
+    /// The user's rating of this movie that counted before.
+    pub rating_before: Option<Rating>,
+    /// The user's rating of this movie that counts now (the latest by event time).
+    pub rating_now: Option<Rating>,
+}
+
+/// Sums over all users for one movie.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MovieStats {
+    /// The movie.
+    pub movie_id: MovieId,
+    /// Users who interacted with it.
+    pub users: u64,
+    /// Users who rated it.
+    pub ratings: u64,
+    /// The sum of their latest ratings, in half stars.
+    pub half_stars: u64,
+    /// Recency-weighted number of events; see [`Trend`].
+    pub trend: Trend,
+}
+
+/// A sum of events that each lose half their weight every [`Trend::HALF_LIFE_MS`].
+///
+/// Kept as the logarithm to base 2 of the weight at a fixed origin, so that sums of different times
+/// compare without a clock, add up in any order, and never overflow.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Trend(pub f64);
+
+impl Default for Trend {
+    fn default() -> Self {
+        Self(f64::NEG_INFINITY)
+    }
+}
+
+impl Trend {
+    /// 30 days.
+    pub const HALF_LIFE_MS: f64 = 30.0 * 24.0 * 3600.0 * 1000.0;
+
+    /// The trend with one more event at this time.
+    #[must_use]
+    pub fn with_event(self, time_ms: TimeMs) -> Self {
+        let event = time_ms as f64 / Self::HALF_LIFE_MS;
+        let (large, small) = if self.0 > event { (self.0, event) } else { (event, self.0) };
+        Self(large + (1.0 + (small - large).exp2()).log2())
+    }
+
+    /// How many events of this very moment it is worth.
+    pub fn weight_at(self, time_ms: TimeMs) -> f64 {
+        (self.0 - time_ms as f64 / Self::HALF_LIFE_MS).exp2()
+    }
+}
+
+/// Numbers about one user; the genres are the catalogue's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserStats {
+    /// Movies that the user has interacted with.
+    pub interactions: u64,
+    /// Movies that the user rated.
+    pub ratings: u64,
+    /// The sum of the latest ratings, in half stars.
+    pub half_stars: u64,
+    /// The time of the oldest event.
+    pub first_ms: Option<TimeMs>,
+    /// The time of the newest event.
+    pub last_ms: Option<TimeMs>,
+}
+
+/// Numbers about the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Users.
+    pub users: u64,
+    /// Events.
+    pub interactions: u64,
+    /// Movies.
+    pub movies: u64,
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or is closing; the same call may be repeated.
+    #[error("the store is unavailable: {0}; try again")]
+    Unavailable(String),
+    /// The store did not answer before the deadline; the same call may be repeated.
+    #[error("the store did not answer in time; try again")]
+    Timeout,
+    /// What is stored cannot be read.
+    #[error("the store holds something that cannot be read: {0}; restore the data folder from a backup")]
+    Corrupt(String),
+    /// The store was made by a version of the program that this one does not understand.
+    #[error(
+        "the store has schema version {found}, this program needs {expected}; run `marquee-server migrate`"
+    )]
+    Schema {
+        /// The version in the store.
+        found: u32,
+        /// The version that this program needs.
+        expected: u32,
+    },
+    /// It cannot be opened with these settings.
+    #[error("the store cannot be opened: {0}")]
+    Open(String),
+}
+
+/// The store. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Records events durably and creates their users where needed; one outcome for each event, in
+    /// order. `now_ms` is the creation time of new users.
+    async fn record(&self, events: &[Interaction], now_ms: TimeMs) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown user.
+    async fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Arc<Profile>>, StoreError>;
+
+    /// A page of the user's events, newest first, that come after `after` in that order; `None` for
+    /// an unknown user.
+    async fn history(
+        &self,
+        user_id: UserId,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Option<Vec<Interaction>>, StoreError>;
+
+    /// The user; `None` if unknown.
+    async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// Numbers about the user; `None` if unknown.
+    async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError>;
+
+    /// Creates the user if needed; whether it was created.
+    async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError>;
+
+    /// Replaces the user's preferences and creates the user if needed.
+    async fn set_preferences(
+        &self,
+        user_id: UserId,
+        preferences: Preferences,
+        now_ms: TimeMs,
+    ) -> Result<User, StoreError>;
+
+    /// Removes the user and all its events and takes its ratings out of the statistics. The removed
+    /// events, for whoever keeps sums of them; empty for an unknown user.
+    async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError>;
+
+    /// Adds or replaces movies; how many were new.
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError>;
+
+    /// Movies by ascending id, after `after`.
+    async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError>;
+
+    /// The statistics of every movie that has any.
+    async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError>;
+
+    /// Numbers about the whole store.
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// A small value that other code keeps in the store, such as how far an import got.
+    async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a small value.
+    async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether the store answers now; used by health.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trends_add_up_in_any_order() {
+        let times = [1_000_000_000_000, 1_700_000_000_000, 1_700_100_000_000];
+        let forward = times.iter().fold(Trend::default(), |trend, time| trend.with_event(*time));
+        let backward = times.iter().rev().fold(Trend::default(), |trend, time| trend.with_event(*time));
+        assert!((forward.0 - backward.0).abs() < 1e-9);
+        assert!((forward.weight_at(1_700_100_000_000) - 1.974).abs() < 1e-2);
+    }
+
+    #[test]
+    fn an_event_loses_half_its_weight_in_a_half_life() {
+        let trend = Trend::default().with_event(0);
+        assert!((trend.weight_at(Trend::HALF_LIFE_MS as i64) - 0.5).abs() < 1e-12);
+    }
+}
