@@ -1,0 +1,303 @@
+"""Writing a bundle, and refusing a wrong one. The contract with the server is BUNDLE.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+
+from marquee_onnx import sessions, tables
+from marquee_onnx.errors import BundleError
+from marquee_onnx.graphs.cpu import cpu_encoder
+from marquee_onnx.graphs.naive import naive_encoder, naive_scorer
+from marquee_onnx.tables import Table
+from marquee_onnx.weights import Shape, Weights
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+VOCABULARY = "vocabulary.u32"
+TOLERANCE = 1e-4
+PROBE_LENGTH = 12
+IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+MANIFEST_KEYS = (
+    *("name", "version", "architecture", "items", "dimension", "maximum_length", "heads", "blocks"),
+    *("tables", "vocabulary", "graphs", "sha256", "training", "metrics", "probe"),
+)
+
+Author = Callable[[Weights, Mapping[str, Table]], ModelProto]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph of a bundle: its entry in the manifest, and the function that authors it."""
+
+    file: str
+    role: str
+    device: str
+    precision: str
+    author: Author
+    tolerance: float | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def entry(self) -> dict[str, Any]:
+        """The entry in `graphs` of the manifest."""
+        entry: dict[str, Any] = {
+            "file": self.file,
+            "role": self.role,
+            "device": self.device,
+            "precision": self.precision,
+        }
+        if self.tolerance is not None:
+            entry["tolerance"] = self.tolerance
+        return entry | dict(self.sizes)
+
+
+CPU_ENCODER = Graph("encoder.cpu.onnx", "encoder", "cpu", "fp32", cpu_encoder, TOLERANCE)
+STANDARD_GRAPHS = (CPU_ENCODER,)
+NAIVE_GRAPHS = (
+    Graph("naive.encoder.cpu.onnx", "naive-encoder", "cpu", "fp32", naive_encoder),
+    Graph("naive.scorer.cpu.onnx", "naive-scorer", "cpu", "fp32", naive_scorer),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What a bundle says about itself, and the weights."""
+
+    name: str
+    version: str
+    weights: Weights
+    vocabulary: NDArray[np.uint32]
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for text in (self.name, self.version):
+            if not IDENTIFIER.fullmatch(text):
+                raise BundleError(f"{text!r} is no name: use 1 to 64 of letters, digits, '.', '_' and '-'")
+        check_vocabulary(self.vocabulary, self.weights.shape.items)
+
+
+def check_vocabulary(vocabulary: NDArray[np.uint32], items: int) -> None:
+    """One movie id an item, no id twice, none 0."""
+    if vocabulary.shape != (items,):
+        raise BundleError(f"the vocabulary has {vocabulary.size} ids for {items} items")
+    if vocabulary.min() == 0 or np.unique(vocabulary).size != items:
+        raise BundleError("the vocabulary has an id twice, or an id 0")
+
+
+def write(
+    folder: Path, model: Model, graphs: Sequence[Graph], precision: str = "f32", overwrite: bool = False
+) -> None:
+    """Write a bundle whole or not at all: it is made beside `folder`, checked and then renamed."""
+    if folder.exists() and not overwrite:
+        raise BundleError(f"{folder} exists: choose another place, or --overwrite")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        staging.chmod(0o755)
+        write_files(staging, model, graphs, precision)
+        check(staging)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: str) -> None:
+    """Fill an empty folder; the manifest comes last."""
+    arrays = {name: getattr(model.weights, name) for name in tables.NAMES}
+    located = tables.write(folder / tables.FILE, arrays, precision)
+    (folder / VOCABULARY).write_bytes(model.vocabulary.astype("<u4").tobytes())
+    for graph in graphs:
+        onnx.save(graph.author(model.weights, located), folder / graph.file)
+    shape = model.weights.shape
+    probe = probe_history(shape)
+    session = sessions.open_session(folder / CPU_ENCODER.file)
+    user = sessions.encode(session, probe, shape.maximum_length)
+    manifest = {
+        "format": FORMAT,
+        "name": model.name,
+        "version": model.version,
+        "architecture": "gsasrec",
+        "items": shape.items,
+        "dimension": shape.dimension,
+        "maximum_length": shape.maximum_length,
+        "heads": shape.heads,
+        "blocks": shape.blocks,
+        "tables": {"file": tables.FILE, "precision": precision},
+        "vocabulary": VOCABULARY,
+        "graphs": [graph.entry() for graph in graphs],
+        "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        "training": dict(model.training),
+        "metrics": dict(model.metrics),
+        "probe": {"items": probe, "user": [float(x) for x in user], "tolerance": TOLERANCE},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def stored(weights: Weights, precision: str) -> Weights:
+    """The weights as a bundle with tables of `precision` holds them."""
+    rounded = {name: tables.round_trip(getattr(weights, name), precision) for name in tables.NAMES}
+    return replace(weights, **rounded)
+
+
+def probe_history(shape: Shape) -> list[int]:
+    """A fixed history of up to 12 items spread over the catalogue."""
+    length = min(PROBE_LENGTH, shape.maximum_length)
+    return [1 + (step * 7919 + 12) % shape.items for step in range(length)]
+
+
+def sha256(file: Path) -> str:
+    """The file's digest, in hex."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The parsed manifest; raises `BundleError` where it is missing or not of this format."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+    except OSError as error:
+        raise BundleError(f"{folder} is no bundle: {error.strerror}: {MANIFEST}") from error
+    except ValueError as error:
+        raise BundleError(f"{path} is no JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise BundleError(
+            f"{path} has another format than {FORMAT}: write the bundle again with this version"
+        )
+    missing = [key for key in MANIFEST_KEYS if key not in manifest]
+    if missing:
+        raise BundleError(f"{path} lacks {', '.join(missing)}")
+    if manifest["architecture"] != "gsasrec":
+        raise BundleError(f"{path} is of architecture {manifest['architecture']}, only gsasrec is known")
+    return manifest
+
+
+def shape_of(manifest: Mapping[str, Any]) -> Shape:
+    """The sizes that a manifest states."""
+    return Shape(*(int(manifest[key]) for key in ("items", "dimension", "maximum_length", "heads", "blocks")))
+
+
+def read_vocabulary(folder: Path) -> NDArray[np.uint32]:
+    """Movie ids; entry i is item i + 1."""
+    return np.fromfile(folder / VOCABULARY, "<u4").astype(np.uint32)
+
+
+def check(folder: Path) -> dict[str, Any]:
+    """Check a bundle whole and return its manifest; raises `BundleError` with what is wrong first."""
+    manifest = read_manifest(folder)
+    check_hashes(folder, manifest)
+    shape = shape_of(manifest)
+    located = tables.locate(folder / manifest["tables"]["file"])
+    expected = {
+        "item_embedding": (shape.items, shape.dimension),
+        "output_embedding": (shape.items, shape.dimension),
+        "position_embedding": (shape.maximum_length, shape.dimension),
+    }
+    for name, table in located.items():
+        if table.shape != expected[name] or table.precision != manifest["tables"]["precision"]:
+            raise BundleError(
+                f"{name} is {list(table.shape)} {table.precision}, "
+                f"{MANIFEST} says {list(expected[name])} {manifest['tables']['precision']}"
+            )
+    check_vocabulary(read_vocabulary(folder), shape.items)
+    for entry in manifest["graphs"]:
+        check_external_data(folder / entry["file"], located)
+    for entry in manifest["graphs"]:
+        if entry["role"] == "encoder" and entry["device"] == "cpu":
+            check_probe(folder, entry, manifest, shape)
+    return manifest
+
+
+def check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Every file is listed, is there and has the digest that the manifest states."""
+    listed = manifest["sha256"]
+    named = {
+        manifest["tables"]["file"],
+        manifest["vocabulary"],
+        *(graph["file"] for graph in manifest["graphs"]),
+    }
+    for file in sorted(named - set(listed)):
+        raise BundleError(f"{MANIFEST} names {file} and has no sha256 of it")
+    present = {p.name for p in folder.iterdir() if not p.name.startswith(".") and p.suffix != ".md"} - {
+        MANIFEST
+    }
+    for file in sorted(present - set(listed)):
+        raise BundleError(f"{file} is not listed in {MANIFEST}: take it out of the bundle")
+    for file, expected in sorted(listed.items()):
+        if file not in present:
+            raise BundleError(f"{file} is missing: copy the bundle again{restore_advice(file, manifest)}")
+        found = sha256(folder / file)
+        if found != expected:
+            raise BundleError(f"{file} has sha256 {found}, {MANIFEST} says {expected}; copy the bundle again")
+
+
+def restore_advice(file: str, manifest: Mapping[str, Any]) -> str:
+    """What to do when a random bundle travelled without its tables."""
+    if file == manifest["tables"]["file"] and "random" in manifest["training"]:
+        return ", or make the tables again with `marquee-onnx random --restore-tables BUNDLE`"
+    return ""
+
+
+def check_external_data(graph: Path, located: Mapping[str, Table]) -> None:
+    """The graph is valid ONNX, and its external initialisers are the bundle's tables."""
+    try:
+        onnx.checker.check_model(str(graph))
+        model = onnx.load(graph, load_external_data=False)
+    except Exception as error:
+        raise BundleError(f"{graph.name} is no valid ONNX model: {error}") from error
+    for tensor in model.graph.initializer:
+        if tensor.data_location != TensorProto.EXTERNAL:
+            continue
+        where = {item.key: item.value for item in tensor.external_data}
+        table = located.get(tensor.name)
+        if table is None or tuple(tensor.dims) != table.shape or where.get("location") != tables.FILE:
+            raise BundleError(
+                f"{graph.name} wants {tensor.name} {list(tensor.dims)}, which the tables do not hold"
+            )
+        if (int(where["offset"]), int(where["length"])) != (table.offset, table.length):
+            raise BundleError(
+                f"{graph.name} looks for {tensor.name} at other bytes than {tables.FILE} has it"
+            )
+
+
+def check_probe(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, Any], shape: Shape) -> None:
+    """The graph answers the probe as it did when the bundle was written."""
+    expected = np.asarray(manifest["probe"]["user"], np.float32)
+    tolerance = float(entry.get("tolerance", manifest["probe"]["tolerance"]))
+    session = sessions.open_session(folder / entry["file"])
+    inputs = {i.name: (i.type, len(i.shape)) for i in session.get_inputs()}
+    if inputs != {
+        "items": ("tensor(int64)", 2),
+        "positions": ("tensor(int64)", 2),
+        "lengths": ("tensor(int32)", 1),
+    }:
+        raise BundleError(f"{entry['file']} has the inputs {inputs}, which is no encoder of this format")
+    user = sessions.encode(session, manifest["probe"]["items"], shape.maximum_length)
+    if user.shape != expected.shape:
+        raise BundleError(
+            f"{entry['file']} answers {user.size} values for a model of dimension {shape.dimension}"
+        )
+    error = float(np.abs(user - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not error <= tolerance:
+        raise BundleError(
+            f"{entry['file']} is {error:.2g} away from the probe's vector, {tolerance:.2g} is allowed"
+        )

@@ -1,0 +1,1 @@
+"""The graphs of a bundle, authored node by node from the weights."""
