@@ -79,7 +79,7 @@ pub enum Priority {
 pub struct Answer {
     /// The user vector: what was encoded, or what came in ready.
     pub vector: Arc<[f32]>,
-    /// The best items, best first, ties by ascending row; empty for [`Want::Vector`].
+    /// The best items, best first, ties by ascending movie id; empty for [`Want::Vector`].
     pub items: Vec<Scored>,
     /// How they were found: [`Method::Exact`] or [`Method::Ann`]; `None` for [`Want::Vector`].
     pub method: Option<Method>,
@@ -200,7 +200,7 @@ pub struct ScorerQuery<'a> {
 /// The best items of one query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopK {
-    /// Best first, ties by ascending row.
+    /// Best first, ties by ascending movie id.
     pub items: Vec<Scored>,
     /// How they were found.
     pub method: Method,

@@ -1,1 +1,45 @@
 //! Retrieval: the best items for a vector, by the cheapest plan that is right.
+//!
+//! What "best" means is written once, in [`exact`]: inner products accumulated in f64 and rounded to
+//! f32, ties by ascending movie id. Whatever else stands here is a faster way to that ranking, and is
+//! held to it by tests.
+
+pub mod exact;
+mod ranking;
+pub mod table;
+
+pub use exact::ExactScorer;
+pub use table::ItemTable;
+
+/// Why a table cannot be searched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RetrievalError {
+    /// The numbers do not make whole rows.
+    #[error(
+        "{values} numbers are not {items} rows of dimension {dimension}; check the table against bundle.json"
+    )]
+    Shape {
+        /// How many numbers came.
+        values: usize,
+        /// How many movie ids came.
+        items: usize,
+        /// The dimension asked for.
+        dimension: usize,
+    },
+    /// There is nothing to search, or more than a row number can name.
+    #[error("a table has 1 to 2^32 - 1 rows and columns, this one has {items} x {dimension}")]
+    Size {
+        /// Rows.
+        items: usize,
+        /// Columns.
+        dimension: usize,
+    },
+    /// A number is NaN or infinite.
+    #[error("row {row}, column {column} of the output embeddings is not finite; export the model again")]
+    NotFinite {
+        /// The row, from 0.
+        row: usize,
+        /// The column, from 0.
+        column: usize,
+    },
+}

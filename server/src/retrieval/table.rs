@@ -1,0 +1,195 @@
+//! The output embeddings as retrieval holds them, and the one definition of a score.
+
+use std::sync::Arc;
+
+use super::RetrievalError;
+use crate::domain::MovieId;
+use crate::engine::{BackendError, ItemRow, ScorerQuery};
+
+/// `items x dimension` finite numbers, and the movie that each row stands for.
+#[derive(Clone, Debug)]
+pub struct ItemTable {
+    values: Arc<[f32]>,
+    dimension: usize,
+    movie_ids: Arc<[MovieId]>,
+}
+
+impl ItemTable {
+    /// A table of the rows in `values`, row-major; row `i` stands for movie `movie_ids[i]`, which
+    /// decides between equal scores. The ids need not ascend.
+    ///
+    /// # Errors
+    /// [`RetrievalError`] when the shapes do not fit, nothing is there, or a number is not finite.
+    pub fn new(values: Arc<[f32]>, dimension: usize, movie_ids: &[MovieId]) -> Result<Self, RetrievalError> {
+        let items = movie_ids.len();
+        if items == 0 || dimension == 0 || u32::try_from(items.max(dimension)).is_err() {
+            return Err(RetrievalError::Size { items, dimension });
+        }
+        if items.checked_mul(dimension) != Some(values.len()) {
+            return Err(RetrievalError::Shape { values: values.len(), items, dimension });
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(RetrievalError::NotFinite { row: at / dimension, column: at % dimension });
+        }
+        Ok(Self { values, dimension, movie_ids: movie_ids.into() })
+    }
+
+    /// How many rows there are.
+    pub fn items(&self) -> usize {
+        self.movie_ids.len()
+    }
+
+    /// How many numbers a row has.
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// The movie of a row.
+    ///
+    /// # Panics
+    /// For a row outside the table.
+    pub fn movie_id(&self, row: ItemRow) -> MovieId {
+        self.movie_ids[row as usize]
+    }
+
+    /// The embedding of a row.
+    ///
+    /// # Panics
+    /// For a row outside the table.
+    pub fn row(&self, row: ItemRow) -> &[f32] {
+        let start = row as usize * self.dimension;
+        &self.values[start..start + self.dimension]
+    }
+
+    /// The score of a row: [`inner_product`] with `vector`.
+    ///
+    /// # Panics
+    /// For a row outside the table or a vector of another dimension.
+    pub fn score(&self, row: ItemRow, vector: &[f32]) -> f32 {
+        inner_product(self.row(row), vector)
+    }
+
+    /// Refuses vectors that no ranking is defined for.
+    pub(super) fn check(&self, queries: &[ScorerQuery<'_>]) -> Result<(), BackendError> {
+        for ScorerQuery { vector, .. } in queries {
+            if vector.len() != self.dimension {
+                return Err(BackendError(format!(
+                    "a query of {} numbers does not fit a table of dimension {}",
+                    vector.len(),
+                    self.dimension
+                )));
+            }
+            if !vector.iter().all(|value| value.is_finite()) {
+                return Err(BackendError("a query vector is not finite; the encoder is broken".into()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many sums an inner product is accumulated in. Part of the definition of a score: addition of
+/// f64 is not associative.
+const LANES: usize = 16;
+
+/// The inner product of two vectors of one length, accumulated in f64 and rounded to f32; never -0.
+///
+/// Products of two f32 are exact in f64, so only the order of the additions matters, and that is
+/// fixed: the result is bitwise the same on every machine, with fused multiply-add or without.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn inner_product(x: &[f32], y: &[f32]) -> f32 {
+    assert_eq!(x.len(), y.len(), "an inner product needs vectors of one length");
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the processor has AVX-512F, as was just asked.
+            return unsafe { inner_product_avx512(x, y) };
+        }
+        if is_x86_feature_detected!("avx") {
+            // SAFETY: the processor has AVX, as was just asked.
+            return unsafe { inner_product_avx(x, y) };
+        }
+    }
+    inner_product_in_lanes(x, y)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn inner_product_avx512(x: &[f32], y: &[f32]) -> f32 {
+    inner_product_in_lanes(x, y)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx")]
+fn inner_product_avx(x: &[f32], y: &[f32]) -> f32 {
+    inner_product_in_lanes(x, y)
+}
+
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instruction set")]
+fn inner_product_in_lanes(x: &[f32], y: &[f32]) -> f32 {
+    let mut sums = [0f64; LANES];
+    let (x_chunks, x_rest) = x.as_chunks::<LANES>();
+    let (y_chunks, y_rest) = y.as_chunks::<LANES>();
+    for (x, y) in x_chunks.iter().zip(y_chunks) {
+        for lane in 0..LANES {
+            sums[lane] += f64::from(x[lane]) * f64::from(y[lane]);
+        }
+    }
+    for ((sum, x), y) in sums.iter_mut().zip(x_rest).zip(y_rest) {
+        *sum += f64::from(*x) * f64::from(*y);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    // Adding +0 turns -0 into +0, so that equal scores are equal bitwise.
+    sums[0] as f32 + 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        for length in [1, 15, 16, 17, 100, 256] {
+            let x: Vec<f32> = (0..length).map(|i| (i as f32 * 0.37).sin() * 1e3).collect();
+            let y: Vec<f32> = (0..length).map(|i| (i as f32 * 0.71).cos() / 7.0).collect();
+            assert_eq!(inner_product(&x, &y).to_bits(), inner_product_in_lanes(&x, &y).to_bits());
+        }
+    }
+
+    #[test]
+    fn cancellation_beyond_f32_is_not_lost() {
+        let product = inner_product(&[1e8, 1.0, -1e8], &[1e8, 1.0, 1e8]);
+        assert_eq!(product.to_bits(), 1f32.to_bits());
+    }
+
+    #[test]
+    fn a_negative_zero_is_never_answered() {
+        assert_eq!(inner_product(&[-1e-30], &[1e-30]).to_bits(), 0);
+    }
+
+    #[test]
+    fn a_table_with_a_number_that_is_not_finite_is_refused() {
+        let refusal = ItemTable::new([0.0, 1.0, f32::NAN, 0.0].into(), 2, &[10, 20]).unwrap_err();
+        assert_eq!(refusal, RetrievalError::NotFinite { row: 1, column: 0 });
+    }
+
+    #[test]
+    fn a_table_that_is_not_whole_is_refused() {
+        let refusal = ItemTable::new([0.0; 5].into(), 2, &[10, 20]).unwrap_err();
+        assert_eq!(refusal, RetrievalError::Shape { values: 5, items: 2, dimension: 2 });
+    }
+
+    #[test]
+    fn an_empty_table_is_refused() {
+        let refusal = ItemTable::new([].into(), 2, &[]).unwrap_err();
+        assert_eq!(refusal, RetrievalError::Size { items: 0, dimension: 2 });
+    }
+}
