@@ -1,13 +1,16 @@
-//! Remembered answers: user vectors, hot profiles, popular lists.
+//! Remembered answers.
 //!
 //! A cache only saves time: every method's failure means "not there", and the caller goes on. So the
 //! trait has no error; a backend counts its failures itself. Values are bytes whose first byte is a
 //! version, so that a node never reads what another version of the program wrote.
 
+mod local;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use local::LocalCache;
 
 /// What kind of thing is remembered. A closed set: it labels the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,8 +18,6 @@ pub enum Space {
     /// User vectors, keyed by a hash of (model version, item sequence): never wrong, so never
     /// invalidated.
     Vector,
-    /// Profiles, keyed by user: invalidated by every write of that user.
-    Profile,
 }
 
 /// The key of a remembered value.

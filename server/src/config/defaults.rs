@@ -1,0 +1,29 @@
+//! Every default, in one place.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{CacheUrl, Config, DeviceChoice, LogFormat, PrecisionChoice, Span, StoreUrl};
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            metrics_listen: None,
+            data_dir: "./.marquee".into(),
+            store: StoreUrl::redb(),
+            cache: CacheUrl::local(),
+            bundle: "onnx/bundles/movielens-small".into(),
+            sample: "onnx/data/ml-latest-small".into(),
+            device: DeviceChoice::Auto,
+            precision: PrecisionChoice::Fp32,
+            workers: 0,
+            queue_limit: 1024,
+            vector_cache_mib: 64,
+            max_message_kib: 4096,
+            max_streams: 1024,
+            drain_limit: Span(Duration::from_secs(10)),
+            log_format: LogFormat::Auto,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! What can be set, where it is set, and what holds when nothing is.
+//!
+//! One struct, [`Settings`], is every layer: the command line with its environment variables, and the
+//! TOML file. [`Config::resolve`] lays them over the defaults, which stand in [`defaults`] alone; a test
+//! holds `server/CONFIGURATION.md` to them.
+
+mod defaults;
+mod redact;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+pub use values::{CacheUrl, DeviceChoice, LogFormat, PrecisionChoice, Span, StoreUrl};
+
+/// One layer of settings: what is absent is left to the layer below.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Address and port of the gRPC API
+    #[arg(long, env = "MARQUEE_LISTEN", value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Address and port of the Prometheus metrics; none when absent
+    #[arg(long, env = "MARQUEE_METRICS_LISTEN", value_name = "ADDR:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Folder of the embedded store
+    #[arg(long, env = "MARQUEE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where users, histories and movies are kept: redb, or scylla://HOST[:PORT],HOST.../KEYSPACE
+    #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
+    pub store: Option<StoreUrl>,
+    /// Where answers are remembered: local, or redis://HOST[:PORT]
+    #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
+    pub cache: Option<CacheUrl>,
+    /// Folder of the model bundle
+    #[arg(long, env = "MARQUEE_BUNDLE", value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// MovieLens folder that an empty store is filled with at start; "none" for no such folder
+    #[arg(long, env = "MARQUEE_SAMPLE", value_name = "DIR")]
+    pub sample: Option<PathBuf>,
+    /// Where the model runs: auto, cpu, cuda or cuda:N
+    #[arg(long, env = "MARQUEE_DEVICE", value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
+    /// Precision of the encoder on the CPU: fp32 or int8
+    #[arg(long, env = "MARQUEE_PRECISION", value_name = "PRECISION")]
+    pub precision: Option<PrecisionChoice>,
+    /// Worker threads of the engine; 0 for one a core
+    #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
+    pub workers: Option<usize>,
+    /// Jobs that may wait for a worker; one more is refused with RESOURCE_EXHAUSTED
+    #[arg(long, env = "MARQUEE_QUEUE_LIMIT", value_name = "N")]
+    pub queue_limit: Option<usize>,
+    /// Memory for remembered user vectors, in MiB; 0 to remember none
+    #[arg(long, env = "MARQUEE_VECTOR_CACHE_MIB", value_name = "MIB")]
+    pub vector_cache_mib: Option<u64>,
+    /// Largest request message, in KiB
+    #[arg(long, env = "MARQUEE_MAX_MESSAGE_KIB", value_name = "KIB")]
+    pub max_message_kib: Option<usize>,
+    /// Calls that one connection may have open at once
+    #[arg(long, env = "MARQUEE_MAX_STREAMS", value_name = "N")]
+    pub max_streams: Option<u32>,
+    /// How long calls in flight may take to end after SIGTERM
+    #[arg(long, env = "MARQUEE_DRAIN_LIMIT", value_name = "SPAN")]
+    pub drain_limit: Option<Span>,
+    /// Form of the log: auto (text on a terminal, else JSON), text or json
+    #[arg(long, env = "MARQUEE_LOG_FORMAT", value_name = "FORM")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// The settings that are in force.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Config {
+    /// See [`Settings::listen`].
+    pub listen: SocketAddr,
+    /// See [`Settings::metrics_listen`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+    /// See [`Settings::data_dir`].
+    pub data_dir: PathBuf,
+    /// See [`Settings::store`].
+    pub store: StoreUrl,
+    /// See [`Settings::cache`].
+    pub cache: CacheUrl,
+    /// See [`Settings::bundle`].
+    pub bundle: PathBuf,
+    /// See [`Settings::sample`]; `none` for no sample.
+    pub sample: PathBuf,
+    /// See [`Settings::device`].
+    pub device: DeviceChoice,
+    /// See [`Settings::precision`].
+    pub precision: PrecisionChoice,
+    /// See [`Settings::workers`].
+    pub workers: usize,
+    /// See [`Settings::queue_limit`].
+    pub queue_limit: usize,
+    /// See [`Settings::vector_cache_mib`].
+    pub vector_cache_mib: u64,
+    /// See [`Settings::max_message_kib`].
+    pub max_message_kib: usize,
+    /// See [`Settings::max_streams`].
+    pub max_streams: u32,
+    /// See [`Settings::drain_limit`].
+    pub drain_limit: Span,
+    /// See [`Settings::log_format`].
+    pub log_format: LogFormat,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("the configuration file {path} is wrong: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Settings {
+    /// The settings of a TOML file, keys as the long options are spelled.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+impl Config {
+    /// The command line over the file over the defaults.
+    pub fn resolve(command_line: Settings, file: Settings) -> Self {
+        let (over, under, default) = (command_line, file, Self::default());
+        macro_rules! pick {
+            ($($field:ident),*) => {
+                Self {
+                    metrics_listen: over.metrics_listen.or(under.metrics_listen),
+                    $($field: over.$field.or(under.$field).unwrap_or(default.$field)),*
+                }
+            };
+        }
+        pick!(
+            listen,
+            data_dir,
+            store,
+            cache,
+            bundle,
+            sample,
+            device,
+            precision,
+            workers,
+            queue_limit,
+            vector_cache_mib,
+            max_message_kib,
+            max_streams,
+            drain_limit,
+            log_format
+        )
+    }
+
+    /// The settings as a TOML file that [`Settings::from_file`] reads, passwords taken out.
+    ///
+    /// # Errors
+    /// When a path is not valid UTF-8.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// The worker threads that `workers` stands for.
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// The sample folder, if there is to be one.
+    pub fn sample_dir(&self) -> Option<&Path> {
+        (self.sample.as_os_str() != "none").then_some(self.sample.as_path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {
+        let command_line = Settings { workers: Some(3), ..Settings::default() };
+        let file = Settings { workers: Some(5), queue_limit: Some(7), ..Settings::default() };
+        let config = Config::resolve(command_line, file);
+        assert_eq!((config.workers, config.queue_limit), (3, 7));
+        assert_eq!(config.listen, Config::default().listen);
+    }
+
+    #[test]
+    fn a_misspelt_key_in_the_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        std::fs::write(&path, "listne = \"127.0.0.1:1\"\n").unwrap();
+        let error = Settings::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("listne"), "{error}");
+    }
+
+    #[test]
+    fn the_printed_configuration_is_one_that_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        std::fs::write(&path, Config::default().to_toml().unwrap()).unwrap();
+        let again = Config::resolve(Settings::default(), Settings::from_file(&path).unwrap());
+        assert_eq!(again.to_toml().unwrap(), Config::default().to_toml().unwrap());
+    }
+
+    #[test]
+    fn a_printed_url_has_no_password() {
+        let store = "scylla://marquee:secret@db1,db2:9043/movies".parse().unwrap();
+        let config = Config { store, ..Config::default() };
+        let printed = config.to_toml().unwrap();
+        assert!(!printed.contains("secret"), "{printed}");
+        assert!(printed.contains("marquee:***@db1"), "{printed}");
+    }
+
+    /// The table of CONFIGURATION.md, from the options and the defaults themselves.
+    fn table() -> String {
+        use clap::CommandFactory as _;
+        use std::fmt::Write as _;
+        #[derive(clap::Parser)]
+        struct Probe {
+            #[command(flatten)]
+            settings: Settings,
+        }
+        let defaults: toml::Table = toml::from_str(&Config::default().to_toml().unwrap()).unwrap();
+        let mut text =
+            String::from("| option and TOML key | environment | default | meaning |\n|---|---|---|---|\n");
+        for option in Probe::command().get_arguments() {
+            let Some(name) = option.get_long().filter(|name| *name != "help") else { continue };
+            let default = defaults.get(name).map_or("none".to_owned(), ToString::to_string);
+            let environment =
+                option.get_env().map(|env| env.to_string_lossy().into_owned()).unwrap_or_default();
+            let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+            writeln!(text, "| `{name}` | `{environment}` | `{}` | {help} |", default.trim_matches('"'))
+                .unwrap();
+        }
+        text
+    }
+
+    #[test]
+    fn the_documented_defaults_are_the_real_ones() {
+        let documented = include_str!("../../CONFIGURATION.md");
+        let table = table();
+        assert!(documented.contains(&table), "put this table into server/CONFIGURATION.md:\n{table}");
+    }
+}
