@@ -1,0 +1,194 @@
+//! One span and one measured duration for every call, whatever becomes of it.
+//!
+//! A gRPC status stands in the trailers of a reply, or in its headers when there is no message, so
+//! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use opentelemetry::global;
+use opentelemetry::propagation::Extractor;
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+use tracing::{Instrument as _, Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::telemetry::RpcMetrics;
+
+/// Observes every call. Knows the methods that exist, so that labels stay bounded.
+#[derive(Clone)]
+pub struct ObserveLayer {
+    metrics: RpcMetrics,
+    methods: Arc<HashMap<String, &'static str>>,
+}
+
+impl ObserveLayer {
+    /// For these methods, each as `package.Service/Method`; all others are labelled `unknown`.
+    pub fn new(metrics: RpcMetrics, methods: impl IntoIterator<Item = &'static str>) -> Self {
+        let methods = methods.into_iter().map(|method| (format!("/{method}"), method)).collect();
+        Self { metrics, methods: Arc::new(methods) }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = ObserveService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ObserveService { inner, layer: self.clone() }
+    }
+}
+
+/// See [`ObserveLayer`].
+#[derive(Clone)]
+pub struct ObserveService<S> {
+    inner: S,
+    layer: ObserveLayer,
+}
+
+impl<S, B> Service<Request<B>> for ObserveService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let method = self.layer.methods.get(request.uri().path()).copied().unwrap_or("unknown");
+        let span = span_of(method, request.headers());
+        self.layer.metrics.begin();
+        let mut call =
+            Call { method, began: Instant::now(), metrics: self.layer.metrics.clone(), code: None };
+        let answer = self.inner.call(request).instrument(span.clone());
+        Box::pin(async move {
+            let response = answer.await?;
+            if let Some(request_id) = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()) {
+                span.record("request_id", request_id);
+            }
+            call.code = Status::from_header_map(response.headers()).map(|status| status.code());
+            Ok(response.map(|inner| Body::new(ObservedBody { inner, call, span })))
+        })
+    }
+}
+
+fn span_of(method: &'static str, headers: &HeaderMap) -> Span {
+    let span = tracing::info_span!(
+        "call",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system.name = "grpc",
+        rpc.method = method,
+        rpc.response.status_code = field::Empty,
+        request_id = field::Empty,
+    );
+    let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+    if let Err(error) = span.set_parent(parent) {
+        tracing::trace!(%error, "the span has no exporter, so no parent");
+    }
+    span
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+/// A call whose end is recorded when it is dropped.
+struct Call {
+    method: &'static str,
+    began: Instant,
+    metrics: RpcMetrics,
+    code: Option<Code>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let code = self.code.unwrap_or(Code::Cancelled);
+        self.metrics.end(self.method, name_of(code), self.began.elapsed());
+    }
+}
+
+struct ObservedBody {
+    inner: Body,
+    call: Call,
+    span: Span,
+}
+
+impl Drop for ObservedBody {
+    fn drop(&mut self) {
+        let code = self.call.code.unwrap_or(Code::Cancelled);
+        self.span.record("rpc.response.status_code", name_of(code));
+    }
+}
+
+impl http_body::Body for ObservedBody {
+    type Data = <Body as http_body::Body>::Data;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(status) = frame.trailers_ref().and_then(Status::from_header_map) {
+                    self.call.code = Some(status.code());
+                }
+            }
+            Some(Err(_)) => self.call.code = Some(Code::Internal),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The status as the conventions write it.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

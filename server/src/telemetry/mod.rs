@@ -1,0 +1,136 @@
+//! Logs, traces and metrics.
+//!
+//! Logs go to standard error, as text on a terminal and as JSON otherwise. Metrics are OpenTelemetry
+//! instruments, read by Prometheus where `--metrics-listen` is set and exported by OTLP, with the
+//! traces, where the standard `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
+
+mod exposition;
+mod metrics;
+
+use std::io::IsTerminal as _;
+
+use opentelemetry::global;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::LogFormat;
+
+pub use exposition::serve_metrics;
+pub use metrics::{LATENCY_BUCKETS_SECONDS, RpcMetrics, StageMetrics};
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The OTLP exporter refuses its settings.
+    #[error("the OTLP exporter cannot be built: {0}; check the OTEL_* variables")]
+    Exporter(String),
+    /// The Prometheus reader refuses its settings.
+    #[error("the Prometheus reader cannot be built: {0}")]
+    Prometheus(String),
+    /// The port of the metrics cannot be opened.
+    #[error("metrics cannot be served at {address}: {source}; choose another --metrics-listen")]
+    Listen {
+        /// The address that was asked for.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Everything that must be flushed before the process ends.
+pub struct Telemetry {
+    tracer: Option<SdkTracerProvider>,
+    meter: SdkMeterProvider,
+    registry: prometheus::Registry,
+}
+
+impl Telemetry {
+    /// Sets up the logs, the meter and, where an OTLP endpoint is named, the exporters.
+    ///
+    /// Must be called within a tokio runtime, once a process.
+    ///
+    /// # Errors
+    /// [`TelemetryError`] when an exporter refuses its settings.
+    pub fn start(format: LogFormat) -> Result<Self, TelemetryError> {
+        let otlp = std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some();
+        let resource = Resource::builder().with_service_name("marquee-server").build();
+        let registry = prometheus::Registry::new();
+        let meter = meter_provider(&registry, resource.clone(), otlp)?;
+        let tracer = if otlp { Some(tracer_provider(resource)?) } else { None };
+
+        global::set_meter_provider(meter.clone());
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        start_logs(format, tracer.as_ref());
+        Ok(Self { tracer, meter, registry })
+    }
+
+    /// What Prometheus reads.
+    pub fn registry(&self) -> prometheus::Registry {
+        self.registry.clone()
+    }
+
+    /// Sends what is still held back. Blocks for as long as the exporters need.
+    pub fn flush(self) {
+        if let Some(tracer) = self.tracer
+            && let Err(error) = tracer.shutdown()
+        {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+        if let Err(error) = self.meter.shutdown() {
+            tracing::warn!(%error, "the last metrics were not exported");
+        }
+    }
+}
+
+fn meter_provider(
+    registry: &prometheus::Registry,
+    resource: Resource,
+    otlp: bool,
+) -> Result<SdkMeterProvider, TelemetryError> {
+    let reader = opentelemetry_prometheus::exporter()
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .build()
+        .map_err(|error| TelemetryError::Prometheus(error.to_string()))?;
+    let mut builder = SdkMeterProvider::builder().with_resource(resource).with_reader(reader);
+    if otlp {
+        let exporter = opentelemetry_otlp::MetricExporter::builder()
+            .with_tonic()
+            .build()
+            .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+        builder = builder.with_periodic_exporter(exporter);
+    }
+    Ok(builder.build())
+}
+
+fn tracer_provider(resource: Resource) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .build()
+        .map_err(|error| TelemetryError::Exporter(error.to_string()))?;
+    Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
+}
+
+fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    let spans =
+        tracer.map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("marquee-server")));
+    let json = match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = if json { lines.json().boxed() } else { lines.boxed() };
+    let done = tracing_subscriber::registry().with(filter).with(spans).with(lines).try_init();
+    if done.is_err() {
+        tracing::debug!("logs were set up before");
+    }
+}
