@@ -32,7 +32,7 @@ class CoOccurrence:
     """
 
     def __init__(
-        self, train: Histories, items: int, window: int = 20, decay: float = 0.9, damping: float = 0.3
+        self, train: Histories, items: int, window: int = 10, decay: float = 0.7, damping: float = 0.4
     ):
         if items > MOST_ITEMS:
             raise DataError(f"co-occurrence keeps items x items counts: {items} are more than {MOST_ITEMS}")

@@ -33,21 +33,20 @@ def scan_ratings(folder: Path) -> pl.LazyFrame:
     types = [pl.Int32, pl.Int32, pl.Int64]
     if (folder / "ratings.csv").exists():
         frame = pl.scan_csv(folder / "ratings.csv")
-        names = ["userId", "movieId", "timestamp"]
+        columns = [pl.col(name) for name in ("userId", "movieId", "timestamp")]
     elif (folder / "ratings.dat").exists():  # user::movie::rating::time, every second column empty
         frame = pl.scan_csv(folder / "ratings.dat", separator=":", has_header=False)
-        names = ["column_1", "column_3", "column_7"]
+        columns = [pl.nth(index) for index in (0, 2, 6)]
     elif (folder / "u.data").exists():
         frame = pl.scan_csv(folder / "u.data", separator="\t", has_header=False)
-        names = ["column_1", "column_2", "column_4"]
+        columns = [pl.nth(index) for index in (0, 1, 3)]
     else:
         raise DataError(
             f"{folder} has no ratings.csv, ratings.dat, u.data or train.txt; name a MovieLens folder or a "
             "prepared split"
         )
     return frame.select(
-        pl.col(name).cast(kind).alias(column)
-        for name, kind, column in zip(names, types, COLUMNS, strict=True)
+        column.cast(kind).alias(name) for column, kind, name in zip(columns, types, COLUMNS, strict=True)
     )
 
 
