@@ -30,7 +30,7 @@ TINY_SHAPE = [
 
 def edit_manifest(folder: Path, **changes: object) -> None:
     path = folder / bundle.MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(bundle.sealed(json.loads(path.read_text()) | changes))
 
 
 def flip_a_byte(file: Path) -> None:
@@ -52,6 +52,13 @@ def test_the_committed_fixture_is_right():
 def test_a_flipped_byte_is_refused(tiny, file):
     flip_a_byte(tiny / file)
     with pytest.raises(BundleError, match=f"{file} has sha256"):
+        bundle.check(tiny)
+
+
+def test_a_changed_byte_of_the_manifest_is_refused(tiny):
+    path = tiny / bundle.MANIFEST
+    path.write_text(path.read_text().replace('"heads": 2', '"heads": 4'))
+    with pytest.raises(BundleError, match="changed after it was sealed"):
         bundle.check(tiny)
 
 

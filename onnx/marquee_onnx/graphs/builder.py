@@ -20,15 +20,10 @@ ELEMENT_TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16}
 
 
 class GraphBuilder:
-    """Collects nodes and initialisers; `model` closes the graph.
+    """Collects nodes and initialisers; `model` closes the graph."""
 
-    `section` goes into the names of the nodes that follow, for profiles and drawings.
-    """
-
-    def __init__(self, name: str, opset: int = OPSET) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        self.opset = opset
-        self.section = "embedding"
         self.nodes: list[NodeProto] = []
         self.initialisers: dict[str, TensorProto] = {}
 
@@ -44,8 +39,9 @@ class GraphBuilder:
             outputs = [
                 f"{op}_{len(self.nodes)}_{i}" if i else f"{op}_{len(self.nodes)}" for i in range(outputs)
             ]
-        name = f"{self.section}/{op}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, domain=domain, **attributes))
+        self.nodes.append(
+            helper.make_node(op, inputs, outputs, name=f"{op}_{len(self.nodes)}", domain=domain, **attributes)
+        )
         return outputs
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
@@ -64,7 +60,7 @@ class GraphBuilder:
         return table.name
 
     def rename(self, old: str, new: str) -> None:
-        """Give an output of the last node the name of a graph output."""
+        """Give the last node's output the name of a graph output."""
         last = self.nodes[-1]
         last.output[list(last.output).index(old)] = new
 
@@ -72,7 +68,7 @@ class GraphBuilder:
         """The finished model."""
         graph = helper.make_graph(self.nodes, self.name, inputs, outputs, list(self.initialisers.values()))
         domains = {node.domain for node in self.nodes}
-        imports = [helper.make_opsetid("", self.opset)]
+        imports = [helper.make_opsetid("", OPSET)]
         if CONTRIB in domains:
             imports.append(helper.make_opsetid(CONTRIB, 1))
         return helper.make_model(

@@ -5,8 +5,12 @@
 //! a filter. Workers encode what needs encoding through an [`Encoder`] and score through the injected
 //! [`Scorer`]. Nothing here knows movie ids, users or gRPC.
 
+pub mod bundle;
 pub mod job;
+pub mod runtime;
+mod wheel;
 
+pub use bundle::{Bundle, BundleError};
 pub use job::{
     Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, JobTimings,
     Method, Priority, Query, Scored, Scorer, ScorerQuery, TopK, Want,

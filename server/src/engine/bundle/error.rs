@@ -1,0 +1,128 @@
+//! What can be wrong with a bundle. Each message says what was found, what was expected, what to do.
+
+use std::path::{Path, PathBuf};
+
+use crate::engine::runtime::RuntimeError;
+
+/// Why a bundle was refused. Nothing of a refused bundle is in use.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// A file can't be read.
+    #[error("{} can't be read: {why}; a bundle is a folder with a bundle.json, see onnx/BUNDLE.md", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// `bundle.json` is not what it must be.
+    #[error("{} is not a manifest of format 1: {why}; write the bundle again with marquee_onnx", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The manifest names a file that is not there.
+    #[error("bundle {bundle}: {file} is missing; copy the bundle again{advice}")]
+    Missing {
+        /// The bundle's folder.
+        bundle: String,
+        /// The file.
+        file: String,
+        /// How a random bundle gets its tables back; empty for others.
+        advice: &'static str,
+    },
+    /// There is a file that the manifest does not name.
+    #[error("bundle {bundle}: {file} is not listed in bundle.json; take it out of the folder")]
+    Unlisted {
+        /// The bundle's folder.
+        bundle: String,
+        /// The file.
+        file: String,
+    },
+    /// A file is not the one that was written.
+    #[error("bundle {bundle}: {file} has sha256 {found}, bundle.json says {expected}; copy the bundle again")]
+    HashMismatch {
+        /// The bundle's folder.
+        bundle: String,
+        /// The file.
+        file: String,
+        /// The file's digest.
+        found: String,
+        /// The manifest's digest.
+        expected: String,
+    },
+    /// A table has another shape or type than the manifest says, or is cut off.
+    #[error("bundle {bundle}: {table}: {why}; write the bundle again with marquee_onnx")]
+    Table {
+        /// The bundle's folder.
+        bundle: String,
+        /// The table.
+        table: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The vocabulary does not name every item once.
+    #[error("bundle {bundle}: the vocabulary {why}; write the bundle again with marquee_onnx")]
+    Vocabulary {
+        /// The bundle's folder.
+        bundle: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no graph for what was asked.
+    #[error("bundle {bundle} has no {precision} encoder for {device}; it has: {present}")]
+    NoGraph {
+        /// The bundle's folder.
+        bundle: String,
+        /// The precision that was asked.
+        precision: String,
+        /// The device that was asked.
+        device: String,
+        /// The encoders that there are.
+        present: String,
+    },
+    /// ONNX Runtime refused a graph.
+    #[error("bundle {bundle}: {file} can't be loaded: {why}; write the bundle again with marquee_onnx")]
+    Graph {
+        /// The bundle's folder.
+        bundle: String,
+        /// The graph.
+        file: String,
+        /// What ONNX Runtime said.
+        why: String,
+    },
+    /// A graph answers the probe otherwise than when the bundle was written.
+    #[error(
+        "bundle {bundle}: {file} is {error:.2e} away from the probe's vector, {tolerance:.2e} is allowed; write the \
+         bundle again with marquee_onnx"
+    )]
+    Probe {
+        /// The bundle's folder.
+        bundle: String,
+        /// The graph.
+        file: String,
+        /// The largest relative difference.
+        error: f32,
+        /// The largest that is allowed.
+        tolerance: f32,
+    },
+    /// The scorer could not be built from the tables.
+    #[error("bundle {bundle}: the scorer could not be built: {why}")]
+    Scorer {
+        /// The bundle's folder.
+        bundle: String,
+        /// What it said.
+        why: String,
+    },
+    /// There is no ONNX Runtime, or not the device.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+impl BundleError {
+    pub(super) fn read(path: &Path, error: &impl ToString) -> Self {
+        Self::Read { path: path.to_owned(), why: error.to_string() }
+    }
+}

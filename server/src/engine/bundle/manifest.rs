@@ -1,0 +1,167 @@
+//! `bundle.json`: what a bundle says about itself, checked for sense before anything else is read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::error::BundleError;
+
+/// The manifest's file name.
+pub(super) const FILE: &str = "bundle.json";
+
+/// Limits that keep a wrong manifest from asking for absurd amounts of memory.
+const MOST_ITEMS: usize = 1 << 28;
+const MOST_DIMENSIONS: usize = 1 << 14;
+const LONGEST: usize = 1 << 14;
+
+/// The parsed manifest; unknown fields are passed over.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Manifest {
+    format: u32,
+    pub(super) name: String,
+    pub(super) version: String,
+    architecture: String,
+    pub(super) items: usize,
+    pub(super) dimension: usize,
+    pub(super) maximum_length: usize,
+    pub(super) tables: Tables,
+    pub(super) vocabulary: String,
+    pub(super) graphs: Vec<Graph>,
+    pub(super) sha256: BTreeMap<String, String>,
+    pub(super) training: Map<String, Value>,
+    #[serde(default)]
+    pub(super) metrics: Map<String, Value>,
+    pub(super) probe: Probe,
+    seal: Option<String>,
+}
+
+/// Where the tables are, and of what type.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Tables {
+    pub(super) file: String,
+    pub(super) precision: TablePrecision,
+}
+
+/// The type of the tables' elements.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TablePrecision {
+    F32,
+    F16,
+}
+
+/// One graph of the bundle.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Graph {
+    pub(super) file: String,
+    pub(super) role: String,
+    pub(super) device: String,
+    pub(super) precision: String,
+    pub(super) tolerance: Option<f32>,
+}
+
+/// A history and the vector that the fp32 CPU encoder answered for it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Probe {
+    /// Item numbers, from 1.
+    pub(super) items: Vec<u32>,
+    pub(super) user: Vec<f32>,
+    pub(super) tolerance: f32,
+}
+
+impl Manifest {
+    /// Reads and checks the manifest of a folder.
+    pub(super) fn read(folder: &Path) -> Result<Self, BundleError> {
+        let path = folder.join(FILE);
+        let wrong = |why: String| BundleError::Manifest { path: path.clone(), why };
+        let text = fs::read_to_string(&path).map_err(|error| BundleError::read(&path, &error))?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        manifest.check_seal(&text).and_then(|()| manifest.check()).map_err(wrong)?;
+        Ok(manifest)
+    }
+
+    /// The seal is the sha256 of the manifest's bytes with 64 zeros in the seal's place.
+    fn check_seal(&self, text: &str) -> Result<(), String> {
+        let Some(seal) = &self.seal else { return Ok(()) };
+        if seal.len() != 64 {
+            return Err("its seal is not a sha256".to_owned());
+        }
+        let found = hex(&Sha256::digest(text.replacen(seal.as_str(), &"0".repeat(64), 1)));
+        if found == *seal { Ok(()) } else { Err(format!("its seal is {seal}, its bytes have {found}")) }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let between = |what: &str, value: usize, most: usize| {
+            if (1..=most).contains(&value) { Ok(()) } else { Err(format!("{what} is {value}, not 1 to {most}")) }
+        };
+        if self.format != 1 {
+            return Err(format!("its format is {}", self.format));
+        }
+        if self.architecture != "gsasrec" {
+            return Err(format!("its architecture is {:?}, only gsasrec is known", self.architecture));
+        }
+        for text in [&self.name, &self.version] {
+            if !is_name(text) {
+                return Err(format!("{text:?} is no name: 1 to 64 of letters, digits, '.', '_' and '-'"));
+            }
+        }
+        between("items", self.items, MOST_ITEMS)?;
+        between("dimension", self.dimension, MOST_DIMENSIONS)?;
+        between("maximum_length", self.maximum_length, LONGEST)?;
+        self.check_files()?;
+        self.probe.check(self.items, self.dimension, self.maximum_length)
+    }
+
+    fn check_files(&self) -> Result<(), String> {
+        for file in self.sha256.keys() {
+            if !is_file_name(file) {
+                return Err(format!("{file:?} is not the name of a file in the bundle's folder"));
+            }
+        }
+        let graphs = self.graphs.iter().map(|graph| &graph.file);
+        for file in graphs.chain([&self.tables.file, &self.vocabulary]) {
+            if !self.sha256.contains_key(file) {
+                return Err(format!("it names {file} and has no sha256 of it"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Probe {
+    fn check(&self, items: usize, dimension: usize, maximum_length: usize) -> Result<(), String> {
+        if !(1..=maximum_length).contains(&self.items.len()) {
+            return Err(format!("its probe has {} items, not 1 to {maximum_length}", self.items.len()));
+        }
+        if let Some(item) = self.items.iter().find(|item| !(1..=items).contains(&(**item as usize))) {
+            return Err(format!("its probe names item {item}, not 1 to {items}"));
+        }
+        if self.user.len() != dimension || !self.user.iter().all(|value| value.is_finite()) {
+            return Err(format!("its probe's vector is not {dimension} finite numbers"));
+        }
+        if self.tolerance > 0.0 && self.tolerance < 1.0 {
+            Ok(())
+        } else {
+            Err(format!("its probe's tolerance is {}, not between 0 and 1", self.tolerance))
+        }
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// A plain name: no way out of the bundle's folder, and not one that readers pass over.
+fn is_file_name(text: &str) -> bool {
+    !text.is_empty() && !text.starts_with('.') && !text.contains(['/', '\\', '\0']) && text != FILE
+}

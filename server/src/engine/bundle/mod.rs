@@ -1,0 +1,220 @@
+//! A bundle: the folder that holds everything the server needs to run one model.
+//!
+//! It is read and checked whole, hashes, shapes, vocabulary, before anything of it is used; the graphs are
+//! checked against the stored probe when their first session is made. A bundle that is wrong in any way is
+//! refused with a [`BundleError`], and what is in service stays. The format is described in
+//! `onnx/BUNDLE.md`.
+
+mod error;
+mod manifest;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+pub use error::BundleError;
+use manifest::{Manifest, hex};
+pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
+use tables::Tables;
+
+use super::job::ItemRow;
+
+/// A checked bundle. Its tables are mapped, not copied.
+#[derive(Debug)]
+pub struct Bundle {
+    folder: PathBuf,
+    manifest: Manifest,
+    version: String,
+    tables: Tables,
+    /// Entry `row` is the movie id of that row.
+    pub vocabulary: Vec<u32>,
+    /// What was measured offline, as the manifest says it.
+    pub metrics: Map<String, Value>,
+    rows: HashMap<u32, ItemRow>,
+}
+
+/// One encoder of a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct EncoderGraph {
+    pub(crate) file: String,
+    pub(crate) path: PathBuf,
+    pub(crate) tolerance: f32,
+}
+
+impl Bundle {
+    /// Reads the bundle in `folder` and checks it whole.
+    ///
+    /// # Errors
+    /// [`BundleError`] says what is wrong first; nothing of the bundle is kept.
+    pub fn open(folder: &Path) -> Result<Self, BundleError> {
+        let manifest = Manifest::read(folder)?;
+        let name = folder.display().to_string();
+        check_listing(folder, &name, &manifest)?;
+        let mut maps = check_hashes(folder, &name, &manifest)?;
+        let mut take = |file: &str| {
+            maps.remove(file).ok_or_else(|| BundleError::Missing {
+                bundle: name.clone(),
+                file: file.to_owned(),
+                advice: "",
+            })
+        };
+        let vocabulary = read_vocabulary(&name, &take(&manifest.vocabulary)?, manifest.items)?;
+        let tables = Tables::read(&name, take(&manifest.tables.file)?, &manifest)?;
+        let rows: HashMap<u32, ItemRow> =
+            vocabulary.iter().enumerate().map(|(row, movie_id)| (*movie_id, row as ItemRow)).collect();
+        if rows.len() != vocabulary.len() || rows.contains_key(&0) {
+            return Err(BundleError::Vocabulary {
+                bundle: name,
+                why: "has a movie id twice, or the id 0".to_owned(),
+            });
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            version: format!("{}@{}", manifest.name, manifest.version),
+            metrics: manifest.metrics.clone(),
+            manifest,
+            tables,
+            vocabulary,
+            rows,
+        })
+    }
+
+    /// `name@version`: the model version that replies name and requests may pin.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// The folder that it was read from.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How many items the model knows.
+    pub fn items(&self) -> usize {
+        self.manifest.items
+    }
+
+    /// The length of its vectors.
+    pub fn dimension(&self) -> usize {
+        self.manifest.dimension
+    }
+
+    /// The longest history that it reads.
+    pub fn maximum_length(&self) -> usize {
+        self.manifest.maximum_length
+    }
+
+    /// What it was trained on and under which terms, as the manifest says it.
+    pub fn training(&self) -> &Map<String, Value> {
+        &self.manifest.training
+    }
+
+    /// The row of a movie; `None` when the model does not know it.
+    pub fn row_of(&self, movie_id: u32) -> Option<ItemRow> {
+        self.rows.get(&movie_id).copied()
+    }
+
+    /// The output embeddings, `items x dimension`, row-major.
+    pub fn output_embeddings(&self) -> &[f32] {
+        self.tables.output()
+    }
+
+    /// The output embedding of a row.
+    ///
+    /// # Panics
+    /// When the row is not below [`items`](Self::items).
+    pub fn output_embedding(&self, row: ItemRow) -> &[f32] {
+        let start = row as usize * self.dimension();
+        &self.output_embeddings()[start..start + self.dimension()]
+    }
+
+    /// The probe: rows, oldest first, and the vector that the fp32 CPU encoder answered for them.
+    pub(crate) fn probe(&self) -> (Vec<ItemRow>, &[f32]) {
+        let probe = &self.manifest.probe;
+        (probe.items.iter().map(|item| item - 1).collect(), &probe.user)
+    }
+
+    pub(crate) fn table(&self, name: &str) -> Option<Table<'_>> {
+        self.tables.table(name)
+    }
+
+    /// The encoder for a device and a precision, as the manifest writes them.
+    pub(crate) fn encoder(&self, device: &str, precision: &str) -> Result<EncoderGraph, BundleError> {
+        let encoders = || self.manifest.graphs.iter().filter(|graph| graph.role == "encoder");
+        let graph = encoders().find(|graph| graph.device == device && graph.precision == precision);
+        let graph = graph.ok_or_else(|| BundleError::NoGraph {
+            bundle: self.folder.display().to_string(),
+            precision: precision.to_owned(),
+            device: device.to_owned(),
+            present: encoders().map(|graph| format!("{} {}", graph.device, graph.precision)).collect::<Vec<_>>().join(", "),
+        })?;
+        Ok(EncoderGraph {
+            file: graph.file.clone(),
+            path: self.folder.join(&graph.file),
+            tolerance: graph.tolerance.unwrap_or(self.manifest.probe.tolerance),
+        })
+    }
+}
+
+/// Every file of the folder is listed; hidden files and Markdown are not looked at.
+fn check_listing(folder: &Path, name: &str, manifest: &Manifest) -> Result<(), BundleError> {
+    let unreadable = |error| BundleError::read(folder, &error);
+    let mut present = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let passed_over = path.extension().is_some_and(|extension| extension == "md");
+        if !file.starts_with('.') && !passed_over && file != manifest::FILE {
+            present.insert(file);
+        }
+    }
+    match present.into_iter().find(|file| !manifest.sha256.contains_key(file)) {
+        Some(file) => Err(BundleError::Unlisted { bundle: name.to_owned(), file }),
+        None => Ok(()),
+    }
+}
+
+/// Maps every listed file and compares its digest; the maps are what is used from then on.
+fn check_hashes(folder: &Path, name: &str, manifest: &Manifest) -> Result<HashMap<String, Mmap>, BundleError> {
+    let mut maps = HashMap::new();
+    for (file, expected) in &manifest.sha256 {
+        let path = folder.join(file);
+        if !path.is_file() {
+            let random_tables = *file == manifest.tables.file && manifest.training.contains_key("random");
+            let advice = if random_tables {
+                ", or make the tables again with `python -m marquee_onnx random --restore-tables FOLDER`"
+            } else {
+                ""
+            };
+            return Err(BundleError::Missing { bundle: name.to_owned(), file: file.clone(), advice });
+        }
+        let map = tables::map(&path)?;
+        let found = hex(&Sha256::digest(&map));
+        if found != *expected {
+            let (bundle, file, expected) = (name.to_owned(), file.clone(), expected.clone());
+            return Err(BundleError::HashMismatch { bundle, file, found, expected });
+        }
+        maps.insert(file.clone(), map);
+    }
+    Ok(maps)
+}
+
+fn read_vocabulary(bundle: &str, bytes: &[u8], items: usize) -> Result<Vec<u32>, BundleError> {
+    if bytes.len() != items * 4 {
+        let why = format!("has {} bytes, {} are right for {items} items", bytes.len(), items * 4);
+        return Err(BundleError::Vocabulary { bundle: bundle.to_owned(), why });
+    }
+    Ok(bytes.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry)).collect())
+}

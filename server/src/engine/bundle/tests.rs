@@ -1,0 +1,128 @@
+use std::path::PathBuf;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+
+use super::*;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
+}
+
+/// A copy of the fixture that a test may spoil.
+fn copy() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(fixture()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    folder
+}
+
+fn edit(folder: &TempDir, edit: impl FnOnce(&mut Value)) {
+    let path = folder.path().join(manifest::FILE);
+    let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    value.as_object_mut().unwrap().remove("seal");
+    edit(&mut value);
+    fs::write(path, serde_json::to_vec(&value).unwrap()).unwrap();
+}
+
+#[test]
+fn the_fixture_is_read_as_its_manifest_says() {
+    let bundle = Bundle::open(&fixture()).unwrap();
+    assert_eq!(bundle.vocabulary.len(), bundle.items());
+    assert_eq!(bundle.output_embeddings().len(), bundle.items() * bundle.dimension());
+    assert_eq!(bundle.version(), format!("{}@{}", bundle.name(), bundle.manifest.version));
+    for (row, movie_id) in bundle.vocabulary.iter().enumerate() {
+        assert_eq!(bundle.row_of(*movie_id), Some(row as ItemRow));
+    }
+    assert_eq!(bundle.row_of(0), None);
+    assert_eq!(bundle.output_embedding(1), &bundle.output_embeddings()[bundle.dimension()..2 * bundle.dimension()]);
+}
+
+#[test]
+fn a_bundle_with_a_flipped_bit_anywhere_is_refused() {
+    let mut random = SmallRng::seed_from_u64(200);
+    let files: Vec<_> = fs::read_dir(fixture())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_none_or(|extension| extension != "md"))
+        .collect();
+    for round in 0..200 {
+        let file = files[round % files.len()].file_name().unwrap();
+        let folder = copy();
+        let path = folder.path().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        let offset = random.random_range(0..bytes.len());
+        bytes[offset] ^= 1 << random.random_range(0..8);
+        fs::write(&path, &bytes).unwrap();
+        assert!(Bundle::open(folder.path()).is_err(), "{} at {offset}", file.display());
+    }
+}
+
+#[test]
+fn a_bundle_that_is_cut_off_is_refused() {
+    for file in ["bundle.json", "tables.safetensors", "vocabulary.u32", "encoder.cpu.onnx"] {
+        for keep in [0, 1, 100] {
+            let folder = copy();
+            let path = folder.path().join(file);
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..keep.min(bytes.len() - 1)]).unwrap();
+            assert!(Bundle::open(folder.path()).is_err(), "{file} cut to {keep}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let folder = copy();
+    fs::remove_file(folder.path().join("vocabulary.u32")).unwrap();
+    let error = Bundle::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, BundleError::Missing { file, .. } if file == "vocabulary.u32"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_not_listed_is_named_and_notes_are_passed_over() {
+    let folder = copy();
+    fs::write(folder.path().join("README.md"), "notes").unwrap();
+    fs::write(folder.path().join(".hidden"), "").unwrap();
+    Bundle::open(folder.path()).unwrap();
+    fs::write(folder.path().join("extra.onnx"), "").unwrap();
+    let error = Bundle::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, BundleError::Unlisted { file, .. } if file == "extra.onnx"), "{error}");
+}
+
+#[test]
+fn a_manifest_that_does_not_fit_the_files_is_refused() {
+    let cases: [(&str, fn(&mut Value)); 11] = [
+        ("another format", |m| m["format"] = 2.into()),
+        ("another architecture", |m| m["architecture"] = "bert4rec".into()),
+        ("one item less", |m| m["items"] = (m["items"].as_u64().unwrap() - 1).into()),
+        ("no items", |m| m["items"] = 0.into()),
+        ("more items than memory", |m| m["items"] = u64::MAX.into()),
+        ("another dimension", |m| m["dimension"] = 17.into()),
+        ("another length", |m| m["maximum_length"] = 21.into()),
+        ("f16 tables", |m| m["tables"]["precision"] = "f16".into()),
+        ("a way out of the folder", |m| m["sha256"]["../bundle.json"] = "".into()),
+        ("a probe outside the table", |m| m["probe"]["items"] = vec![0].into()),
+        ("a short probe vector", |m| m["probe"]["user"] = vec![0.5].into()),
+    ];
+    for (case, spoil) in cases {
+        let folder = copy();
+        edit(&folder, spoil);
+        assert!(Bundle::open(folder.path()).is_err(), "{case}");
+    }
+}
+
+#[test]
+fn a_repeated_movie_id_is_refused() {
+    let folder = copy();
+    let path = folder.path().join("vocabulary.u32");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.copy_within(0..4, 4);
+    fs::write(&path, &bytes).unwrap();
+    edit(&folder, |manifest| manifest["sha256"]["vocabulary.u32"] = hex(&Sha256::digest(&bytes)).into());
+    let error = Bundle::open(folder.path()).unwrap_err();
+    assert!(matches!(error, BundleError::Vocabulary { .. }), "{error}");
+}

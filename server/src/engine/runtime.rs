@@ -1,0 +1,172 @@
+//! ONNX Runtime: which library is loaded, once a process, and on which device it runs.
+//!
+//! The code for CUDA is always compiled; whether it can run is decided by the library that is loaded. The
+//! CPU library comes with the build; [`fetch_cuda`] brings the CUDA one into a cache folder. An explicit
+//! choice is never quietly replaced: `cuda` that can't be had is an error.
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use ort::environment::Environment;
+use ort::ep::ExecutionProvider;
+
+use super::wheel;
+
+/// Where the build put the CPU library; empty when it was built with `ORT_DYLIB_PATH` set.
+const BUILT_WITH: &str = env!("MARQUEE_ONNXRUNTIME");
+
+/// The environment variable that names another library.
+pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+/// What the caller wants the model to run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Device {
+    /// CUDA when the loaded library and the machine have it, else the CPU; the log says which.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU of this number; an error where it can't be had.
+    Cuda(u32),
+}
+
+impl FromStr for Device {
+    type Err = RuntimeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| RuntimeError::Device(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+/// Why ONNX Runtime can't be used.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Not a device.
+    #[error("{0:?} is not a device; write auto, cpu, cuda or cuda:N")]
+    Device(String),
+    /// No library.
+    #[error(
+        "ONNX Runtime's library is not at {}; build again with a network, or set ORT_DYLIB_PATH to a \
+         libonnxruntime.so of version {} or later",
+        .0.display(),
+        wheel::VERSION
+    )]
+    Missing(PathBuf),
+    /// A library that can't be loaded.
+    #[error("ONNX Runtime could not be loaded from {}: {why}; set ORT_DYLIB_PATH to one that works", path.display())]
+    Load {
+        /// The library.
+        path: PathBuf,
+        /// What the loader said.
+        why: String,
+    },
+    /// No CUDA in the library or the machine.
+    #[error(
+        "device cuda can't be had: {0}; run `marquee-server runtime fetch --device cuda`, point ORT_DYLIB_PATH at what \
+         it fetched, or choose --device cpu"
+    )]
+    Cuda(String),
+    /// The CUDA library could not be fetched.
+    #[error("{0}")]
+    Fetch(String),
+}
+
+/// The process's ONNX Runtime, loaded by the first call; later calls get the same, or the same error.
+///
+/// # Errors
+/// [`RuntimeError`] when there is no library or it can't be loaded.
+pub fn init() -> Result<&'static Environment, RuntimeError> {
+    static ENVIRONMENT: OnceLock<Result<Environment, RuntimeError>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(load).as_ref().map_err(Clone::clone)
+}
+
+/// The library that [`init`] loads.
+pub fn library() -> PathBuf {
+    env::var_os(DYLIB_VARIABLE).filter(|path| !path.is_empty()).map_or_else(|| PathBuf::from(BUILT_WITH), PathBuf::from)
+}
+
+fn load() -> Result<Environment, RuntimeError> {
+    let path = library();
+    if !path.is_file() {
+        return Err(RuntimeError::Missing(path));
+    }
+    let failed = |why: String| RuntimeError::Load { path: path.clone(), why };
+    let environment = ort::init_from(&path)
+        .map_err(|error| failed(error.to_string()))?
+        .with_name("marquee")
+        .with_telemetry(false)
+        .build()
+        .map_err(|error| failed(error.to_string()))?;
+    tracing::info!(library = %path.display(), "loaded ONNX Runtime");
+    Ok(environment)
+}
+
+/// Whether the loaded library has the CUDA provider; the machine may still lack the GPU.
+///
+/// # Errors
+/// [`RuntimeError`] when there is no library.
+pub fn has_cuda() -> Result<bool, RuntimeError> {
+    init()?;
+    Ok(ort::ep::CUDA::default().is_available().unwrap_or(false))
+}
+
+/// Brings the CUDA libraries (the wheel is 256 MB) into `cache/onnxruntime-cuda-VERSION` and returns the
+/// path for `ORT_DYLIB_PATH`. What is there already is not fetched again.
+///
+/// # Errors
+/// [`RuntimeError::Fetch`] when pip, the network or the disk fails, or there is no wheel for the machine.
+pub fn fetch_cuda(cache: &Path) -> Result<PathBuf, RuntimeError> {
+    let architecture = env::consts::ARCH;
+    let wheel = wheel::cuda(architecture)
+        .ok_or_else(|| RuntimeError::Fetch(format!("there is no ONNX Runtime wheel for CUDA on {architecture}")))?;
+    wheel::fetch(wheel, &cache.join(format!("onnxruntime-cuda-{}", wheel::VERSION)))
+        .map_err(|error| RuntimeError::Fetch(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_reads_as_it_is_written() {
+        for (text, device) in [("auto", Device::Auto), ("cpu", Device::Cpu), ("cuda:3", Device::Cuda(3))] {
+            assert_eq!(text.parse::<Device>().unwrap(), device);
+            assert_eq!(device.to_string(), text);
+        }
+        assert_eq!("cuda".parse::<Device>().unwrap(), Device::Cuda(0));
+        for text in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
+            assert!(text.parse::<Device>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_loads_once_and_has_no_cuda_on_the_cpu_library() {
+        init().unwrap();
+        assert!(std::ptr::eq(init().unwrap(), init().unwrap()));
+        if env::var_os(DYLIB_VARIABLE).is_none() {
+            assert!(!has_cuda().unwrap());
+        }
+    }
+}
