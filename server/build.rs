@@ -39,7 +39,8 @@ fn fetch() -> Result<PathBuf, String> {
             wheel::VERSION
         )
     })?;
-    let folder = target_folder(Path::new(&variable("OUT_DIR")?))?.join(format!("onnxruntime-{}", wheel::VERSION));
+    let folder =
+        target_folder(Path::new(&variable("OUT_DIR")?))?.join(format!("onnxruntime-{}", wheel::VERSION));
     wheel::fetch(wheel, &folder).map_err(|error| error.to_string())
 }
 

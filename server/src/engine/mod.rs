@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod job;
 pub mod runtime;
+#[allow(dead_code, reason = "the CPU wheel is fetched by the build script")]
 mod wheel;
 
 pub use bundle::{Bundle, BundleError};

@@ -104,7 +104,9 @@ pub fn init() -> Result<&'static Environment, RuntimeError> {
 
 /// The library that [`init`] loads.
 pub fn library() -> PathBuf {
-    env::var_os(DYLIB_VARIABLE).filter(|path| !path.is_empty()).map_or_else(|| PathBuf::from(BUILT_WITH), PathBuf::from)
+    env::var_os(DYLIB_VARIABLE)
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| PathBuf::from(BUILT_WITH), PathBuf::from)
 }
 
 fn load() -> Result<Environment, RuntimeError> {
@@ -129,7 +131,7 @@ fn load() -> Result<Environment, RuntimeError> {
 /// [`RuntimeError`] when there is no library.
 pub fn has_cuda() -> Result<bool, RuntimeError> {
     init()?;
-    Ok(ort::ep::CUDA::default().is_available().unwrap_or(false))
+    Ok(ort::ep::CUDA::is_available().unwrap_or(false))
 }
 
 /// Brings the CUDA libraries (the wheel is 256 MB) into `cache/onnxruntime-cuda-VERSION` and returns the
@@ -139,8 +141,9 @@ pub fn has_cuda() -> Result<bool, RuntimeError> {
 /// [`RuntimeError::Fetch`] when pip, the network or the disk fails, or there is no wheel for the machine.
 pub fn fetch_cuda(cache: &Path) -> Result<PathBuf, RuntimeError> {
     let architecture = env::consts::ARCH;
-    let wheel = wheel::cuda(architecture)
-        .ok_or_else(|| RuntimeError::Fetch(format!("there is no ONNX Runtime wheel for CUDA on {architecture}")))?;
+    let wheel = wheel::cuda(architecture).ok_or_else(|| {
+        RuntimeError::Fetch(format!("there is no ONNX Runtime wheel for CUDA on {architecture}"))
+    })?;
     wheel::fetch(wheel, &cache.join(format!("onnxruntime-cuda-{}", wheel::VERSION)))
         .map_err(|error| RuntimeError::Fetch(error.to_string()))
 }

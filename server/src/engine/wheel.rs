@@ -6,31 +6,31 @@
 //! file is compiled into both and so uses nothing of the crate.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use sha2::{Digest, Sha256};
 
 /// The version of ONNX Runtime that the server is built for.
-pub const VERSION: &str = "1.31.1";
+pub(crate) const VERSION: &str = "1.31.1";
 
 /// A wheel, pinned.
 #[derive(Clone, Copy, Debug)]
-pub struct Wheel {
+pub(crate) struct Wheel {
     /// The package's name on PyPI.
-    pub package: &'static str,
+    pub(crate) package: &'static str,
     /// Platform tags, any of which pip may take.
-    pub platforms: &'static [&'static str],
+    pub(crate) platforms: &'static [&'static str],
     /// The wheel's sha256.
-    pub sha256: &'static str,
+    pub(crate) sha256: &'static str,
 }
 
 const X86_64: &[&str] = &["manylinux_2_27_x86_64", "manylinux_2_28_x86_64"];
 const AARCH64: &[&str] = &["manylinux_2_27_aarch64", "manylinux_2_28_aarch64"];
 
 /// The wheel whose library runs on the CPU, for an architecture as Rust names it; Linux only.
-pub fn cpu(architecture: &str) -> Option<Wheel> {
+pub(crate) fn cpu(architecture: &str) -> Option<Wheel> {
     let (platforms, sha256) = match architecture {
         "x86_64" => (X86_64, "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536"),
         "aarch64" => (AARCH64, "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc"),
@@ -40,14 +40,14 @@ pub fn cpu(architecture: &str) -> Option<Wheel> {
 }
 
 /// The wheel whose libraries run on CUDA 13; there is one for x86-64 only.
-pub fn cuda(architecture: &str) -> Option<Wheel> {
+pub(crate) fn cuda(architecture: &str) -> Option<Wheel> {
     let sha256 = "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7";
     (architecture == "x86_64").then_some(Wheel { package: "onnxruntime-gpu", platforms: X86_64, sha256 })
 }
 
 /// Why there is no library. Each message is one sentence that says what to do.
 #[derive(Debug)]
-pub enum WheelError {
+pub(crate) enum WheelError {
     /// There is no pip, or it could not fetch the wheel.
     Fetch(String),
     /// The wheel is not the pinned one.
@@ -86,7 +86,7 @@ impl From<io::Error> for WheelError {
 }
 
 /// The main library of `folder`, whether it is there or not.
-pub fn library(folder: &Path) -> PathBuf {
+pub(crate) fn library(folder: &Path) -> PathBuf {
     folder.join(format!("libonnxruntime.so.{VERSION}"))
 }
 
@@ -95,12 +95,13 @@ pub fn library(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`WheelError`] when pip or the disk fails, or the wheel is another one than the pinned.
-pub fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
+pub(crate) fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
     let library = library(folder);
     if library.exists() {
         return Ok(library);
     }
-    let parent = folder.parent().ok_or_else(|| WheelError::Io(format!("{} has no parent", folder.display())))?;
+    let parent =
+        folder.parent().ok_or_else(|| WheelError::Io(format!("{} has no parent", folder.display())))?;
     fs::create_dir_all(parent)?;
     let work = parent.join(format!(".{}-{}", wheel.package, std::process::id()));
     let unpacked = work.join("libraries");
@@ -161,8 +162,17 @@ fn downloaded(folder: &Path) -> Result<PathBuf, WheelError> {
 }
 
 fn verify(wheel: Wheel, file: &Path) -> Result<(), WheelError> {
+    let mut reader = io::BufReader::with_capacity(1 << 20, File::open(file)?);
     let mut digest = Sha256::new();
-    io::copy(&mut File::open(file)?, &mut digest)?;
+    loop {
+        let bytes = reader.fill_buf()?;
+        if bytes.is_empty() {
+            break;
+        }
+        digest.update(bytes);
+        let read = bytes.len();
+        reader.consume(read);
+    }
     let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if found == wheel.sha256 { Ok(()) } else { Err(WheelError::Hash { package: wheel.package, found }) }
 }
@@ -173,7 +183,7 @@ fn unpack(file: &Path, folder: &Path) -> Result<(), WheelError> {
     let mut archive = zip::ZipArchive::new(File::open(file)?).map_err(zip_error)?;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(zip_error)?;
-        let name = entry.name().to_owned();
+        let name = entry.name().map_err(zip_error)?.into_owned();
         let Some(file_name) = name.strip_prefix("onnxruntime/capi/") else { continue };
         if file_name.starts_with("libonnxruntime") && !file_name.contains('/') {
             io::copy(&mut entry, &mut File::create(folder.join(file_name))?)?;

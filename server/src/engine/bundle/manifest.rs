@@ -36,7 +36,7 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) metrics: Map<String, Value>,
     pub(super) probe: Probe,
-    seal: Option<String>,
+    seal: String,
 }
 
 /// Where the tables are, and of what type.
@@ -86,17 +86,23 @@ impl Manifest {
 
     /// The seal is the sha256 of the manifest's bytes with 64 zeros in the seal's place.
     fn check_seal(&self, text: &str) -> Result<(), String> {
-        let Some(seal) = &self.seal else { return Ok(()) };
-        if seal.len() != 64 {
+        if self.seal.len() != 64 {
             return Err("its seal is not a sha256".to_owned());
         }
-        let found = hex(&Sha256::digest(text.replacen(seal.as_str(), &"0".repeat(64), 1)));
-        if found == *seal { Ok(()) } else { Err(format!("its seal is {seal}, its bytes have {found}")) }
+        if *self.seal == seal_of(text, &self.seal) {
+            Ok(())
+        } else {
+            Err("it was changed after it was sealed".to_owned())
+        }
     }
 
     fn check(&self) -> Result<(), String> {
         let between = |what: &str, value: usize, most: usize| {
-            if (1..=most).contains(&value) { Ok(()) } else { Err(format!("{what} is {value}, not 1 to {most}")) }
+            if (1..=most).contains(&value) {
+                Ok(())
+            } else {
+                Err(format!("{what} is {value}, not 1 to {most}"))
+            }
         };
         if self.format != 1 {
             return Err(format!("its format is {}", self.format));
@@ -149,6 +155,11 @@ impl Probe {
             Err(format!("its probe's tolerance is {}, not between 0 and 1", self.tolerance))
         }
     }
+}
+
+/// The seal that belongs to a manifest's text, in which `seal` stands now.
+pub(super) fn seal_of(text: &str, seal: &str) -> String {
+    hex(&Sha256::digest(text.replace(seal, &"0".repeat(64))))
 }
 
 /// Lower-case hexadecimal.

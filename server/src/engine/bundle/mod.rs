@@ -21,8 +21,8 @@ use sha2::{Digest, Sha256};
 
 pub use error::BundleError;
 use manifest::{Manifest, hex};
-pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 use tables::Tables;
+pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 
 use super::job::ItemRow;
 
@@ -158,7 +158,10 @@ impl Bundle {
             bundle: self.folder.display().to_string(),
             precision: precision.to_owned(),
             device: device.to_owned(),
-            present: encoders().map(|graph| format!("{} {}", graph.device, graph.precision)).collect::<Vec<_>>().join(", "),
+            present: encoders()
+                .map(|graph| format!("{} {}", graph.device, graph.precision))
+                .collect::<Vec<_>>()
+                .join(", "),
         })?;
         Ok(EncoderGraph {
             file: graph.file.clone(),
@@ -187,7 +190,11 @@ fn check_listing(folder: &Path, name: &str, manifest: &Manifest) -> Result<(), B
 }
 
 /// Maps every listed file and compares its digest; the maps are what is used from then on.
-fn check_hashes(folder: &Path, name: &str, manifest: &Manifest) -> Result<HashMap<String, Mmap>, BundleError> {
+fn check_hashes(
+    folder: &Path,
+    name: &str,
+    manifest: &Manifest,
+) -> Result<HashMap<String, Mmap>, BundleError> {
     let mut maps = HashMap::new();
     for (file, expected) in &manifest.sha256 {
         let path = folder.join(file);

@@ -68,7 +68,8 @@ impl Tables {
             why,
         };
         let precision = manifest.tables.precision;
-        let tensors = SafeTensors::deserialize(&map).map_err(|error| wrong(&manifest.tables.file, error.to_string()))?;
+        let tensors = SafeTensors::deserialize(&map)
+            .map_err(|error| wrong(&manifest.tables.file, error.to_string()))?;
         let place = |table: &str, rows: usize| {
             let tensor = tensors.tensor(table).map_err(|error| wrong(table, error.to_string()))?;
             let shape = [rows, manifest.dimension];
@@ -92,8 +93,14 @@ impl Tables {
         let item_embedding = place(ITEM_EMBEDDING, manifest.items)?;
         let output_embedding = place(OUTPUT_EMBEDDING, manifest.items)?;
         let position_embedding = place(POSITION_EMBEDDING, manifest.maximum_length)?;
-        let mut tables =
-            Self { map, precision, item_embedding, output_embedding, position_embedding, output_converted: None };
+        let mut tables = Self {
+            map,
+            precision,
+            item_embedding,
+            output_embedding,
+            position_embedding,
+            output_converted: None,
+        };
         if let Elements::F16(values) = tables.elements(&tables.output_embedding) {
             tables.output_converted = Some(values.iter().map(|value| value.to_f32()).collect());
         }
