@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Train the ML-1M benchmark model on a GPU: d 256, masked full softmax, bfloat16, three seeds.
+#
+#   onnx/train_ml1m_gpu.sh SPLIT RUNS [SEED...]
+#
+# SPLIT is the folder with train.txt.gz, val_input.txt.gz and val_output.txt; RUNS gets one run folder a seed.
+# A call ends by itself after LIMIT seconds (540); call it again with the same arguments until it says "done":
+# every seed resumes at its last whole epoch. EPOCHS (600) is fixed in advance, because the rate decays to zero at it.
+set -euo pipefail
+
+split=$1 runs=$2
+shift 2
+seeds=("${@:-0 1 2}")
+read -ra seeds <<<"${seeds[*]}"
+deadline=$((SECONDS + ${LIMIT:-540}))
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+python=${PYTHON:-python3}
+
+for seed in "${seeds[@]}"; do
+  left=$((deadline - SECONDS))
+  if ((left < 20)); then
+    echo "time is up before seed $seed; call again"
+    exit 0
+  fi
+  status=0
+  timeout --signal=INT "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
+    --name "ML-1M" --dimension 256 --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
+    --loss softmax --negatives 0 --exclude past --random-windows 0.5 \
+    --epochs "${EPOCHS:-600}" --batch-tokens 16384 --rate 1e-3 --validate-every 50 || status=$?
+  if ((status == 124)); then
+    echo "time is up within seed $seed; call again"
+    exit 0
+  fi
+  ((status == 0)) || exit "$status"
+done
+for seed in "${seeds[@]}"; do
+  "$python" -m marquee_onnx evaluate "$runs/seed-$seed" --data "$split" --json
+done
+echo "done"
