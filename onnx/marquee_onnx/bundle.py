@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from onnx import ModelProto, TensorProto
 from marquee_onnx import sessions, tables
 from marquee_onnx.errors import BundleError
 from marquee_onnx.graphs.cpu import cpu_encoder
+from marquee_onnx.graphs.cuda import LARGEST_K, cuda_encoder, cuda_scorer
+from marquee_onnx.graphs.int8 import int8_encoder
 from marquee_onnx.graphs.naive import naive_encoder, naive_scorer
 from marquee_onnx.tables import Table
 from marquee_onnx.weights import Shape, Weights
@@ -30,6 +32,8 @@ MANIFEST = "bundle.json"
 VOCABULARY = "vocabulary.u32"
 UNSEALED = "0" * 64
 TOLERANCE = 1e-4
+FP16_TOLERANCE = 1e-2
+SMALLEST_INT8_TOLERANCE = 1e-2
 PROBE_LENGTH = 12
 IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MANIFEST_KEYS = (
@@ -50,23 +54,18 @@ class Graph:
     precision: str
     author: Author
     tolerance: float | None = None
-    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def entry(self) -> dict[str, Any]:
         """The entry in `graphs` of the manifest."""
-        entry: dict[str, Any] = {
-            "file": self.file,
-            "role": self.role,
-            "device": self.device,
-            "precision": self.precision,
-        }
-        if self.tolerance is not None:
-            entry["tolerance"] = self.tolerance
-        return entry | dict(self.sizes)
+        entry = {"file": self.file, "role": self.role, "device": self.device, "precision": self.precision}
+        return entry if self.tolerance is None else entry | {"tolerance": self.tolerance}
 
 
 CPU_ENCODER = Graph("encoder.cpu.onnx", "encoder", "cpu", "fp32", cpu_encoder, TOLERANCE)
-STANDARD_GRAPHS = (CPU_ENCODER,)
+CUDA_ENCODER = Graph("encoder.cuda.onnx", "encoder", "cuda", "fp16", cuda_encoder, FP16_TOLERANCE)
+CUDA_SCORER = Graph("scorer.cuda.onnx", "scorer", "cuda", "fp16", cuda_scorer)
+STANDARD_GRAPHS = (CPU_ENCODER, CUDA_ENCODER, CUDA_SCORER)
+INT8_ENCODER = Graph("encoder.cpu.int8.onnx", "encoder", "cpu", "int8", int8_encoder)
 NAIVE_GRAPHS = (
     Graph("naive.encoder.cpu.onnx", "naive-encoder", "cpu", "fp32", naive_encoder),
     Graph("naive.scorer.cpu.onnx", "naive-scorer", "cpu", "fp32", naive_scorer),
@@ -127,8 +126,14 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         onnx.save(graph.author(model.weights, located), folder / graph.file)
     shape = model.weights.shape
     probe = probe_history(shape)
-    session = sessions.open_session(folder / CPU_ENCODER.file)
-    user = sessions.encode(session, probe, shape.maximum_length)
+    user = encode_probe(folder / CPU_ENCODER.file, probe, shape)
+    entries = [graph.entry() for graph in graphs]
+    for entry in entries:
+        if entry["precision"] == "int8":
+            error = probe_error(encode_probe(folder / entry["file"], probe, shape), user)
+            entry["tolerance"] = max(SMALLEST_INT8_TOLERANCE, 2 * error)
+        if entry["role"] == "scorer":
+            entry["largest_k"] = min(LARGEST_K, shape.items)
     manifest = {
         "format": FORMAT,
         "name": model.name,
@@ -141,7 +146,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "blocks": shape.blocks,
         "tables": {"file": tables.FILE, "precision": precision},
         "vocabulary": VOCABULARY,
-        "graphs": [graph.entry() for graph in graphs],
+        "graphs": entries,
         "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "training": dict(model.training),
         "metrics": dict(model.metrics),
@@ -171,6 +176,16 @@ def probe_history(shape: Shape) -> list[int]:
     """A fixed history of up to 12 items spread over the catalogue."""
     length = min(PROBE_LENGTH, shape.maximum_length)
     return [1 + (step * 7919 + 12) % shape.items for step in range(length)]
+
+
+def encode_probe(graph: Path, probe: Sequence[int], shape: Shape) -> NDArray[np.float32]:
+    """What a CPU encoder answers for the probe."""
+    return sessions.encode(sessions.open_session(graph), probe, shape.maximum_length)
+
+
+def probe_error(user: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The largest difference, relative to the largest value where that is above 1."""
+    return float(np.abs(user - expected).max() / max(1.0, float(np.abs(expected).max())))
 
 
 def sha256(file: Path) -> str:
@@ -311,7 +326,7 @@ def check_probe(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, A
         raise BundleError(
             f"{entry['file']} answers {user.size} values for a model of dimension {shape.dimension}"
         )
-    error = float(np.abs(user - expected).max() / max(1.0, float(np.abs(expected).max())))
+    error = probe_error(user, expected)
     if not error <= tolerance:
         raise BundleError(
             f"{entry['file']} is {error:.2g} away from the probe's vector, {tolerance:.2g} is allowed"

@@ -123,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--movies", type=Path, help="movies.csv or movies.csv.gz whose ids become the vocabulary"
     )
+    parser.add_argument("--with-int8", action="store_true", help="add the 8-bit encoder, unjudged")
     parser.add_argument("--with-naive", action="store_true", help="add the graphs that benches compare with")
     parser.add_argument(
         "--with-weights", type=Path, metavar="FILE", help="also write the state dict (.safetensors)"
@@ -155,7 +156,11 @@ def run(args: argparse.Namespace) -> int:
         training={"data": "none: random weights", "terms": "none", "random": {"seed": args.seed}},
         metrics={},
     )
-    graphs = (*bundle.STANDARD_GRAPHS, *(bundle.NAIVE_GRAPHS if args.with_naive else ()))
+    graphs = [*bundle.STANDARD_GRAPHS]
+    if args.with_int8:
+        graphs.append(bundle.INT8_ENCODER)
+    if args.with_naive:
+        graphs += bundle.NAIVE_GRAPHS
     bundle.write(args.bundle, model, graphs, args.tables, args.overwrite)
     if args.with_weights:
         write_weights(args.with_weights, weights)

@@ -29,7 +29,9 @@ def random_bundle_of(shape: Shape, folder: Path, precision: str) -> tuple[Path, 
         {"data": "none", "terms": "none"},
         {},
     )
-    bundle.write(folder, model, (*bundle.STANDARD_GRAPHS, *bundle.NAIVE_GRAPHS), precision)
+    bundle.write(
+        folder, model, (*bundle.STANDARD_GRAPHS, bundle.INT8_ENCODER, *bundle.NAIVE_GRAPHS), precision
+    )
     return folder, bundle.stored(weights, precision)
 
 

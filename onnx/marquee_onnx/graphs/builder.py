@@ -20,10 +20,15 @@ ELEMENT_TYPES = {"f32": TensorProto.FLOAT, "f16": TensorProto.FLOAT16}
 
 
 class GraphBuilder:
-    """Collects nodes and initialisers; `model` closes the graph."""
+    """Collects nodes and initialisers; `model` closes the graph.
 
-    def __init__(self, name: str) -> None:
+    `section` goes into the names of the nodes that follow, for profiles and drawings.
+    """
+
+    def __init__(self, name: str, opset: int = OPSET) -> None:
         self.name = name
+        self.opset = opset
+        self.section = "embedding"
         self.nodes: list[NodeProto] = []
         self.initialisers: dict[str, TensorProto] = {}
 
@@ -39,9 +44,8 @@ class GraphBuilder:
             outputs = [
                 f"{op}_{len(self.nodes)}_{i}" if i else f"{op}_{len(self.nodes)}" for i in range(outputs)
             ]
-        self.nodes.append(
-            helper.make_node(op, inputs, outputs, name=f"{op}_{len(self.nodes)}", domain=domain, **attributes)
-        )
+        name = f"{self.section}/{op}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
@@ -60,7 +64,7 @@ class GraphBuilder:
         return table.name
 
     def rename(self, old: str, new: str) -> None:
-        """Give the last node's output the name of a graph output."""
+        """Give an output of the last node the name of a graph output."""
         last = self.nodes[-1]
         last.output[list(last.output).index(old)] = new
 
@@ -68,7 +72,7 @@ class GraphBuilder:
         """The finished model."""
         graph = helper.make_graph(self.nodes, self.name, inputs, outputs, list(self.initialisers.values()))
         domains = {node.domain for node in self.nodes}
-        imports = [helper.make_opsetid("", OPSET)]
+        imports = [helper.make_opsetid("", self.opset)]
         if CONTRIB in domains:
             imports.append(helper.make_opsetid(CONTRIB, 1))
         return helper.make_model(

@@ -78,6 +78,7 @@ class CpuEncoder:
         for number, block in enumerate(folded[:-1]):
             x = self.full_block(x, block, f"block{number}")
         user = self.last_block(x, folded[-1], f"block{len(folded) - 1}")
+        self.graph.section = "output"
         self.norm(user, self.weights.final_norm, "final_norm")
         self.graph.rename(self.graph.nodes[-1].output[0], "user")
         return self.graph.model(encoder_inputs(1), encoder_outputs(1, self.shape.dimension))
@@ -98,22 +99,28 @@ class CpuEncoder:
 
     def full_block(self, x: str, block: FoldedBlock, name: str) -> str:
         """All positions of one block."""
+        self.graph.section = name
         residual = self.norm(x, block.norm1, f"{name}.norm1")
         query = self.dense(residual, block.query, f"{name}.query")
         key = self.product(x, block.key, f"{name}.key")
         value = self.product(x, block.value, f"{name}.value")
-        attention = self.graph.node(
+        attended = self.graph.node("Add", self.attention(query, key, value), residual)
+        return self.feed_forward(attended, block, name)
+
+    def attention(self, query: str, key: str, value: str) -> str:
+        """Causal multi-head attention of [time, d] matrices."""
+        attended = self.graph.node(
             "Attention",
             *(self.reshape(part, "sequence", 1, -1, self.shape.dimension) for part in (query, key, value)),
             is_causal=1,
             q_num_heads=self.shape.heads,
             kv_num_heads=self.shape.heads,
         )
-        attention = self.reshape(attention, "matrix", -1, self.shape.dimension)
-        return self.feed_forward(self.graph.node("Add", attention, residual), block, name)
+        return self.reshape(attended, "matrix", -1, self.shape.dimension)
 
     def last_block(self, x: str, block: FoldedBlock, name: str) -> str:
         """The newest position of the last block, [1, d]; the only position that the answer needs."""
+        self.graph.section = name
         heads, width, dimension = self.shape.heads, self.shape.head_dimension, self.shape.dimension
         newest = self.graph.node("Gather", x, self.graph.constant("newest", np.array([-1], np.int64)), axis=0)
         residual = self.norm(newest, block.norm1, f"{name}.norm1")

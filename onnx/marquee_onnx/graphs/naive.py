@@ -37,6 +37,7 @@ class NaiveEncoder:
         last = len(self.weights.blocks) - 1
         for number, block in enumerate(self.weights.blocks):
             x = self.block(x, block, f"block{number}", last_only=number == last)
+        graph.section = "output"
         norm = self.weights.final_norm
         x = graph.node("LayerNormalization", x, *self.norm_constants(norm, "final_norm"), epsilon=EPSILON)
         graph.node("Reshape", x, graph.constant("shape.user", np.array([1, dimension], np.int64)))
@@ -53,6 +54,7 @@ class NaiveEncoder:
     def block(self, x: str, block: Block, name: str, last_only: bool) -> str:
         """One block; `last_only` keeps the last position of queries and drops the causal mask."""
         graph = self.graph
+        graph.section = name
         source = x
         if last_only:
             x = graph.node("Gather", x, graph.constant("newest", np.array([-1], np.int64)), axis=1)
@@ -109,6 +111,7 @@ def naive_encoder(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
 def naive_scorer(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
     """One fp32 product over all items and one TopK; inputs `user` and `k`, outputs `scores` and `items`."""
     graph = GraphBuilder("gsasrec_scorer_naive")
+    graph.section = "scores"
     table = graph.table(tables["output_embedding"])
     if tables["output_embedding"].precision == "f16":
         table = graph.node("Cast", table, to=TensorProto.FLOAT)

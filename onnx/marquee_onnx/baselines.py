@@ -1,0 +1,57 @@
+"""What a sequence model has to beat: popularity, and co-occurrence that decays with distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marquee_onnx.data import DataError, Histories, Ids
+
+MOST_ITEMS = 20_000
+
+
+class Popularity:
+    """Every user gets the items with the most training events."""
+
+    def __init__(self, train: Histories, items: int):
+        self.items = items
+        self.counts = np.bincount(train.items, minlength=items + 1)[1:].astype(np.float32)
+
+    def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Scores [users, N], the same for all users."""
+        return np.tile(self.counts, (len(histories), 1))
+
+
+class CoOccurrence:
+    """Items that followed the user's newest ones soon after, in other histories.
+
+    A pair at distance t counts `decay ** (t - 1)` up to `window`; the sum is divided by the follower's
+    popularity to the power `damping`, and the user's newest items count with the same decay of their age.
+    """
+
+    def __init__(
+        self, train: Histories, items: int, window: int = 10, decay: float = 0.7, damping: float = 0.4
+    ):
+        if items > MOST_ITEMS:
+            raise DataError(f"co-occurrence keeps items x items counts: {items} are more than {MOST_ITEMS}")
+        self.items, self.window, self.decay = items, window, decay
+        pairs = np.zeros(items * items, dtype=np.float32)
+        users = np.repeat(np.arange(len(train)), train.lengths)
+        for distance in range(1, window + 1):
+            same = users[distance:] == users[:-distance]
+            first, then = train.items[:-distance][same] - 1, train.items[distance:][same] - 1
+            found, count = np.unique(first.astype(np.int64) * items + then, return_counts=True)
+            pairs[found] += count * np.float32(decay ** (distance - 1))
+        popularity = np.maximum(np.bincount(train.items, minlength=items + 1)[1:], 1)
+        self.followers = pairs.reshape(items, items) / popularity.astype(np.float32) ** damping
+
+    def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Scores [users, N]."""
+        scores = np.empty((len(histories), self.items), dtype=np.float32)
+        for row, history in enumerate(histories):
+            newest = history[: -self.window - 1 : -1] - 1
+            weights = np.float32(self.decay) ** np.arange(len(newest), dtype=np.float32)
+            scores[row] = weights @ self.followers[newest]
+        return scores

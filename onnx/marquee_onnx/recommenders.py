@@ -1,0 +1,99 @@
+"""Everything `evaluate` can judge, behind one method: scores of all items after each history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from marquee_onnx import bundle, forward, sessions, tables
+from marquee_onnx.baselines import CoOccurrence, Popularity
+from marquee_onnx.data import DataError, Histories, Ids
+from marquee_onnx.errors import CheckpointError
+from marquee_onnx.weights import Weights, from_state_dict
+
+BASELINES = {"popularity": Popularity, "co-occurrence": CoOccurrence}
+
+
+class Recommender(Protocol):
+    """Scores of the items 1..N; histories hold at least one item each."""
+
+    items: int
+
+    def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Scores [users, N], column i for item i + 1."""
+
+
+class NumpyModel:
+    """A run's weights through the NumPy forward pass."""
+
+    def __init__(self, weights: Weights):
+        self.weights = weights
+        self.items = weights.shape.items
+
+    def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Scores [users, N]."""
+        return forward.encode(self.weights, histories) @ self.weights.output_embedding.T
+
+
+class BundleModel:
+    """A bundle's CPU encoder of the given precision through ONNX Runtime, scored in full."""
+
+    def __init__(self, folder: Path, precision: str):
+        manifest = bundle.check(folder)
+        graphs = [
+            graph["file"]
+            for graph in manifest["graphs"]
+            if (graph["role"], graph["device"], graph["precision"]) == ("encoder", "cpu", precision)
+        ]
+        if not graphs:
+            raise DataError(f"{folder} has no {precision} encoder for the CPU; choose another --precision")
+        self.session = sessions.open_session(folder / graphs[0])
+        self.maximum_length = manifest["maximum_length"]
+        self.items = manifest["items"]
+        self.output = np.asarray(tables.read(folder / tables.FILE)["output_embedding"], dtype=np.float32)
+
+    def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """Scores [users, N]."""
+        users = [sessions.encode(self.session, history, self.maximum_length) for history in histories]
+        return np.stack(users) @ self.output.T
+
+
+def read_weights(model: Path) -> Weights:
+    """The weights of a run folder, or of a checkpoint with its config.json beside it."""
+    path = model / "model.safetensors" if model.is_dir() else model
+    config = path.parent / "config.json"
+    for file in (path, config):
+        if not file.exists():
+            raise CheckpointError(f"{file} is missing; name a run folder, a checkpoint or a bundle")
+    try:
+        return from_state_dict(load_file(path), int(json.loads(config.read_text())["heads"]))
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+
+
+def read_vocabulary(model: Path) -> NDArray[np.uint32] | None:
+    """The MovieLens ids of a model's items, or None where no vocabulary lies beside it."""
+    path = (model if model.is_dir() else model.parent) / "vocabulary.u32"
+    return np.fromfile(path, "<u4").astype(np.uint32) if path.exists() else None
+
+
+def open_recommender(name: str, train: Histories | None, items: int, precision: str) -> Recommender:
+    """The recommender that `name` means: a baseline, a bundle, a run folder or a checkpoint.
+
+    A baseline learns from `train` and ranks `items` items.
+    """
+    if name in BASELINES:
+        if train is None:
+            raise DataError(f"{name} learns from training sequences; give --train or --data")
+        return BASELINES[name](train, items)
+    path = Path(name)
+    if (path / bundle.MANIFEST).exists():
+        return BundleModel(path, precision)
+    return NumpyModel(read_weights(path))

@@ -1,0 +1,66 @@
+"""A run folder: what `train` and `import-checkpoint` write and `export` reads.
+
+`model.safetensors` (the public state dict), `config.json` (sizes, training, metrics) and `vocabulary.u32`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from marquee_onnx.errors import CheckpointError
+from marquee_onnx.recommenders import read_vocabulary, read_weights
+from marquee_onnx.weights import Weights, to_state_dict
+
+MODEL, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.u32"
+SIZES = ("items", "dimension", "maximum_length", "heads", "blocks")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model before it becomes a bundle."""
+
+    weights: Weights
+    vocabulary: NDArray[np.uint32]
+    training: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+
+def read(folder: Path) -> Run:
+    """The run of a folder; raises `CheckpointError` where its files disagree."""
+    weights = read_weights(folder)
+    vocabulary = read_vocabulary(folder)
+    if vocabulary is None:
+        raise CheckpointError(f"{folder / VOCABULARY} is missing: which movie is which item?")
+    config = json.loads((folder / CONFIG).read_text())
+    for name in SIZES:
+        if name in config and config[name] != getattr(weights.shape, name):
+            raise CheckpointError(
+                f"{folder / CONFIG} says {name} {config[name]}, {MODEL} has {getattr(weights.shape, name)}"
+            )
+    training = {"data": "unknown", "terms": "unknown"} | config.get("training", {})
+    return Run(weights, vocabulary, training, config.get("metrics", {}))
+
+
+def write(folder: Path, run: Run, overwrite: bool = False) -> None:
+    """Write a run folder."""
+    if folder.exists() and not overwrite:
+        raise CheckpointError(f"{folder} exists: choose another place, or --overwrite")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(to_state_dict(run.weights), folder / MODEL)
+    config = {
+        "architecture": "gsasrec",
+        **{name: getattr(run.weights.shape, name) for name in SIZES},
+        "vocabulary": VOCABULARY,
+        "training": dict(run.training),
+        "metrics": dict(run.metrics),
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / VOCABULARY).write_bytes(run.vocabulary.astype("<u4").tobytes())

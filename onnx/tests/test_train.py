@@ -1,0 +1,198 @@
+"""The trainer. Everything here needs PyTorch; the rest of the package is tested without."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from marquee_onnx import __main__, losses, reference, trainer  # noqa: E402
+from marquee_onnx.batches import NEVER, Windows  # noqa: E402
+from marquee_onnx.data import Histories  # noqa: E402
+from marquee_onnx.model import Dropout, GSASRec  # noqa: E402
+from marquee_onnx.recommenders import read_weights  # noqa: E402
+from marquee_onnx.trainer import Settings, Trainer  # noqa: E402
+from marquee_onnx.weights import from_state_dict  # noqa: E402
+
+SAMPLE = Path(__file__).parent.parent / "data" / "ml-latest-small"
+CPU = torch.device("cpu")
+
+
+def random_histories(users=30, items=40, seed=0):
+    rng = np.random.default_rng(seed)
+    return Histories.from_sequences([rng.permutation(items)[: rng.integers(2, 25)] + 1 for _ in range(users)])
+
+
+def small_settings(**changes):
+    base = {"dimension": 16, "maximum_length": 10, "negatives": 8, "epochs": 3, "batch_tokens": 60}
+    return Settings(**(base | changes))
+
+
+def test_the_network_agrees_with_the_float64_reference():
+    torch.manual_seed(0)
+    model = GSASRec(items=40, dimension=16, maximum_length=10, heads=2, blocks=2, initialisation=0.5).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.4)
+    weights = from_state_dict({n: w.numpy() for n, w in model.state_dict().items()}, heads=2)
+    histories = [history for history in random_histories(12)]
+    with torch.no_grad():
+        got = trainer.score(model, histories, CPU)
+    expected = [reference.score(weights, reference.encode(weights, h.tolist())) for h in histories]
+    np.testing.assert_allclose(got, np.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+def authors_gbce(positive, negatives, items, calibration):
+    """The float64 transformation of the positive score, as the authors' code has it."""
+    k = len(negatives)
+    alpha = k / (items - 1)
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    probability = torch.clamp(torch.sigmoid(torch.tensor(positive, dtype=torch.float64)), 1e-10, 1 - 1e-10)
+    adjusted = torch.clamp(probability ** (-beta), 1 + 1e-10, torch.finfo(torch.float64).max)
+    logit = torch.log(1.0 / (adjusted - 1))
+    logits = torch.cat([logit[None], torch.tensor(negatives, dtype=torch.float64)])
+    truth = torch.tensor([1.0] + [0.0] * k, dtype=torch.float64)
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, truth)
+
+
+@pytest.mark.parametrize("calibration", [0.0, 0.75, 1.0])
+def test_gbce_in_closed_form_equals_the_authors_transformation(calibration):
+    rng = np.random.default_rng(2)
+    positive, negatives = rng.normal(0, 3, 6), rng.normal(0, 3, (6, 16))
+    expected = np.mean(
+        [authors_gbce(p, n, 500, calibration) for p, n in zip(positive, negatives, strict=True)]
+    )
+    target, candidates = (torch.tensor(x, dtype=torch.float32) for x in (positive, negatives))
+    got = losses.gbce(target, candidates, torch.zeros(6, 16, dtype=torch.bool), 500, calibration)
+    assert float(got) == pytest.approx(expected, rel=1e-5)
+
+
+def test_gbce_stays_finite_at_scores_where_the_sigmoid_saturates():
+    target = torch.tensor([-200.0, 200.0], requires_grad=True)
+    candidates = torch.full((2, 4), 200.0, requires_grad=True)
+    loss = losses.gbce(target, candidates, torch.zeros(2, 4, dtype=torch.bool), 100, 0.75)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(target.grad).all()
+
+
+def test_excluded_candidates_change_neither_loss_nor_gradient():
+    target = torch.tensor([0.3, -0.2])
+    candidates = torch.tensor([[1.0, 9.0], [0.5, 9.0]], requires_grad=True)
+    excluded = torch.tensor([[False, True], [False, True]])
+    masked = losses.softmax(target, candidates, excluded, smoothing=0.1)
+    alone = losses.softmax(target, candidates[:, :1], excluded[:, :1], smoothing=0.1)
+    assert float(masked.detach()) == pytest.approx(float(alone.detach()))
+    masked.backward()
+    assert candidates.grad[:, 1].tolist() == [0.0, 0.0]
+
+
+def test_softmax_over_the_whole_catalogue_is_the_cross_entropy():
+    scores = torch.randn(5, 20, generator=torch.Generator().manual_seed(0))
+    truth = torch.tensor([3, 0, 19, 7, 7])
+    excluded = torch.nn.functional.one_hot(truth, 20).bool()
+    got = losses.softmax(scores.gather(1, truth[:, None])[:, 0], scores, excluded, smoothing=0.2)
+    expected = torch.nn.functional.cross_entropy(scores, truth, label_smoothing=0.2)
+    assert float(got) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share():
+    torch.manual_seed(0)
+    dropped = Dropout(0.25).train()(torch.ones(400, 401))
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(dropped.mean()) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("negatives", [7, None])
+def test_batches_hold_consecutive_events_and_where_each_candidate_was_first_seen(negatives):
+    histories = random_histories()
+    windows = Windows(histories, 40, 10, 60, negatives, random_windows=0.5)
+    events = 0
+    for batch in windows.epoch(np.random.default_rng(1)):
+        for row in range(len(batch.lengths)):
+            of_row = batch.rows == row
+            window = [*batch.items[row, : batch.lengths[row]].tolist(), int(batch.targets[of_row][-1])]
+            last = int(batch.target_index[of_row][-1])
+            owners = [h.tolist() for h in histories if h[: last + 1].tolist()[-len(window) :] == window]
+            assert owners
+            assert batch.items[row, 1 : batch.lengths[row]].tolist() == batch.targets[of_row][:-1].tolist()
+            history = owners[0]
+            first = [history.index(c) if c in history else NEVER for c in batch.candidates.tolist()]
+            assert batch.first_seen[row].tolist() == first
+        events += len(batch.targets)
+        assert len(set(batch.candidates.tolist())) == len(batch.candidates) == (negatives or 40)
+    assert events == np.minimum(histories.lengths - 1, 10).sum()
+
+
+def test_a_long_history_gives_its_newest_window_unless_told_otherwise():
+    histories = Histories.from_sequences([np.arange(1, 31)])
+    batch = next(Windows(histories, 30, 10, 60, 5, random_windows=0.0).epoch(np.random.default_rng(0)))
+    assert batch.targets.tolist() == list(range(21, 31))
+
+
+def gradient_rows(settings, histories):
+    torch.manual_seed(0)
+    run = Trainer(histories, 6, settings, CPU)
+    batch = next(run.windows.epoch(np.random.default_rng(0)))
+    run.model.zero_grad()
+    run.loss(batch).backward()
+    return (run.model.output_embedding.weight.grad.abs().sum(1) > 0).tolist()
+
+
+@pytest.mark.parametrize("negatives_for", ["batch", "position"])
+def test_items_seen_before_are_not_pushed_down(negatives_for):
+    histories = Histories.from_sequences([[1, 2, 3]])
+    settings = small_settings(
+        negatives=6 if negatives_for == "batch" else 200, negatives_for=negatives_for, dropout=0.0
+    )
+    assert gradient_rows(settings, histories) == [False, False, True, True, True, True, True, False]
+    pushed = Settings(**(settings.__dict__ | {"exclude": "none"}))
+    assert gradient_rows(pushed, histories) == [False, True, True, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("changes", [{}, {"sparse": 1, "average": 0.0}, {"loss": "gbce", "smoothing": 0.0}])
+def test_a_resumed_run_has_the_weights_of_one_that_was_not_stopped(tmp_path, changes):
+    settings = small_settings(**changes)
+    through = Trainer(random_histories(), 40, settings, CPU)
+    for _ in range(3):
+        through.run_epoch()
+    first = Trainer(random_histories(), 40, settings, CPU)
+    first.run_epoch()
+    first.save(tmp_path / "state")
+    resumed = Trainer(random_histories(), 40, settings, CPU)
+    resumed.load(tmp_path / "state")
+    for _ in range(2):
+        resumed.run_epoch()
+    for name, weight in through.average.weights.items():
+        assert torch.equal(weight, resumed.average.weights[name]), name
+
+
+def test_the_rate_warms_up_and_falls_to_zero():
+    settings = small_settings(rate=1.0, warmup=0.1)
+    rates = [trainer.learning_rate(settings, progress) for progress in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+
+
+def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_evaluates(tmp_path, capsys):
+    run = tmp_path / "run"
+    options = "--epochs 15 --dimension 32 --maximum-length 50 --dropout 0.2 --batch-tokens 1024 --rate 4e-3"
+    arguments = ["train", str(SAMPLE), "--output", str(run), *options.split(), "--validate-every", "15"]
+    assert __main__.main(arguments) == 0
+    config = json.loads((run / "config.json").read_text())
+    assert config["items"] == (run / "vocabulary.u32").stat().st_size // 4 == read_weights(run).shape.items
+    capsys.readouterr()
+    figures = {}
+    for model in (str(run), "popularity"):
+        assert __main__.main(["evaluate", model, "--data", str(SAMPLE), "--json"]) == 0
+        figures[model] = json.loads(capsys.readouterr().out)
+    assert figures[str(run)]["users"] == 671
+    assert figures[str(run)]["ndcg@10"] == pytest.approx(config["metrics"]["ndcg@10"], abs=2e-3)
+    assert figures[str(run)]["ndcg@10"] > 1.1 * figures["popularity"]["ndcg@10"]
+
+
+def test_options_that_changed_refuse_to_resume(tmp_path, capsys):
+    arguments = ["train", str(SAMPLE), "--output", str(tmp_path), "--dimension", "8", "--maximum-length", "5"]
+    assert __main__.main([*arguments, "--epochs", "1"]) == 0
+    assert __main__.main([*arguments, "--epochs", "1", "--rate", "0.5"]) == 2
+    assert "another rate" in capsys.readouterr().err
