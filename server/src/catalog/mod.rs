@@ -1,1 +1,198 @@
 //! The catalogue in memory: movies, bitmap filters, statistics and title search.
+//!
+//! Movies change seldom, so they are one immutable snapshot that [`Catalog::put`] replaces; readers
+//! take it without a lock. Statistics change with every event and are counted in place.
+
+mod filter;
+mod movies;
+mod search;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod text;
+mod typo;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use arc_swap::ArcSwap;
+use roaring::RoaringBitmap;
+
+pub use self::filter::Filter;
+pub use self::movies::{Movie, Movies, year_of};
+use self::search::Titles;
+pub use self::stats::After;
+use self::stats::{Orders, Page, Ratings};
+use crate::domain::{Interaction, MovieId, MovieRecord};
+use crate::store::{MovieStats, Recorded, Trend};
+
+/// What the catalogue cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// A filter names a genre that no movie has.
+    #[error("there is no genre {name:?}; the genres are {}", known.join(", "))]
+    UnknownGenre {
+        /// The name in the filter.
+        name: String,
+        /// All genres.
+        known: Vec<String>,
+    },
+}
+
+/// What [`Catalog::put`] replaces as one.
+struct Snapshot {
+    movies: Arc<Movies>,
+    titles: Titles,
+    ratings: Ratings,
+}
+
+/// The catalogue. All methods may be called from many threads at once.
+pub struct Catalog {
+    snapshot: ArcSwap<Snapshot>,
+    orders: RwLock<Orders>,
+    put: Mutex<()>,
+}
+
+impl Catalog {
+    /// A catalogue of these movies. Statistics of movies that are not among them are ignored.
+    pub fn new(movies: Vec<MovieRecord>, stats: Vec<MovieStats>) -> Self {
+        let movies = Arc::new(Movies::new(movies));
+        let stats: HashMap<MovieId, MovieStats> =
+            stats.into_iter().map(|stats| (stats.movie_id, stats)).collect();
+        let stats_of = |movie: &Arc<Movie>| stats.get(&movie.movie_id).copied().unwrap_or_default();
+        let mut ratings = Ratings::default();
+        ratings.grow(movies.len());
+        for (index, movie) in (0..).zip(movies.iter()) {
+            ratings.load(index, &stats_of(movie));
+        }
+        let by_index: Vec<_> = movies.iter().map(|movie| (movie.movie_id, stats_of(movie))).collect();
+        let titles = Titles::new(&movies);
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, ratings }),
+            orders: RwLock::new(Orders::new(&by_index)),
+            put: Mutex::new(()),
+        }
+    }
+
+    /// The movies as they are now.
+    pub fn movies(&self) -> Arc<Movies> {
+        self.snapshot.load().movies.clone()
+    }
+
+    /// The dense indexes that pass a filter; `None` when the filter is empty, so that all do.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownGenre`] for a genre that no movie has.
+    pub fn select(&self, filter: &Filter) -> Result<Option<RoaringBitmap>, CatalogError> {
+        let snapshot = self.snapshot.load();
+        filter.select(&snapshot.movies, &snapshot.ratings)
+    }
+
+    /// Movies by number of users who interacted with them, most first, ties by ascending id, each
+    /// as its dense index and that number.
+    ///
+    /// `selection` holds dense indexes, `exclude` movie ids. Movies that nobody knows come last
+    /// rather than not at all. A page goes on after the score and id of the last one before it.
+    pub fn popular(
+        &self,
+        selection: Option<&RoaringBitmap>,
+        exclude: &RoaringBitmap,
+        after: Option<After>,
+        limit: usize,
+    ) -> Vec<(u32, f64)> {
+        self.orders().popular(Page { selection, exclude, after, limit })
+    }
+
+    /// Like [`Catalog::popular`], by recent events; the score is that of a [`Trend`], which compares
+    /// without a clock: `Trend(score).weight_at(now)` is the number of events of now it is worth.
+    pub fn trending(
+        &self,
+        selection: Option<&RoaringBitmap>,
+        exclude: &RoaringBitmap,
+        after: Option<After>,
+        limit: usize,
+    ) -> Vec<(u32, f64)> {
+        self.orders().trending(Page { selection, exclude, after, limit })
+    }
+
+    /// Dense indexes of the movies whose titles fit a query best, best first. `selection` holds
+    /// dense indexes.
+    pub fn search(&self, query: &str, selection: Option<&RoaringBitmap>, limit: usize) -> Vec<u32> {
+        let snapshot = self.snapshot.load();
+        snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.get(index).count)
+    }
+
+    /// The average of the users' latest ratings in stars; `None` without ratings.
+    ///
+    /// # Panics
+    /// When `index` is not of this catalogue; so do the other methods that take one.
+    pub fn average(&self, index: u32) -> Option<f64> {
+        self.snapshot.load().ratings.get(index).average()
+    }
+
+    /// How many users rated the movie.
+    pub fn ratings(&self, index: u32) -> u64 {
+        u64::from(self.snapshot.load().ratings.get(index).count)
+    }
+
+    /// How many users interacted with the movie.
+    pub fn users(&self, index: u32) -> u64 {
+        self.orders().users(index)
+    }
+
+    /// The movie's recency-weighted number of events.
+    pub fn trend(&self, index: u32) -> Trend {
+        self.orders().trend(index)
+    }
+
+    /// Counts a recorded event. Duplicates and unknown movies change nothing.
+    pub fn apply(&self, event: &Interaction, recorded: &Recorded) {
+        if recorded.duplicate {
+            return;
+        }
+        let snapshot = self.snapshot.load();
+        if let Some(index) = snapshot.movies.index_of(event.movie_id) {
+            snapshot.ratings.apply(index, *recorded);
+            self.orders_mut().count(index, event, recorded.first_of_movie);
+        }
+    }
+
+    /// Takes the events of deleted users out of the statistics; `events` holds all of each user's.
+    pub fn forget(&self, events: &[Interaction]) {
+        let snapshot = self.snapshot.load();
+        let mut orders = self.orders_mut();
+        for ((_, movie_id), events) in stats::by_user_and_movie(events) {
+            if let Some(index) = snapshot.movies.index_of(movie_id) {
+                snapshot.ratings.change(index, stats::latest_rating(&events), None);
+                orders.forget(index, &events);
+            }
+        }
+    }
+
+    /// Adds or replaces movies; statistics stay. The title index is built anew, so bring many at once.
+    pub fn put(&self, records: Vec<MovieRecord>) {
+        let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot.load();
+        let mut movies = Movies::clone(&before.movies);
+        for record in records {
+            movies.upsert(record);
+        }
+        let mut ratings = before.ratings.clone();
+        ratings.grow(movies.len());
+        let titles = Titles::new(&movies);
+        let mut orders = self.orders_mut();
+        for index in orders.len()..movies.len() {
+            orders.push(movies.movie_id(index as u32));
+        }
+        // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
+        self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, ratings }));
+    }
+
+    fn orders(&self) -> RwLockReadGuard<'_, Orders> {
+        self.orders.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orders_mut(&self) -> RwLockWriteGuard<'_, Orders> {
+        self.orders.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -6,9 +6,11 @@
 
 pub mod exact;
 mod ranking;
+pub mod scan;
 pub mod table;
 
 pub use exact::ExactScorer;
+pub use scan::ScanScorer;
 pub use table::ItemTable;
 
 /// Why a table cannot be searched.
@@ -26,8 +28,8 @@ pub enum RetrievalError {
         /// The dimension asked for.
         dimension: usize,
     },
-    /// There is nothing to search, or more than a row number can name.
-    #[error("a table has 1 to 2^32 - 1 rows and columns, this one has {items} x {dimension}")]
+    /// There is nothing to search, or more than the scan's integers can hold.
+    #[error("a table has 1 to 2^32 - 1 rows and 1 to 65,536 columns, this one has {items} x {dimension}")]
     Size {
         /// Rows.
         items: usize,

@@ -15,9 +15,15 @@ struct Rank {
     row: Reverse<ItemRow>,
 }
 
+impl Rank {
+    fn score(&self) -> f32 {
+        f32::from_bits(ordered_bits(self.score) as u32)
+    }
+}
+
 /// The bits of a finite or infinite score as an integer of the same order. The mapping is its own
 /// inverse.
-fn ordered_bits(bits: i32) -> i32 {
+pub(super) fn ordered_bits(bits: i32) -> i32 {
     bits ^ (((bits >> 31) as u32) >> 1) as i32
 }
 
@@ -49,15 +55,18 @@ impl<'a> Best<'a> {
         }
     }
 
+    /// The k-th best score; `None` before there are k.
+    pub(super) fn worst_score(&self) -> Option<f32> {
+        let worst = self.worst_first.peek().filter(|_| self.worst_first.len() == self.k)?;
+        Some(worst.0.score())
+    }
+
     /// Best first, ties by ascending movie id.
     pub(super) fn into_items(self) -> Vec<Scored> {
         self.worst_first
             .into_sorted_vec()
             .into_iter()
-            .map(|Reverse(rank)| Scored {
-                row: rank.row.0,
-                score: f32::from_bits(ordered_bits(rank.score) as u32),
-            })
+            .map(|Reverse(rank)| Scored { row: rank.row.0, score: rank.score() })
             .collect()
     }
 }

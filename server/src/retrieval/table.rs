@@ -6,6 +6,9 @@ use super::RetrievalError;
 use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, ScorerQuery};
 
+/// The most columns of a table: with more, the scan's integer sums would not fit.
+const MAX_DIMENSION: usize = 1 << 16;
+
 /// `items x dimension` finite numbers, and the movie that each row stands for.
 #[derive(Clone, Debug)]
 pub struct ItemTable {
@@ -22,7 +25,7 @@ impl ItemTable {
     /// [`RetrievalError`] when the shapes do not fit, nothing is there, or a number is not finite.
     pub fn new(values: Arc<[f32]>, dimension: usize, movie_ids: &[MovieId]) -> Result<Self, RetrievalError> {
         let items = movie_ids.len();
-        if items == 0 || dimension == 0 || u32::try_from(items.max(dimension)).is_err() {
+        if items == 0 || u32::try_from(items).is_err() || !(1..=MAX_DIMENSION).contains(&dimension) {
             return Err(RetrievalError::Size { items, dimension });
         }
         if items.checked_mul(dimension) != Some(values.len()) {

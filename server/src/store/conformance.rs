@@ -3,6 +3,8 @@
 //! A check takes a fresh, empty store. It panics with a sentence when the store breaks a promise of
 //! [`Store`], so it belongs in tests alone.
 
+#![allow(clippy::missing_panics_doc, reason = "panicking is what a check is for")]
+
 use super::Store;
 use crate::domain::{Interaction, Kind, Rating};
 

@@ -10,12 +10,14 @@
 //! - **Bounded**: every read has a limit that its caller names.
 
 pub mod conformance;
+mod redb;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
 
+pub use self::redb::RedbStore;
 use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, TimeMs, User, UserId};
 
 /// A user's newest taste and the set of everything seen: all that a recommendation reads.
@@ -99,6 +101,15 @@ impl Trend {
         Self(large + (1.0 + (small - large).exp2()).log2())
     }
 
+    /// The trend with one event at this time taken out. What is left of a sum within a billionth is
+    /// rounding, and counts as nothing.
+    #[must_use]
+    pub fn without_event(self, time_ms: TimeMs) -> Self {
+        let event = time_ms as f64 / Self::HALF_LIFE_MS;
+        let share_left = 1.0 - (event - self.0).exp2();
+        if share_left > 1e-9 { Self(self.0 + share_left.log2()) } else { Self::default() }
+    }
+
     /// How many events of this very moment it is worth.
     pub fn weight_at(self, time_ms: TimeMs) -> f64 {
         (self.0 - time_ms as f64 / Self::HALF_LIFE_MS).exp2()
@@ -145,7 +156,7 @@ pub enum StoreError {
     Corrupt(String),
     /// The store was made by a version of the program that this one does not understand.
     #[error(
-        "the store has schema version {found}, this program needs {expected}; run `marquee-server migrate`"
+        "the store has schema version {found}, this program needs {expected}; run `marquee-server migrate`, or a newer program if the store's is higher"
     )]
     Schema {
         /// The version in the store.
@@ -163,6 +174,9 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Records events durably and creates their users where needed; one outcome for each event, in
     /// order. `now_ms` is the creation time of new users.
+    ///
+    /// It is the bulk path too: an import sends batches of some ten thousand events sorted by user,
+    /// several at once, and keeps its place with [`Store::put_note`].
     async fn record(&self, events: &[Interaction], now_ms: TimeMs) -> Result<Vec<Recorded>, StoreError>;
 
     /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown user.

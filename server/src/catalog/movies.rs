@@ -1,0 +1,279 @@
+//! The movies by dense index, with a bitmap for every genre, tag and year.
+//!
+//! A [`Movies`] is an immutable snapshot. Indexes run from 0 in the order of the ids at the start;
+//! movies that come later are appended, so an index never changes its movie while the process lives.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use roaring::{MultiOps, RoaringBitmap};
+
+use crate::domain::{MovieId, MovieRecord};
+
+/// One movie of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Movie {
+    /// The MovieLens id.
+    pub movie_id: MovieId,
+    /// The title as MovieLens writes it, the year in brackets included.
+    pub title: Box<str>,
+    /// The year of release, if the title names one.
+    pub year: Option<u16>,
+    /// Genres.
+    pub genres: Box<[Arc<str>]>,
+    /// The IMDb number without its `tt`.
+    pub imdb: Option<u32>,
+    /// The id at The Movie Database.
+    pub tmdb: Option<u32>,
+    /// Tags in lower case with the number of users who gave them, most frequent first.
+    pub tags: Box<[(Arc<str>, u32)]>,
+}
+
+/// A genre and the movies that have it.
+#[derive(Clone, Debug)]
+struct Genre {
+    name: Arc<str>,
+    members: RoaringBitmap,
+}
+
+/// All movies at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Movies {
+    by_index: Vec<Arc<Movie>>,
+    indexes: HashMap<MovieId, u32>,
+    /// By name in lower case.
+    genres: BTreeMap<String, Genre>,
+    /// By name in lower case.
+    tags: HashMap<Arc<str>, RoaringBitmap>,
+    years: BTreeMap<u16, RoaringBitmap>,
+}
+
+impl Movies {
+    /// A snapshot of these movies; of two with the same id the later one counts.
+    pub(super) fn new(mut records: Vec<MovieRecord>) -> Self {
+        records.sort_by_key(|record| record.movie_id);
+        let mut movies = Self::default();
+        for record in records {
+            movies.upsert(record);
+        }
+        movies
+    }
+
+    /// The movie with this id.
+    pub fn get(&self, movie_id: MovieId) -> Option<&Arc<Movie>> {
+        self.at(self.index_of(movie_id)?)
+    }
+
+    /// The movie at a dense index; `None` for an index of a later snapshot.
+    pub fn at(&self, index: u32) -> Option<&Arc<Movie>> {
+        self.by_index.get(index as usize)
+    }
+
+    /// The dense index of a movie.
+    pub fn index_of(&self, movie_id: MovieId) -> Option<u32> {
+        self.indexes.get(&movie_id).copied()
+    }
+
+    /// The id of the movie at a dense index.
+    ///
+    /// # Panics
+    /// When `index` is not below [`Movies::len`]: take the snapshot after the call that gave the index.
+    pub fn movie_id(&self, index: u32) -> MovieId {
+        self.by_index[index as usize].movie_id
+    }
+
+    /// How many movies there are.
+    pub fn len(&self) -> usize {
+        self.by_index.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_index.is_empty()
+    }
+
+    /// All movies in the order of their dense indexes.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Movie>> {
+        self.by_index.iter()
+    }
+
+    /// All genres with their numbers of movies, in the order of their names.
+    pub fn genres(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.genres.values().map(|genre| (&*genre.name, genre.members.len()))
+    }
+
+    /// The genres of these movies with how many of them have each, most frequent first, ties by name.
+    /// Unknown movies count for nothing.
+    pub fn genre_counts(&self, movie_ids: &RoaringBitmap) -> Vec<(Arc<str>, u32)> {
+        let mut counts: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
+        for genre in movie_ids.iter().filter_map(|id| self.get(id)).flat_map(|movie| &movie.genres) {
+            *counts.entry(genre).or_default() += 1;
+        }
+        let mut counts: Vec<_> = counts.into_iter().map(|(genre, count)| (genre.clone(), count)).collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts
+    }
+
+    /// The members of a genre; its name is read without regard to case.
+    pub(super) fn genre(&self, name: &str) -> Option<&RoaringBitmap> {
+        self.genres.get(&name.to_lowercase()).map(|genre| &genre.members)
+    }
+
+    /// The movies with a tag; its name is read without regard to case.
+    pub(super) fn tag(&self, name: &str) -> Option<&RoaringBitmap> {
+        self.tags.get(name.to_lowercase().as_str())
+    }
+
+    /// The movies of these years.
+    pub(super) fn years(&self, years: std::ops::RangeInclusive<u16>) -> RoaringBitmap {
+        if years.is_empty() {
+            return RoaringBitmap::new();
+        }
+        self.years.range(years).map(|(_, members)| members).union()
+    }
+
+    /// Adds a movie at the end, or replaces the one with its id in place.
+    pub(super) fn upsert(&mut self, record: MovieRecord) {
+        let index = self.indexes.get(&record.movie_id).copied().unwrap_or(self.by_index.len() as u32);
+        if let Some(movie) = self.at(index).cloned() {
+            self.unlink(index, &movie);
+        }
+        let movie = Arc::new(self.link(index, record));
+        self.indexes.insert(movie.movie_id, index);
+        match self.by_index.get_mut(index as usize) {
+            Some(place) => *place = movie,
+            None => self.by_index.push(movie),
+        }
+    }
+
+    /// Puts a movie into the bitmaps.
+    fn link(&mut self, index: u32, record: MovieRecord) -> Movie {
+        let year = year_of(&record.title);
+        if let Some(year) = year {
+            self.years.entry(year).or_default().insert(index);
+        }
+        let genres = record.genres.into_iter().map(|name| self.link_genre(index, name)).collect();
+        let tags = record.tags.into_iter().map(|(tag, users)| (self.link_tag(index, &tag), users)).collect();
+        Movie {
+            movie_id: record.movie_id,
+            title: record.title.into(),
+            year,
+            genres,
+            imdb: record.imdb,
+            tmdb: record.tmdb,
+            tags,
+        }
+    }
+
+    fn link_genre(&mut self, index: u32, name: String) -> Arc<str> {
+        let genre = self
+            .genres
+            .entry(name.to_lowercase())
+            .or_insert_with(|| Genre { name: name.into(), members: RoaringBitmap::new() });
+        genre.members.insert(index);
+        genre.name.clone()
+    }
+
+    fn link_tag(&mut self, index: u32, tag: &str) -> Arc<str> {
+        let name: Arc<str> = match self.tags.get_key_value(tag) {
+            Some((name, _)) => name.clone(),
+            None => tag.to_lowercase().into(),
+        };
+        self.tags.entry(name.clone()).or_default().insert(index);
+        name
+    }
+
+    /// Takes a movie out of the bitmaps.
+    fn unlink(&mut self, index: u32, movie: &Movie) {
+        for genre in &movie.genres {
+            remove_member(&mut self.genres, &genre.to_lowercase(), index);
+        }
+        for (tag, _) in &movie.tags {
+            if let Some(members) = self.tags.get_mut(tag) {
+                members.remove(index);
+            }
+        }
+        if let Some(members) = movie.year.and_then(|year| self.years.get_mut(&year)) {
+            members.remove(index);
+        }
+    }
+}
+
+/// Removes a movie from a genre, and the genre with its last movie.
+fn remove_member(genres: &mut BTreeMap<String, Genre>, name: &str, index: u32) {
+    if let Some(genre) = genres.get_mut(name) {
+        genre.members.remove(index);
+        if genre.members.is_empty() {
+            genres.remove(name);
+        }
+    }
+}
+
+/// The year that a title names: the first four digits of its last brackets, as in `Heat (1995)` and
+/// `Death Note (2006–2007)`.
+pub fn year_of(title: &str) -> Option<u16> {
+    let (_, brackets) = title.rsplit_once('(')?;
+    let year: u16 = brackets.get(..4)?.parse().ok()?;
+    (1870..=2200).contains(&year).then_some(year)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn movie(movie_id: MovieId, title: &str, genres: &[&str], tags: &[&str]) -> MovieRecord {
+        MovieRecord {
+            movie_id,
+            title: title.into(),
+            genres: genres.iter().map(ToString::to_string).collect(),
+            tags: tags.iter().map(|tag| ((*tag).to_owned(), 1)).collect(),
+            ..MovieRecord::default()
+        }
+    }
+
+    #[test]
+    fn the_year_stands_in_the_last_brackets() {
+        assert_eq!(year_of("Heat (1995)"), Some(1995));
+        assert_eq!(year_of("Seven (a.k.a. Se7en) (1995) "), Some(1995));
+        assert_eq!(year_of("Death Note: Desu nôto (2006–2007)"), Some(2006));
+        assert_eq!(year_of("1984"), None);
+        assert_eq!(year_of("Millions Game, The (Das Millionenspiel)"), None);
+        assert_eq!(year_of("(ééé)"), None);
+        assert_eq!(year_of("Odd (9999)"), None);
+    }
+
+    #[test]
+    fn indexes_follow_the_ids_at_the_start_and_stay_when_movies_come() {
+        let mut movies = Movies::new(vec![movie(9, "B", &[], &[]), movie(2, "A", &[], &[])]);
+        assert_eq!((movies.movie_id(0), movies.movie_id(1)), (2, 9));
+        movies.upsert(movie(5, "C", &[], &[]));
+        assert_eq!((movies.index_of(2), movies.index_of(9), movies.index_of(5)), (Some(0), Some(1), Some(2)));
+        assert_eq!(movies.index_of(6), None);
+    }
+
+    #[test]
+    fn a_replaced_movie_leaves_its_old_genres_tags_and_year() {
+        let mut movies = Movies::new(vec![
+            movie(1, "A (1999)", &["Drama", "War"], &["Slow"]),
+            movie(2, "B (1999)", &["Drama"], &[]),
+        ]);
+        movies.upsert(movie(1, "A (2001)", &["Comedy"], &["fast"]));
+        assert_eq!(movies.genres().collect::<Vec<_>>(), [("Comedy", 1), ("Drama", 1)]);
+        assert!(movies.tag("slow").is_some_and(RoaringBitmap::is_empty));
+        assert!(movies.tag("FAST").is_some_and(|tag| tag.contains(0)));
+        assert_eq!(movies.years(1999..=1999).iter().collect::<Vec<_>>(), [1]);
+        assert_eq!(movies.len(), 2);
+    }
+
+    #[test]
+    fn genres_of_a_history_come_most_frequent_first() {
+        let movies = Movies::new(vec![
+            movie(1, "A", &["Drama", "War"], &[]),
+            movie(2, "B", &["War"], &[]),
+            movie(3, "C", &["Comedy"], &[]),
+        ]);
+        let counts = movies.genre_counts(&RoaringBitmap::from([1, 2, 3, 77]));
+        let counts: Vec<_> = counts.iter().map(|(name, count)| (&**name, *count)).collect();
+        assert_eq!(counts, [("War", 2), ("Comedy", 1), ("Drama", 1)]);
+    }
+}

@@ -1,0 +1,311 @@
+//! The catalogue as a whole, against naive oracles and the bundled sample.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{Kind, Rating, UserId};
+
+const GENRES: [&str; 4] = ["Comedy", "Drama", "Sci-Fi", "War"];
+const TAGS: [&str; 3] = ["slow", "robots", "based on a book"];
+
+fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
+    MovieRecord { movie_id, title: title.into(), ..MovieRecord::default() }
+}
+
+fn rated(movie_id: MovieId, ratings: u64) -> MovieStats {
+    MovieStats { movie_id, users: ratings, ratings, half_stars: ratings * 7, trend: Trend::default() }
+}
+
+fn rating(user_id: UserId, movie_id: MovieId, time_ms: i64, half_stars: u8) -> Interaction {
+    Interaction {
+        user_id,
+        movie_id,
+        time_ms,
+        kind: Kind::Rating,
+        rating: Rating::from_half_stars(half_stars),
+    }
+}
+
+/// The movies of the bundled sample, with a rating a movie for each in its order of popularity.
+fn sample() -> Catalog {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/data/ml-latest-small");
+    let mut movies = csv::Reader::from_path(folder.join("movies.csv")).expect("the sample is there");
+    let movies = movies.records().map(|row| {
+        let row = row.expect("the sample is well-formed");
+        movie(row[0].parse().expect("an id"), &row[1])
+    });
+    let mut ratings: HashMap<MovieId, u64> = HashMap::new();
+    let mut rows = csv::Reader::from_path(folder.join("ratings.csv")).expect("the sample is there");
+    for row in rows.records() {
+        *ratings.entry(row.expect("well-formed")[1].parse().expect("an id")).or_default() += 1;
+    }
+    Catalog::new(movies.collect(), ratings.into_iter().map(|(id, count)| rated(id, count)).collect())
+}
+
+fn titles(catalog: &Catalog, query: &str, limit: usize) -> Vec<String> {
+    let found = catalog.search(query, None, limit);
+    let movies = catalog.movies();
+    found.into_iter().map(|index| movies.at(index).expect("of this snapshot").title.to_string()).collect()
+}
+
+fn first(catalog: &Catalog, query: &str) -> String {
+    titles(catalog, query, 1).pop().unwrap_or_default()
+}
+
+#[test]
+fn an_inverted_article_is_found_as_people_say_it() {
+    let catalog = sample();
+    for query in ["the matrix", "matrix", "Matrix, The", "matrix 1999", "The Matrix (1999)", "matrix the"] {
+        assert_eq!(first(&catalog, query), "Matrix, The (1999)", "{query}");
+    }
+}
+
+#[test]
+fn typing_errors_are_forgiven() {
+    let catalog = sample();
+    for (query, title) in [
+        ("mtarix", "Matrix, The (1999)"),
+        ("godfahter", "Godfather, The (1972)"),
+        ("toy stroy", "Toy Story (1995)"),
+        ("shawshenk redemtion", "Shawshank Redemption, The (1994)"),
+        ("the empire strickes back", "Star Wars: Episode V - The Empire Strikes Back (1980)"),
+        ("termnat", "Terminator 2: Judgment Day (1991)"),
+        ("schindlers list", "Schindler's List (1993)"),
+        (
+            "raiders of the lost arc",
+            "Raiders of the Lost Ark (Indiana Jones and the Raiders of the Lost Ark) (1981)",
+        ),
+    ] {
+        assert_eq!(first(&catalog, query), title, "{query}");
+    }
+}
+
+#[test]
+fn the_last_word_is_a_prefix_and_the_order_of_words_is_free() {
+    let catalog = sample();
+    assert_eq!(first(&catalog, "pulp fic"), "Pulp Fiction (1994)");
+    assert_eq!(first(&catalog, "fiction pulp"), "Pulp Fiction (1994)");
+    assert_eq!(first(&catalog, "amelie"), "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)");
+    assert_eq!(first(&catalog, "spiderman 2"), "Spider-Man 2 (2004)");
+    assert_eq!(first(&catalog, "rocky 2"), "Rocky II (1979)");
+}
+
+#[test]
+fn popularity_decides_among_titles_that_match_alike() {
+    let catalog = sample();
+    assert_eq!(first(&catalog, "star wars"), "Star Wars: Episode IV - A New Hope (1977)");
+    assert_eq!(titles(&catalog, "lord of the rings", 3).len(), 3);
+    assert!(
+        titles(&catalog, "lord of the rings", 3).iter().all(|title| title.starts_with("Lord of the Rings"))
+    );
+}
+
+#[test]
+fn a_query_that_no_title_fits_finds_nothing() {
+    let catalog = sample();
+    for query in ["", "  ", "!?", "xyzzyplugh", "the qwrtzpsdf", "\u{0}\u{301}"] {
+        assert_eq!(titles(&catalog, query, 10), Vec::<String>::new(), "{query:?}");
+    }
+}
+
+#[test]
+fn a_selection_bounds_the_search() {
+    let catalog = sample();
+    let filter = Filter { year_min: Some(2000), ..Filter::default() };
+    let selection = catalog.select(&filter).expect("no genre is named");
+    let found = catalog.search("matrix", selection.as_ref(), 10);
+    assert!(!found.is_empty());
+    let movies = catalog.movies();
+    assert!(found.iter().all(|index| movies.at(*index).and_then(|movie| movie.year) >= Some(2000)));
+}
+
+#[test]
+fn an_unknown_genre_is_an_error_that_names_the_known_ones() {
+    let record = MovieRecord { genres: vec!["Drama".into(), "War".into()], ..movie(1, "A") };
+    let catalog = Catalog::new(vec![record], vec![]);
+    let filter = Filter { genres_none: vec!["Dramma".into()], ..Filter::default() };
+    let error = catalog.select(&filter).expect_err("there is no such genre");
+    assert_eq!(error.to_string(), "there is no genre \"Dramma\"; the genres are Drama, War");
+}
+
+#[test]
+fn an_empty_filter_selects_nothing_in_particular() {
+    assert_eq!(sample().select(&Filter::default()), Ok(None));
+}
+
+#[test]
+fn events_count_at_once_and_are_forgotten_with_their_user() {
+    let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![rated(20, 1)]);
+    let first = rating(1, 10, 1_000, 4);
+    let second = rating(1, 10, 2_000, 10);
+    catalog
+        .apply(&first, &Recorded { first_of_movie: true, rating_now: first.rating, ..Recorded::default() });
+    let replaced = Recorded { rating_before: first.rating, rating_now: second.rating, ..Recorded::default() };
+    catalog.apply(&second, &replaced);
+    catalog.apply(&second, &Recorded { duplicate: true, rating_now: second.rating, ..Recorded::default() });
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.users(0)), (1, Some(5.0), 1));
+    assert_eq!(catalog.trending(None, &RoaringBitmap::new(), None, 1)[0].0, 0);
+    catalog.forget(&[first, second]);
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.users(0)), (0, None, 0));
+    assert_eq!(catalog.trend(0), Trend::default());
+    assert_eq!(catalog.average(1), Some(3.5));
+}
+
+#[test]
+fn movies_that_come_later_keep_what_was_counted() {
+    let catalog = Catalog::new(vec![movie(10, "Old")], vec![rated(10, 3)]);
+    catalog.put(vec![movie(5, "New (2020)"), movie(10, "Older")]);
+    assert_eq!((catalog.ratings(0), catalog.ratings(1)), (3, 0));
+    assert_eq!(catalog.search("older", None, 1), [0]);
+    assert_eq!(catalog.search("new", None, 1), [1]);
+    let event = rating(1, 5, 1, 9);
+    catalog
+        .apply(&event, &Recorded { first_of_movie: true, rating_now: event.rating, ..Recorded::default() });
+    assert_eq!(catalog.popular(None, &RoaringBitmap::new(), None, 9), [(0, 3.0), (1, 1.0)]);
+}
+
+prop_compose! {
+    fn any_movie()(
+        title in "[A-C ]{1,3}",
+        year in proptest::option::of(1995u16..2000),
+        genres in proptest::sample::subsequence(&GENRES[..], 0..=3),
+        tags in proptest::sample::subsequence(&TAGS[..], 0..=2),
+        ratings in 0u64..4,
+        half_stars in 1u64..=10,
+        users in 0u64..5,
+    ) -> (MovieRecord, MovieStats) {
+        let title = year.map_or(title.clone(), |year| format!("{title} ({year})"));
+        let record = MovieRecord {
+            genres: genres.into_iter().map(str::to_owned).collect(),
+            tags: tags.into_iter().map(|tag| (tag.to_owned(), 1)).collect(),
+            ..movie(0, &title)
+        };
+        let trend = Trend((users * 7 % 3) as f64);
+        (record, MovieStats { movie_id: 0, users, ratings, half_stars: ratings * half_stars, trend })
+    }
+}
+
+prop_compose! {
+    fn any_filter()(
+        any in proptest::sample::subsequence(&GENRES[..], 0..=2),
+        all in proptest::sample::subsequence(&GENRES[..], 0..=2),
+        none in proptest::sample::subsequence(&GENRES[..], 0..=1),
+        tags in proptest::sample::subsequence(vec!["Slow", "ROBOTS", "unknown"], 0..=2),
+        year_min in proptest::option::of(1994u16..2001),
+        year_max in proptest::option::of(1994u16..2001),
+        average_rating_min in proptest::option::of(0.5f64..5.0),
+        ratings_min in proptest::option::of(0u64..4),
+        allow_movie_ids in proptest::collection::vec(1u32..60, 0..8),
+        deny_movie_ids in proptest::collection::vec(1u32..60, 0..8),
+    ) -> Filter {
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        Filter {
+            genres_any: owned(any), genres_all: owned(all), genres_none: owned(none), tags_any: owned(tags),
+            year_min, year_max, average_rating_min, ratings_min, allow_movie_ids, deny_movie_ids,
+        }
+    }
+}
+
+/// Movies with the ids 3, 6, 9, ..., and one more with all genres, so that each genre is known.
+fn numbered(mut rows: Vec<(MovieRecord, MovieStats)>) -> Vec<(MovieRecord, MovieStats)> {
+    let all = MovieRecord { genres: GENRES.iter().map(ToString::to_string).collect(), ..movie(0, "All") };
+    rows.push((all, MovieStats::default()));
+    for ((record, stats), id) in rows.iter_mut().zip((3..).step_by(3)) {
+        record.movie_id = id;
+        stats.movie_id = id;
+    }
+    rows
+}
+
+/// The filter's promise, one movie at a time.
+fn passes(filter: &Filter, record: &MovieRecord, stats: &MovieStats) -> bool {
+    let has_genre = |name: &String| record.genres.contains(name);
+    let has_tag = |name: &String| record.tags.iter().any(|(tag, _)| *tag == name.to_lowercase());
+    let year = year_of(&record.title);
+    let average = stats.half_stars as f64 / 2.0 / stats.ratings as f64;
+    (filter.genres_any.is_empty() || filter.genres_any.iter().any(has_genre))
+        && filter.genres_all.iter().all(has_genre)
+        && !filter.genres_none.iter().any(has_genre)
+        && (filter.tags_any.is_empty() || filter.tags_any.iter().any(has_tag))
+        && filter.year_min.is_none_or(|min| year.is_some_and(|year| year >= min))
+        && filter.year_max.is_none_or(|max| year.is_some_and(|year| year <= max))
+        && filter.average_rating_min.is_none_or(|min| stats.ratings > 0 && average >= min)
+        && filter.ratings_min.is_none_or(|min| stats.ratings >= min)
+        && (filter.allow_movie_ids.is_empty() || filter.allow_movie_ids.contains(&record.movie_id))
+        && !filter.deny_movie_ids.contains(&record.movie_id)
+}
+
+/// Index and score of all movies, highest score first, ties by ascending id.
+fn ranking(rows: &[(MovieRecord, MovieStats)], score: impl Fn(&MovieStats) -> f64) -> Vec<(u32, f64)> {
+    let mut ranking: Vec<_> = (0..).zip(rows).map(|(index, (_, stats))| (index, score(stats))).collect();
+    ranking.sort_by(|a, b| b.1.total_cmp(&a.1));
+    ranking
+}
+
+fn catalog_of(rows: &[(MovieRecord, MovieStats)]) -> Catalog {
+    let (movies, stats) = rows.iter().cloned().unzip();
+    Catalog::new(movies, stats)
+}
+
+proptest! {
+    #[test]
+    fn a_filter_selects_what_a_look_at_every_movie_selects(
+        rows in proptest::collection::vec(any_movie(), 0..20),
+        filter in any_filter(),
+    ) {
+        let rows = numbered(rows);
+        let selected = catalog_of(&rows).select(&filter).expect("all genres are known");
+        let expected: Vec<u32> = (0..)
+            .zip(&rows)
+            .filter(|(_, (record, stats))| passes(&filter, record, stats))
+            .map(|(index, _)| index)
+            .collect();
+        match selected {
+            Some(selected) => prop_assert_eq!(selected.iter().collect::<Vec<_>>(), expected),
+            None => prop_assert!(filter.is_empty() && expected.len() == rows.len()),
+        }
+    }
+
+    #[test]
+    fn pages_put_together_are_the_whole_ranking_under_any_filter(
+        rows in proptest::collection::vec(any_movie(), 0..20),
+        filter in any_filter(),
+        exclude in proptest::collection::btree_set(1u32..60, 0..8),
+        limit in 1usize..5,
+    ) {
+        let rows = numbered(rows);
+        let catalog = catalog_of(&rows);
+        let selection = catalog.select(&filter).expect("all genres are known");
+        let exclude = RoaringBitmap::from_iter(exclude);
+        let movies = catalog.movies();
+        let allowed = |index: u32| {
+            selection.as_ref().is_none_or(|selection| selection.contains(index))
+                && !exclude.contains(movies.movie_id(index))
+        };
+        let paged = |page: &dyn Fn(Option<After>) -> Vec<(u32, f64)>| {
+            let mut all = page(None);
+            while let Some((index, score)) = all.last().copied() {
+                let next = page(Some(After { score, movie_id: movies.movie_id(index) }));
+                if next.is_empty() {
+                    break;
+                }
+                all.extend(next);
+            }
+            all
+        };
+        let mut popular = ranking(&rows, |stats| stats.users as f64);
+        popular.retain(|(index, _)| allowed(*index));
+        prop_assert_eq!(paged(&|after| catalog.popular(selection.as_ref(), &exclude, after, limit)), popular);
+        let mut trending = ranking(&rows, |stats| stats.trend.0);
+        trending.retain(|(index, _)| allowed(*index));
+        prop_assert_eq!(paged(&|after| catalog.trending(selection.as_ref(), &exclude, after, limit)), trending);
+    }
+
+    #[test]
+    fn any_query_is_answered_without_a_panic(query in "\\PC{0,40}") {
+        let catalog = Catalog::new(vec![movie(1, "Ünïcode 映画, The (1999)"), movie(2, "")], vec![]);
+        let _ = catalog.search(&query, None, 3);
+    }
+}

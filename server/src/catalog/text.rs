@@ -1,0 +1,145 @@
+//! Titles and queries as plain words: folded to lower case without diacritics, split at everything
+//! that is neither letter nor digit.
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
+
+/// Articles that MovieLens moves behind the title, as in `Matrix, The (1999)`.
+const ARTICLES: [&str; 35] = [
+    "the", "a", "an", "le", "la", "les", "l", "un", "une", "el", "los", "las", "lo", "il", "gli", "i", "o",
+    "os", "as", "um", "uma", "una", "uno", "der", "die", "das", "ein", "eine", "de", "den", "det", "en",
+    "ett", "het", "een",
+];
+
+/// Sequels are written in Roman numerals and searched for in digits.
+const NUMERALS: [(&str, &str); 8] = [
+    ("ii", "2"),
+    ("iii", "3"),
+    ("iv", "4"),
+    ("v", "5"),
+    ("vi", "6"),
+    ("vii", "7"),
+    ("viii", "8"),
+    ("ix", "9"),
+];
+
+/// Lower case without diacritics; letters that do not decompose become their usual spelling.
+fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    for letter in text.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase) {
+        match letter {
+            'ø' => folded.push('o'),
+            'ł' => folded.push('l'),
+            'đ' | 'ð' => folded.push('d'),
+            'ı' => folded.push('i'),
+            'ß' => folded.push_str("ss"),
+            'æ' => folded.push_str("ae"),
+            'œ' => folded.push_str("oe"),
+            'þ' => folded.push_str("th"),
+            '&' => folded.push_str(" and "),
+            // Lower case can bring a combining mark back, as with İ.
+            mark if is_combining_mark(mark) => {}
+            _ => folded.push(letter),
+        }
+    }
+    folded
+}
+
+fn split(folded: &str) -> impl Iterator<Item = &str> {
+    folded.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty())
+}
+
+/// The words of a query, in order.
+pub(super) fn words(text: &str) -> Vec<String> {
+    split(&fold(text)).map(str::to_owned).collect()
+}
+
+/// The words that a title is found by: its words, compounds also in one piece (`spider`, `man` and
+/// `spiderman`), Roman numerals also in digits. Sorted, each once.
+pub(super) fn index_words(title: &str) -> Vec<String> {
+    let folded = fold(&title.replace("a.k.a.", " "));
+    let mut all = Vec::new();
+    for chunk in folded.split_whitespace() {
+        let pieces: Vec<&str> = split(chunk).collect();
+        if pieces.len() > 1 {
+            all.push(pieces.concat());
+        }
+        for piece in pieces {
+            all.push(piece.to_owned());
+            if let Some((_, digit)) = NUMERALS.iter().find(|(roman, _)| *roman == piece) {
+                all.push((*digit).to_owned());
+            }
+        }
+    }
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The names that a title gives, each as words without its article: the part before the first
+/// brackets and what stands in brackets, the year excepted.
+pub(super) fn names(title: &str) -> Vec<Vec<String>> {
+    let parts = title.split(['(', ')']).map(|part| part.trim().trim_start_matches("a.k.a."));
+    let mut names: Vec<_> = parts.map(name).filter(|name| !name.is_empty()).collect();
+    if names.len() > 1 {
+        names.retain(|name| !is_year(name));
+    }
+    names
+}
+
+/// The words of a name without the article before or, after a comma, behind it.
+pub(super) fn name(text: &str) -> Vec<String> {
+    let mut name = words(text);
+    let inverted = text.rsplit_once(',').is_some_and(|(_, behind)| words(behind).len() == 1);
+    if name.len() > 1 && inverted && name.last().is_some_and(|word| is_article(word)) {
+        name.pop();
+    }
+    if name.len() > 1 && is_article(&name[0]) {
+        name.remove(0);
+    }
+    name
+}
+
+fn is_article(word: &str) -> bool {
+    ARTICLES.contains(&word)
+}
+
+fn is_year(name: &[String]) -> bool {
+    matches!(name, [word] if word.len() == 4 && word.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn diacritics_fold_away() {
+        assert_eq!(
+            words("Amélie Cidade Łódź Smørrebrød Straße İstanbul"),
+            ["amelie", "cidade", "lodz", "smorrebrod", "strasse", "istanbul"]
+        );
+    }
+
+    #[test]
+    fn a_compound_is_found_in_pieces_and_in_one() {
+        assert_eq!(index_words("Spider-Man II"), ["2", "ii", "man", "spider", "spiderman"]);
+        assert_eq!(index_words("WALL·E (2008)"), ["2008", "e", "wall", "walle"]);
+    }
+
+    #[test]
+    fn a_name_loses_its_article_wherever_it_stands() {
+        let matrix = vec![vec!["matrix".to_owned()]];
+        assert_eq!(names("Matrix, The (1999)"), matrix);
+        assert_eq!(names("The Matrix (1999)"), matrix);
+        assert_eq!(names("The"), [["the"]]);
+    }
+
+    #[test]
+    fn names_in_brackets_count_and_the_year_does_not() {
+        assert_eq!(
+            names("Léon: The Professional (a.k.a. The Professional) (Léon) (1994)"),
+            [vec!["leon", "the", "professional"], vec!["professional"], vec!["leon"]]
+        );
+        assert_eq!(names("1984"), [["1984"]]);
+    }
+}

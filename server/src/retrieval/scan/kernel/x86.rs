@@ -1,0 +1,135 @@
+//! Kernels for x86-64: AVX-512 with VNNI, and AVX2.
+//!
+//! VNNI multiplies unsigned by signed bytes and adds four neighbours into a 32-bit lane without
+//! saturating: just a line and a word. AVX2's byte instruction (`vpmaddubsw`) saturates at 16 bits, so
+//! that kernel widens the rows' codes instead, and can then afford 16-bit codes for the queries.
+
+use std::arch::x86_64::{
+    __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_madd_epi16,
+    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_srli_epi16, _mm256_storeu_si256, _mm512_dpbusd_epi32,
+    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+};
+
+use super::{
+    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TileBounds,
+    any_row_reaches,
+};
+
+static VNNI: Kernel =
+    Kernel { name: "avx512-vnni", width: CodeWidth::Byte, products: products_vnni, reach: reach_avx512 };
+
+static AVX2: Kernel =
+    Kernel { name: "avx2", width: CodeWidth::Short, products: products_avx2, reach: reach_avx2 };
+
+/// The kernels of this file that the processor can run, best first.
+pub(super) fn available() -> impl Iterator<Item = &'static Kernel> {
+    let vnni = is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni");
+    let avx2 = is_x86_feature_detected!("avx2");
+    [vnni.then_some(&VNNI), avx2.then_some(&AVX2)].into_iter().flatten()
+}
+
+#[target_feature(enable = "avx512f")]
+fn reach_avx512(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
+    any_row_reaches(sums, rows, query, threshold)
+}
+
+#[target_feature(enable = "avx2")]
+fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
+    any_row_reaches(sums, rows, query, threshold)
+}
+
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn products_vnni(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+    match queries.queries {
+        1 => lines_vnni::<1, 4>(tile, queries, sums, 0),
+        2 => lines_vnni::<2, 4>(tile, queries, sums, 0),
+        4 => lines_vnni::<4, 4>(tile, queries, sums, 0),
+        _ => {
+            lines_vnni::<8, 2>(tile, queries, sums, 0);
+            lines_vnni::<8, 2>(tile, queries, sums, 2);
+        }
+    }
+}
+
+/// The sums of `Q` queries with `L` lines of the tile from `first` on: `Q x L` sums stay in registers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+fn lines_vnni<const Q: usize, const L: usize>(
+    tile: &[[Line; TILE_LINES]],
+    queries: &PackedQueries,
+    sums: &mut [Sums],
+    first: usize,
+) {
+    let mut lanes: [[__m512i; L]; Q] = std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); L]);
+    for (lines, words) in tile.iter().zip(queries.words.as_chunks::<Q>().0) {
+        let rows: [__m512i; L] = std::array::from_fn(|l| {
+            // SAFETY: a line is 64 bytes.
+            unsafe { _mm512_loadu_si512(lines[first + l].0.as_ptr().cast()) }
+        });
+        for q in 0..Q {
+            let word = _mm512_set1_epi32(words[q]);
+            for l in 0..L {
+                lanes[q][l] = _mm512_dpbusd_epi32(lanes[q][l], rows[l], word);
+            }
+        }
+    }
+    for q in 0..Q {
+        let (out, _) = sums[q].as_chunks_mut::<LINE_ROWS>();
+        for l in 0..L {
+            // SAFETY: 16 sums of 32 bits are 64 bytes.
+            unsafe { _mm512_storeu_si512(out[first + l].as_mut_ptr().cast(), lanes[q][l]) };
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn products_avx2(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+    for line in 0..TILE_LINES {
+        match queries.queries {
+            1 => line_avx2::<1>(tile, queries, sums, line, 0),
+            2 => line_avx2::<2>(tile, queries, sums, line, 0),
+            4 => line_avx2::<4>(tile, queries, sums, line, 0),
+            _ => {
+                line_avx2::<4>(tile, queries, sums, line, 0);
+                line_avx2::<4>(tile, queries, sums, line, 4);
+            }
+        }
+    }
+}
+
+/// The sums of `Q` queries from `first` on with one line of the tile, in `Q x 2` registers.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn line_avx2<const Q: usize>(
+    tile: &[[Line; TILE_LINES]],
+    queries: &PackedQueries,
+    sums: &mut [Sums],
+    line: usize,
+    first: usize,
+) {
+    let low_bytes = _mm256_set1_epi16(0xff);
+    let mut lanes: [[__m256i; 2]; Q] =
+        std::array::from_fn(|q| [_mm256_set1_epi32(-queries.bias[first + q]); 2]);
+    for (lines, words) in tile.iter().zip(queries.words.chunks_exact(2 * queries.queries)) {
+        let words = &words[2 * first..2 * (first + Q)];
+        for half in 0..2 {
+            // SAFETY: half a line is 32 bytes.
+            let rows = unsafe { _mm256_loadu_si256(lines[line].0[32 * half..].as_ptr().cast()) };
+            let even = _mm256_and_si256(rows, low_bytes);
+            let odd = _mm256_srli_epi16::<8>(rows);
+            for q in 0..Q {
+                let even = _mm256_madd_epi16(even, _mm256_set1_epi32(words[2 * q]));
+                let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(words[2 * q + 1]));
+                let lanes = &mut lanes[q][half];
+                *lanes = _mm256_add_epi32(*lanes, _mm256_add_epi32(even, odd));
+            }
+        }
+    }
+    for q in 0..Q {
+        let (out, _) = sums[first + q].as_chunks_mut::<8>();
+        for half in 0..2 {
+            // SAFETY: 8 sums of 32 bits are 32 bytes.
+            unsafe { _mm256_storeu_si256(out[2 * line + half].as_mut_ptr().cast(), lanes[q][half]) };
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which rows a query may answer, as bits that the scan can ask for a tile at a time.
+
+use super::kernel::TILE_ROWS;
+use crate::engine::Query;
+
+/// One bit a row, 64 rows a word: a word is a tile.
+#[derive(Debug)]
+pub(super) struct RowMask(Vec<u64>);
+
+const _: () = assert!(TILE_ROWS == u64::BITS as usize);
+
+impl RowMask {
+    /// The allowed rows less the excluded ones, of a table of `items` rows.
+    pub(super) fn new(query: &Query, items: usize) -> Self {
+        let mut words = vec![0; items.div_ceil(TILE_ROWS)];
+        match &query.allowed {
+            Some(allowed) => {
+                for row in allowed.iter().map(|row| row as usize).take_while(|row| *row < items) {
+                    words[row / TILE_ROWS] |= 1 << (row % TILE_ROWS);
+                }
+            }
+            None => fill(&mut words, items),
+        }
+        for row in query.excluded.iter().map(|row| row as usize).take_while(|row| *row < items) {
+            words[row / TILE_ROWS] &= !(1 << (row % TILE_ROWS));
+        }
+        Self(words)
+    }
+
+    /// The allowed rows of a tile, the first one in the lowest bit.
+    pub(super) fn tile(&self, tile: usize) -> u64 {
+        self.0[tile]
+    }
+}
+
+fn fill(words: &mut [u64], items: usize) {
+    words.fill(u64::MAX);
+    if let (Some(last), rest @ 1..) = (words.last_mut(), items % TILE_ROWS) {
+        *last = (1 << rest) - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use roaring::RoaringBitmap;
+
+    use super::*;
+    use crate::engine::Method;
+
+    fn rows(mask: &RowMask) -> RoaringBitmap {
+        (0..mask.0.len() * TILE_ROWS)
+            .filter(|row| mask.tile(row / TILE_ROWS) >> (row % TILE_ROWS) & 1 == 1)
+            .map(|row| row as u32)
+            .collect()
+    }
+
+    #[test]
+    fn without_a_filter_all_rows_but_the_excluded_ones_are_in() {
+        for items in [1, 63, 64, 65, 200] {
+            let excluded = Arc::new(RoaringBitmap::from([0, 64, 1000]));
+            let query = Query { k: 1, allowed: None, excluded: excluded.clone(), method: Method::Exact };
+            let expected = RoaringBitmap::from_sorted_iter(0..items).unwrap() - &*excluded;
+            assert_eq!(rows(&RowMask::new(&query, items as usize)), expected);
+        }
+    }
+
+    #[test]
+    fn with_a_filter_only_its_rows_are_in() {
+        let allowed = Some(Arc::new(RoaringBitmap::from([1, 63, 64, 99, 100, 5000])));
+        let excluded = Arc::new(RoaringBitmap::from([63]));
+        let query = Query { k: 1, allowed, excluded, method: Method::Exact };
+        assert_eq!(rows(&RowMask::new(&query, 100)), RoaringBitmap::from([1, 64, 99]));
+    }
+}

@@ -1,0 +1,83 @@
+//! The tables of the file, and how an older file becomes one of this version.
+
+use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+
+use super::codec::PackedStats;
+use super::event::PackedKey;
+use crate::store::StoreError;
+
+/// Users by id; see [`super::head`].
+pub(super) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
+/// Runs of events that left the head, under the key of their oldest event.
+pub(super) const RUNS: TableDefinition<&PackedKey, &[u8]> = TableDefinition::new("runs");
+/// Movies by id.
+pub(super) const MOVIES: TableDefinition<u32, &[u8]> = TableDefinition::new("movies");
+/// Sums over all users by movie.
+pub(super) const MOVIE_STATS: TableDefinition<u32, PackedStats> = TableDefinition::new("movie_stats");
+/// Small values of other code.
+pub(super) const NOTES: TableDefinition<&str, &[u8]> = TableDefinition::new("notes");
+/// Numbers about the file itself.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+
+/// How many events are stored.
+pub(super) const EVENTS: &str = "events";
+const SCHEMA: &str = "schema";
+
+type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
+
+/// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
+const MIGRATIONS: [Migration; 1] = [create_tables];
+
+fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(USERS)?;
+    transaction.open_table(RUNS)?;
+    transaction.open_table(MOVIES)?;
+    transaction.open_table(MOVIE_STATS)?;
+    transaction.open_table(NOTES)?;
+    transaction.open_table(META)?;
+    Ok(())
+}
+
+/// Brings the file to this program's version in one transaction: this process has it alone.
+pub(super) fn migrate(database: &Database) -> Result<(), StoreError> {
+    let expected = MIGRATIONS.len() as u32;
+    let found = version(database)?;
+    if found > expected {
+        return Err(StoreError::Schema { found, expected });
+    }
+    if found == expected {
+        return Ok(());
+    }
+    let transaction = database.begin_write()?;
+    for migration in &MIGRATIONS[found as usize..] {
+        migration(&transaction)?;
+    }
+    transaction.open_table(META)?.insert(SCHEMA, u64::from(expected))?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn version(database: &Database) -> Result<u32, StoreError> {
+    match database.begin_read()?.open_table(META) {
+        Ok(meta) => Ok(meta.get(SCHEMA)?.map_or(0, |version| version.value() as u32)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_program_is_refused_with_both_versions() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let database = Database::create(folder.path().join("a.redb")).expect("a new file");
+        migrate(&database).expect("an empty file becomes one of this version");
+        let transaction = database.begin_write().expect("nobody else writes");
+        transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
+        transaction.commit().expect("a commit");
+        let refused = migrate(&database).expect_err("version 9 is not known");
+        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 1 }));
+    }
+}
