@@ -1,0 +1,154 @@
+//! From options to channels: HTTP/2 connections that re-open themselves.
+
+use futures::future::join_all;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{ApiKey, ConnectOptions};
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The options name no endpoint.
+    #[error("no endpoint is named; give at least one, such as http://127.0.0.1:50051")]
+    NoEndpoint,
+    /// An endpoint is no address.
+    #[error("endpoint {endpoint:?} is not an address ({reason}); write it as http://HOST:PORT")]
+    BadEndpoint {
+        /// The endpoint as it was given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The connection would have to be encrypted.
+    #[error(
+        "endpoint {endpoint:?} asks for TLS, which this client does not speak; use http://, behind a proxy if the way is not private"
+    )]
+    Tls {
+        /// The endpoint as it was given.
+        endpoint: String,
+    },
+    /// A text cannot travel in a header.
+    #[error("the {what} holds characters that cannot travel in a header; use printable ASCII")]
+    BadHeader {
+        /// Which text.
+        what: &'static str,
+    },
+    /// Nothing answered.
+    #[error("cannot reach {endpoints} ({reason}); is the server running there?")]
+    Unreachable {
+        /// All endpoints, with commas.
+        endpoints: String,
+        /// What happened at the last one.
+        reason: String,
+    },
+}
+
+/// One channel for each connection of each endpoint.
+///
+/// An endpoint that is down gets a channel that connects when it is used, as long as another
+/// endpoint is up.
+pub(crate) async fn open(options: &ConnectOptions) -> Result<Vec<Channel>, ConnectError> {
+    let endpoints =
+        options.endpoints.iter().map(|name| endpoint(name, options)).collect::<Result<Vec<_>, _>>()?;
+    if endpoints.is_empty() {
+        return Err(ConnectError::NoEndpoint);
+    }
+    let copies = options.connections_per_endpoint.max(1);
+    let wanted = (0..copies).flat_map(|_| &endpoints);
+    let outcomes = join_all(wanted.map(|endpoint| async move { (endpoint, endpoint.connect().await) })).await;
+
+    let mut failure = None;
+    let mut reached = false;
+    let channels = outcomes
+        .into_iter()
+        .map(|(endpoint, outcome)| match outcome {
+            Ok(channel) => {
+                reached = true;
+                channel
+            }
+            Err(error) => {
+                failure = Some(error);
+                endpoint.connect_lazy()
+            }
+        })
+        .collect();
+    match failure {
+        Some(error) if !reached => Err(ConnectError::Unreachable {
+            endpoints: options.endpoints.join(", "),
+            reason: root_cause(&error),
+        }),
+        _ => Ok(channels),
+    }
+}
+
+/// The header value of an API key, marked so that nothing logs it.
+pub(crate) fn api_key_header(key: &ApiKey) -> Result<MetadataValue<Ascii>, ConnectError> {
+    let mut value =
+        MetadataValue::try_from(key.expose()).map_err(|_| ConnectError::BadHeader { what: "API key" })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn endpoint(name: &str, options: &ConnectOptions) -> Result<Endpoint, ConnectError> {
+    if name.starts_with("https://") {
+        return Err(ConnectError::Tls { endpoint: name.to_owned() });
+    }
+    let url = if name.contains("://") { name.to_owned() } else { format!("http://{name}") };
+    let endpoint = Endpoint::from_shared(url).map_err(|error| ConnectError::BadEndpoint {
+        endpoint: name.to_owned(),
+        reason: root_cause(&error),
+    })?;
+    Ok(endpoint
+        .user_agent(options.user_agent.as_str())
+        .map_err(|_| ConnectError::BadHeader { what: "user agent" })?
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(options.stream_window_bytes)
+        .initial_connection_window_size(options.connection_window_bytes)
+        .http2_keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout)
+        .keep_alive_while_idle(true))
+}
+
+/// What lies at the bottom of an error: the upper layers only say that something went wrong.
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(options: ConnectOptions) -> String {
+        open(&options).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn an_address_without_a_scheme_is_plain_http() {
+        let endpoint = endpoint("127.0.0.1:50051", &ConnectOptions::default()).unwrap();
+        assert_eq!(endpoint.uri().to_string(), "http://127.0.0.1:50051/");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_address_is_named_with_the_remedy() {
+        let text = refusal(ConnectOptions::to("http://not an address")).await;
+        assert!(text.contains("not an address") && text.contains("http://HOST:PORT"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn tls_is_refused_before_any_byte_is_sent() {
+        let text = refusal(ConnectOptions::to("https://localhost:1")).await;
+        assert!(text.contains("TLS"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn no_endpoint_at_all_is_an_error() {
+        assert!(refusal(ConnectOptions::default()).await.contains("no endpoint"));
+    }
+}
