@@ -168,8 +168,12 @@ def is_sealed(text: str, seal: str) -> bool:
 
 def stored(weights: Weights, precision: str) -> Weights:
     """The weights as a bundle with tables of `precision` holds them."""
-    rounded = {name: tables.round_trip(getattr(weights, name), precision) for name in tables.NAMES}
-    return replace(weights, **rounded)
+    return replace(
+        weights,
+        item_embedding=tables.round_trip(weights.item_embedding, precision),
+        output_embedding=tables.round_trip(weights.output_embedding, precision),
+        position_embedding=tables.round_trip(weights.position_embedding, precision),
+    )
 
 
 def probe_history(shape: Shape) -> list[int]:

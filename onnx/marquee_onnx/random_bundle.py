@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx import bundle, tables
+from marquee_onnx import bundle, runs, tables
 from marquee_onnx.errors import BundleError, MarqueeError
-from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights, to_state_dict
+from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
 
 ML32M = Shape(items=84_432, dimension=256, maximum_length=200, heads=8, blocks=4)
 TABLE_DEVIATION = 0.05
@@ -163,16 +163,8 @@ def run(args: argparse.Namespace) -> int:
         graphs += bundle.NAIVE_GRAPHS
     bundle.write(args.bundle, model, graphs, args.tables, args.overwrite)
     if args.with_weights:
-        write_weights(args.with_weights, weights)
+        runs.write_weights(args.with_weights, weights)
     if args.without_tables:
         (args.bundle / tables.FILE).unlink()
     print(f"wrote {args.bundle}: {json.dumps(asdict(shape))}")
     return 0
-
-
-def write_weights(path: Path, weights: Weights) -> None:
-    """The checkpoint beside the bundle."""
-    from safetensors.numpy import save_file
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(to_state_dict(weights), path)

@@ -49,12 +49,19 @@ def read(folder: Path) -> Run:
     return Run(weights, vocabulary, training, config.get("metrics", {}))
 
 
+def write_weights(path: Path, weights: Weights) -> None:
+    """The public state dict as safetensors, readable for all (the library writes it for its owner alone)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(to_state_dict(weights), path)
+    path.chmod(0o644)
+
+
 def write(folder: Path, run: Run, overwrite: bool = False) -> None:
     """Write a run folder."""
     if folder.exists() and not overwrite:
         raise CheckpointError(f"{folder} exists: choose another place, or --overwrite")
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(to_state_dict(run.weights), folder / MODEL)
+    write_weights(folder / MODEL, run.weights)
     config = {
         "architecture": "gsasrec",
         **{name: getattr(run.weights.shape, name) for name in SIZES},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+History: TypeAlias = Sequence[int] | NDArray[np.integer]
 
 
 def open_session(
@@ -25,7 +28,7 @@ def open_session(
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def encoder_feed(histories: Sequence[Sequence[int]], maximum_length: int) -> dict[str, NDArray[np.generic]]:
+def encoder_feed(histories: Sequence[History], maximum_length: int) -> dict[str, NDArray[np.generic]]:
     """Right-padded inputs of any encoder; only the newest `maximum_length` items of a history are taken."""
     newest = [np.asarray(history[-maximum_length:], np.int64) for history in histories]
     time = max(map(len, newest))
@@ -38,7 +41,7 @@ def encoder_feed(histories: Sequence[Sequence[int]], maximum_length: int) -> dic
 
 
 def encode(
-    session: onnxruntime.InferenceSession, history: Sequence[int], maximum_length: int
+    session: onnxruntime.InferenceSession, history: History, maximum_length: int
 ) -> NDArray[np.float32]:
     """The user vector [d] of one history."""
     (users,) = session.run(["user"], encoder_feed([history], maximum_length))

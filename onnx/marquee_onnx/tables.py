@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from marquee_onnx.weights import Floats
 FILE = "tables.safetensors"
 NAMES = ("item_embedding", "output_embedding", "position_embedding")
 ALIGNMENT = 64
-PRECISIONS = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
+PRECISIONS: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
 SAFETENSORS_DTYPES = {"f32": "F32", "f16": "F16"}
 
 

@@ -150,9 +150,15 @@ def from_state_dict(state: Mapping[str, Floats], heads: int) -> Weights:
 
     def block(number: int) -> Block:
         prefix = {ours: f"transformer_blocks.{number}.{theirs}" for ours, theirs in STATE_DICT_NAMES.items()}
-        norms = {name: norm(prefix[name]) for name in ("norm1", "norm2")}
-        denses = {name: dense(prefix[name]) for name in ("query", "key", "value", "dense1", "dense2")}
-        return Block(**norms, **denses)
+        return Block(
+            norm1=norm(prefix["norm1"]),
+            query=dense(prefix["query"]),
+            key=dense(prefix["key"]),
+            value=dense(prefix["value"]),
+            norm2=norm(prefix["norm2"]),
+            dense1=dense(prefix["dense1"]),
+            dense2=dense(prefix["dense2"]),
+        )
 
     weights = Weights(
         shape, items[1:-1], output[1:-1], positions, tuple(block(i) for i in range(blocks)), norm("seq_norm")

@@ -47,8 +47,10 @@ class Int8Encoder(CpuEncoder):
         hidden = self.integer_product(
             self.quantised(residual), block.dense1.weight, f"{name}.dense1", block.dense1.bias
         )
-        hidden = self.quantised(self.graph.node("Relu", hidden))
-        return self.graph.node("Add", self.integer_product(hidden, block.dense2, f"{name}.dense2"), residual)
+        activated = self.quantised(self.graph.node("Relu", hidden))
+        return self.graph.node(
+            "Add", self.integer_product(activated, block.dense2, f"{name}.dense2"), residual
+        )
 
     def quantised(self, x: str) -> list[str]:
         """The u8 matrix of x, its scale and its zero point."""
