@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod import;
 pub mod middleware;
 pub mod retrieval;
 pub mod store;

@@ -1,0 +1,160 @@
+//! Bringing a MovieLens release into the store.
+//!
+//! Every release format is read: the CSV of latest, 20M, 25M and 32M, the `::` of 1M and 10M, the tabs
+//! and bars of 100K; from a folder or a zip. Movies, tags and links are put together in memory; ratings
+//! stream through in batches, so that memory does not grow with them. How far they got is a note in the
+//! store, so that an interrupted import goes on where it was, and every write is idempotent, so that a
+//! repeated one changes nothing.
+
+mod movies;
+mod ratings;
+mod report;
+mod rows;
+mod source;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use roaring::RoaringBitmap;
+
+pub use self::report::{ImportReport, MalformedRow};
+pub use self::rows::RowError;
+use self::source::{Release, Source};
+use crate::domain::TimeMs;
+use crate::store::{Store, StoreError};
+
+/// Why an import stopped. What was stored before stays; the same import may be repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Nothing there that could be imported.
+    #[error(
+        "{} holds no MovieLens release; give the folder or zip with ratings.csv, ratings.dat or u.data \
+         and movies.csv, movies.dat or u.item", path.display()
+    )]
+    NotARelease {
+        /// What was given.
+        path: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("{file} cannot be read: {error}")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A header without a needed column.
+    #[error("{file} has no column {missing}; its header is: {found}")]
+    Header {
+        /// The file.
+        file: String,
+        /// The column.
+        missing: &'static str,
+        /// The header.
+        found: String,
+    },
+    /// A malformed row in a strict import. Nothing was stored.
+    #[error("{0}; correct the row, or import without --strict to leave such rows out")]
+    Malformed(MalformedRow),
+    /// The store did not take it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The reading thread failed, which is an error of this program.
+    #[error("the reader of the release stopped: {0}")]
+    Reader(#[from] tokio::task::JoinError),
+}
+
+impl ImportError {
+    fn io(file: impl Display, error: io::Error) -> Self {
+        Self::Io { file: file.to_string(), error }
+    }
+}
+
+/// How to import.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportOptions {
+    /// Refuse a release with any malformed row before anything is stored.
+    pub strict: bool,
+    /// The creation time of new users.
+    pub now_ms: TimeMs,
+    /// Ratings in one write to the store.
+    pub batch_rows: usize,
+    /// Writes to the store at once.
+    pub batches_in_flight: usize,
+}
+
+impl ImportOptions {
+    /// Leaves malformed rows out; four writes of 16,384 ratings at once.
+    pub fn new(now_ms: TimeMs) -> Self {
+        Self { strict: false, now_ms, batch_rows: 16_384, batches_in_flight: 4 }
+    }
+}
+
+/// A bar that shows bytes read, rows a second and the time left.
+pub fn progress_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:32} [{bar:40}] {percent:>3}%  {elapsed} + {eta} left");
+    ProgressBar::new(0).with_style(style.expect("the template is valid").progress_chars("=> "))
+}
+
+/// Imports the release at `path`, a folder or a zip.
+///
+/// Ratings of movies that neither the release nor the store knows are malformed. A movie that the store
+/// knows takes title and genres of the release and keeps the tags and links that the release does not
+/// have. Ratings of a `MovieLens` user join whatever the store has of the user with that id.
+pub async fn import(
+    path: &Path,
+    store: &dyn Store,
+    options: ImportOptions,
+    progress: &ProgressBar,
+) -> Result<ImportReport, ImportError> {
+    let began = Instant::now();
+    let source = Source::open(path)?;
+    let release = source.release()?;
+    progress.set_length(release.size());
+    let mut report = ImportReport::default();
+    let known = movies::stored(store).await?;
+    if options.strict {
+        check(&source, &release, known.keys().copied().collect()).await?;
+    }
+    progress.set_message("movies");
+    let ids = movies::import(&source, &release, known, store, &mut report).await?;
+    if let Some(file) = &release.ratings {
+        progress.set_position(release.size() - file.size);
+        ratings::Import { source: &source, file, movies: ids, store, options, progress }
+            .run(&mut report)
+            .await?;
+    }
+    progress.finish_and_clear();
+    report.elapsed = began.elapsed();
+    Ok(report)
+}
+
+impl Release {
+    /// The bytes of all its files.
+    fn size(&self) -> u64 {
+        let files = [&self.ratings, &self.movies, &self.tags, &self.links];
+        files.into_iter().flatten().map(|file| file.size).sum()
+    }
+}
+
+/// Reads everything once; the first malformed row is an error.
+async fn check(source: &Source, release: &Release, mut known: RoaringBitmap) -> Result<(), ImportError> {
+    let (source, release) = (source.clone(), release.clone());
+    tokio::task::spawn_blocking(move || {
+        let refuse = |row: MalformedRow| Err(ImportError::Malformed(row));
+        let assembled = movies::Assembled::read(&source, &release, BTreeMap::default(), refuse)?;
+        known.extend(assembled.movie_ids());
+        match &release.ratings {
+            Some(file) => ratings::check(&source, file, &known),
+            None => Ok(()),
+        }
+    })
+    .await?
+}

@@ -1,0 +1,221 @@
+//! Ratings from a file into the store: a thread reads and parses, a few writes are under way at once.
+//!
+//! Batches are sorted by user, because a store writes one record a user. The place behind the last
+//! batch of an unbroken row of stored ones is kept as a note in the store; whatever was stored
+//! beyond it is sent again after an interruption, and counts once.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use indicatif::ProgressBar;
+use roaring::RoaringBitmap;
+use tokio::sync::mpsc;
+
+use super::report::{ImportReport, MalformedRow};
+use super::rows::{Layout, Place, Row, RowError, Rows, Table};
+use super::source::{Source, SourceFile};
+use super::{ImportError, ImportOptions, tables};
+use crate::domain::{Interaction, TimeMs};
+use crate::store::{Recorded, Store, StoreError};
+
+/// Batches that are parsed and wait for the store.
+const BATCHES_AHEAD: usize = 2;
+/// Batches between two notes of the place.
+const BATCHES_PER_NOTE: u64 = 8;
+/// How often a write is repeated while the store is unavailable, with doubled waits.
+const RETRIES: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// The ratings of one import.
+pub(super) struct Import<'a> {
+    pub(super) source: &'a Source,
+    pub(super) file: &'a SourceFile,
+    /// The movies that may be rated.
+    pub(super) movies: RoaringBitmap,
+    pub(super) store: &'a dyn Store,
+    pub(super) options: ImportOptions,
+    pub(super) progress: &'a ProgressBar,
+}
+
+/// Rows that are written at once.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Interaction>,
+    malformed: Vec<MalformedRow>,
+    /// Behind its last row.
+    end: Place,
+}
+
+/// What became of a batch.
+struct Stored {
+    ratings: u64,
+    duplicates: u64,
+    malformed: Vec<MalformedRow>,
+    end: Place,
+}
+
+impl Import<'_> {
+    pub(super) async fn run(self, report: &mut ImportReport) -> Result<(), ImportError> {
+        let note = format!("import/{:016x}", self.file.fingerprint);
+        let resumed = self.store.get_note(&note).await?.and_then(|note| decode_place(&note));
+        report.resumed_at_line = resumed.map(|place| place.line + 1);
+        let before = self.progress.position();
+        let began = Instant::now();
+        let mut batches = self.read_from(resumed);
+        let mut writes = FuturesOrdered::new();
+        let mut written = 0;
+        loop {
+            while writes.len() < self.options.batches_in_flight
+                && let Some(batch) = batches.recv().await
+            {
+                writes.push_back(self.write(batch?));
+            }
+            let Some(stored) = writes.next().await.transpose()? else { break };
+            written += 1;
+            if written % BATCHES_PER_NOTE == 0 {
+                self.store.put_note(&note, &encode_place(stored.end)).await?;
+            }
+            self.progress.set_position(before + stored.end.byte);
+            report.add(stored);
+            let rate = report.ratings as f64 / began.elapsed().as_secs_f64();
+            self.progress.set_message(format!("{} ratings, {rate:.0}/s", report.ratings));
+        }
+        self.store.put_note(&note, FINISHED).await?;
+        Ok(())
+    }
+
+    /// Starts the reading thread. It ends with the file, an error, or when nobody listens any more.
+    fn read_from(&self, from: Option<Place>) -> mpsc::Receiver<Result<Batch, ImportError>> {
+        let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+        let (source, file, movies) = (self.source.clone(), self.file.clone(), self.movies.clone());
+        let batch_rows = self.options.batch_rows;
+        tokio::task::spawn_blocking(move || {
+            let read = read_batches(&source, &file, &movies, from, batch_rows, |batch| {
+                sender.blocking_send(Ok(batch)).is_ok()
+            });
+            if let Err(error) = read {
+                // A receiver that is gone has no use for the error either.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        receiver
+    }
+
+    async fn write(&self, batch: Batch) -> Result<Stored, StoreError> {
+        let outcomes = record(self.store, &batch.events, self.options.now_ms).await?;
+        Ok(Stored {
+            ratings: outcomes.len() as u64,
+            duplicates: outcomes.iter().filter(|outcome| outcome.duplicate).count() as u64,
+            malformed: batch.malformed,
+            end: batch.end,
+        })
+    }
+}
+
+impl ImportReport {
+    fn add(&mut self, stored: Stored) {
+        self.ratings += stored.ratings;
+        self.duplicates += stored.duplicates;
+        for row in stored.malformed {
+            self.leave_out(row);
+        }
+    }
+}
+
+/// Records events, patiently while the store is unavailable.
+async fn record(
+    store: &dyn Store,
+    events: &[Interaction],
+    now_ms: TimeMs,
+) -> Result<Vec<Recorded>, StoreError> {
+    for retry in 0..RETRIES {
+        match store.record(events, now_ms).await {
+            Err(StoreError::Unavailable(_) | StoreError::Timeout) => {
+                tokio::time::sleep(FIRST_WAIT * 2u32.pow(retry)).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    store.record(events, now_ms).await
+}
+
+/// Hands the file's batches to `send` until it declines.
+fn read_batches(
+    source: &Source,
+    file: &SourceFile,
+    movies: &RoaringBitmap,
+    from: Option<Place>,
+    batch_rows: usize,
+    mut send: impl FnMut(Batch) -> bool,
+) -> Result<(), ImportError> {
+    let layout = Layout::detect(source, file, Table::Ratings)?;
+    let from = from.unwrap_or(layout.start);
+    source.read(file, from.byte, |reader| {
+        let mut rows = Rows::new(reader, layout.dialect, from);
+        loop {
+            let batch = read_batch(&mut rows, &layout, file, movies, batch_rows)?;
+            let empty = batch.events.is_empty() && batch.malformed.is_empty();
+            if empty || !send(batch) {
+                return Ok(());
+            }
+        }
+    })
+}
+
+fn read_batch(
+    rows: &mut Rows<'_>,
+    layout: &Layout,
+    file: &SourceFile,
+    movies: &RoaringBitmap,
+    batch_rows: usize,
+) -> Result<Batch, ImportError> {
+    let mut batch = Batch { events: Vec::with_capacity(batch_rows), ..Batch::default() };
+    while batch.events.len() + batch.malformed.len() < batch_rows
+        && let Some(row) = rows.next_row().map_err(|error| ImportError::io(&file.name, error))?
+    {
+        match rating_of_known_movie(&row, layout, movies) {
+            Ok(event) => batch.events.push(event),
+            Err(error) => {
+                batch.malformed.push(MalformedRow { file: file.name.clone(), line: row.number, error });
+            }
+        }
+    }
+    batch.end = rows.place();
+    batch.events.sort_unstable_by_key(|event| (event.user_id, event.time_ms, event.movie_id));
+    Ok(batch)
+}
+
+fn rating_of_known_movie(
+    row: &Row<'_>,
+    layout: &Layout,
+    movies: &RoaringBitmap,
+) -> Result<Interaction, RowError> {
+    let event = tables::rating(row, layout)?;
+    if movies.contains(event.movie_id) { Ok(event) } else { Err(RowError::UnknownMovie(event.movie_id)) }
+}
+
+/// Reads the whole file; the first malformed row is an error.
+pub(super) fn check(source: &Source, file: &SourceFile, movies: &RoaringBitmap) -> Result<(), ImportError> {
+    let mut first = None;
+    read_batches(source, file, movies, None, 4096, |batch| {
+        first = batch.malformed.into_iter().next();
+        first.is_none()
+    })?;
+    first.map_or(Ok(()), |row| Err(ImportError::Malformed(row)))
+}
+
+/// The note of an import that is through: another one starts from the beginning.
+const FINISHED: &[u8] = &[];
+
+fn encode_place(place: Place) -> Vec<u8> {
+    [place.byte.to_le_bytes(), place.line.to_le_bytes()].concat()
+}
+
+fn decode_place(note: &[u8]) -> Option<Place> {
+    let (byte, line) = note.split_at_checked(8)?;
+    Some(Place {
+        byte: u64::from_le_bytes(byte.try_into().ok()?),
+        line: u64::from_le_bytes(line.try_into().ok()?),
+    })
+}
