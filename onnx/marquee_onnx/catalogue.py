@@ -32,10 +32,12 @@ def read_movies(path: Path) -> dict[int, Movie]:
         if not found:
             raise DataError(f"{path} has neither items.tsv nor movies.csv")
         path = found[0]
-    dialect = "excel-tab" if path.suffix == ".tsv" else "excel"
+    tabs = path.suffix == ".tsv"
     with path.open(encoding="utf-8", newline="") as file:
-        options = {"quoting": csv.QUOTE_NONE} if dialect == "excel-tab" else {}
-        return {int(row["movieId"]): movie(row) for row in csv.DictReader(file, dialect=dialect, **options)}
+        rows = csv.DictReader(
+            file, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
+        )
+        return {int(row["movieId"]): movie(row) for row in rows}
 
 
 def movie(row: dict[str, str]) -> Movie:

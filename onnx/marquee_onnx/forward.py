@@ -61,7 +61,7 @@ def attend(query: Float32, key: Float32, value: Float32, heads: int, steps: NDAr
 
 def dense(x: Float32, layer: Dense) -> Float32:
     """`x @ weight + bias` over the last axis."""
-    return x @ layer.weight + layer.bias
+    return np.asarray(x @ layer.weight + layer.bias, dtype=np.float32)
 
 
 def layer_norm(x: Float32, norm: Norm) -> Float32:

@@ -49,7 +49,7 @@ def gains(rank: Ranks, k: int) -> NDArray[np.float64]:
 def per_user(rank: Ranks) -> dict[str, NDArray[np.float64]]:
     """Each ranking metric's value for every user."""
     recalls = {f"recall@{k}": (rank < k).astype(np.float64) for k in (1, 10, 20)}
-    return {"ndcg@10": gains(rank, 10), **recalls, "mrr": 1.0 / (rank + 1.0)}
+    return {"ndcg@10": gains(rank, 10), **recalls, "mrr": np.reciprocal(rank + 1.0, dtype=np.float64)}
 
 
 def summary(rank: Ranks) -> dict[str, float]:

@@ -39,7 +39,8 @@ class NumpyModel:
 
     def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Scores [users, N]."""
-        return forward.encode(self.weights, histories) @ self.weights.output_embedding.T
+        users = forward.encode(self.weights, histories)
+        return np.asarray(users @ self.weights.output_embedding.T, dtype=np.float32)
 
 
 class BundleModel:
@@ -61,7 +62,9 @@ class BundleModel:
 
     def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Scores [users, N]."""
-        users = [sessions.encode(self.session, history, self.maximum_length) for history in histories]
+        users = [
+            sessions.encode(self.session, history.tolist(), self.maximum_length) for history in histories
+        ]
         return np.stack(users) @ self.output.T
 
 

@@ -168,7 +168,7 @@ class Trainer:
     def _step(self, batch: Batch) -> Tensor:
         loss = self.loss(batch)
         self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimiser in self.optimisers:
             optimiser.step()
         self.average.update(self.model)
