@@ -1,0 +1,261 @@
+//! The options that `run`, `search` and `compare` share, and how they become a plan.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use marquee_proto::v1;
+
+use super::CliError;
+use crate::drive::{Load, Plan};
+use crate::measure::Verdict;
+use crate::metrics::MetricsTarget;
+use crate::report::live::Style;
+use crate::report::{Report, Setup, Tally};
+use crate::schedule::parse_time;
+use crate::wire::Target;
+use crate::workload::{
+    Cancellation, Catalogue, Marquee, MarqueeSettings, Population, Rpc, Subject, Template, UserRange,
+    Weighted, Workload, discover,
+};
+
+/// Most connections of a run.
+const MOST_CONNECTIONS: usize = 1024;
+
+/// How candidates shall be found.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Method {
+    Auto,
+    Exact,
+    Ann,
+}
+
+/// What is asked and over which connections.
+#[derive(Clone, Debug, Args)]
+pub struct LoadOptions {
+    /// The calls, by weight: Recommend, or Recommend=95,RecordInteraction=5.
+    #[arg(long, default_value = "Recommend", help_heading = "Requests")]
+    rpc: String,
+    /// Users that the server stores, drawn by a Zipf law.
+    #[arg(long, value_name = "FIRST-LAST", default_value = "1-600", help_heading = "Requests")]
+    users: UserRange,
+    /// The exponent of the Zipf law; 0 draws users evenly.
+    #[arg(long, default_value_t = 0.9, help_heading = "Requests")]
+    zipf: f64,
+    /// Send histories instead of user ids, as long as those of MovieLens users and by popularity.
+    #[arg(long, help_heading = "Requests")]
+    histories: bool,
+    /// The longest history sent.
+    #[arg(long, default_value_t = 200, value_name = "MOVIES", help_heading = "Requests")]
+    longest_history: usize,
+    /// Movies to draw from: a CSV with columns movieId, ratings and perhaps title. The server is asked for
+    /// its popular movies when absent.
+    #[arg(long, value_name = "FILE", help_heading = "Requests")]
+    popularity: Option<PathBuf>,
+    /// How many movies are asked for, by weight: 10, or 10=90,100=10.
+    #[arg(long, default_value = "10", help_heading = "Requests")]
+    k: String,
+    /// Filters by weight: none=80,genre:Drama=15,year:1990-1999+rating:3.5=5.
+    #[arg(long, default_value = "none", help_heading = "Requests")]
+    filters: String,
+    /// Priorities by weight: default, or interactive=80,bulk=20.
+    #[arg(long, default_value = "default", help_heading = "Requests")]
+    priority: String,
+    /// How the server shall find candidates.
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Requests")]
+    method: Method,
+    /// Requests in a batch, and messages in a stream.
+    #[arg(long, default_value_t = 16, help_heading = "Requests")]
+    batch: usize,
+    /// The time each call is given; it travels as grpc-timeout, and the client gives up after it.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Requests")]
+    deadline: Option<Duration>,
+    /// The share of calls that are cancelled on purpose, 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Requests")]
+    cancel: f64,
+    /// The longest time after which a call is cancelled.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10ms", help_heading = "Requests")]
+    cancel_within: Duration,
+    /// A TOML file that describes calls of another server; see the README.
+    #[arg(long, value_name = "FILE", help_heading = "Requests")]
+    template: Option<PathBuf>,
+    /// Requests are a function of the seed and their number.
+    #[arg(long, default_value_t = 1, help_heading = "Requests")]
+    seed: u64,
+    /// Make part I of N of the requests, on each of N machines: 1/3, 2/3, 3/3. Rates are those of a machine.
+    #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_part, help_heading = "Requests")]
+    part: (u64, u64),
+    /// Connections to the server.
+    #[arg(long, default_value_t = 8, help_heading = "Sending")]
+    connections: usize,
+    /// Worker threads; a quarter of the cores when absent.
+    #[arg(long, help_heading = "Sending")]
+    threads: Option<usize>,
+    /// Time before the measurement, at the first level of the load.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1s", help_heading = "Sending")]
+    warmup: Duration,
+    /// How long answers are waited for after the end; what has not come then is an error.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s", help_heading = "Sending")]
+    drain: Duration,
+    /// Most calls in flight in an open loop; what is due beyond is an error.
+    #[arg(long, default_value_t = 10_000, value_name = "CALLS", help_heading = "Sending")]
+    max_in_flight: usize,
+    /// Count the calls answered within this time as goodput; the deadline when absent.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Results")]
+    goodput_under: Option<Duration>,
+    /// The server's Prometheus page, such as http://127.0.0.1:9090/metrics; its changes are reported.
+    #[arg(long, value_name = "URL", help_heading = "Results")]
+    pub(super) metrics: Option<MetricsTarget>,
+    /// The metric of batch sizes, a histogram; found by its name when absent.
+    #[arg(long, value_name = "NAME", help_heading = "Results")]
+    pub(super) batch_metric: Option<String>,
+    /// The view while a run goes on.
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Results")]
+    pub(super) progress: Style,
+}
+
+fn parse_part(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || format!("'{text}' is no part; write 1/3, 2/3 or 3/3");
+    let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
+    let part: u64 = part.parse().map_err(|_| wrong())?;
+    let parts: u64 = parts.parse().map_err(|_| wrong())?;
+    if (1..=parts).contains(&part) { Ok((part - 1, parts)) } else { Err(wrong()) }
+}
+
+impl LoadOptions {
+    /// The time before the measurement.
+    pub(super) fn warmup(&self) -> Duration {
+        self.warmup
+    }
+
+    /// Goodput means answers within this time, in milliseconds, unless something else was said.
+    pub(super) fn default_goodput(&mut self, under_ms: Option<f64>) {
+        let default = under_ms.map(|ms| Duration::from_secs_f64(ms / 1e3));
+        self.goodput_under = self.goodput_under.or(default);
+    }
+
+    /// The same with the template of one side of a comparison.
+    pub(super) fn with_template(&self, template: Option<PathBuf>) -> Self {
+        Self { template: template.or_else(|| self.template.clone()), ..self.clone() }
+    }
+
+    /// The plan of a run against `target`.
+    ///
+    /// # Errors
+    /// When the requests cannot be made, or the numbers are out of range.
+    pub(super) async fn plan(
+        &self,
+        target: &Target,
+        load: Load,
+        duration: Duration,
+        count: Option<u64>,
+    ) -> Result<Plan, CliError> {
+        let workload = self.workload(target).await?;
+        self.plan_for(target, Arc::new(workload), load, duration, count)
+    }
+
+    fn plan_for(
+        &self,
+        target: &Target,
+        workload: Arc<Workload>,
+        load: Load,
+        duration: Duration,
+        count: Option<u64>,
+    ) -> Result<Plan, CliError> {
+        if !(1..=MOST_CONNECTIONS).contains(&self.connections) {
+            return Err(CliError::Options(format!("--connections must be 1 to {MOST_CONNECTIONS}")));
+        }
+        if duration.is_zero() {
+            return Err(CliError::Options("the measured time must be above 0".to_owned()));
+        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = self.threads.unwrap_or(cores / 4).clamp(1, self.connections);
+        Ok(Plan {
+            target: target.clone(),
+            workload,
+            load,
+            connections: self.connections,
+            threads,
+            warmup: self.warmup,
+            duration,
+            count,
+            drain: self.drain,
+            deadline: self.deadline,
+            max_in_flight: self.max_in_flight,
+            seed: self.seed,
+            part: self.part,
+        })
+    }
+
+    async fn workload(&self, target: &Target) -> Result<Workload, CliError> {
+        let cancellation = Cancellation { share: self.cancel, within: self.cancel_within };
+        if let Some(path) = &self.template {
+            let catalogue = self.popularity.as_deref().map(Catalogue::read).transpose()?;
+            let population = Population::new(self.users, self.zipf, catalogue)?;
+            let template = Template::read(path, &population, self.seed, cancellation)?;
+            return Ok(Workload::Template(Box::new(template)));
+        }
+        let mix = Weighted::parse(&self.rpc, str::parse::<Rpc>)?;
+        let subject = if self.histories {
+            Subject::Histories { longest: self.longest_history.max(1) }
+        } else {
+            Subject::Users
+        };
+        let catalogue = match &self.popularity {
+            Some(path) => Some(Catalogue::read(path)?),
+            None if Marquee::needs_movies(&mix, subject).is_some() => Some(discover(target).await?),
+            None => None,
+        };
+        let method = match self.method {
+            Method::Auto => v1::Method::Unspecified,
+            Method::Exact => v1::Method::Exact,
+            Method::Ann => v1::Method::Ann,
+        };
+        let settings = MarqueeSettings {
+            seed: self.seed,
+            mix,
+            subject,
+            population: Population::new(self.users, self.zipf, catalogue)?,
+            k: Weighted::parse(&self.k, str::parse::<u32>)?,
+            filters: Weighted::parse(&self.filters, str::parse)?,
+            priorities: Weighted::parse(&self.priority, str::parse)?,
+            method,
+            batch: self.batch.max(1),
+            cancellation,
+        };
+        Ok(Workload::Marquee(Box::new(Marquee::new(settings)?)))
+    }
+
+    /// The result of a run of `plan`.
+    pub(super) fn report(
+        &self,
+        plan: &Plan,
+        load: String,
+        output: &crate::drive::RunOutput,
+        metrics: Option<crate::metrics::MetricsReport>,
+    ) -> Report {
+        let setup = Setup {
+            target: format!("http://{}", plan.target.authority),
+            rpc: if self.template.is_some() { plan.workload.names().join(",") } else { self.rpc.clone() },
+            load,
+            connections: plan.connections,
+            threads: plan.threads,
+            machines: 1,
+            seed: self.seed,
+            deadline_ms: self.deadline.map(|deadline| deadline.as_millis() as u64),
+        };
+        let began = output.began.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let good = self.goodput_under.or(self.deadline).map(|time| time.as_secs_f64() * 1e3);
+        let tally = Tally::new(
+            &output.recorder,
+            &plan.workload.names(),
+            output.measured,
+            plan.window(),
+            output.busiest_worker,
+            good,
+        );
+        let Verdict { valid, reasons } = output.verdict.clone();
+        Report::new(setup, began, Verdict { valid, reasons }, tally, metrics)
+    }
+}

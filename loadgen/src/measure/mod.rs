@@ -1,0 +1,10 @@
+//! What is counted while a run goes on, and what may be said of it afterwards.
+
+pub mod histogram;
+mod recorder;
+mod verdict;
+
+pub use recorder::{
+    CallStats, Failure, Outcome, Recorder, STAGES, Settings, StageStats, StageTimes, StageWindow, Window,
+};
+pub use verdict::{Evidence, Loop, Verdict, judge};

@@ -1,0 +1,361 @@
+//! The highest rate that keeps an objective: what counts as kept, what counts as stable, and where to look
+//! next. All of it without a clock or a socket; the command line feeds it measurements.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Quantiles, Report};
+use crate::schedule::parse_time;
+
+/// Windows that must agree before a figure counts.
+pub const WINDOWS: usize = 3;
+
+/// What is wrong with a search.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The text is no objective.
+    #[error(
+        "'{0}' is no objective; write conditions such as p99<20ms,errors<0.1% (p50, p90, p95, p99, p99.9, mean, max, errors)"
+    )]
+    Objective(String),
+    /// The bounds are no range.
+    #[error("the search needs 0 < --min < --max, got {min} and {max}")]
+    Bounds {
+        /// The lowest rate.
+        min: f64,
+        /// The highest rate.
+        max: f64,
+    },
+}
+
+/// What a condition looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Measure {
+    Mean,
+    P50,
+    P90,
+    P95,
+    P99,
+    P999,
+    Max,
+    Errors,
+}
+
+impl Measure {
+    const ALL: [(&'static str, Self); 8] = [
+        ("mean", Self::Mean),
+        ("p50", Self::P50),
+        ("p90", Self::P90),
+        ("p95", Self::P95),
+        ("p99.9", Self::P999),
+        ("p99", Self::P99),
+        ("max", Self::Max),
+        ("errors", Self::Errors),
+    ];
+}
+
+/// A condition: the measure stays below the limit, in milliseconds or as a share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Condition {
+    measure: Measure,
+    below: f64,
+}
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Objective {
+    conditions: Vec<Condition>,
+    text: String,
+}
+
+impl FromStr for Objective {
+    type Err = SearchError;
+
+    fn from_str(text: &str) -> Result<Self, SearchError> {
+        let wrong = || SearchError::Objective(text.to_owned());
+        let condition = |part: &str| {
+            let (name, limit) = part.split_once('<')?;
+            let (_, measure) = Measure::ALL.into_iter().find(|(known, _)| *known == name.trim())?;
+            let limit = limit.trim();
+            let below = match measure {
+                Measure::Errors => limit.strip_suffix('%')?.trim().parse::<f64>().ok()? / 100.0,
+                _ => parse_time(limit).ok()?.as_secs_f64() * 1e3,
+            };
+            Some(Condition { measure, below })
+        };
+        let conditions = text.split(',').map(condition).collect::<Option<Vec<_>>>().ok_or_else(wrong)?;
+        Ok(Self { conditions, text: text.to_owned() })
+    }
+}
+
+impl fmt::Display for Objective {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+impl Objective {
+    /// The conditions that do not hold, in words.
+    pub fn broken(&self, latency: &Quantiles, error_rate: f64) -> Vec<String> {
+        let value = |measure| match measure {
+            Measure::Mean => latency.mean,
+            Measure::P50 => latency.p50,
+            Measure::P90 => latency.p90,
+            Measure::P95 => latency.p95,
+            Measure::P99 => latency.p99,
+            Measure::P999 => latency.p999,
+            Measure::Max => latency.max,
+            Measure::Errors => error_rate,
+        };
+        self.conditions
+            .iter()
+            .filter(|condition| value(condition.measure) >= condition.below)
+            .map(|condition| {
+                let name = Measure::ALL.iter().find(|(_, known)| *known == condition.measure);
+                let name = name.map_or("", |(name, _)| name);
+                let (value, limit) = (value(condition.measure), condition.below);
+                if condition.measure == Measure::Errors {
+                    format!("errors {:.3}%, must be below {:.3}%", value * 100.0, limit * 100.0)
+                } else {
+                    format!("{name} {value:.2} ms, must be below {limit:.2} ms")
+                }
+            })
+            .collect()
+    }
+
+    /// The shortest latency limit, in milliseconds: what goodput means here.
+    pub fn latency_limit_ms(&self) -> Option<f64> {
+        let times = self.conditions.iter().filter(|condition| condition.measure != Measure::Errors);
+        times.map(|condition| condition.below).reduce(f64::min)
+    }
+}
+
+/// What is compared between the windows of a probe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WindowFigures {
+    /// Answers a second.
+    pub throughput: f64,
+    /// Median latency.
+    pub p50_ms: f64,
+}
+
+/// Whether all windows lie within `tolerance` of their mean, in throughput and in median latency.
+///
+/// Fewer than [`WINDOWS`] windows are never stable.
+pub fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
+    let level = |figure: fn(&WindowFigures) -> f64| {
+        let mean = windows.iter().map(figure).sum::<f64>() / windows.len() as f64;
+        windows.iter().all(|window| (figure(window) - mean).abs() <= tolerance * mean)
+    };
+    windows.len() >= WINDOWS && level(|window| window.throughput) && level(|window| window.p50_ms)
+}
+
+/// What a probe at one rate found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Probe {
+    /// The rate that was offered, requests a second.
+    pub rate: f64,
+    /// Whether the objective was kept, by a stable and valid measurement.
+    pub kept: bool,
+    /// Why not.
+    pub because: Vec<String>,
+    /// Whether the windows agreed.
+    pub stable: bool,
+    /// Whether the generator kept out of the way.
+    pub valid: bool,
+    /// Answers a second.
+    pub throughput: f64,
+    /// Calls a second that were answered within the objective's time.
+    pub goodput: f64,
+    /// The share of failed calls.
+    pub error_rate: f64,
+    /// From the intended start.
+    pub latency_ms: Quantiles,
+}
+
+impl Probe {
+    /// Judges the result of a run at `rate`, cut into [`WINDOWS`] windows.
+    pub fn judge(rate: f64, report: &Report, objective: &Objective, tolerance: f64) -> Self {
+        let windows: Vec<WindowFigures> = thirds(report);
+        let stable = is_stable(&windows, tolerance);
+        let mut because = objective.broken(&report.latency_ms, report.error_rate);
+        if !stable {
+            because.push(format!(
+                "the three windows differ by more than {:.0}%: {}",
+                tolerance * 100.0,
+                windows
+                    .iter()
+                    .map(|window| format!("{:.0}/s at {:.2} ms", window.throughput, window.p50_ms))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ));
+        }
+        because.extend(report.invalid_because.iter().cloned());
+        Self {
+            rate,
+            kept: because.is_empty(),
+            because,
+            stable,
+            valid: report.valid,
+            throughput: report.throughput,
+            goodput: report.goodput.map_or(report.throughput, |goodput| goodput.per_second),
+            error_rate: report.error_rate,
+            latency_ms: report.latency_ms,
+        }
+    }
+
+    /// Whether another try could turn out better: the objective itself was kept.
+    pub fn is_worth_repeating(&self, objective: &Objective) -> bool {
+        !self.kept && objective.broken(&self.latency_ms, self.error_rate).is_empty()
+    }
+}
+
+/// The measured time in three parts.
+fn thirds(report: &Report) -> Vec<WindowFigures> {
+    use crate::measure::histogram::{add, coarse, quantile_ms};
+    let tally = &report.tally;
+    let per = tally.windows.len().div_ceil(WINDOWS).max(1);
+    tally
+        .windows
+        .chunks(per)
+        .enumerate()
+        .map(|(part, windows)| {
+            let mut latency = coarse();
+            for window in windows {
+                add(&mut latency, &window.latency.0);
+            }
+            let answers: u64 = windows.iter().map(|window| window.answers).sum();
+            let seconds: f64 = (0..windows.len()).map(|index| tally.window_seconds(part * per + index)).sum();
+            WindowFigures { throughput: answers as f64 / seconds, p50_ms: quantile_ms(&latency, 0.5) }
+        })
+        .collect()
+}
+
+/// Where to look next: doubles until the objective breaks, then halves the gap.
+#[derive(Clone, Debug)]
+pub struct Bisection {
+    kept: Option<f64>,
+    broken: Option<f64>,
+    min: f64,
+    max: f64,
+    precision: f64,
+}
+
+impl Bisection {
+    /// Between `min` and `max`, until the gap is `precision` of the rate.
+    ///
+    /// # Errors
+    /// [`SearchError::Bounds`] when the two are no range.
+    pub fn new(min: f64, max: f64, precision: f64) -> Result<Self, SearchError> {
+        if min > 0.0 && min < max && max.is_finite() {
+            Ok(Self { kept: None, broken: None, min, max, precision: precision.max(1e-3) })
+        } else {
+            Err(SearchError::Bounds { min, max })
+        }
+    }
+
+    /// The next rate to probe; `None` when the search is over.
+    pub fn next_rate(&self) -> Option<f64> {
+        match (self.kept, self.broken) {
+            (None, None) => Some(self.min),
+            // Below the lowest rate there is nothing to find.
+            (None, Some(_)) => None,
+            (Some(kept), None) if kept >= self.max => None,
+            (Some(kept), None) => Some((kept * 2.0).min(self.max)),
+            (Some(kept), Some(broken)) => {
+                (broken - kept > self.precision * broken).then_some(f64::midpoint(kept, broken))
+            }
+        }
+    }
+
+    /// What the probe at `rate` found.
+    pub fn learn(&mut self, rate: f64, kept: bool) {
+        if kept {
+            self.kept = Some(self.kept.map_or(rate, |known| known.max(rate)));
+        } else {
+            self.broken = Some(self.broken.map_or(rate, |known| known.min(rate)));
+        }
+    }
+
+    /// The highest rate that kept the objective.
+    pub fn highest(&self) -> Option<f64> {
+        self.kept
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Searches a server that keeps the objective up to `threshold`; the result and the probes it took.
+    fn search(threshold: f64, precision: f64) -> (Option<f64>, usize) {
+        let mut bisection = Bisection::new(10.0, 100_000.0, precision).unwrap();
+        let mut probes = 0;
+        while let Some(rate) = bisection.next_rate() {
+            bisection.learn(rate, rate <= threshold);
+            probes += 1;
+        }
+        (bisection.highest(), probes)
+    }
+
+    #[test]
+    fn an_objective_is_read_from_its_text() {
+        let objective: Objective = "p99<20ms, errors<0.1%".parse().unwrap();
+        let good = Quantiles { p99: 19.9, ..Quantiles::default() };
+        let slow = Quantiles { p99: 20.0, ..Quantiles::default() };
+        assert!(objective.broken(&good, 0.0009).is_empty());
+        assert_eq!(objective.broken(&slow, 0.0), ["p99 20.00 ms, must be below 20.00 ms"]);
+        assert_eq!(objective.broken(&good, 0.001), ["errors 0.100%, must be below 0.100%"]);
+        assert_eq!(objective.latency_limit_ms(), Some(20.0));
+    }
+
+    #[test]
+    fn a_text_that_is_no_objective_is_refused() {
+        for text in ["", "p99", "p98<1ms", "errors<1ms", "p99<fast"] {
+            assert!(text.parse::<Objective>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn three_like_windows_are_stable() {
+        let window = |throughput, p50_ms| WindowFigures { throughput, p50_ms };
+        assert!(is_stable(&[window(100.0, 2.0), window(104.0, 2.1), window(97.0, 1.95)], 0.1));
+        assert!(!is_stable(&[window(100.0, 2.0), window(100.0, 2.6), window(100.0, 3.4)], 0.1));
+        assert!(!is_stable(&[window(100.0, 2.0), window(70.0, 2.0), window(40.0, 2.0)], 0.1));
+        assert!(!is_stable(&[window(100.0, 2.0), window(100.0, 2.0)], 0.1));
+    }
+
+    #[test]
+    fn a_server_that_fails_at_the_lowest_rate_has_no_highest_rate() {
+        assert_eq!(search(5.0, 0.05), (None, 1));
+    }
+
+    #[test]
+    fn a_server_without_a_limit_is_probed_up_to_the_bound() {
+        assert_eq!(search(f64::INFINITY, 0.05).0, Some(100_000.0));
+    }
+
+    #[test]
+    fn bounds_that_are_no_range_are_refused() {
+        assert!(Bisection::new(10.0, 10.0, 0.05).is_err());
+        assert!(Bisection::new(0.0, 10.0, 0.05).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_search_converges_on_the_threshold_of_the_server(
+            threshold in 10.0..100_000.0_f64,
+            precision in 0.01..0.2_f64,
+        ) {
+            let (found, probes) = search(threshold, precision);
+            let found = found.unwrap();
+            prop_assert!(found <= threshold);
+            prop_assert!(found >= threshold * (1.0 - precision) - 1e-9, "{found} for {threshold}");
+            prop_assert!(probes <= 40, "{probes} probes");
+        }
+    }
+}

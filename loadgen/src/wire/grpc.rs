@@ -1,0 +1,211 @@
+//! gRPC over one HTTP/2 connection, straight on `h2`.
+//!
+//! A stream of requests is its messages one after another in one body, so unary, batch and stream calls go
+//! the same way. A connection that the server closes (age, restart) is opened again; the calls that it
+//! took with it count as errors.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use h2::client::{Builder, SendRequest};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
+use http::{Request, Version};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use super::{CallFailure, Prepared, Reply, Route, Target, WireError};
+use crate::measure::Failure;
+
+/// Room for a stream's replies before the server must wait.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// Room for all replies of a connection.
+const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// One HTTP/2 connection, used by the tasks of one thread.
+pub struct GrpcConnection {
+    target: Target,
+    requests: Vec<Request<()>>,
+    current: RefCell<SendRequest<Bytes>>,
+    reconnecting: Mutex<()>,
+}
+
+impl GrpcConnection {
+    /// Connects. Every request carries `deadline` as its `grpc-timeout`.
+    ///
+    /// # Errors
+    /// [`WireError::Connect`] when nobody answers, [`WireError::Request`] when a route is no path.
+    pub async fn open(
+        target: &Target,
+        routes: &[Route],
+        deadline: Option<Duration>,
+    ) -> Result<Self, WireError> {
+        let requests = routes
+            .iter()
+            .map(|route| request(target, route, deadline))
+            .collect::<Result<Vec<_>, http::Error>>()?;
+        let sender = connect(target).await?;
+        Ok(Self {
+            target: target.clone(),
+            requests,
+            current: RefCell::new(sender),
+            reconnecting: Mutex::new(()),
+        })
+    }
+
+    /// Sends one request and waits for the whole reply.
+    ///
+    /// # Errors
+    /// [`CallFailure`] when the connection fails or the status is not OK.
+    pub async fn call(&self, prepared: &Prepared) -> Result<Reply, CallFailure> {
+        let mut sender = self.sender().await?;
+        let request = self.requests[prepared.call].clone();
+        let (response, mut body) = sender.send_request(request, false).map_err(CallFailure::transport)?;
+        body.send_data(prepared.body.clone(), true).map_err(CallFailure::transport)?;
+
+        let (head, mut reply) = response.await.map_err(CallFailure::transport)?.into_parts();
+        if head.status != http::StatusCode::OK {
+            let message = format!("HTTP status {} instead of a gRPC reply", head.status);
+            return Err(CallFailure { failure: Failure::Http(head.status.as_u16()), message });
+        }
+        if head.headers.contains_key("grpc-status") {
+            check_status(&head.headers)?;
+        }
+        let bytes = read_all(&mut reply).await.map_err(CallFailure::transport)?;
+        if let Some(trailers) = reply.trailers().await.map_err(CallFailure::transport)? {
+            check_status(&trailers)?;
+        } else if !head.headers.contains_key("grpc-status") {
+            let message = "the reply has no grpc-status; is this a gRPC server?".to_owned();
+            return Err(CallFailure { failure: Failure::Malformed, message });
+        }
+        Ok(Reply { body: bytes })
+    }
+
+    async fn sender(&self) -> Result<SendRequest<Bytes>, CallFailure> {
+        let sender = self.current.borrow().clone();
+        if let Ok(ready) = sender.ready().await {
+            return Ok(ready);
+        }
+        let _alone = self.reconnecting.lock().await;
+        let sender = self.current.borrow().clone();
+        if let Ok(ready) = sender.ready().await {
+            return Ok(ready);
+        }
+        let fresh = connect(&self.target).await.map_err(CallFailure::transport)?;
+        *self.current.borrow_mut() = fresh.clone();
+        fresh.ready().await.map_err(CallFailure::transport)
+    }
+}
+
+async fn connect(target: &Target) -> Result<SendRequest<Bytes>, WireError> {
+    let failed = |message: String| WireError::Connect { authority: target.authority.clone(), message };
+    let socket = TcpStream::connect(&target.authority).await.map_err(|error| failed(error.to_string()))?;
+    socket.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+    let (sender, connection) = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .enable_push(false)
+        .handshake(socket)
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    // An error of the connection shows in each of its calls.
+    tokio::task::spawn_local(async move { drop(connection.await) });
+    Ok(sender)
+}
+
+fn request(target: &Target, route: &Route, deadline: Option<Duration>) -> Result<Request<()>, http::Error> {
+    let uri = http::Uri::builder()
+        .scheme("http")
+        .authority(target.authority.as_str())
+        .path_and_query(route.path.as_str())
+        .build()?;
+    let mut request =
+        Request::builder().method(http::Method::POST).uri(uri).version(Version::HTTP_2).body(())?;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(
+        "user-agent",
+        HeaderValue::from_static(concat!("marquee-loadgen/", env!("CARGO_PKG_VERSION"))),
+    );
+    if let Some(deadline) = deadline {
+        headers.insert("grpc-timeout", timeout_value(deadline)?);
+    }
+    headers.extend(route.headers.clone());
+    Ok(request)
+}
+
+/// The header's form: at most eight digits and a unit.
+fn timeout_value(deadline: Duration) -> Result<HeaderValue, http::Error> {
+    let micros = deadline.as_micros();
+    let text = if micros < 100_000_000 { format!("{micros}u") } else { format!("{}m", deadline.as_millis()) };
+    Ok(HeaderValue::from_str(&text)?)
+}
+
+async fn read_all(reply: &mut h2::RecvStream) -> Result<Bytes, h2::Error> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(chunk) = reply.data().await {
+        let chunk = chunk?;
+        reply.flow_control().release_capacity(chunk.len())?;
+        if first.is_empty() {
+            first = chunk;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&first);
+            }
+            rest.extend_from_slice(&chunk);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn check_status(headers: &HeaderMap) -> Result<(), CallFailure> {
+    let code =
+        headers.get("grpc-status").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    match code {
+        Some(0) => Ok(()),
+        Some(code) => {
+            let message = headers.get("grpc-message").map_or_else(String::new, |value| {
+                String::from_utf8_lossy(&percent_decode(value.as_bytes())).into_owned()
+            });
+            Err(CallFailure { failure: Failure::Status(code), message })
+        }
+        None => Err(CallFailure {
+            failure: Failure::Malformed,
+            message: "the reply's grpc-status is no number".to_owned(),
+        }),
+    }
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let escaped = (text[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escaped.unwrap_or(text[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_message_is_percent_decoded() {
+        assert_eq!(percent_decode(b"k is 501%3B 1 to 500%20only"), b"k is 501; 1 to 500 only");
+        assert_eq!(percent_decode(b"100%"), b"100%");
+    }
+
+    #[test]
+    fn a_timeout_has_at_most_eight_digits() {
+        assert_eq!(timeout_value(Duration::from_millis(50)).unwrap(), "50000u");
+        assert_eq!(timeout_value(Duration::from_mins(10)).unwrap(), "600000m");
+    }
+}

@@ -1,0 +1,141 @@
+//! What is asked: requests as a pure function of (seed, number).
+//!
+//! Request n is the same bytes on every machine and at every rate, so two runs differ in the server alone;
+//! and no request is a cheap repetition of an earlier one unless the drawn user or history is.
+
+mod catalogue;
+mod draw;
+mod marquee;
+mod population;
+mod rpc;
+mod template;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use catalogue::{Catalogue, discover};
+pub use draw::{Weighted, request_random};
+pub use marquee::{FilterSpec, Marquee, MarqueeSettings, Priority, Subject};
+pub use population::{Population, UserRange};
+pub use rpc::Rpc;
+pub use template::Template;
+
+use crate::wire::reply::Shape;
+use crate::wire::{Prepared, Route};
+
+/// What is wrong with a workload.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// A list with weights cannot be read.
+    #[error("'{text}': {reason}")]
+    Weights {
+        /// What was written.
+        text: String,
+        /// What is wrong and how to write it.
+        reason: String,
+    },
+    /// No such call.
+    #[error("'{0}' is no RPC that the generator knows; it knows {known}", known = Rpc::names())]
+    Rpc(String),
+    /// The text is no range of ids.
+    #[error("'{0}' is no range; write 1-600")]
+    Range(String),
+    /// A number makes no distribution.
+    #[error("{what} is {value}; {expected}")]
+    Number {
+        /// Which number.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// What is accepted.
+        expected: &'static str,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {message}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The calls need movies and none are known.
+    #[error(
+        "{0} needs movies to draw from: give --popularity FILE, or a server that lists its popular movies"
+    )]
+    NoMovies(&'static str),
+    /// SearchMovies has nothing to search for.
+    #[error(
+        "SearchMovies needs titles: give --popularity FILE with a title column, or let the server list its movies"
+    )]
+    NoTitles,
+    /// The server cannot be asked for its movies.
+    #[error("cannot list the server's popular movies ({0}); give --popularity FILE")]
+    Discover(String),
+    /// A template is no good.
+    #[error("template {path}: {message}")]
+    Template {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// How often and when calls are cancelled on purpose.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cancellation {
+    /// The share of calls, 0 to 1.
+    pub share: f64,
+    /// The longest time after which one is cancelled; the times are drawn evenly below it.
+    pub within: Duration,
+}
+
+/// A source of requests.
+pub enum Workload {
+    /// Calls of `marquee.v1`.
+    Marquee(Box<Marquee>),
+    /// Any call of any server, from a template.
+    Template(Box<Template>),
+}
+
+impl Workload {
+    /// Request number `index`.
+    pub fn prepare(&self, index: u64) -> Prepared {
+        match self {
+            Self::Marquee(workload) => workload.prepare(index),
+            Self::Template(workload) => workload.prepare(index),
+        }
+    }
+
+    /// The names of the calls in the mix.
+    pub fn names(&self) -> Vec<String> {
+        match self {
+            Self::Marquee(workload) => workload.names(),
+            Self::Template(workload) => vec![workload.name().to_owned()],
+        }
+    }
+
+    /// The route of each call in the mix.
+    pub fn routes(&self) -> Vec<Route> {
+        match self {
+            Self::Marquee(workload) => workload.routes(),
+            Self::Template(workload) => vec![workload.route()],
+        }
+    }
+
+    /// How the replies to each call in the mix look.
+    pub fn shapes(&self) -> Vec<Shape> {
+        match self {
+            Self::Marquee(workload) => workload.shapes(),
+            Self::Template(_) => vec![Shape::Opaque],
+        }
+    }
+
+    /// Whether the calls are gRPC.
+    pub fn is_grpc(&self) -> bool {
+        match self {
+            Self::Marquee(_) => true,
+            Self::Template(workload) => workload.is_grpc(),
+        }
+    }
+}

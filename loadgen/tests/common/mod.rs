@@ -1,0 +1,165 @@
+//! A real gRPC server whose behaviour a request chooses by its `k`, so that tests need no timing.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use marquee_proto::v1;
+use marquee_proto::v1::catalog_service_server::{CatalogService, CatalogServiceServer};
+use marquee_proto::v1::recommendation_service_server::{RecommendationService, RecommendationServiceServer};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// A request with this `k` is refused.
+pub(crate) const REFUSED: u32 = 499;
+/// A request with this `k` is never answered.
+pub(crate) const SILENT: u32 = 498;
+
+struct Recommender;
+
+async fn answer(request: &v1::RecommendRequest) -> Result<v1::RecommendResponse, Status> {
+    match request.k {
+        Some(REFUSED) => return Err(Status::resource_exhausted("the queue is full; try again in 5 ms")),
+        Some(SILENT) => std::future::pending().await,
+        _ => {}
+    }
+    Ok(v1::RecommendResponse {
+        recommendations: vec![
+            v1::Recommendation {
+                movie_id: 296,
+                title: "Pulp Fiction (1994)".to_owned(),
+                ..Default::default()
+            };
+            request.k.unwrap_or(10) as usize
+        ],
+        timings: Some(v1::Timings { total_us: 900, encode_us: 700, other_us: 200, ..Default::default() }),
+        ..Default::default()
+    })
+}
+
+fn outcome(result: Result<v1::RecommendResponse, Status>) -> v1::RecommendOutcome {
+    use v1::recommend_outcome::Outcome;
+    let outcome = match result {
+        Ok(response) => Outcome::Response(response),
+        Err(status) => Outcome::Error(v1::CallError { code: status.code().into(), ..Default::default() }),
+    };
+    v1::RecommendOutcome { outcome: Some(outcome) }
+}
+
+#[tonic::async_trait]
+impl RecommendationService for Recommender {
+    async fn recommend(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        answer(request.get_ref()).await.map(Response::new)
+    }
+
+    async fn recommend_batch(
+        &self,
+        request: Request<v1::RecommendBatchRequest>,
+    ) -> Result<Response<v1::RecommendBatchResponse>, Status> {
+        let mut outcomes = Vec::new();
+        for request in &request.get_ref().requests {
+            outcomes.push(outcome(answer(request).await));
+        }
+        Ok(Response::new(v1::RecommendBatchResponse { outcomes }))
+    }
+
+    type RecommendStreamStream =
+        Pin<Box<dyn futures::Stream<Item = Result<v1::RecommendStreamResponse, Status>> + Send>>;
+
+    async fn recommend_stream(
+        &self,
+        request: Request<Streaming<v1::RecommendStreamRequest>>,
+    ) -> Result<Response<Self::RecommendStreamStream>, Status> {
+        let answers = request.into_inner().then(|message| async {
+            let request = message?.request.unwrap_or_default();
+            Ok(v1::RecommendStreamResponse { outcome: Some(outcome(answer(&request).await)) })
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn similar_movies(
+        &self,
+        _: Request<v1::SimilarMoviesRequest>,
+    ) -> Result<Response<v1::SimilarMoviesResponse>, Status> {
+        Ok(Response::new(v1::SimilarMoviesResponse::default()))
+    }
+
+    async fn encode_history(
+        &self,
+        _: Request<v1::EncodeHistoryRequest>,
+    ) -> Result<Response<v1::EncodeHistoryResponse>, Status> {
+        Ok(Response::new(v1::EncodeHistoryResponse::default()))
+    }
+}
+
+struct Movies;
+
+#[tonic::async_trait]
+impl CatalogService for Movies {
+    async fn list_popular_movies(
+        &self,
+        request: Request<v1::ListPopularMoviesRequest>,
+    ) -> Result<Response<v1::ListPopularMoviesResponse>, Status> {
+        // Two pages of a hundred movies.
+        let first = if request.get_ref().page_token.is_empty() { 1 } else { 101 };
+        let movie = |movie_id| v1::Movie {
+            movie_id,
+            title: format!("Movie {movie_id} (1999)"),
+            ..Default::default()
+        };
+        Ok(Response::new(v1::ListPopularMoviesResponse {
+            movies: (first..first + 100).map(movie).collect(),
+            next_page_token: if first == 1 { "2".to_owned() } else { String::new() },
+        }))
+    }
+
+    async fn get_movie(
+        &self,
+        _: Request<v1::GetMovieRequest>,
+    ) -> Result<Response<v1::GetMovieResponse>, Status> {
+        Ok(Response::new(v1::GetMovieResponse::default()))
+    }
+
+    async fn search_movies(
+        &self,
+        _: Request<v1::SearchMoviesRequest>,
+    ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
+        Ok(Response::new(v1::SearchMoviesResponse::default()))
+    }
+
+    async fn list_genres(
+        &self,
+        _: Request<v1::ListGenresRequest>,
+    ) -> Result<Response<v1::ListGenresResponse>, Status> {
+        Ok(Response::new(v1::ListGenresResponse::default()))
+    }
+
+    async fn list_trending_movies(
+        &self,
+        _: Request<v1::ListTrendingMoviesRequest>,
+    ) -> Result<Response<v1::ListTrendingMoviesResponse>, Status> {
+        Ok(Response::new(v1::ListTrendingMoviesResponse::default()))
+    }
+
+    async fn import_movies(
+        &self,
+        _: Request<Streaming<v1::ImportMoviesRequest>>,
+    ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
+        Err(Status::unimplemented("the test server imports nothing"))
+    }
+}
+
+/// Starts the server on a free port of loopback; it ends with the runtime.
+pub(crate) async fn serve() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tonic::transport::Server::builder()
+        .add_service(RecommendationServiceServer::new(Recommender))
+        .add_service(CatalogServiceServer::new(Movies))
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+    address
+}
