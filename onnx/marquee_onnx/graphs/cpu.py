@@ -62,14 +62,45 @@ def fold(block: Block) -> FoldedBlock:
     )
 
 
-class CpuEncoder:
-    """Authors the graph; the body works on [time, d] matrices."""
+class Fp32Layers:
+    """Dense layers as ONNX Runtime's CPU kernels like them, over matrices with a row a position."""
 
-    def __init__(self, weights: Weights, tables: Mapping[str, Table]) -> None:
+    def __init__(self, graph: GraphBuilder) -> None:
+        self.graph = graph
+
+    def dense(self, x: str, weight: Floats, name: str, bias: Floats | None = None) -> str:
+        """`x @ weight + bias`."""
+        matrix = self.graph.constant(f"{name}.weight", weight)
+        if bias is None:
+            return self.graph.node("MatMul", x, matrix)
+        return self.graph.node("Gemm", x, matrix, self.graph.constant(f"{name}.bias", bias))
+
+    def relu(self, x: str, layer: Dense, name: str) -> str:
+        """`relu(x @ weight + bias)`."""
+        weight = self.graph.constant(f"{name}.weight", layer.weight)
+        bias = self.graph.constant(f"{name}.bias", layer.bias)
+        return self.graph.node("FusedGemm", x, weight, bias, domain=CONTRIB, activation="Relu")
+
+    def add(self, x: str, weight: Floats, residual: str, name: str) -> str:
+        """`x @ weight + residual`."""
+        return self.graph.node("Gemm", x, self.graph.constant(f"{name}.weight", weight), residual)
+
+
+class CpuEncoder:
+    """Authors the graph; the body works on [time, d] matrices.
+
+    `layers` makes the dense layers of all blocks but the last, whose single row is always fp32: it decides
+    the answer and costs little.
+    """
+
+    def __init__(
+        self, weights: Weights, tables: Mapping[str, Table], layers: type[Fp32Layers] = Fp32Layers
+    ) -> None:
         self.weights = weights
         self.shape: Shape = weights.shape
         self.tables = tables
         self.graph = GraphBuilder("gsasrec_encoder_cpu")
+        self.layers = layers(self.graph)
 
     def build(self) -> ModelProto:
         """The finished model."""
@@ -101,18 +132,18 @@ class CpuEncoder:
         """All positions of one block."""
         self.graph.section = name
         residual = self.norm(x, block.norm1, f"{name}.norm1")
-        query = self.dense(residual, block.query, f"{name}.query")
-        key = self.product(x, block.key, f"{name}.key")
-        value = self.product(x, block.value, f"{name}.value")
-        attended = self.graph.node("Add", self.attention(query, key, value), residual)
+        query = self.layers.dense(residual, block.query.weight, f"{name}.query", block.query.bias)
+        key = self.layers.dense(x, block.key, f"{name}.key")
+        value = self.layers.dense(x, block.value, f"{name}.value")
+        attended = self.graph.node("Add", self.attention(query, key, value, causal=1), residual)
         return self.feed_forward(attended, block, name)
 
-    def attention(self, query: str, key: str, value: str) -> str:
-        """Causal multi-head attention of [time, d] matrices."""
+    def attention(self, query: str, key: str, value: str, causal: int) -> str:
+        """Multi-head attention of matrices with a row a position."""
         attended = self.graph.node(
             "Attention",
             *(self.reshape(part, "sequence", 1, -1, self.shape.dimension) for part in (query, key, value)),
-            is_causal=1,
+            is_causal=causal,
             q_num_heads=self.shape.heads,
             kv_num_heads=self.shape.heads,
         )
@@ -121,49 +152,44 @@ class CpuEncoder:
     def last_block(self, x: str, block: FoldedBlock, name: str) -> str:
         """The newest position of the last block, [1, d]; the only position that the answer needs."""
         self.graph.section = name
-        heads, width, dimension = self.shape.heads, self.shape.head_dimension, self.shape.dimension
+        self.layers = Fp32Layers(self.graph)
         newest = self.graph.node("Gather", x, self.graph.constant("newest", np.array([-1], np.int64)), axis=0)
         residual = self.norm(newest, block.norm1, f"{name}.norm1")
-        query = self.dense(residual, block.query, f"{name}.query")
-        key = block.key.reshape(dimension, heads, width).transpose(1, 2, 0) / np.sqrt(np.float32(width))
-        keyed = self.graph.node(
-            "MatMul",
-            self.reshape(query, "heads", heads, 1, width),
-            self.graph.constant(f"{name}.key", key),
+        query = self.layers.dense(residual, block.query.weight, f"{name}.query", block.query.bias)
+        attended = self.graph.node("Add", self.one_query_attention(query, x, block, name), residual)
+        return self.feed_forward(attended, block, name)
+
+    def one_query_attention(self, query: str, x: str, block: FoldedBlock, name: str) -> str:
+        """Attention of one query [1, d] over x [time, d], without a key or value of any position.
+
+        Row h of the [heads, d] matrices is head h: its part of the query, zeros elsewhere, times the key
+        matrix is the vector that the head looks for; of its weighted sum times the value matrix its part
+        counts.
+        """
+        graph, scale = self.graph, self.shape.head_dimension**-0.5
+        parts = graph.constant(
+            "head_parts",
+            np.repeat(np.eye(self.shape.heads, dtype=np.float32), self.shape.head_dimension, axis=1),
         )
-        logits = self.graph.node("Gemm", self.reshape(keyed, "per_head", heads, dimension), x, transB=1)
-        mixed = self.graph.node("MatMul", self.graph.node("Softmax", logits, axis=-1), x)
-        value = block.value.reshape(dimension, heads, width).transpose(1, 0, 2)
-        attention = self.graph.node(
-            "MatMul",
-            self.reshape(mixed, "rows", heads, 1, dimension),
-            self.graph.constant(f"{name}.value", value),
+        sought = self.layers.dense(
+            graph.node("Mul", query, parts), block.key.T * np.float32(scale), f"{name}.key"
         )
-        attention = self.reshape(attention, "vector", 1, dimension)
-        return self.feed_forward(self.graph.node("Add", attention, residual), block, name)
+        weights = graph.node("Softmax", graph.node("Gemm", sought, x, transB=1), axis=-1)
+        values = self.layers.dense(graph.node("MatMul", weights, x), block.value, f"{name}.value")
+        rows = graph.constant("rows", np.array([0], np.int64))
+        return graph.node("ReduceSum", graph.node("Mul", values, parts), rows, keepdims=1)
 
     def feed_forward(self, x: str, block: FoldedBlock, name: str) -> str:
         """LayerNorm, two dense layers and the residual."""
         residual = self.norm(x, block.norm2, f"{name}.norm2")
-        weight = self.graph.constant(f"{name}.dense1.weight", block.dense1.weight)
-        bias = self.graph.constant(f"{name}.dense1.bias", block.dense1.bias)
-        hidden = self.graph.node("FusedGemm", residual, weight, bias, domain=CONTRIB, activation="Relu")
-        return self.graph.node("Gemm", hidden, self.graph.constant(f"{name}.dense2", block.dense2), residual)
+        hidden = self.layers.relu(residual, block.dense1, f"{name}.dense1")
+        return self.layers.add(hidden, block.dense2, residual, f"{name}.dense2")
 
     def norm(self, x: str, norm: Norm, name: str) -> str:
         """LayerNormalization over the last axis."""
         scale = self.graph.constant(f"{name}.scale", norm.scale)
         bias = self.graph.constant(f"{name}.bias", norm.bias)
         return self.graph.node("LayerNormalization", x, scale, bias, epsilon=EPSILON)
-
-    def dense(self, x: str, layer: Dense, name: str) -> str:
-        """`x @ weight + bias`."""
-        weight = self.graph.constant(f"{name}.weight", layer.weight)
-        return self.graph.node("Gemm", x, weight, self.graph.constant(f"{name}.bias", layer.bias))
-
-    def product(self, x: str, weight: Floats, name: str) -> str:
-        """`x @ weight`."""
-        return self.graph.node("MatMul", x, self.graph.constant(name, weight))
 
     def reshape(self, x: str, name: str, *shape: int) -> str:
         """A view in another shape; nothing is copied."""

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from marquee_onnx.graphs.builder import CONTRIB
-from marquee_onnx.graphs.cpu import CpuEncoder, FoldedBlock
+from marquee_onnx.graphs.builder import CONTRIB, GraphBuilder
+from marquee_onnx.graphs.cpu import CpuEncoder, Fp32Layers
 from marquee_onnx.tables import Table
-from marquee_onnx.weights import Floats, Weights
+from marquee_onnx.weights import Dense, Floats, Weights
 
 LARGEST_WEIGHT = 63
 
@@ -29,48 +29,43 @@ def quantise(weight: Floats) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     return np.rint(weight / scales).astype(np.int8), scales
 
 
-class Int8Encoder(CpuEncoder):
-    """The CPU encoder whose full blocks multiply in 8 bits."""
+class Int8Layers(Fp32Layers):
+    """Dense layers of 8-bit factors."""
 
-    def full_block(self, x: str, block: FoldedBlock, name: str) -> str:
-        """All positions of one block; keys and values share one quantised input."""
-        self.graph.section = name
-        residual = self.norm(x, block.norm1, f"{name}.norm1")
-        query = self.integer_product(
-            self.quantised(residual), block.query.weight, f"{name}.query", block.query.bias
-        )
-        source = self.quantised(x)
-        key = self.integer_product(source, block.key, f"{name}.key")
-        value = self.integer_product(source, block.value, f"{name}.value")
-        attended = self.graph.node("Add", self.attention(query, key, value), residual)
-        residual = self.norm(attended, block.norm2, f"{name}.norm2")
-        hidden = self.integer_product(
-            self.quantised(residual), block.dense1.weight, f"{name}.dense1", block.dense1.bias
-        )
-        activated = self.quantised(self.graph.node("Relu", hidden))
-        return self.graph.node(
-            "Add", self.integer_product(activated, block.dense2, f"{name}.dense2"), residual
-        )
+    def __init__(self, graph: GraphBuilder) -> None:
+        super().__init__(graph)
+        self.quantised_inputs: dict[str, list[str]] = {}
 
-    def quantised(self, x: str) -> list[str]:
-        """The u8 matrix of x, its scale and its zero point."""
-        return self.graph.nodes_out("DynamicQuantizeLinear", 3, x)
-
-    def integer_product(self, x: list[str], weight: Floats, name: str, bias: Floats | None = None) -> str:
-        """`x @ weight + bias` in float32 from quantised x."""
-        quantised, scales = quantise(weight)
+    def dense(self, x: str, weight: Floats, name: str, bias: Floats | None = None) -> str:
+        """`x @ weight + bias` in float32 from 8-bit factors."""
+        matrix, scales = quantise(weight)
+        integers, scale, zero = self.quantised(x)
         inputs = [
-            x[0],
-            self.graph.constant(f"{name}.weight", quantised),
-            x[1],
+            integers,
+            self.graph.constant(f"{name}.weight", matrix),
+            scale,
             self.graph.constant(f"{name}.scales", scales),
-            x[2],
+            zero,
         ]
         if bias is not None:
             inputs += ["", self.graph.constant(f"{name}.bias", bias)]
         return self.graph.node("MatMulIntegerToFloat", *inputs, domain=CONTRIB)
 
+    def relu(self, x: str, layer: Dense, name: str) -> str:
+        """`relu(x @ weight + bias)`."""
+        return self.graph.node("Relu", self.dense(x, layer.weight, name, layer.bias))
+
+    def add(self, x: str, weight: Floats, residual: str, name: str) -> str:
+        """`x @ weight + residual`."""
+        return self.graph.node("Add", self.dense(x, weight, name), residual)
+
+    def quantised(self, x: str) -> list[str]:
+        """The u8 matrix of x, its scale and its zero point; made once, so that keys and values share it."""
+        if x not in self.quantised_inputs:
+            self.quantised_inputs[x] = self.graph.nodes_out("DynamicQuantizeLinear", 3, x)
+        return self.quantised_inputs[x]
+
 
 def int8_encoder(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
     """The 8-bit encoder for batch 1 on a CPU."""
-    return Int8Encoder(weights, tables).build()
+    return CpuEncoder(weights, tables, Int8Layers).build()
