@@ -24,7 +24,7 @@ for seed in "${seeds[@]}"; do
     exit 0
   fi
   status=0
-  timeout --signal=INT "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
+  timeout "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
     --name "ML-1M" --dimension 256 --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
     --loss softmax --negatives 0 --exclude past --random-windows 0.5 \
     --epochs "${EPOCHS:-600}" --batch-tokens 16384 --rate 1e-3 --validate-every 50 || status=$?
