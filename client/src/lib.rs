@@ -25,8 +25,13 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The `cli` feature (on by default) adds the `marquee` command line; services that only call the
+//! API switch it off.
 
 mod call;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod connection;
 mod deadline;
 mod options;

@@ -1,0 +1,308 @@
+//! The command line, grown from the API: a group for each service, a command for each method, a flag
+//! for each field.
+
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, builder::ValueParser};
+use clap_complete::Shell;
+use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+
+use super::api::Api;
+use super::exit;
+use super::flags::{Flag, flags_of, is_well_known};
+use super::shortcuts::SHORTCUTS;
+
+/// A command that calls a method.
+pub(super) struct Entry {
+    /// The words that a person types after `marquee`.
+    words: Vec<String>,
+    /// What they call.
+    pub(super) method: MethodDescriptor,
+    /// What the request can be made from.
+    pub(super) flags: Vec<Flag>,
+    /// The fields that are given by position.
+    positionals: &'static [&'static str],
+}
+
+/// All commands that call something.
+pub(super) struct CommandTree<'a> {
+    api: &'a Api,
+    entries: Vec<Entry>,
+}
+
+impl<'a> CommandTree<'a> {
+    /// One entry for each method, and the short forms.
+    pub(super) fn new(api: &'a Api) -> Self {
+        let entry = |words: Vec<String>, method: MethodDescriptor, positionals| {
+            let flags = flags_of(&method.input(), api);
+            Entry { words, method, flags, positionals }
+        };
+        let short = SHORTCUTS.iter().filter_map(|shortcut| {
+            let method = api.method(shortcut.method)?;
+            Some(entry(vec![shortcut.name.to_owned()], method, shortcut.positionals))
+        });
+        let full = api.services().flat_map(|service| {
+            let group = group_name(&service);
+            let methods: Vec<_> = service.methods().collect();
+            methods
+                .into_iter()
+                .map(move |method| entry(vec![group.clone(), kebab(method.name())], method, &[]))
+        });
+        let entries = short.chain(full).collect();
+        Self { api, entries }
+    }
+
+    /// The whole command line.
+    pub(super) fn command(&self) -> Command {
+        let mut root = root();
+        for entry in self.entries.iter().filter(|entry| entry.words.len() == 1) {
+            root = root.subcommand(self.call(entry, &entry.words[0]));
+        }
+        for service in self.api.services() {
+            root = self.with_group(root, &service);
+        }
+        root.subcommand(completions()).subcommand(man())
+    }
+
+    /// The entry that the words of `matches` lead to, and the matches of its flags.
+    pub(super) fn find<'m>(&self, matches: &'m ArgMatches) -> Option<(&Entry, &'m ArgMatches)> {
+        let mut words = Vec::new();
+        let mut matches = matches;
+        while let Some((word, inner)) = matches.subcommand() {
+            words.push(word);
+            matches = inner;
+        }
+        let entry = self.entries.iter().find(|entry| entry.words == words)?;
+        Some((entry, matches))
+    }
+
+    /// Adds the group of a service. Where a short form has the same name, it becomes what the group
+    /// does without a further word.
+    fn with_group(&self, root: Command, service: &ServiceDescriptor) -> Command {
+        let name = group_name(service);
+        let entries = self.entries.iter().filter(|entry| entry.words.len() == 2 && entry.words[0] == name);
+        let methods: Vec<_> = entries.map(|entry| self.call(entry, &entry.words[1])).collect();
+        if root.find_subcommand(&name).is_some() {
+            return root.mut_subcommand(name, |short| {
+                short.subcommands(methods).args_conflicts_with_subcommands(true)
+            });
+        }
+        let comment = self.api.comment(&service.parent_file(), service.path());
+        let group = Command::new(name)
+            .about(first_paragraph(comment))
+            .long_about(comment.to_owned())
+            .subcommand_required(true)
+            .arg_required_else_help(true)
+            .subcommands(methods);
+        root.subcommand(group)
+    }
+
+    fn call(&self, entry: &Entry, name: &str) -> Command {
+        let method = &entry.method;
+        let comment = match self.api.comment(&method.parent_file(), method.path()) {
+            "" => format!("Calls {}", method.full_name()),
+            comment => comment.to_owned(),
+        };
+        let command = Command::new(name.to_owned()).about(first_paragraph(&comment)).long_about(comment);
+        if method.is_client_streaming() {
+            return command.arg(input_arg()).after_help(format!(
+                "Each line of the input is one message, such as\n  {}",
+                example(&method.input(), 0)
+            ));
+        }
+        let command = command.args(entry.flags.iter().map(|flag| self.arg(entry, flag)));
+        if method.input().fields().len() == 0 { command } else { command.arg(json_arg()) }
+    }
+
+    fn arg(&self, entry: &Entry, flag: &Flag) -> Arg {
+        let excluded = entry.flags.iter().filter(|other| flag.excludes(other)).map(Flag::id);
+        let mut arg = Arg::new(flag.id())
+            .value_parser(flag.parser(self.api))
+            .value_name(flag.value_name())
+            .ignore_case(true)
+            .help(flag.help(self.api))
+            .conflicts_with_all(excluded);
+        if flag.is_required() {
+            arg = arg.required_unless_present("json");
+        }
+        if flag.field().is_list() {
+            arg = arg.action(ArgAction::Append).value_delimiter(',');
+        }
+        if flag.path.len() > 1 {
+            arg = arg.help_heading(format!("Options of {}", flag.path[0].name()));
+        }
+        if matches!(
+            flag.field().kind(),
+            Kind::Int32 | Kind::Int64 | Kind::Sint32 | Kind::Sint64 | Kind::Double | Kind::Float
+        ) {
+            arg = arg.allow_negative_numbers(true);
+        }
+        match entry.positionals.iter().position(|name| *name == flag.dotted()) {
+            None => arg.long(flag.long()),
+            Some(place) => {
+                let takes_the_rest =
+                    place + 1 == entry.positionals.len() && flag.field().kind() == Kind::String;
+                let arg = arg.index(place + 1).value_name(flag.dotted().to_uppercase());
+                if takes_the_rest { arg.num_args(1..) } else { arg }
+            }
+        }
+    }
+}
+
+fn root() -> Command {
+    Command::new("marquee")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Calls a Marquee server: every RPC is a command, every field a flag")
+        .after_long_help(exit::HELP)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .args(connection_args())
+}
+
+fn connection_args() -> Vec<Arg> {
+    let connection =
+        |id: &'static str| Arg::new(id).long(id).global(true).help_heading("Connection and output");
+    vec![
+        connection("server")
+            .env("MARQUEE_SERVER")
+            .default_value("http://127.0.0.1:50051")
+            .value_name("ADDRESS")
+            .value_delimiter(',')
+            .help("Where the server listens; several addresses with commas are asked in turn"),
+        connection("timeout")
+            .value_name("TIME")
+            .value_parser(ValueParser::from(parse_timeout))
+            .help("Give up after this time, such as 500ms, 2s or 1m [default: 10s, streams never]"),
+        connection("api-key")
+            .env("MARQUEE_API_KEY")
+            .hide_env_values(true)
+            .value_name("KEY")
+            .help("The key that the server wants, if it wants one"),
+        connection("request-id")
+            .value_name("ID")
+            .help("Sent as x-request-id, to find the call in the server's log [default: a random one]"),
+        connection("output")
+            .value_name("FORMAT")
+            .value_parser(["table", "json"])
+            .help("How replies are written [default: table on a terminal, json otherwise and for streams]"),
+    ]
+}
+
+fn json_arg() -> Arg {
+    Arg::new("json")
+        .long("json")
+        .value_name("JSON|@FILE|-")
+        .help("The whole request as JSON, from a file, or from standard input; flags are merged over it")
+}
+
+fn input_arg() -> Arg {
+    Arg::new("input")
+        .long("input")
+        .value_name("FILE")
+        .default_value("-")
+        .help("A file with one JSON message a line; - is standard input")
+}
+
+fn completions() -> Command {
+    Command::new("completions")
+        .about("Writes completions for a shell to standard output")
+        .arg(Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell)).help("The shell"))
+}
+
+fn man() -> Command {
+    Command::new("man").about("Writes the manual page to standard output, or all pages to a folder").arg(
+        Arg::new("dir")
+            .long("dir")
+            .value_name("FOLDER")
+            .value_parser(clap::value_parser!(std::path::PathBuf))
+            .help("Write one page for each command there"),
+    )
+}
+
+/// `RecommendationService` is the group `recommendation`.
+fn group_name(service: &ServiceDescriptor) -> String {
+    kebab(service.name().strip_suffix("Service").unwrap_or(service.name()))
+}
+
+fn kebab(name: &str) -> String {
+    let mut out = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !out.is_empty() {
+            out.push('-');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+fn first_paragraph(comment: &str) -> String {
+    comment.split("\n\n").next().unwrap_or_default().to_owned()
+}
+
+/// The JSON skeleton of a message, three levels deep.
+fn example(message: &MessageDescriptor, depth: usize) -> String {
+    let value = |kind: Kind| match kind {
+        Kind::Bool => "true".to_owned(),
+        Kind::String | Kind::Bytes => "\"…\"".to_owned(),
+        Kind::Enum(descriptor) => {
+            let value = descriptor.get_value(1).unwrap_or_else(|| descriptor.default_value());
+            format!("{:?}", value.name())
+        }
+        Kind::Message(inner) if inner.name() == "Timestamp" => "\"2024-05-31T20:15:00Z\"".to_owned(),
+        Kind::Message(inner) if is_well_known(&inner) || depth == 2 => "{}".to_owned(),
+        Kind::Message(inner) => example(&inner, depth + 1),
+        _ => "1".to_owned(),
+    };
+    let first_of_its_oneof = |field: &prost_reflect::FieldDescriptor| {
+        field.containing_oneof().is_none_or(|oneof| oneof.fields().next().as_ref() == Some(field))
+    };
+    let fields: Vec<String> = message
+        .fields()
+        .filter(|field| !field.is_map() && first_of_its_oneof(field))
+        .map(|field| {
+            let value = value(field.kind());
+            let value = if field.is_list() { format!("[{value}]") } else { value };
+            format!("{:?}:{value}", field.name())
+        })
+        .collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// `500ms`, `2s`, `1.5m`; a bare number is seconds.
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds_each = match unit {
+        "ms" => 1e-3,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(format!("{unit:?} is no unit of time; use ms, s, m or h")),
+    };
+    let number: f64 = number.parse().map_err(|_| "is not a time; write it as 500ms, 2s or 1m".to_owned())?;
+    match Duration::try_from_secs_f64(number * seconds_each) {
+        Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+        _ => Err("is not a time above zero".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_read_in_every_unit() {
+        let read: Vec<_> =
+            ["500ms", "2s", "2", "1.5m"].map(|text| parse_timeout(text).unwrap().as_millis()).into();
+        assert_eq!(read, [500, 2000, 2000, 90_000]);
+        assert!(parse_timeout("0").is_err());
+        assert!(parse_timeout("soon").is_err());
+        assert!(parse_timeout("3 days").is_err());
+    }
+
+    #[test]
+    fn names_are_written_as_commands() {
+        assert_eq!(kebab("SimilarMovies"), "similar-movies");
+    }
+}

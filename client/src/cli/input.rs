@@ -1,0 +1,135 @@
+//! From what was typed to the request message.
+
+use std::io::{BufRead, IsTerminal as _, Read as _};
+use std::path::Path;
+
+use clap::ArgMatches;
+use prost_reflect::prost::Message as _;
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
+use serde_json::{Map, Value};
+
+use super::api::Api;
+use super::check;
+use super::command_tree::Entry;
+use super::exit::Failure;
+use super::flags::Flag;
+
+/// The request of a call that sends one message: `--json` if given, with the flags merged over it as
+/// protobuf merges (single fields are replaced, lists are appended to).
+pub(super) fn request(entry: &Entry, matches: &ArgMatches, api: &Api) -> Result<DynamicMessage, Failure> {
+    let descriptor = entry.method.input();
+    let mut message = DynamicMessage::new(descriptor.clone());
+    if let Some(source) = one(matches, "json") {
+        message = parse(&descriptor, &read_json(source)?, "--json")?;
+    }
+    let flags = flags_as_json(&entry.flags, matches);
+    if !flags.is_empty() {
+        let patch = DynamicMessage::deserialize(descriptor, &Value::Object(flags))
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        message.merge(patch.encode_to_vec().as_slice()).map_err(|error| Failure::Usage(error.to_string()))?;
+    }
+    finish(message, api)
+}
+
+/// The messages of a stream, one from each line that is not empty.
+pub(super) fn messages<'a>(
+    lines: impl BufRead + 'a,
+    descriptor: MessageDescriptor,
+    api: &'a Api,
+) -> impl Iterator<Item = Result<DynamicMessage, Failure>> + 'a {
+    lines.lines().enumerate().filter_map(move |(index, line)| {
+        let read = |line: String| {
+            let message = parse(&descriptor, &line, "the line")?;
+            finish(message, api)
+        };
+        match line {
+            Ok(line) if line.trim().is_empty() => None,
+            Ok(line) => Some(read(line).map_err(|failure| failure.at_line(index + 1))),
+            Err(error) => Some(Err(Failure::Io("reading the input", error))),
+        }
+    })
+}
+
+/// Opens the input of a stream.
+pub(super) fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Failure> {
+    if path == "-" {
+        if std::io::stdin().is_terminal() {
+            eprintln!("reading one JSON message a line; Ctrl-D ends the input");
+        }
+        return Ok(Box::new(std::io::BufReader::new(std::io::stdin())));
+    }
+    let file = std::fs::File::open(Path::new(path)).map_err(|error| Failure::File(path.to_owned(), error))?;
+    Ok(Box::new(std::io::BufReader::new(file)))
+}
+
+fn finish(mut message: DynamicMessage, api: &Api) -> Result<DynamicMessage, Failure> {
+    let violations = check::violations(&message, api);
+    if !violations.is_empty() {
+        return Err(Failure::Violations(violations));
+    }
+    check::fill_times(&mut message, api);
+    Ok(message)
+}
+
+fn parse(descriptor: &MessageDescriptor, json: &str, what: &str) -> Result<DynamicMessage, Failure> {
+    let wrong = |error: serde_json::Error| {
+        Failure::Usage(format!("{what} is not a {} in JSON: {error}", descriptor.name()))
+    };
+    let mut reader = serde_json::Deserializer::from_str(json);
+    let message = DynamicMessage::deserialize(descriptor.clone(), &mut reader).map_err(wrong)?;
+    reader.end().map_err(wrong)?;
+    Ok(message)
+}
+
+fn read_json(source: &str) -> Result<String, Failure> {
+    if source == "-" {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| Failure::Io("reading standard input", error))?;
+        return Ok(text);
+    }
+    match source.strip_prefix('@') {
+        Some(path) => std::fs::read_to_string(path).map_err(|error| Failure::File(path.to_owned(), error)),
+        None => Ok(source.to_owned()),
+    }
+}
+
+fn flags_as_json(flags: &[Flag], matches: &ArgMatches) -> Map<String, Value> {
+    let mut request = Map::new();
+    for flag in flags {
+        if let Some(value) = flag_value(flag, matches) {
+            insert(&mut request, flag, value);
+        }
+    }
+    request
+}
+
+/// The value of a flag that was given. A text of several words is one text.
+fn flag_value(flag: &Flag, matches: &ArgMatches) -> Option<Value> {
+    let given: Vec<&Value> = matches.get_many::<Value>(&flag.id())?.collect();
+    if flag.field().is_list() {
+        return Some(given.into_iter().cloned().collect());
+    }
+    match flag.field().kind() {
+        Kind::String => {
+            Some(given.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ").into())
+        }
+        _ => given.first().map(|value| (*value).clone()),
+    }
+}
+
+fn insert(request: &mut Map<String, Value>, flag: &Flag, value: Value) {
+    let (leaf, above) = flag.path.split_last().expect("a flag is made from a field");
+    let mut object = request;
+    for field in above {
+        let inner = object.entry(field.name()).or_insert_with(|| Value::Object(Map::new()));
+        object = inner.as_object_mut().expect("only objects are inserted above a leaf");
+    }
+    object.insert(leaf.name().to_owned(), value);
+}
+
+/// The value of an option that not every command has.
+pub(super) fn one<'m>(matches: &'m ArgMatches, id: &str) -> Option<&'m str> {
+    matches.try_get_one::<String>(id).ok().flatten().map(String::as_str)
+}

@@ -1,0 +1,56 @@
+//! Where replies go: JSON for programs, tables for people.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use prost_reflect::{DynamicMessage, SerializeOptions};
+
+use super::exit::Failure;
+use super::table;
+
+/// How replies are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For reading.
+    Table,
+    /// One line a message.
+    JsonLine,
+    /// Indented.
+    JsonPretty,
+}
+
+impl Format {
+    /// What was asked for; else a table on a terminal, and JSON lines for programs and streams.
+    pub(super) fn choose(asked: Option<&str>, stream: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        match asked {
+            Some("table") => Self::Table,
+            None if terminal && !stream => Self::Table,
+            Some(_) if terminal && !stream => Self::JsonPretty,
+            _ => Self::JsonLine,
+        }
+    }
+}
+
+/// Writes one reply.
+pub(super) fn write(message: &DynamicMessage, format: Format) -> Result<(), Failure> {
+    let text = match format {
+        Format::Table => table::render(message),
+        Format::JsonLine => json(message, false)?,
+        Format::JsonPretty => json(message, true)?,
+    };
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::Io("writing the reply", error))
+}
+
+/// The reply in protobuf's JSON mapping, with the names of the protos and every field that has no
+/// presence, zero or not. 64-bit numbers are texts, as the mapping says.
+fn json(message: &DynamicMessage, pretty: bool) -> Result<String, Failure> {
+    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+    let value = message.serialize_with_options(serde_json::value::Serializer, &options);
+    let text = value.and_then(|value| {
+        if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }
+    });
+    text.map_err(|error| Failure::Io("writing the reply as JSON", io::Error::other(error)))
+}

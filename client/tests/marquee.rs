@@ -1,0 +1,194 @@
+//! The `marquee` program against a real tonic server: what it prints, where, and how it exits.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use support::{Fake, Trouble};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Serves `fake` and a serving health service on a free port; gives the address.
+async fn serve(fake: &Fake) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (_, health) = tonic_health::server::health_reporter();
+    let routes = fake.routes().add_service(health);
+    let incoming = TcpListenerStream::new(listener);
+    tokio::spawn(Server::builder().add_routes(routes).serve_with_incoming(incoming));
+    address
+}
+
+/// Runs the program in a thread of its own, so that the server goes on.
+async fn marquee(address: &str, line: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_marquee"));
+    command.args(line).env("MARQUEE_SERVER", address).env_remove("MARQUEE_API_KEY");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let input = input.to_owned();
+    let run = move || {
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_piped_reply_is_one_line_of_json_with_the_names_of_the_protos() {
+    let address = serve(&Fake::default()).await;
+    let output = marquee(&address, &["recommend", "1", "--k", "2"], "").await;
+    let text = stdout(&output);
+    assert_eq!(text.lines().count(), 1);
+    let reply: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(reply["recommendations"].as_array().unwrap().len(), 2);
+    assert_eq!(reply["recommendations"][0]["movie_id"], 1);
+    assert_eq!(reply["model_version"], "fixture-1");
+    assert_eq!(reply["source"], "SOURCE_MODEL");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_written_when_asked_for() {
+    let address = serve(&Fake::default()).await;
+    let line = ["recommendation", "recommend", "--user-id", "1", "--k", "2", "--output", "table"];
+    let text = stdout(&marquee(&address, &line, "").await);
+    assert!(text.lines().next().unwrap().contains("MOVIE_ID"), "{text}");
+    assert!(text.contains("Movie 2 (1999)"), "{text}");
+    assert!(text.contains("total_us 812"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bidirectional_stream_answers_line_by_line() {
+    let address = serve(&Fake::default()).await;
+    let input = "{\"request\":{\"user_id\":1,\"k\":1}}\n{\"request\":{\"user_id\":2,\"k\":3}}\n";
+    let output = marquee(&address, &["recommendation", "recommend-stream"], input).await;
+    let counts: Vec<usize> = stdout(&output)
+        .lines()
+        .map(|line| {
+            let reply: serde_json::Value = serde_json::from_str(line).unwrap();
+            reply["outcome"]["response"]["recommendations"].as_array().unwrap().len()
+        })
+        .collect();
+    assert_eq!(counts, [1, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_stream_sends_every_line_and_prints_one_reply() {
+    let fake = Fake::default();
+    let address = serve(&fake).await;
+    let event =
+        |user: u32| format!("{{\"interaction\":{{\"user_id\":{user},\"movie_id\":2,\"rating\":4}}}}\n");
+    let input: String = (1..=200).map(event).collect();
+    let text = stdout(&marquee(&address, &["interaction", "record-interactions"], &input).await);
+    assert!(text.contains(r#""accepted":"200""#), "{text}");
+    assert_eq!(fake.recorded().len(), 200);
+    assert!(fake.recorded().iter().all(|event| event.time.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_line_cancels_the_whole_stream() {
+    let fake = Fake::default();
+    let address = serve(&fake).await;
+    let input =
+        "{\"interaction\":{\"user_id\":1,\"movie_id\":2,\"rating\":4}}\n{\"interaction\":{\"user_id\":1}}\n";
+    let output = marquee(&address, &["interaction", "record-interactions"], input).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("interaction.movie_id: must be given"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("(line 2 of the input)"), "{}", stderr(&output));
+    assert!(fake.recorded().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_breaks_a_rule_is_a_usage_error_and_is_not_sent() {
+    let fake = Fake::default();
+    let address = serve(&fake).await;
+    let output = marquee(&address, &["recommend", "1", "--k", "501"], "").await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(fake.header("x-request-id").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_server_names_field_flag_and_status() {
+    let details =
+        ErrorDetails::with_bad_request_violation("filter.genres_any", "no movie has the genre \"Scifi\"");
+    let status = Status::with_error_details(Code::InvalidArgument, "1 field is wrong", details);
+    let address = serve(&Fake::with_troubles([Trouble::Fail(status)])).await;
+    let output = marquee(&address, &["recommend", "1", "--filter.genres-any", "Scifi"], "").await;
+    assert_eq!(output.status.code(), Some(13));
+    assert!(output.stdout.is_empty());
+    assert!(stderr(&output).contains("INVALID_ARGUMENT"), "{}", stderr(&output));
+    let line = "filter.genres_any: no movie has the genre \"Scifi\" (--filter.genres-any)";
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeout_ends_a_call_that_is_never_answered() {
+    let address = serve(&Fake::with_troubles([Trouble::NeverAnswer])).await;
+    let output = marquee(&address, &["recommend", "1", "--timeout", "200ms"], "").await;
+    assert_eq!(output.status.code(), Some(14), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--timeout"), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transient_refusal_is_repeated_as_the_proto_allows() {
+    let fake = Fake::with_troubles([Trouble::Fail(Status::unavailable("draining"))]);
+    let address = serve(&fake).await;
+    stdout(&marquee(&address, &["recommend", "1"], "").await);
+    assert_eq!(fake.header("x-request-id").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_there_is_unavailable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let output = marquee(&address, &["models"], "").await;
+    assert_eq!(output.status.code(), Some(24));
+    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--server"), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_standard_health_service_can_be_asked() {
+    let address = serve(&Fake::default()).await;
+    let text = stdout(&marquee(&address, &["health"], "").await);
+    assert!(text.contains("SERVING"), "{text}");
+    let unknown = marquee(&address, &["health", "check", "--service", "nobody"], "").await;
+    assert_eq!(unknown.status.code(), Some(15), "{}", stderr(&unknown));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_key_and_the_request_id_travel() {
+    let fake = Fake::default();
+    let address = serve(&fake).await;
+    let line = ["recommend", "1", "--api-key", "k-1", "--request-id", "r-1"];
+    stdout(&marquee(&address, &line, "").await);
+    assert_eq!(
+        (fake.header("x-api-key"), fake.header("x-request-id")),
+        (vec!["k-1".into()], vec!["r-1".into()])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_and_manual_need_no_server() {
+    let nobody = "http://127.0.0.1:1";
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&marquee(nobody, &["completions", shell], "").await).contains("recommend"));
+    }
+    assert!(stdout(&marquee(nobody, &["man"], "").await).starts_with(".ie"));
+}
