@@ -118,29 +118,31 @@ def train(
 
     With patience the best validated weights are kept, else the last.
     """
-    kept = max(validations(folder), key=lambda r: r["ndcg@10"], default=None) if patience else None
+    best = max(validations(folder), key=lambda record: record["ndcg@10"], default=None) if patience else None
     figures: dict[str, float] = {}
-    while trainer.epoch < trainer.settings.epochs:
+    while trainer.epoch < trainer.settings.epochs and not is_stale(best, trainer.epoch, patience * every):
         begin = time.perf_counter()
         record: dict[str, Any] = {"loss": trainer.run_epoch(), "epoch": trainer.epoch}
         record["seconds"] = round(time.perf_counter() - begin, 2)
         if len(judged[1]) and (trainer.epoch % every == 0 or trainer.epoch == trainer.settings.epochs):
             figures = trainer.judge(*judged)
             record |= figures
+        if patience and figures and (best is None or figures["ndcg@10"] > best["ndcg@10"]):
+            best = record
+            write_tensors(folder / MODEL, trainer.average.weights)
         trainer.save(folder / STATE)
         with (folder / LOG).open("a") as log:
             log.write(json.dumps(record) + "\n")
         print(json.dumps(record), flush=True)
-        if patience and "ndcg@10" in record:
-            if kept is None or record["ndcg@10"] > kept["ndcg@10"]:
-                kept = record
-                write_tensors(folder / MODEL, trainer.average.weights)
-            elif trainer.epoch - kept["epoch"] >= patience * every:
-                break
-    if kept is not None:
-        return {name: value for name, value in kept.items() if name not in ("epoch", "loss", "seconds")}
+    if best is not None:
+        return {name: value for name, value in best.items() if name not in ("epoch", "loss", "seconds")}
     write_tensors(folder / MODEL, trainer.average.weights)
     return figures or (trainer.judge(*judged) if len(judged[1]) else {})
+
+
+def is_stale(best: dict[str, float] | None, epoch: int, most: int) -> bool:
+    """Whether the best validation is `most` epochs old; never where `most` is 0."""
+    return best is not None and 0 < most <= epoch - best["epoch"]
 
 
 def records(folder: Path) -> Iterator[dict[str, float]]:

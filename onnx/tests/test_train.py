@@ -8,7 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from marquee_onnx import __main__, losses, reference, trainer  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from marquee_onnx import __main__, losses, reference, train, trainer  # noqa: E402
 from marquee_onnx.batches import NEVER, Windows  # noqa: E402
 from marquee_onnx.data import Histories  # noqa: E402
 from marquee_onnx.model import Dropout, GSASRec  # noqa: E402
@@ -166,6 +168,25 @@ def test_a_resumed_run_has_the_weights_of_one_that_was_not_stopped(tmp_path, cha
         resumed.run_epoch()
     for name, weight in through.average.weights.items():
         assert torch.equal(weight, resumed.average.weights[name]), name
+
+
+def test_training_stops_when_validation_stays_without_gain_and_keeps_the_best_weights(tmp_path, monkeypatch):
+    histories = random_histories()
+    judged = histories, np.ones(len(histories), np.int32)
+    run = Trainer(histories, 40, small_settings(epochs=50), CPU)
+    figures = iter([0.1, 0.3, 0.2, 0.25, 0.9])
+    seen = []
+
+    def judge(*_):
+        seen.append({name: weight.clone() for name, weight in run.average.weights.items()})
+        return {"ndcg@10": next(figures)}
+
+    monkeypatch.setattr(run, "judge", judge)
+    assert train.train(run, tmp_path, judged, every=1, patience=2) == {"ndcg@10": 0.3}
+    assert run.epoch == 4
+    assert train.train(run, tmp_path, judged, every=1, patience=2) == {"ndcg@10": 0.3}
+    kept = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(kept[name], weight) for name, weight in seen[1].items())
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
