@@ -6,13 +6,27 @@
 //! [`Scorer`]. Nothing here knows movie ids, users or gRPC.
 
 pub mod bundle;
+mod cost;
 pub mod job;
+mod lifecycle;
+mod metrics;
+mod model;
+mod pool;
 pub mod runtime;
+mod scheduler;
+mod session;
+#[cfg(test)]
+mod tests;
 #[allow(dead_code, reason = "the CPU wheel is fetched by the build script")]
 mod wheel;
+mod worker;
 
 pub use bundle::{Bundle, BundleError};
 pub use job::{
     Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, JobTimings,
     Method, Priority, Query, Scored, Scorer, ScorerQuery, TopK, Want,
 };
+pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
+pub use model::Model;
+pub use runtime::Device;
+pub use session::Precision;

@@ -20,11 +20,14 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use error::BundleError;
-use manifest::{Manifest, hex};
+use manifest::Manifest;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
+#[cfg(test)]
+pub(crate) use tests::rename;
 
 use super::job::ItemRow;
+use super::wheel::hex;
 
 /// A checked bundle. Its tables are mapped, not copied.
 #[derive(Debug)]

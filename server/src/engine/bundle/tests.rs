@@ -20,14 +20,23 @@ fn copy() -> TempDir {
     folder
 }
 
-fn edit(folder: &TempDir, edit: impl FnOnce(&mut Value)) {
-    let path = folder.path().join(manifest::FILE);
+fn edit(folder: &TempDir, change: impl FnOnce(&mut Value)) {
+    edit_manifest(folder.path(), change);
+}
+
+fn edit_manifest(folder: &Path, edit: impl FnOnce(&mut Value)) {
+    let path = folder.join(manifest::FILE);
     let mut value: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut value);
     let placeholder = "0".repeat(64);
     value["seal"] = placeholder.clone().into();
     let text = serde_json::to_string(&value).unwrap();
     fs::write(path, text.replace(&placeholder, &manifest::seal_of(&text, &placeholder))).unwrap();
+}
+
+/// Gives the bundle in `folder` another version.
+pub(crate) fn rename(folder: &Path, version: &str) {
+    edit_manifest(folder, |manifest| manifest["version"] = version.into());
 }
 
 #[test]
@@ -100,7 +109,8 @@ fn a_file_that_is_not_listed_is_named_and_notes_are_passed_over() {
 
 #[test]
 fn a_manifest_that_does_not_fit_the_files_is_refused() {
-    let cases: [(&str, fn(&mut Value)); 11] = [
+    type Spoil = fn(&mut Value);
+    let cases: [(&str, Spoil); 11] = [
         ("another format", |m| m["format"] = 2.into()),
         ("another architecture", |m| m["architecture"] = "bert4rec".into()),
         ("one item less", |m| m["items"] = (m["items"].as_u64().unwrap() - 1).into()),
@@ -130,4 +140,12 @@ fn a_repeated_movie_id_is_refused() {
     edit(&folder, |manifest| manifest["sha256"]["vocabulary.u32"] = hex(&Sha256::digest(&bytes)).into());
     let error = Bundle::open(folder.path()).unwrap_err();
     assert!(matches!(error, BundleError::Vocabulary { .. }), "{error}");
+}
+
+#[test]
+fn a_graph_that_is_not_there_is_refused_with_those_that_are() {
+    let bundle = Bundle::open(&fixture()).unwrap();
+    assert!(bundle.encoder("cpu", "fp32").unwrap().path.is_file());
+    let error = bundle.encoder("cpu", "fp64").unwrap_err();
+    assert!(error.to_string().contains("cpu fp32"), "{error}");
 }

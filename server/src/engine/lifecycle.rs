@@ -1,0 +1,432 @@
+//! The engine as the server holds it: loading, activating and letting go of models, and the end.
+//!
+//! A bundle is loaded, checked and warmed on a thread of its own; activating it is one swap of a pointer.
+//! Jobs hold the model they were submitted to, so those in flight finish on the old one. The version that
+//! was active before stays loaded, for requests that pin it and for the way back; the one before that is
+//! let go when its last job is done.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::oneshot;
+
+use super::bundle::{Bundle, BundleError};
+use super::job::{EncodedBatch, Encoder, EngineError, Scorer};
+use super::model::{Core, Model};
+use super::pool::Pool;
+use super::runtime::Device;
+use super::scheduler::{Event, Padding, Policy};
+use super::session::{self, Placement, Precision};
+use super::worker;
+
+/// How the engine works. The defaults are those of the server's settings.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// Worker threads on a CPU, each with a one-thread session.
+    pub workers: usize,
+    /// Worker threads on a GPU, each with a session and a stream: while one runs, the next batch forms.
+    pub gpu_workers: usize,
+    /// The most jobs that wait; more are refused.
+    pub queue_limit: usize,
+    /// The most jobs that are scored together on a CPU.
+    pub batch_jobs: usize,
+    /// How much later a bulk job ranks than an interactive one that arrived with it.
+    pub bulk_handicap: Duration,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            workers: thread::available_parallelism().map_or(1, usize::from),
+            gpu_workers: 2,
+            queue_limit: 4096,
+            batch_jobs: 16,
+            bulk_handicap: Duration::from_millis(250),
+        }
+    }
+}
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    active: ArcSwapOption<Model>,
+    registry: Mutex<Registry>,
+    next_key: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Registry {
+    pools: HashMap<Placement, Arc<Pool>>,
+    threads: Vec<JoinHandle<()>>,
+    /// Loaded models, the one that was active last at the end.
+    models: Vec<Arc<Model>>,
+    loading: Vec<String>,
+    shutting_down: bool,
+}
+
+/// The engine at a glance.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EngineStats {
+    /// Jobs that wait.
+    pub queue_depth: usize,
+    /// How long the oldest of them has.
+    pub queue_age: Duration,
+    /// Worker threads.
+    pub workers: usize,
+    /// Jobs answered since the start.
+    pub completed: u64,
+    /// Jobs refused or failed since the start.
+    pub rejected: u64,
+    /// Jobs whose caller went away since the start.
+    pub cancelled: u64,
+    /// Batches that failed since the start.
+    pub failed_batches: u64,
+    /// Batches since the start.
+    pub batches: u64,
+    /// The time that workers have spent on batches since the start.
+    pub busy: Duration,
+}
+
+/// A model at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelStatus {
+    /// `name@version`; the folder while it loads.
+    pub version: String,
+    /// The model's name; empty while it loads.
+    pub name: String,
+    /// The device and precision it runs on; empty while it loads.
+    pub placement: String,
+    /// What it does.
+    pub state: ModelState,
+}
+
+/// What a model does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelState {
+    /// It is read, checked and warmed.
+    Loading,
+    /// It is loaded and serves requests that pin it.
+    Standby,
+    /// It serves requests that pin no version.
+    Active,
+    /// It failed three times in a row and takes no jobs.
+    OutOfService(String),
+}
+
+impl Registry {
+    /// The device's pool; the first model for a device starts its workers.
+    fn pool(&mut self, placement: Placement, policy: Policy) -> std::io::Result<Arc<Pool>> {
+        if let Some(pool) = self.pools.get(&placement) {
+            return Ok(Arc::clone(pool));
+        }
+        let pool = Arc::new(Pool::new(policy));
+        for worker in 0..pool.workers() {
+            self.threads.push(worker::spawn(Arc::clone(&pool), worker, &placement.to_string())?);
+        }
+        self.pools.insert(placement, Arc::clone(&pool));
+        Ok(pool)
+    }
+}
+
+impl Engine {
+    /// An engine without models; workers start with the first model for their device.
+    pub fn start(options: EngineOptions) -> Self {
+        Self {
+            options: EngineOptions {
+                workers: options.workers.max(1),
+                gpu_workers: options.gpu_workers.max(1),
+                queue_limit: options.queue_limit.max(1),
+                batch_jobs: options.batch_jobs.max(1),
+                ..options
+            },
+            active: ArcSwapOption::empty(),
+            registry: Mutex::default(),
+            next_key: AtomicU64::new(0),
+        }
+    }
+
+    /// Loads the bundle in `folder`, checks it, builds its scorer and warms it, on a thread of its own. The
+    /// model then serves requests that pin it; [`activate`](Self::activate) makes it the one for all others.
+    /// A version that is loaded already is not loaded again.
+    ///
+    /// # Errors
+    /// [`BundleError`] when anything is wrong; what is in service stays.
+    pub async fn load<S, E>(
+        &self,
+        folder: &Path,
+        device: Device,
+        precision: Precision,
+        make_scorer: S,
+    ) -> Result<Arc<Model>, BundleError>
+    where
+        S: FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, E> + Send + 'static,
+        E: std::fmt::Display,
+    {
+        let folder = folder.to_owned();
+        let name = folder.display().to_string();
+        self.registry().loading.push(name.clone());
+        let _listed = Listed { engine: self, name: &name };
+        let (options, key) = (self.options, self.next_key.fetch_add(1, Ordering::Relaxed));
+        let (done, loaded) = oneshot::channel();
+        let failed = |why: String| BundleError::Scorer { bundle: name.clone(), why };
+        let thread = thread::Builder::new().name("engine-load".to_owned()).spawn(move || {
+            let result = prepare(&folder, device, precision, make_scorer, options, key);
+            // The caller may have gone; then nobody wants the model.
+            let _ = done.send(result);
+        });
+        thread.map_err(|error| failed(error.to_string()))?;
+        let prepared = loaded.await.map_err(|_| failed("loading panicked".to_owned()))??;
+        self.register(prepared).map_err(|error| failed(error.to_string()))
+    }
+
+    fn register(&self, prepared: Prepared) -> std::io::Result<Arc<Model>> {
+        let Prepared { core, placement, precision, policy } = prepared;
+        let mut registry = self.registry();
+        if registry.shutting_down {
+            return Err(std::io::Error::other("the server is shutting down"));
+        }
+        let loaded = registry.models.iter().find(|model| model.bundle().version() == core.bundle.version());
+        if let Some(loaded) = loaded.filter(|model| model.in_service()) {
+            return Ok(Arc::clone(loaded));
+        }
+        let pool = registry.pool(placement, policy)?;
+        let model =
+            Arc::new(Model { core: Arc::new(core), pool, placement: format!("{placement} {precision}") });
+        registry.models.retain(|model| model.in_service());
+        registry.models.insert(0, Arc::clone(&model));
+        tracing::info!(version = model.bundle().version(), placement = model.placement, "loaded a model");
+        Ok(model)
+    }
+
+    /// Makes a model the one for requests that pin none. The one that was active before stays loaded, older
+    /// ones are let go when their last job is done.
+    pub fn activate(&self, model: Arc<Model>) {
+        let mut registry = self.registry();
+        let before = self.active.swap(Some(Arc::clone(&model)));
+        tracing::info!(version = model.bundle().version(), "activated a model");
+        let keep = |other: &Arc<Model>| {
+            Arc::ptr_eq(other, &model) || before.as_ref().is_some_and(|before| Arc::ptr_eq(other, before))
+        };
+        let has_predecessor = before.is_some();
+        registry.models.retain(|other| !has_predecessor || keep(other));
+        if !registry.models.iter().any(|other| Arc::ptr_eq(other, &model)) {
+            registry.models.push(model);
+        }
+    }
+
+    /// The model of a version, or the active one.
+    ///
+    /// # Errors
+    /// [`EngineError::UnknownVersion`] when the version is not loaded; [`EngineError::OutOfService`] when no
+    /// model is active yet.
+    pub fn model(&self, version: Option<&str>) -> Result<Arc<Model>, EngineError> {
+        let Some(version) = version else {
+            return self
+                .active
+                .load_full()
+                .ok_or_else(|| EngineError::OutOfService("no model is active yet".to_owned()));
+        };
+        let registry = self.registry();
+        let found = registry.models.iter().find(|model| model.bundle().version() == version);
+        found.cloned().ok_or_else(|| EngineError::UnknownVersion(version.to_owned()))
+    }
+
+    /// The engine at a glance, over all devices.
+    pub fn stats(&self) -> EngineStats {
+        let registry = self.registry();
+        let mut stats = EngineStats::default();
+        for pool in registry.pools.values() {
+            let (depth, age) = pool.queue();
+            pool.metrics.queue(depth, age);
+            stats.queue_depth += depth;
+            stats.queue_age = stats.queue_age.max(age);
+            stats.workers += pool.workers();
+            stats.completed += pool.counts.completed.load(Ordering::Relaxed);
+            stats.rejected += pool.counts.rejected.load(Ordering::Relaxed);
+            stats.cancelled += pool.counts.cancelled.load(Ordering::Relaxed);
+            stats.failed_batches += pool.counts.failed.load(Ordering::Relaxed);
+            stats.batches += pool.counts.batches.load(Ordering::Relaxed);
+            stats.busy += Duration::from_micros(pool.counts.busy_us.load(Ordering::Relaxed));
+        }
+        stats
+    }
+
+    /// The models at a glance.
+    pub fn models(&self) -> Vec<ModelStatus> {
+        let registry = self.registry();
+        let active = self.active.load();
+        let loading = registry.loading.iter().map(|folder| ModelStatus {
+            version: folder.clone(),
+            name: String::new(),
+            placement: String::new(),
+            state: ModelState::Loading,
+        });
+        let loaded = registry.models.iter().map(|model| ModelStatus {
+            version: model.bundle().version().to_owned(),
+            name: model.bundle().name().to_owned(),
+            placement: model.placement.clone(),
+            state: match model.core.out_of_service() {
+                Some(why) => ModelState::OutOfService(why.to_owned()),
+                None if active.as_ref().is_some_and(|active| Arc::ptr_eq(active, model)) => {
+                    ModelState::Active
+                }
+                None => ModelState::Standby,
+            },
+        });
+        loaded.chain(loading).collect()
+    }
+
+    /// Admits no further job, waits up to `limit` for those in flight, stops the workers and lets the models
+    /// go. Jobs that are left are answered with [`EngineError::ShuttingDown`].
+    pub async fn shutdown(&self, limit: Duration) {
+        let pools: Vec<Arc<Pool>> = {
+            let mut registry = self.registry();
+            registry.shutting_down = true;
+            registry.pools.values().cloned().collect()
+        };
+        let drained = async {
+            for pool in &pools {
+                pool.step(Event::Drain, None);
+                pool.emptied().await;
+            }
+        };
+        if tokio::time::timeout(limit, drained).await.is_err() {
+            tracing::warn!("jobs were still in flight at the limit of the drain");
+        }
+        let threads = self.stop();
+        // Sessions have to be gone before the process ends; a worker stops after the batch it is at.
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join));
+        if !matches!(joined.await, Ok(Ok(()))) {
+            tracing::error!("a worker ended with a panic");
+        }
+    }
+
+    /// Tells the workers to stop, and lets go of the models.
+    fn stop(&self) -> Vec<JoinHandle<()>> {
+        let mut registry = self.registry();
+        for pool in registry.pools.values() {
+            pool.step(Event::Drain, None);
+            pool.stop();
+        }
+        self.active.store(None);
+        registry.models.clear();
+        std::mem::take(&mut registry.threads)
+    }
+
+    fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Takes a folder off the list of what loads, however loading ends.
+struct Listed<'a> {
+    engine: &'a Engine,
+    name: &'a str,
+}
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        let mut registry = self.engine.registry();
+        if let Some(index) = registry.loading.iter().position(|name| name == self.name) {
+            registry.loading.remove(index);
+        }
+    }
+}
+
+/// A model that is ready to be registered.
+struct Prepared {
+    core: Core,
+    placement: Placement,
+    precision: String,
+    policy: Policy,
+}
+
+fn prepare<S, E>(
+    folder: &Path,
+    device: Device,
+    precision: Precision,
+    make_scorer: S,
+    options: EngineOptions,
+    key: u64,
+) -> Result<Prepared, BundleError>
+where
+    S: FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, E>,
+    E: std::fmt::Display,
+{
+    let bundle = Arc::new(Bundle::open(folder)?);
+    let (placement, graph) = session::place(&bundle, device, precision)?;
+    let policy = policy(placement, options, bundle.maximum_length());
+    let precision = match placement {
+        Placement::Cpu => precision.to_string(),
+        Placement::Cuda(_) => "fp16".to_owned(),
+    };
+    let scorer = make_scorer(&bundle).map_err(|error| BundleError::Scorer {
+        bundle: folder.display().to_string(),
+        why: error.to_string(),
+    })?;
+    let source = Arc::clone(&bundle);
+    let make_encoder = Box::new(move || session::build(&source, placement, &graph));
+    let mut encoders = Vec::with_capacity(policy.workers);
+    for _ in 0..policy.workers {
+        let mut encoder = make_encoder()?;
+        warm_up(&bundle, encoder.as_mut())?;
+        encoders.push(encoder);
+    }
+    let core = Core::new(key, bundle, scorer, make_encoder, encoders);
+    Ok(Prepared { core, placement, precision, policy })
+}
+
+/// Runs sequences of every length class once, so that no request pays for first-time allocations.
+fn warm_up(bundle: &Bundle, encoder: &mut dyn Encoder) -> Result<(), BundleError> {
+    let sequence = vec![0; bundle.maximum_length()];
+    let lengths = (0..).map(|power| 1_usize << power).take_while(|length| *length < sequence.len());
+    let mut out = EncodedBatch::default();
+    for length in lengths.chain([sequence.len()]) {
+        encoder.encode(&[&sequence[..length]], &mut out).map_err(|error| BundleError::Graph {
+            bundle: bundle.folder().display().to_string(),
+            file: format!("the encoder, warmed at length {length},"),
+            why: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Policy {
+    let EngineOptions { workers, gpu_workers, queue_limit, batch_jobs, bulk_handicap } = options;
+    match placement {
+        Placement::Cpu => Policy {
+            workers,
+            queue_limit,
+            batch_jobs,
+            batch_tokens: batch_jobs * longest,
+            bulk_handicap,
+            padding: Padding::None,
+        },
+        Placement::Cuda(_) => Policy {
+            workers: gpu_workers,
+            queue_limit: queue_limit.max(4 * GPU_BATCH_JOBS),
+            batch_jobs: GPU_BATCH_JOBS,
+            batch_tokens: GPU_BATCH_JOBS * longest,
+            bulk_handicap,
+            padding: Padding::Buckets {
+                lengths: session::cuda_buckets(longest),
+                misfit_bound: GPU_MISFIT_BOUND,
+            },
+        },
+    }
+}
+
+const GPU_BATCH_JOBS: usize = 1024;
+const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);

@@ -1,0 +1,226 @@
+//! A model in the engine: its bundle, its scorer, an encoder for each worker, and whether it serves.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::bundle::{Bundle, BundleError};
+use super::job::{
+    Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, Scorer,
+    Want,
+};
+use super::pool::{Pending, Pool};
+use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
+
+/// Failures in a row after which a model is taken out of service.
+const MOST_FAILURES: u32 = 3;
+
+/// Makes an encoder, at first and after a failure.
+pub(crate) type MakeEncoder = Box<dyn Fn() -> Result<Box<dyn Encoder>, BundleError> + Send + Sync>;
+
+/// A loaded model. Cheap to hold; the last holder lets it go.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) core: Arc<Core>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) placement: String,
+}
+
+/// What workers need of a model.
+pub(crate) struct Core {
+    pub(crate) key: ModelKey,
+    pub(crate) bundle: Arc<Bundle>,
+    pub(crate) scorer: Arc<dyn Scorer>,
+    make_encoder: MakeEncoder,
+    /// One for each worker, who is the only one to take its lock; `None` after a rebuild that failed.
+    encoders: Vec<Mutex<Option<Box<dyn Encoder>>>>,
+    failures: AtomicU32,
+    out_of_service: OnceLock<String>,
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("key", &self.key)
+            .field("bundle", &self.bundle.version())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        key: ModelKey,
+        bundle: Arc<Bundle>,
+        scorer: Arc<dyn Scorer>,
+        make_encoder: MakeEncoder,
+        encoders: Vec<Box<dyn Encoder>>,
+    ) -> Self {
+        let encoders = encoders.into_iter().map(|encoder| Mutex::new(Some(encoder))).collect();
+        Self {
+            key,
+            bundle,
+            scorer,
+            make_encoder,
+            encoders,
+            failures: AtomicU32::new(0),
+            out_of_service: OnceLock::new(),
+        }
+    }
+
+    /// Encodes on the worker's own encoder.
+    pub(crate) fn encode(
+        &self,
+        worker: WorkerId,
+        sequences: &[&[ItemRow]],
+        out: &mut EncodedBatch,
+    ) -> Result<(), BackendError> {
+        let mut encoder = self.encoders[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        match encoder.as_mut() {
+            Some(encoder) => encoder.encode(sequences, out),
+            None => Err(BackendError("the worker has no encoder".to_owned())),
+        }
+    }
+
+    /// Replaces the worker's encoder by a new one.
+    pub(crate) fn rebuild(&self, worker: WorkerId) -> Result<(), BundleError> {
+        let mut slot = self.encoders[worker].lock().unwrap_or_else(PoisonError::into_inner);
+        // The old one goes first: two may not fit on the device.
+        *slot = None;
+        *slot = Some((self.make_encoder)()?);
+        Ok(())
+    }
+
+    pub(crate) fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a failure; the error for later jobs if it was one too many.
+    pub(crate) fn failed(&self, error: &BackendError) -> Option<EngineError> {
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        (failures >= MOST_FAILURES)
+            .then(|| self.take_out_of_service(format!("it failed {failures} times in a row, last: {error}")))
+    }
+
+    /// Takes the model out of service for good; loading its bundle again makes a new one.
+    pub(crate) fn take_out_of_service(&self, why: String) -> EngineError {
+        EngineError::OutOfService(self.out_of_service.get_or_init(|| why).clone())
+    }
+
+    pub(crate) fn out_of_service(&self) -> Option<&str> {
+        self.out_of_service.get().map(String::as_str)
+    }
+}
+
+impl Model {
+    /// The bundle.
+    pub fn bundle(&self) -> &Arc<Bundle> {
+        &self.core.bundle
+    }
+
+    /// The device and precision it runs on.
+    pub fn placement(&self) -> &str {
+        &self.placement
+    }
+
+    /// Whether it takes jobs; `false` after three failures in a row.
+    pub fn in_service(&self) -> bool {
+        self.core.out_of_service().is_none()
+    }
+
+    /// Runs a job.
+    ///
+    /// # Errors
+    /// [`EngineError`] says why there is no answer.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the job: it leaves the queue, and what runs already is not answered.
+    pub async fn submit(&self, job: Job) -> Result<Answer, EngineError> {
+        if let Err(error) = self.check(&job) {
+            self.pool.metrics.refused(&error);
+            return Err(error);
+        }
+        let deadline = job.deadline;
+        let (reply, answer) = oneshot::channel();
+        let id = self.pool.next_job();
+        let mut guard = CancelOnDrop { pool: &self.pool, id, answered: false };
+        self.pool.submit(Submission {
+            id,
+            model: self.core.key,
+            input: job.input,
+            deadline,
+            priority: job.priority,
+            payload: Pending { want: job.want, core: Arc::clone(&self.core), reply },
+        });
+        let answered = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), answer).await,
+            None => Ok(answer.await),
+        };
+        let Ok(answered) = answered else {
+            // The guard takes the job out of the queue.
+            let error = EngineError::DeadlineExceeded { stage: DeadlineStage::Queue };
+            self.pool.metrics.refused(&error);
+            return Err(error);
+        };
+        guard.answered = true;
+        // A sender is only dropped without an answer when its worker has stopped.
+        answered.unwrap_or(Err(EngineError::ShuttingDown))
+    }
+
+    fn check(&self, job: &Job) -> Result<(), EngineError> {
+        if let Some(why) = self.core.out_of_service() {
+            return Err(EngineError::OutOfService(why.to_owned()));
+        }
+        let bundle = &self.core.bundle;
+        match &job.input {
+            Input::Sequence(rows) => {
+                if !(1..=bundle.maximum_length()).contains(&rows.len()) {
+                    let most = bundle.maximum_length();
+                    return Err(EngineError::BadJob(format!(
+                        "{} items, 1 to {most} are allowed",
+                        rows.len()
+                    )));
+                }
+                if let Some(row) = rows.iter().find(|row| **row as usize >= bundle.items()) {
+                    return Err(EngineError::BadJob(format!("row {row} of {}", bundle.items())));
+                }
+            }
+            Input::Vector(vector) => {
+                if vector.len() != bundle.dimension() || !vector.iter().all(|value| value.is_finite()) {
+                    return Err(EngineError::BadJob(format!(
+                        "its vector has to be {} finite numbers",
+                        bundle.dimension()
+                    )));
+                }
+            }
+        }
+        match &job.want {
+            Want::TopK(query) if query.k == 0 => Err(EngineError::BadJob("k is 0".to_owned())),
+            _ => match job.deadline {
+                Some(deadline) if deadline <= Instant::now() => {
+                    Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Admission })
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// Takes a job out of the queue when its future is dropped before the answer.
+struct CancelOnDrop<'a> {
+    pool: &'a Pool,
+    id: JobId,
+    answered: bool,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.pool.cancel(self.id);
+        }
+    }
+}

@@ -1,0 +1,546 @@
+//! The scheduler: which job runs when, on which worker, with whom.
+//!
+//! A pure state machine: it is told what happened and when, and answers what to do. It has no threads, no
+//! clock and no knowledge of models, so that every rule below is tested by handing it events.
+//!
+//! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
+//! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, only those of
+//!    one length bucket run together; otherwise the waiting jobs are shared out over the workers.
+//! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
+//!    first. So bulk work waits behind interactive work, but only behind what arrived until then: nothing starves.
+//! 4. A deadline is looked at on admission, against the predicted wait and compute; while waiting; and when the
+//!    batch is formed, against the predicted end of that batch.
+//! 5. The queue is bounded. Over the bound a job is refused with a prediction of when there is room.
+//! 6. Identical sequences that wait, or of which one is being encoded, share one encoding.
+//! 7. Every batch says why it was dispatched.
+
+mod queue;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::cost::{BatchShape, CostModel, TokenClass};
+use super::job::{DeadlineStage, EngineError, Input, ItemRow, Priority};
+use queue::{Entry, Queue};
+
+/// Names a job for cancellation; unique in one scheduler.
+pub(crate) type JobId = u64;
+/// Names a model; jobs of different models never share a batch.
+pub(crate) type ModelKey = u64;
+/// The number of a worker, from 0.
+pub(crate) type WorkerId = usize;
+
+/// The fixed bounds of a scheduler.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// How many workers there are.
+    pub(crate) workers: usize,
+    /// The most jobs that wait.
+    pub(crate) queue_limit: usize,
+    /// The most jobs of a batch.
+    pub(crate) batch_jobs: usize,
+    /// The most tokens of a batch, padding included; one sequence may exceed it alone.
+    pub(crate) batch_tokens: usize,
+    /// How much later a bulk job ranks than an interactive one that arrived with it.
+    pub(crate) bulk_handicap: Duration,
+    /// How sequences of different lengths share a batch.
+    pub(crate) padding: Padding,
+}
+
+/// How sequences of different lengths share a batch.
+#[derive(Clone, Debug)]
+pub(crate) enum Padding {
+    /// Each runs at its own length; waiting jobs are shared out over the workers.
+    None,
+    /// All are padded to the upper end of their bucket.
+    Buckets {
+        /// The buckets' upper ends, ascending; the last is the longest sequence.
+        lengths: Vec<usize>,
+        /// The fullest bucket goes first until a job has waited so long; then that job's does.
+        misfit_bound: Duration,
+    },
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event<T> {
+    /// A job wants to enter.
+    Submit(Submission<T>),
+    /// Nobody waits for the job any more.
+    Cancel(JobId),
+    /// A worker ran its batch and is free.
+    Finished {
+        worker: WorkerId,
+        /// The vectors of the batch's groups, in order; empty for a group that was not encoded.
+        vectors: Vec<Arc<[f32]>>,
+        /// How long it took; `None` when it did not run as it was formed.
+        ran: Option<Ran>,
+    },
+    /// A worker's batch failed; the worker is not free before [`Event::Recovered`].
+    Failed { worker: WorkerId },
+    /// A worker that failed is free again.
+    Recovered { worker: WorkerId },
+    /// The model runs no more jobs.
+    Close { model: ModelKey, why: EngineError },
+    /// No further job is admitted.
+    Drain,
+}
+
+/// How long the stages of a batch took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    pub(crate) encode: Duration,
+    pub(crate) score: Duration,
+}
+
+/// A job that wants to enter.
+#[derive(Debug)]
+pub(crate) struct Submission<T> {
+    pub(crate) id: JobId,
+    pub(crate) model: ModelKey,
+    pub(crate) input: Input,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) priority: Priority,
+    pub(crate) payload: T,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Action<T> {
+    /// The worker, which is idle, runs the batch.
+    Dispatch { worker: WorkerId, batch: Batch<T> },
+    /// The job is answered with an error.
+    Refuse { payload: T, error: EngineError },
+}
+
+/// Jobs that run together.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) reason: Reason,
+    pub(crate) shape: BatchShape,
+    /// The tokens without padding.
+    pub(crate) used_tokens: usize,
+    pub(crate) predicted: Duration,
+    pub(crate) groups: Vec<Group<T>>,
+}
+
+/// Jobs of one batch with the same input.
+#[derive(Debug)]
+pub(crate) struct Group<T> {
+    pub(crate) input: Input,
+    pub(crate) members: Vec<Member<T>>,
+}
+
+/// A job that was admitted.
+#[derive(Debug)]
+pub(crate) struct Member<T> {
+    pub(crate) id: JobId,
+    pub(crate) submitted: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) priority: Priority,
+    pub(crate) payload: T,
+}
+
+/// Why a batch was dispatched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Reason {
+    /// A worker was idle and took what there was, or its share of it.
+    Idle,
+    /// The batch reached its bound of jobs or tokens.
+    Full,
+    /// A deadline or the bound on a misfit's wait pressed.
+    Deadline,
+}
+
+/// A model and a sequence: what one encoding is shared by.
+#[derive(Clone, Debug)]
+pub(crate) struct SequenceKey {
+    hash: u64,
+    model: ModelKey,
+    sequence: Arc<[ItemRow]>,
+}
+
+impl SequenceKey {
+    fn new(model: ModelKey, sequence: &Arc<[ItemRow]>) -> Self {
+        Self { hash: xxh3_64(bytemuck::cast_slice(sequence)), model, sequence: Arc::clone(sequence) }
+    }
+}
+
+impl PartialEq for SequenceKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.model == other.model && self.sequence == other.sequence
+    }
+}
+
+impl Eq for SequenceKey {}
+
+impl Hash for SequenceKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+/// What a busy worker does.
+#[derive(Debug)]
+struct Running {
+    shape: BatchShape,
+    predicted_end: Instant,
+    /// The keys of the batch's groups, in order; `None` for ready vectors.
+    keys: Vec<Option<SequenceKey>>,
+}
+
+#[derive(Debug)]
+enum Worker {
+    Idle,
+    Running(Running),
+    Recovering,
+}
+
+/// The state machine; `T` is what the caller wants back with each job.
+#[derive(Debug)]
+pub(crate) struct Scheduler<T> {
+    policy: Policy,
+    costs: CostModel,
+    queue: Queue<T>,
+    workers: Vec<Worker>,
+    /// Idle workers; the last that became idle is taken first, its caches are warm.
+    idle: Vec<WorkerId>,
+    /// Jobs that wait for an encoding that runs.
+    followers: HashMap<SequenceKey, Vec<Member<T>>>,
+    following: usize,
+    draining: bool,
+}
+
+impl<T> Scheduler<T> {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let token_class = match policy.padding {
+            Padding::None => TokenClass::Sequence,
+            Padding::Buckets { .. } => TokenClass::Batch,
+        };
+        Self {
+            costs: CostModel::new(token_class),
+            queue: Queue::new(policy.padding.lengths(), policy.batch_jobs),
+            workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
+            idle: (0..policy.workers).rev().collect(),
+            followers: HashMap::new(),
+            following: 0,
+            draining: false,
+            policy,
+        }
+    }
+
+    /// Jobs that wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.queue.jobs() + self.following
+    }
+
+    /// How long the job that waits longest has waited.
+    pub(crate) fn oldest_wait(&self, now: Instant) -> Duration {
+        self.queue.oldest().map_or(Duration::ZERO, |submitted| now.saturating_duration_since(submitted))
+    }
+
+    /// Whether nothing waits and nothing runs.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.depth() == 0 && self.idle.len() == self.workers.len()
+    }
+
+    /// Tells the scheduler what happened at `now`; `now` never goes back.
+    pub(crate) fn step(&mut self, now: Instant, event: Event<T>) -> Vec<Action<T>> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Submit(submission) => self.submit(now, submission, &mut actions),
+            Event::Cancel(id) => self.cancel(id),
+            Event::Finished { worker, vectors, ran } => {
+                if let Some(running) = self.free(worker) {
+                    if let Some(Ran { encode, score }) = ran {
+                        self.costs.observe(running.shape, encode, score);
+                    }
+                    self.release_followers(&running, Some(&vectors));
+                }
+            }
+            Event::Failed { worker } => {
+                if let Worker::Running(running) =
+                    std::mem::replace(&mut self.workers[worker], Worker::Recovering)
+                {
+                    self.release_followers(&running, None);
+                }
+            }
+            Event::Recovered { worker } => {
+                self.workers[worker] = Worker::Idle;
+                self.idle.push(worker);
+            }
+            Event::Close { model, why } => self.close(model, &why, &mut actions),
+            Event::Drain => self.draining = true,
+        }
+        self.assign(now, &mut actions);
+        actions
+    }
+
+    fn submit(&mut self, now: Instant, job: Submission<T>, actions: &mut Vec<Action<T>>) {
+        if let Err(error) = self.admit(now, &job) {
+            actions.push(Action::Refuse { payload: job.payload, error });
+            return;
+        }
+        let Submission { id, model, input, deadline, priority, payload } = job;
+        let member = Member { id, submitted: now, deadline, priority, payload };
+        let key = match &input {
+            Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
+            Input::Vector(_) => None,
+        };
+        if let Some(followers) = key.as_ref().and_then(|key| self.followers.get_mut(key)) {
+            followers.push(member);
+            self.following += 1;
+        } else {
+            self.enqueue(model, input, key, member);
+        }
+    }
+
+    /// Whether there is room, and time.
+    fn admit(&self, now: Instant, job: &Submission<T>) -> Result<(), EngineError> {
+        let depth = self.depth();
+        if self.draining {
+            return Err(EngineError::ShuttingDown);
+        }
+        if depth >= self.policy.queue_limit {
+            return Err(EngineError::Overloaded { depth, retry_after: self.retry_after() });
+        }
+        match job.deadline {
+            Some(deadline) if now >= deadline || now + self.predict_answer(now, job) > deadline => {
+                Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Admission })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// How long from `now` until the job would be answered.
+    fn predict_answer(&self, now: Instant, job: &Submission<T>) -> Duration {
+        let alone = self.costs.predict(self.shape_of(&job.input, 1));
+        if !self.idle.is_empty() {
+            return alone;
+        }
+        let running: Duration = self
+            .workers
+            .iter()
+            .map(|worker| match worker {
+                Worker::Running(running) => running.predicted_end.saturating_duration_since(now),
+                Worker::Idle | Worker::Recovering => Duration::ZERO,
+            })
+            .sum();
+        let ahead = self.queue.backlog(job.priority) + running;
+        ahead / self.policy.workers as u32 + alone.max(self.costs.typical_batch())
+    }
+
+    /// When a quarter of what waits will have been done.
+    fn retry_after(&self) -> Duration {
+        let drained = self.queue.backlog(Priority::Bulk) / (4 * self.policy.workers as u32);
+        drained.clamp(Duration::from_millis(1), Duration::from_secs(10))
+    }
+
+    fn shape_of(&self, input: &Input, queries: usize) -> BatchShape {
+        match input {
+            Input::Vector(_) => BatchShape { sequences: 0, tokens: 0, queries },
+            Input::Sequence(sequence) => {
+                BatchShape { sequences: 1, tokens: self.policy.padding.padded(sequence.len()), queries }
+            }
+        }
+    }
+
+    fn enqueue(&mut self, model: ModelKey, input: Input, key: Option<SequenceKey>, member: Member<T>) {
+        let handicap = match member.priority {
+            Priority::Interactive => Duration::ZERO,
+            Priority::Bulk => self.policy.bulk_handicap,
+        };
+        let due = member.submitted + handicap;
+        let alone = self.costs.predict(self.shape_of(&input, 1));
+        let follower = self.costs.predict(BatchShape { queries: 1, ..BatchShape::default() });
+        self.queue.insert(model, input, key, member, due, queue::Cost { alone, follower });
+    }
+
+    fn cancel(&mut self, id: JobId) {
+        if self.queue.cancel(id) {
+            return;
+        }
+        if let Some(members) =
+            self.followers.values_mut().find(|members| members.iter().any(|member| member.id == id))
+        {
+            members.retain(|member| member.id != id);
+            self.following -= 1;
+        }
+    }
+
+    fn free(&mut self, worker: WorkerId) -> Option<Running> {
+        match std::mem::replace(&mut self.workers[worker], Worker::Idle) {
+            Worker::Running(running) => {
+                self.idle.push(worker);
+                Some(running)
+            }
+            Worker::Idle | Worker::Recovering => None,
+        }
+    }
+
+    /// Those who waited for an encoding get its vector and wait for scoring only; without a vector they wait
+    /// for an encoding of their own.
+    fn release_followers(&mut self, running: &Running, vectors: Option<&[Arc<[f32]>]>) {
+        for (group, key) in running.keys.iter().enumerate() {
+            let Some(key) = key else { continue };
+            let members = self.followers.remove(key).unwrap_or_default();
+            self.following -= members.len();
+            for member in members {
+                let vector =
+                    vectors.and_then(|vectors| vectors.get(group)).filter(|vector| !vector.is_empty());
+                let (input, shared) = vector.map_or_else(
+                    || (Input::Sequence(Arc::clone(&key.sequence)), Some(key.clone())),
+                    |vector| (Input::Vector(Arc::clone(vector)), None),
+                );
+                self.enqueue(key.model, input, shared, member);
+            }
+        }
+    }
+
+    fn close(&mut self, model: ModelKey, why: &EngineError, actions: &mut Vec<Action<T>>) {
+        let mut members = self.queue.remove_model(model);
+        for (_, followers) in self.followers.iter_mut().filter(|(key, _)| key.model == model) {
+            self.following -= followers.len();
+            members.append(followers);
+        }
+        actions.extend(
+            members.into_iter().map(|Member { payload, .. }| Action::Refuse { payload, error: why.clone() }),
+        );
+    }
+
+    /// Gives work to idle workers while there is any.
+    fn assign(&mut self, now: Instant, actions: &mut Vec<Action<T>>) {
+        while let Some(worker) = self.idle.pop() {
+            let Some((model, batch)) = self.form(now, actions) else {
+                self.idle.push(worker);
+                return;
+            };
+            let keys: Vec<Option<SequenceKey>> = batch
+                .groups
+                .iter()
+                .map(|group| match &group.input {
+                    Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
+                    Input::Vector(_) => None,
+                })
+                .collect();
+            for key in keys.iter().flatten() {
+                self.followers.entry(key.clone()).or_default();
+            }
+            let predicted_end = now + batch.predicted;
+            self.workers[worker] = Worker::Running(Running { shape: batch.shape, predicted_end, keys });
+            actions.push(Action::Dispatch { worker, batch });
+        }
+    }
+
+    /// The next batch, without the jobs that are too late for it; `None` when nothing is left.
+    fn form(&mut self, now: Instant, actions: &mut Vec<Action<T>>) -> Option<(ModelKey, Batch<T>)> {
+        loop {
+            let choice = self.queue.choose(now, &self.policy)?;
+            let batch = self.fill(now, &choice, actions);
+            if !batch.groups.is_empty() {
+                return Some((choice.lane.model, batch));
+            }
+        }
+    }
+
+    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow.
+    fn fill(&mut self, now: Instant, choice: &queue::Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
+        let mut batch = Batch {
+            reason: if choice.pressed { Reason::Deadline } else { Reason::Idle },
+            shape: BatchShape::default(),
+            used_tokens: 0,
+            predicted: Duration::ZERO,
+            groups: Vec::new(),
+        };
+        let mut earliest: Option<Instant> = None;
+        while let Some((input, members)) = self.queue.peek(choice.lane) {
+            let grown = grow(batch.shape, self.shape_of(input, members));
+            let first = batch.groups.is_empty();
+            if !first && (grown.queries > self.policy.batch_jobs || grown.tokens > self.policy.batch_tokens) {
+                batch.reason = Reason::Full;
+                break;
+            }
+            if !first && grown.queries > choice.share {
+                break;
+            }
+            let predicted = self.costs.predict(grown);
+            if !first && earliest.is_some_and(|earliest| now + predicted > earliest) {
+                batch.reason = Reason::Deadline;
+                break;
+            }
+            let Some(entry) = self.queue.pop(choice.lane) else { break };
+            let group = keep_punctual(now, predicted, entry, actions);
+            if group.members.is_empty() {
+                continue;
+            }
+            let deadlines = group.members.iter().filter_map(|member| member.deadline);
+            earliest = earliest.into_iter().chain(deadlines).min();
+            batch.used_tokens += match &group.input {
+                Input::Sequence(sequence) => sequence.len(),
+                Input::Vector(_) => 0,
+            };
+            batch.shape = grow(batch.shape, self.shape_of(&group.input, group.members.len()));
+            batch.predicted = predicted;
+            batch.groups.push(group);
+        }
+        batch
+    }
+}
+
+/// The entry without the members who would be answered too late.
+fn keep_punctual<T>(
+    now: Instant,
+    predicted: Duration,
+    entry: Entry<T>,
+    actions: &mut Vec<Action<T>>,
+) -> Group<T> {
+    let mut members = Vec::with_capacity(entry.members.len());
+    for member in entry.members {
+        let stage = match member.deadline {
+            Some(deadline) if now >= deadline => DeadlineStage::Queue,
+            Some(deadline) if now + predicted > deadline => DeadlineStage::Submission,
+            _ => {
+                members.push(member);
+                continue;
+            }
+        };
+        actions
+            .push(Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } });
+    }
+    Group { input: entry.input, members }
+}
+
+fn grow(batch: BatchShape, by: BatchShape) -> BatchShape {
+    BatchShape {
+        sequences: batch.sequences + by.sequences,
+        tokens: batch.tokens + by.tokens,
+        queries: batch.queries + by.queries,
+    }
+}
+
+impl Padding {
+    /// The length at which a sequence runs.
+    pub(crate) fn padded(&self, length: usize) -> usize {
+        match self {
+            Self::None => length,
+            Self::Buckets { lengths, .. } => {
+                lengths.iter().copied().find(|end| *end >= length).unwrap_or(length)
+            }
+        }
+    }
+
+    fn lengths(&self) -> Vec<usize> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Buckets { lengths, .. } => lengths.clone(),
+        }
+    }
+}

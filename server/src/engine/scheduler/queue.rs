@@ -1,0 +1,248 @@
+//! What waits: lanes of entries in order of rank, an index for cancellation, and what it all will cost.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use super::{JobId, Member, ModelKey, Padding, Policy, SequenceKey};
+use crate::engine::job::{Input, Priority};
+
+/// What may run together: one model, and one length bucket or ready vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LaneKey {
+    pub(super) model: ModelKey,
+    /// 0 for ready vectors, from 1 for the buckets.
+    bucket: usize,
+}
+
+/// The order within a lane: when due, then who came first.
+type Rank = (Instant, JobId);
+
+/// Members who want the same input done.
+#[derive(Debug)]
+pub(super) struct Entry<T> {
+    pub(super) input: Input,
+    pub(super) members: Vec<Member<T>>,
+    key: Option<SequenceKey>,
+    cost: Duration,
+}
+
+/// What an entry costs by itself, and what each further member adds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    pub(super) alone: Duration,
+    pub(super) follower: Duration,
+}
+
+/// The lane whose turn it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) lane: LaneKey,
+    /// The most jobs that the worker may take from it.
+    pub(super) share: usize,
+    /// Whether it was chosen because a job in it had waited too long.
+    pub(super) pressed: bool,
+}
+
+#[derive(Debug)]
+struct Lane<T> {
+    entries: BTreeMap<Rank, Entry<T>>,
+    jobs: usize,
+}
+
+/// All that waits for a worker.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    bucket_ends: Vec<usize>,
+    most_members: usize,
+    lanes: BTreeMap<LaneKey, Lane<T>>,
+    places: HashMap<JobId, (LaneKey, Rank)>,
+    sequences: HashMap<SequenceKey, (LaneKey, Rank)>,
+    /// The predicted cost of what waits, by priority.
+    backlog: [Duration; 2],
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(bucket_ends: Vec<usize>, most_members: usize) -> Self {
+        Self {
+            bucket_ends,
+            most_members,
+            lanes: BTreeMap::new(),
+            places: HashMap::new(),
+            sequences: HashMap::new(),
+            backlog: [Duration::ZERO; 2],
+        }
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        let heads = self.lanes.values().filter_map(|lane| lane.entries.first_key_value());
+        heads.flat_map(|(_, entry)| entry.members.iter().map(|member| member.submitted)).min()
+    }
+
+    /// The predicted cost, on one worker, of what goes before a new job of this priority.
+    pub(super) fn backlog(&self, priority: Priority) -> Duration {
+        match priority {
+            Priority::Interactive => self.backlog[0],
+            Priority::Bulk => self.backlog[0] + self.backlog[1],
+        }
+    }
+
+    /// Adds a job, to the entry of the same sequence if one waits and has room.
+    pub(super) fn insert(
+        &mut self,
+        model: ModelKey,
+        input: Input,
+        key: Option<SequenceKey>,
+        member: Member<T>,
+        due: Instant,
+        cost: Cost,
+    ) {
+        let waiting = key.as_ref().and_then(|key| self.sequences.get(key).copied());
+        if let Some((lane, rank)) = waiting.filter(|(lane, rank)| self.has_room(*lane, *rank))
+            && let Some(entry) = self.take(lane, rank)
+        {
+            self.join(lane, rank, entry, member, due, cost.follower);
+            return;
+        }
+        let lane = LaneKey { model, bucket: self.bucket(&input) };
+        let rank = (due, member.id);
+        self.put(lane, rank, Entry { input, members: vec![member], key, cost: cost.alone });
+    }
+
+    fn has_room(&self, lane: LaneKey, rank: Rank) -> bool {
+        let entry = self.lanes.get(&lane).and_then(|queue| queue.entries.get(&rank));
+        entry.is_some_and(|entry| entry.members.len() < self.most_members)
+    }
+
+    /// The entry moves up when its new member is due earlier.
+    fn join(
+        &mut self,
+        lane: LaneKey,
+        rank: Rank,
+        mut entry: Entry<T>,
+        member: Member<T>,
+        due: Instant,
+        cost: Duration,
+    ) {
+        let rank = rank.min((due, member.id));
+        entry.members.push(member);
+        entry.cost += cost;
+        self.put(lane, rank, entry);
+    }
+
+    fn bucket(&self, input: &Input) -> usize {
+        match input {
+            Input::Vector(_) => 0,
+            Input::Sequence(sequence) => 1 + self.bucket_ends.partition_point(|end| *end < sequence.len()),
+        }
+    }
+
+    fn put(&mut self, lane: LaneKey, rank: Rank, entry: Entry<T>) {
+        for member in &entry.members {
+            self.places.insert(member.id, (lane, rank));
+        }
+        if let Some(key) = &entry.key {
+            self.sequences.insert(key.clone(), (lane, rank));
+        }
+        self.backlog[class(&entry)] += entry.cost;
+        let queue = self.lanes.entry(lane).or_insert_with(|| Lane { entries: BTreeMap::new(), jobs: 0 });
+        queue.jobs += entry.members.len();
+        queue.entries.insert(rank, entry);
+    }
+
+    fn take(&mut self, lane: LaneKey, rank: Rank) -> Option<Entry<T>> {
+        let queue = self.lanes.get_mut(&lane)?;
+        let entry = queue.entries.remove(&rank)?;
+        queue.jobs -= entry.members.len();
+        if queue.entries.is_empty() {
+            self.lanes.remove(&lane);
+        }
+        self.backlog[class(&entry)] = self.backlog[class(&entry)].saturating_sub(entry.cost);
+        for member in &entry.members {
+            self.places.remove(&member.id);
+        }
+        if let Some(key) = &entry.key
+            && self.sequences.get(key) == Some(&(lane, rank))
+        {
+            self.sequences.remove(key);
+        }
+        Some(entry)
+    }
+
+    /// Takes a job out; `false` when it does not wait here.
+    pub(super) fn cancel(&mut self, id: JobId) -> bool {
+        let Some((lane, rank)) = self.places.get(&id).copied() else { return false };
+        if let Some(mut entry) = self.take(lane, rank) {
+            entry.members.retain(|member| member.id != id);
+            if !entry.members.is_empty() {
+                self.put(lane, rank, entry);
+            }
+        }
+        true
+    }
+
+    /// Takes out all jobs of a model.
+    pub(super) fn remove_model(&mut self, model: ModelKey) -> Vec<Member<T>> {
+        let ids: Vec<(LaneKey, Rank)> = self
+            .lanes
+            .iter()
+            .filter(|(lane, _)| lane.model == model)
+            .flat_map(|(lane, queue)| queue.entries.keys().map(|rank| (*lane, *rank)))
+            .collect();
+        ids.into_iter()
+            .filter_map(|(lane, rank)| self.take(lane, rank))
+            .flat_map(|entry| entry.members)
+            .collect()
+    }
+
+    /// Whose turn it is; `None` when nothing waits.
+    pub(super) fn choose(&self, now: Instant, policy: &Policy) -> Option<Choice> {
+        let (oldest, queue) = self.lanes.iter().min_by_key(|(_, queue)| head(queue))?;
+        match policy.padding {
+            Padding::None => {
+                let share = queue.jobs.div_ceil(policy.workers).clamp(1, policy.batch_jobs);
+                Some(Choice { lane: *oldest, share, pressed: false })
+            }
+            Padding::Buckets { misfit_bound, .. } => {
+                let share = policy.batch_jobs;
+                let waited =
+                    head(queue).map_or(Duration::ZERO, |(due, _)| now.saturating_duration_since(due));
+                if waited > misfit_bound {
+                    return Some(Choice { lane: *oldest, share, pressed: self.lanes.len() > 1 });
+                }
+                let fullest = self.lanes.iter().max_by_key(|(lane, queue)| self.tokens(**lane, queue));
+                fullest.map(|(lane, _)| Choice { lane: *lane, share, pressed: false })
+            }
+        }
+    }
+
+    /// How full a lane is; ready vectors, which cost no encoding, count as one token each.
+    fn tokens(&self, lane: LaneKey, queue: &Lane<T>) -> usize {
+        let length = lane.bucket.checked_sub(1).and_then(|bucket| self.bucket_ends.get(bucket));
+        queue.jobs * length.copied().unwrap_or(1)
+    }
+
+    /// The lane's next entry: its input and how many members it has.
+    pub(super) fn peek(&self, lane: LaneKey) -> Option<(&Input, usize)> {
+        let (_, entry) = self.lanes.get(&lane)?.entries.first_key_value()?;
+        Some((&entry.input, entry.members.len()))
+    }
+
+    /// Takes the lane's next entry.
+    pub(super) fn pop(&mut self, lane: LaneKey) -> Option<Entry<T>> {
+        let rank = *self.lanes.get(&lane)?.entries.first_key_value()?.0;
+        self.take(lane, rank)
+    }
+}
+
+fn head<T>(lane: &Lane<T>) -> Option<Rank> {
+    lane.entries.first_key_value().map(|(rank, _)| *rank)
+}
+
+/// An entry counts as interactive as soon as one of its members is.
+fn class<T>(entry: &Entry<T>) -> usize {
+    usize::from(entry.members.iter().all(|member| member.priority == Priority::Bulk))
+}

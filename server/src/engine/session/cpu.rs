@@ -1,0 +1,75 @@
+//! The encoder on a CPU: a one-thread session that runs each sequence at its own length.
+//!
+//! Padding a mixed batch to its longest halves the throughput on a CPU, so there is none. The result of a
+//! sequence can't depend on its companions, for it has none.
+
+use ort::session::Session;
+use ort::value::TensorRef;
+
+use super::{builder, with_tables};
+use crate::engine::bundle::{Bundle, EncoderGraph};
+use crate::engine::job::{BackendError, EncodedBatch, Encoder, ItemRow};
+
+/// A session and its buffers, which are as long as the longest sequence.
+pub(super) struct CpuEncoder {
+    session: Session,
+    items: Vec<i64>,
+    /// 0 to L - 1; the positions of n items are the last n.
+    positions: Vec<i64>,
+    dimension: usize,
+}
+
+impl CpuEncoder {
+    pub(super) fn new(bundle: &Bundle, graph: &EncoderGraph) -> ort::Result<Self> {
+        let session = with_tables(builder()?, bundle)?.commit_from_file(&graph.path)?;
+        let longest = bundle.maximum_length();
+        Ok(Self {
+            session,
+            items: Vec::with_capacity(longest),
+            positions: (0..longest as i64).collect(),
+            dimension: bundle.dimension(),
+        })
+    }
+
+    fn encode_one(&mut self, sequence: &[ItemRow], out: &mut EncodedBatch) -> ort::Result<()> {
+        let length = sequence.len();
+        self.items.clear();
+        self.items.extend(sequence.iter().map(|row| i64::from(*row) + 1));
+        let positions = &self.positions[self.positions.len() - length..];
+        let lengths = [length as i32];
+        let outputs = self.session.run(ort::inputs![
+            "items" => TensorRef::from_array_view(([1, length], self.items.as_slice()))?,
+            "positions" => TensorRef::from_array_view(([1, length], positions))?,
+            "lengths" => TensorRef::from_array_view(([1], lengths.as_slice()))?,
+        ])?;
+        let user =
+            outputs.get("user").ok_or_else(|| ort::Error::new("the graph has no output named user"))?;
+        let (_, vector) = user.try_extract_tensor::<f32>()?;
+        if vector.len() != self.dimension {
+            return Err(ort::Error::new(format!(
+                "the graph answered {} values, not {}",
+                vector.len(),
+                self.dimension
+            )));
+        }
+        out.vectors.extend_from_slice(vector);
+        Ok(())
+    }
+}
+
+impl Encoder for CpuEncoder {
+    fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError> {
+        out.vectors.clear();
+        for sequence in sequences {
+            if sequence.len() > self.positions.len() {
+                return Err(BackendError(format!(
+                    "{} items, at most {} fit",
+                    sequence.len(),
+                    self.positions.len()
+                )));
+            }
+            self.encode_one(sequence, out).map_err(|error| BackendError(error.to_string()))?;
+        }
+        Ok(())
+    }
+}

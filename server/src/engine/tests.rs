@@ -1,0 +1,366 @@
+//! The engine as a whole, on the fixture bundle: real sessions, real threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::*;
+use crate::retrieval::ExactScorer;
+
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
+}
+
+fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
+    let scorer = ExactScorer::build(bundle.output_embeddings(), bundle.dimension(), &bundle.vocabulary)?;
+    Ok(Arc::new(scorer))
+}
+
+async fn started(options: EngineOptions) -> (Engine, Arc<Model>) {
+    let engine = Engine::start(options);
+    let model = engine.load(&fixture(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    engine.activate(Arc::clone(&model));
+    (engine, model)
+}
+
+fn top(k: usize) -> Want {
+    Want::TopK(Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact })
+}
+
+fn job(sequence: &[ItemRow], want: Want) -> Job {
+    Job { input: Input::Sequence(sequence.into()), want, deadline: None, priority: Priority::Interactive }
+}
+
+fn random_sequences(count: usize, model: &Model) -> Vec<Vec<ItemRow>> {
+    let (items, longest) = (model.bundle().items() as u32, model.bundle().maximum_length());
+    let mut random = SmallRng::seed_from_u64(7);
+    (0..count)
+        .map(|_| {
+            let length = random.random_range(1..=longest);
+            (0..length).map(|_| random.random_range(0..items)).collect()
+        })
+        .collect()
+}
+
+/// A scorer that does what a test tells it, then scores exactly.
+struct Scripted<F> {
+    before: F,
+    scorer: Arc<dyn Scorer>,
+}
+
+impl<F: Fn() -> Result<(), BackendError> + Send + Sync> Scorer for Scripted<F> {
+    fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError> {
+        (self.before)()?;
+        self.scorer.top_k(queries)
+    }
+}
+
+async fn scripted<F>(options: EngineOptions, before: F) -> (Engine, Arc<Model>)
+where
+    F: Fn() -> Result<(), BackendError> + Send + Sync + 'static,
+{
+    let engine = Engine::start(options);
+    let make = move |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
+        Ok(Arc::new(Scripted { before, scorer: exact(bundle)? }))
+    };
+    let model = engine.load(&fixture(), Device::Cpu, Precision::Fp32, make).await.unwrap();
+    engine.activate(Arc::clone(&model));
+    (engine, model)
+}
+
+/// A scorer that waits for a word on the returned channel before each batch.
+async fn gated(options: EngineOptions) -> (Engine, Arc<Model>, mpsc::Sender<()>) {
+    let (open, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let (engine, model) = scripted(options, move || {
+        // A closed channel opens the gate for good.
+        let _ = gate.lock().unwrap().recv();
+        Ok(())
+    })
+    .await;
+    (engine, model, open)
+}
+
+/// Waits, without sleeping, until the engine's state is as it should be.
+async fn until(mut is: impl FnMut() -> bool) {
+    while !is() {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn one_worker() -> EngineOptions {
+    EngineOptions { workers: 1, ..EngineOptions::default() }
+}
+
+#[tokio::test]
+async fn a_batched_answer_is_bitwise_that_of_the_job_alone() {
+    let (engine, model) = started(EngineOptions { workers: 2, ..EngineOptions::default() }).await;
+    let sequences = random_sequences(300, &model);
+    let mut alone = Vec::new();
+    for sequence in &sequences {
+        alone.push(model.submit(job(sequence, top(10))).await.unwrap());
+    }
+    let together = join_all(sequences.iter().map(|sequence| model.submit(job(sequence, top(10))))).await;
+    for (alone, together) in alone.into_iter().zip(together) {
+        let together = together.unwrap();
+        assert_eq!(alone.vector, together.vector);
+        assert_eq!(alone.items, together.items);
+        assert_eq!(together.method, Some(Method::Exact));
+    }
+    assert!(engine.stats().batches < 600, "jobs that wait together run together");
+    assert_eq!(engine.stats().completed, 600);
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn the_probe_comes_back_through_the_engine() {
+    let (engine, model) = started(one_worker()).await;
+    let (rows, expected) = model.bundle().probe();
+    let answer = model.submit(job(&rows, Want::Vector)).await.unwrap();
+    for (got, expected) in answer.vector.iter().zip(expected) {
+        assert!((got - expected).abs() < 1e-4);
+    }
+    assert!(answer.items.is_empty() && answer.method.is_none());
+    let vector = Job { input: Input::Vector(Arc::clone(&answer.vector)), ..job(&rows, top(5)) };
+    assert_eq!(
+        model.submit(vector).await.unwrap().items,
+        model.submit(job(&rows, top(5))).await.unwrap().items
+    );
+    engine.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_fit_the_model_is_refused() {
+    let (_engine, model) = started(one_worker()).await;
+    let items = model.bundle().items() as u32;
+    let long = vec![0; model.bundle().maximum_length() + 1];
+    for sequence in [&[][..], &long, &[items], &[0, u32::MAX]] {
+        let refused = model.submit(job(sequence, top(10))).await;
+        assert!(matches!(refused, Err(EngineError::BadJob(_))), "{refused:?}");
+    }
+    for vector in [vec![0.0; 3], vec![f32::NAN; model.bundle().dimension()]] {
+        let refused = model.submit(Job { input: Input::Vector(vector.into()), ..job(&[0], top(10)) }).await;
+        assert!(matches!(refused, Err(EngineError::BadJob(_))), "{refused:?}");
+    }
+    assert!(matches!(model.submit(job(&[0], top(0))).await, Err(EngineError::BadJob(_))));
+}
+
+#[tokio::test]
+async fn over_the_bound_a_job_is_refused_at_once() {
+    let (engine, model, open) = gated(EngineOptions { queue_limit: 3, ..one_worker() }).await;
+    let mut waiting: Vec<_> = (0..4).map(|row| Box::pin(model.submit(job(&[row], top(3))))).collect();
+    for future in &mut waiting {
+        assert!(futures::poll!(future).is_pending());
+    }
+    assert_eq!(engine.stats().queue_depth, 3);
+    let refused = model.submit(job(&[9], top(3))).await;
+    assert!(matches!(refused, Err(EngineError::Overloaded { depth: 3, .. })), "{refused:?}");
+    drop(open);
+    for answer in join_all(waiting).await {
+        assert_eq!(answer.unwrap().items.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_future_leaves_the_queue() {
+    let (engine, model, open) = gated(one_worker()).await;
+    let mut running = Box::pin(model.submit(job(&[0], top(3))));
+    assert!(futures::poll!(&mut running).is_pending());
+    let mut waiting = Box::pin(model.submit(job(&[1], top(3))));
+    assert!(futures::poll!(&mut waiting).is_pending());
+    assert_eq!(engine.stats().queue_depth, 1);
+    drop(waiting);
+    assert_eq!(engine.stats().queue_depth, 0);
+    assert_eq!(engine.stats().cancelled, 1);
+    drop(open);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_deadline_passes_in_the_queue_is_answered_then() {
+    let (engine, model, open) = gated(one_worker()).await;
+    let mut running = Box::pin(model.submit(job(&[0], top(3))));
+    assert!(futures::poll!(&mut running).is_pending());
+    let late = Job { deadline: Some(Instant::now() + Duration::from_millis(20)), ..job(&[1], top(3)) };
+    let refused = model.submit(late).await;
+    assert!(
+        matches!(refused, Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Queue })),
+        "{refused:?}"
+    );
+    assert_eq!(engine.stats().queue_depth, 0);
+    drop(open);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failure_fails_its_batch_only_and_a_panic_is_one() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&calls);
+    let (engine, model) = scripted(one_worker(), move || match counted.fetch_add(1, Ordering::SeqCst) {
+        0 => panic!("a scorer that panics"),
+        1 => Err(BackendError("a scorer that fails".to_owned())),
+        _ => Ok(()),
+    })
+    .await;
+    for reason in ["panics", "fails"] {
+        let failed = model.submit(job(&[0], top(3))).await;
+        assert!(matches!(&failed, Err(EngineError::Backend(why)) if why.contains(reason)), "{failed:?}");
+    }
+    model.submit(job(&[0], top(3))).await.unwrap();
+    assert!(model.in_service());
+    assert_eq!(engine.stats().failed_batches, 2);
+}
+
+#[tokio::test]
+async fn three_failures_in_a_row_take_the_model_out_of_service() {
+    let (engine, model) = scripted(one_worker(), || Err(BackendError("always".to_owned()))).await;
+    for _ in 0..3 {
+        assert!(matches!(model.submit(job(&[0], top(3))).await, Err(EngineError::Backend(_))));
+    }
+    until(|| !model.in_service()).await;
+    assert!(matches!(model.submit(job(&[0], top(3))).await, Err(EngineError::OutOfService(_))));
+    assert!(matches!(&engine.models()[0].state, ModelState::OutOfService(why) if why.contains("always")));
+}
+
+#[tokio::test]
+async fn an_out_of_service_version_can_be_loaded_again() {
+    let (engine, model) = scripted(one_worker(), || Err(BackendError("always".to_owned()))).await;
+    for _ in 0..3 {
+        model.submit(job(&[0], top(3))).await.unwrap_err();
+    }
+    until(|| !model.in_service()).await;
+    let again = engine.load(&fixture(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    engine.activate(Arc::clone(&again));
+    again.submit(job(&[0], top(3))).await.unwrap();
+}
+
+/// The fixture under another version.
+fn other_version(version: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(fixture()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    bundle::rename(folder.path(), version);
+    folder
+}
+
+#[tokio::test]
+async fn a_swap_loses_no_request_and_the_old_version_can_still_be_pinned() {
+    let (engine, old) = started(one_worker()).await;
+    let folder = other_version("2");
+    let sequences = random_sequences(64, &old);
+    let before = join_all(sequences.iter().map(|sequence| old.submit(job(sequence, top(5)))));
+    let swap = async {
+        let new = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+        engine.activate(Arc::clone(&new));
+        new
+    };
+    let (answers, new) = futures::join!(before, swap);
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    assert_eq!(engine.model(None).unwrap().bundle().version(), "tiny@2");
+    assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
+    assert!(matches!(engine.model(Some("tiny@3")), Err(EngineError::UnknownVersion(_))));
+    let states: Vec<_> = engine.models().into_iter().map(|status| (status.version, status.state)).collect();
+    let expected = [("tiny@1", ModelState::Standby), ("tiny@2", ModelState::Active)];
+    for (version, state) in expected {
+        assert!(states.contains(&(version.to_owned(), state)), "{states:?}");
+    }
+    engine.activate(Arc::clone(&old));
+    assert_eq!(engine.model(None).unwrap().bundle().version(), "tiny@1");
+    drop((old, new));
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_refused_leaves_what_serves_in_place() {
+    let (engine, model) = started(one_worker()).await;
+    let folder = other_version("2");
+    std::fs::write(folder.path().join("vocabulary.u32"), b"spoilt").unwrap();
+    let refused = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await;
+    assert!(matches!(refused, Err(BundleError::HashMismatch { .. })));
+    assert!(Arc::ptr_eq(&engine.model(None).unwrap(), &model));
+    assert_eq!(engine.models().len(), 1);
+}
+
+#[tokio::test]
+async fn an_explicit_device_that_cannot_be_had_is_an_error() {
+    let engine = Engine::start(one_worker());
+    if !runtime::has_cuda().unwrap() {
+        let refused = engine.load(&fixture(), Device::Cuda(0), Precision::Fp32, exact).await;
+        assert!(matches!(refused, Err(BundleError::Runtime(runtime::RuntimeError::Cuda(_)))));
+    }
+    assert!(matches!(engine.model(None), Err(EngineError::OutOfService(_))));
+}
+
+#[tokio::test]
+async fn the_int8_graph_answers_nearly_what_the_fp32_graph_does() {
+    let (_engine, fp32) = started(one_worker()).await;
+    let engine = Engine::start(one_worker());
+    let int8 = engine.load(&fixture(), Device::Cpu, Precision::Int8, exact).await.unwrap();
+    assert_eq!(int8.placement(), "cpu int8");
+    let (rows, _) = fp32.bundle().probe();
+    let exact = fp32.submit(job(&rows, Want::Vector)).await.unwrap().vector;
+    let near = int8.submit(job(&rows, Want::Vector)).await.unwrap().vector;
+    assert!(exact.iter().zip(near.iter()).all(|(exact, near)| (exact - near).abs() < 0.1));
+    assert_ne!(exact, near);
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_what_is_in_flight_and_refuses_the_rest() {
+    let (engine, model, open) = gated(one_worker()).await;
+    let mut running = Box::pin(model.submit(job(&[0], top(3))));
+    assert!(futures::poll!(&mut running).is_pending());
+    let mut shutdown = Box::pin(engine.shutdown(Duration::from_secs(30)));
+    assert!(futures::poll!(&mut shutdown).is_pending());
+    assert!(matches!(model.submit(job(&[1], top(3))).await, Err(EngineError::ShuttingDown)));
+    drop(open);
+    shutdown.await;
+    assert_eq!(running.await.unwrap().items.len(), 3);
+}
+
+#[tokio::test]
+async fn a_shutdown_at_its_limit_answers_the_rest_with_an_error() {
+    let (engine, model, open) = gated(one_worker()).await;
+    let mut jobs: Vec<_> = (0..3).map(|row| Box::pin(model.submit(job(&[row], top(3))))).collect();
+    for future in &mut jobs {
+        assert!(futures::poll!(future).is_pending());
+    }
+    let mut shutdown = Box::pin(engine.shutdown(Duration::ZERO));
+    assert!(futures::poll!(&mut shutdown).is_pending() || open.send(()).is_err());
+    drop(open);
+    shutdown.await;
+    drop(engine);
+    let answers = join_all(jobs).await;
+    assert!(answers[0].is_ok());
+    assert!(
+        answers[1..].iter().all(|answer| matches!(answer, Err(EngineError::ShuttingDown) | Ok(_))),
+        "{answers:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_thousand_cancelled_jobs_leave_nothing_behind() {
+    let (engine, model) = started(EngineOptions { workers: 2, ..EngineOptions::default() }).await;
+    let sequences = random_sequences(64, &model);
+    let mut random = SmallRng::seed_from_u64(11);
+    for _ in 0..1000 {
+        let mut jobs: Vec<_> =
+            (0..100).map(|at| Box::pin(model.submit(job(&sequences[at % 64], top(3))))).collect();
+        for job in &mut jobs {
+            let _ = futures::poll!(job);
+        }
+        while !jobs.is_empty() {
+            drop(jobs.swap_remove(random.random_range(0..jobs.len())));
+        }
+    }
+    assert_eq!(engine.stats().queue_depth, 0);
+    model.submit(job(&sequences[0], top(3))).await.unwrap();
+    engine.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(Arc::strong_count(&model), 1);
+}
