@@ -256,6 +256,30 @@ async fn an_endpoint_that_nobody_serves_is_named() {
 }
 
 #[tokio::test]
+async fn a_client_outlives_a_restart_of_the_server() {
+    let serve = |listener: tokio::net::TcpListener| {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let incoming = stream::unfold(listener, |listener| async {
+            let connection = listener.accept().await.map(|(socket, _)| socket);
+            Some((connection, listener))
+        });
+        let stopped = async { stopped.await.unwrap_or_default() };
+        let server = Server::builder().add_routes(Fake::default().routes());
+        (stop, tokio::spawn(server.serve_with_incoming_shutdown(incoming, stopped)))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, server) = serve(listener);
+    let client = Client::connect(ConnectOptions::to(address.to_string())).await.unwrap();
+    client.recommend(for_user(1)).await.unwrap();
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+
+    let (_stop, _server) = serve(tokio::net::TcpListener::bind(address).await.unwrap());
+    assert_eq!(client.recommend(for_user(1)).await.unwrap().recommendations.len(), 3);
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_is_unavailable_and_repeated() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -173,6 +173,14 @@ async fn the_standard_health_service_can_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_stream_is_one_line_a_message_until_its_time_is_over() {
+    let address = serve(&Fake::default()).await;
+    let output = marquee(&address, &["health", "watch", "--timeout", "2s"], "").await;
+    assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), "{\"status\":\"SERVING\"}\n");
+    assert_eq!(output.status.code(), Some(14), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_api_key_and_the_request_id_travel() {
     let fake = Fake::default();
     let address = serve(&fake).await;

@@ -46,15 +46,19 @@ pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) 
 }
 
 async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
+    let timeout = matches.get_one::<Duration>("timeout").copied();
+    let defaults = ConnectOptions::default();
     let options = ConnectOptions {
         endpoints: matches.get_many::<String>("server").into_iter().flatten().cloned().collect(),
         api_key: input::one(matches, "api-key").map(ApiKey::new),
         user_agent: concat!("marquee-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..ConnectOptions::default()
+        connect_timeout: timeout
+            .map_or(defaults.connect_timeout, |timeout| timeout.min(defaults.connect_timeout)),
+        ..defaults
     };
     let mut client = Client::connect(options).await.map_err(Failure::Connect)?;
-    if let Some(timeout) = matches.get_one::<Duration>("timeout") {
-        client = client.with_timeout(*timeout);
+    if let Some(timeout) = timeout {
+        client = client.with_timeout(timeout);
     }
     match input::one(matches, "request-id") {
         Some(id) => client.with_request_id(id).map_err(Failure::Connect),
