@@ -1,23 +1,23 @@
-//! One event in 13 bytes whose order is the history's: newest first.
+//! One event in 13 bytes whose order is the history's: oldest first.
 //!
-//! Time, movie and kind are stored inverted and big-endian, so that comparing bytes is comparing
-//! (time, movie, kind) descending. The low half of the last byte holds the rating, which is not part
-//! of an event's identity: compare [`identity`], not the bytes themselves.
+//! Time, movie and kind are stored big-endian, so that comparing bytes is comparing (time, movie,
+//! kind). The low half of the last byte holds the rating, which is not part of an event's identity:
+//! compare [`identity`], not the bytes themselves.
 
 use crate::domain::{Interaction, Kind, Rating, UserId};
 use crate::store::{EventKey, StoreError};
 
-/// `!time` (8 bytes), `!movie` (4), `!kind` (high half), half stars or 0 (low half).
+/// Time with its sign flipped (8 bytes), movie (4), kind (high half), half stars or 0 (low half).
 pub(super) type PackedEvent = [u8; 13];
 
-/// The place of an event, or of a run of events, among those of all users: user, then newest first.
+/// The place of an event, or of a run of events, among those of all users: user, then oldest first.
 pub(super) type PackedKey = [u8; 21];
 
-/// After every event of a user.
-pub(super) const OLDEST: PackedEvent = [0xff; 13];
-
 /// Before every event of a user.
-pub(super) const NEWEST: PackedEvent = [0; 13];
+pub(super) const OLDEST: PackedEvent = [0; 13];
+
+/// After every event of a user.
+pub(super) const NEWEST: PackedEvent = [0xff; 13];
 
 pub(super) fn pack(event: &Interaction) -> PackedEvent {
     let mut packed = pack_key(&EventKey::from(event));
@@ -27,14 +27,14 @@ pub(super) fn pack(event: &Interaction) -> PackedEvent {
 
 pub(super) fn pack_key(key: &EventKey) -> PackedEvent {
     let mut packed = [0; 13];
-    packed[..8].copy_from_slice(&(!(key.time_ms as u64 ^ (1 << 63))).to_be_bytes());
-    packed[8..12].copy_from_slice(&(!key.movie_id).to_be_bytes());
-    packed[12] = (0x0f - key.kind as u8) << 4;
+    packed[..8].copy_from_slice(&(key.time_ms as u64 ^ (1 << 63)).to_be_bytes());
+    packed[8..12].copy_from_slice(&key.movie_id.to_be_bytes());
+    packed[12] = (key.kind as u8) << 4;
     packed
 }
 
 pub(super) fn unpack(user_id: UserId, packed: &PackedEvent) -> Result<Interaction, StoreError> {
-    let kind = Kind::from_number(0x0f - (packed[12] >> 4))
+    let kind = Kind::from_number(packed[12] >> 4)
         .ok_or_else(|| StoreError::Corrupt(format!("an event of user {user_id} has no known kind")))?;
     Ok(Interaction {
         user_id,
@@ -47,11 +47,11 @@ pub(super) fn unpack(user_id: UserId, packed: &PackedEvent) -> Result<Interactio
 
 pub(super) fn time_ms(packed: &PackedEvent) -> i64 {
     let (time, _) = packed.split_first_chunk().expect("an event has 13 bytes");
-    (!u64::from_be_bytes(*time) ^ (1 << 63)) as i64
+    (u64::from_be_bytes(*time) ^ (1 << 63)) as i64
 }
 
 pub(super) fn movie_id(packed: &PackedEvent) -> u32 {
-    !u32::from_be_bytes([packed[8], packed[9], packed[10], packed[11]])
+    u32::from_be_bytes([packed[8], packed[9], packed[10], packed[11]])
 }
 
 /// The rating, if the event is one: no other kind has stars.
@@ -73,7 +73,7 @@ pub(super) fn key_of(user_id: UserId, packed: &PackedEvent) -> PackedKey {
     key
 }
 
-/// The events in these bytes, newest first.
+/// The events in these bytes, oldest first.
 pub(super) fn run_of(bytes: &[u8]) -> Result<&[PackedEvent], StoreError> {
     match bytes.as_chunks() {
         (run, []) => Ok(run),
@@ -81,15 +81,14 @@ pub(super) fn run_of(bytes: &[u8]) -> Result<&[PackedEvent], StoreError> {
     }
 }
 
-/// Puts the event at its place; false if it is there already.
-pub(super) fn insert_sorted(run: &mut Vec<PackedEvent>, event: PackedEvent) -> bool {
-    let wanted = identity(&event);
-    match run.binary_search_by(|other| identity(other).cmp(&wanted)) {
-        Ok(_) => false,
-        Err(place) => {
-            run.insert(place, event);
-            true
+/// The place of the event in a run: where it is, or else where it belongs.
+pub(super) fn place(run: &[PackedEvent], event: &PackedEvent) -> Result<usize, usize> {
+    let wanted = identity(event);
+    match run.last() {
+        Some(newest) if identity(newest) >= wanted => {
+            run.binary_search_by(|other| identity(other).cmp(&wanted))
         }
+        _ => Err(run.len()),
     }
 }
 
@@ -116,8 +115,8 @@ mod tests {
         }
 
         #[test]
-        fn packed_order_is_newest_first(one in any_event(), other in any_event()) {
-            let expected = EventKey::from(&other).cmp(&EventKey::from(&one));
+        fn packed_order_is_oldest_first(one in any_event(), other in any_event()) {
+            let expected = EventKey::from(&one).cmp(&EventKey::from(&other));
             prop_assert_eq!(identity(&pack(&one)).cmp(&identity(&pack(&other))), expected);
         }
     }

@@ -7,7 +7,7 @@
 use roaring::RoaringBitmap;
 
 use super::codec::{Reader, decode_preferences, encode_preferences};
-use super::event::{PackedEvent, run_of};
+use super::event::{OLDEST, PackedEvent, identity, run_of};
 use crate::domain::{Preferences, TimeMs, User, UserId};
 use crate::store::{StoreError, UserStats};
 
@@ -103,8 +103,10 @@ pub(super) struct Head {
     pub(super) preferences: Preferences,
     pub(super) seen: RoaringBitmap,
     pub(super) rated: RoaringBitmap,
-    /// Newest first; every event here is newer than all in older runs.
+    /// Oldest first. Once stored, every event here is newer than all in older runs.
     pub(super) newest: Vec<PackedEvent>,
+    /// The oldest event of the stored head: an older one may be in the runs already.
+    pub(super) boundary: PackedEvent,
 }
 
 impl Head {
@@ -119,6 +121,7 @@ impl Head {
             seen: RoaringBitmap::new(),
             rated: RoaringBitmap::new(),
             newest: Vec::new(),
+            boundary: OLDEST,
         }
     }
 
@@ -134,6 +137,7 @@ impl Head {
             seen: view.seen()?,
             rated: view.rated()?,
             newest: view.newest.to_vec(),
+            boundary: view.newest.first().map_or(OLDEST, identity),
         })
     }
 
@@ -186,6 +190,7 @@ mod tests {
         head.seen.extend([1, 70_000, 290_000]);
         head.preferences.movie_ids = vec![5];
         head.newest.push(pack(&view));
+        head.boundary = pack(&view);
         for rated in [vec![], vec![70_000], vec![1, 70_000, 290_000]] {
             head.rated = rated.into_iter().collect();
             assert_eq!(Head::decode(&head.encode()).expect("it was encoded"), head);

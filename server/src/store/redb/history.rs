@@ -1,219 +1,220 @@
-//! Users and their histories inside one write transaction.
-//!
-//! Heads are decoded once per group of writes, changed in memory and written back at its end, so
-//! that a batch about one user costs one record. Older runs change rarely and go straight to their
-//! table.
+//! Users and their histories as the writer sees them: redb as of the last checkpoint, and in memory
+//! the heads that changed since.
 //!
 //! The user's latest rating of a movie is not stored apart: it is the newest rating in the history,
 //! looked up only for movies in the packed set of rated ones. So it is right in whatever order
 //! events arrive.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::WriteTransaction;
 
-use super::event::{
-    NEWEST, OLDEST, PackedEvent, PackedKey, identity, insert_sorted, key_of, movie_id, pack, rating, run_of,
-    time_ms, unpack,
-};
+use super::event::{identity, movie_id, pack, place, rating, time_ms, unpack};
 use super::head::Head;
-use super::schema::{RUNS, USERS};
+use super::recent::Recent;
+use super::runs::RunsMut;
+use super::schema::USERS;
+use super::snapshot::Snapshot;
 use crate::domain::{Interaction, MovieId, Rating, TimeMs, UserId};
 use crate::store::{Recorded, StoreError};
 
-/// The most events in a head. A profile of 200 is mostly there; the record stays under 4 KB.
-pub(super) const HEAD_LIMIT: usize = 256;
-/// What a full head keeps; the rest becomes a run.
-pub(super) const HEAD_KEEP: usize = 128;
-/// The most events in an older run; a fuller one splits in two.
-const RUN_LIMIT: usize = 256;
+/// The most events in a stored head. A profile of 200 is mostly there; the record stays under 4 KB.
+const HEAD_LIMIT: usize = 256;
+/// What a full head keeps; the rest becomes runs.
+const HEAD_KEEP: usize = 128;
+/// A head that grew so long in memory asks for a checkpoint.
+const LONG_HEAD: usize = 4096;
+/// As many changed heads as this ask for a checkpoint: 128 MB of memory at most.
+const MANY_HEADS: usize = 32_768;
 
-pub(super) struct Histories<'txn> {
-    users: Table<'txn, u64, &'static [u8]>,
-    runs: Runs<'txn>,
-    /// Heads read or changed in this transaction; `None` for a user who is not there.
+pub(super) struct Histories {
+    stored: Arc<Snapshot>,
+    /// Heads read or changed since the checkpoint; `None` for a user who is not there.
     heads: HashMap<UserId, Option<Head>>,
+    /// Users deleted since the checkpoint, whose runs are still in the file.
+    erased: HashSet<UserId>,
+    /// Users changed since the last publication.
+    unpublished: HashSet<UserId>,
+    users: u64,
+    wants_checkpoint: bool,
 }
 
-impl<'txn> Histories<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, StoreError> {
+impl Histories {
+    pub(super) fn new(stored: Arc<Snapshot>) -> Result<Self, StoreError> {
+        let users = stored.stats()?.users;
         Ok(Self {
-            users: transaction.open_table(USERS)?,
-            runs: Runs(transaction.open_table(RUNS)?),
+            stored,
             heads: HashMap::new(),
+            erased: HashSet::new(),
+            unpublished: HashSet::new(),
+            users,
+            wants_checkpoint: false,
         })
+    }
+
+    pub(super) fn users(&self) -> u64 {
+        self.users
+    }
+
+    /// Whether the changes should not stay in memory alone any longer.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.wants_checkpoint || self.heads.len() > MANY_HEADS
     }
 
     /// The user's head, made if needed, and whether it was.
     pub(super) fn head(&mut self, user_id: UserId, now_ms: TimeMs) -> Result<(&mut Head, bool), StoreError> {
-        let slot = slot(&mut self.heads, &self.users, user_id)?;
-        let created = slot.is_none();
-        Ok((slot.get_or_insert_with(|| Head::new(now_ms)), created))
+        let head = match self.heads.entry(user_id) {
+            Entry::Occupied(head) => head.into_mut(),
+            Entry::Vacant(place) => place.insert(self.stored.decoded_head(user_id)?),
+        };
+        let created = head.is_none();
+        self.users += u64::from(created);
+        self.unpublished.insert(user_id);
+        Ok((head.get_or_insert_with(|| Head::new(now_ms)), created))
     }
 
     /// Adds an event to its user's history.
     pub(super) fn insert(&mut self, event: &Interaction, now_ms: TimeMs) -> Result<Recorded, StoreError> {
-        let user_id = event.user_id;
-        let head = slot(&mut self.heads, &self.users, user_id)?.get_or_insert_with(|| Head::new(now_ms));
-        let before = if head.rated.contains(event.movie_id) {
-            self.runs.latest_rating(user_id, head, event.movie_id)?
-        } else {
-            None
-        };
+        let stored = Arc::clone(&self.stored);
+        let (head, _) = self.head(event.user_id, now_ms)?;
+        let packed = pack(event);
+        let before = latest_rating(&stored, event.user_id, head, event.movie_id)?;
         let rating_before = before.map(|(_, rating)| rating);
-        if !self.runs.insert(user_id, head, pack(event))? {
-            let (duplicate, rating_now) = (true, rating_before);
-            return Ok(Recorded { duplicate, first_of_movie: false, rating_before, rating_now });
-        }
-        let is_latest = before.is_none_or(|(latest_ms, _)| event.time_ms > latest_ms);
-        let rating_now = if is_latest { event.rating.or(rating_before) } else { rating_before };
+        let reaches_back = head.has_older() && identity(&packed) < head.boundary;
+        let free = match place(&head.newest, &packed) {
+            Err(free) if !(reaches_back && stored.runs_hold(event.user_id, &packed)?) => free,
+            _ => {
+                let rating_now = rating_before;
+                return Ok(Recorded { duplicate: true, first_of_movie: false, rating_before, rating_now });
+            }
+        };
+        head.newest.insert(free, packed);
         head.events += 1;
         head.first_ms = head.first_ms.min(event.time_ms);
         head.last_ms = head.last_ms.max(event.time_ms);
+        let is_latest = before.is_none_or(|(latest_ms, _)| event.time_ms > latest_ms);
+        let rating_now = if is_latest { event.rating.or(rating_before) } else { rating_before };
         head.half_stars += half_stars(rating_now);
         head.half_stars -= half_stars(rating_before);
         if event.rating.is_some() {
             head.rated.insert(event.movie_id);
         }
         let first_of_movie = head.seen.insert(event.movie_id);
+        let is_long = head.newest.len() > LONG_HEAD;
+        self.wants_checkpoint |= is_long || reaches_back;
         Ok(Recorded { duplicate: false, first_of_movie, rating_before, rating_now })
     }
 
     /// Takes the user and the whole history out; the events, oldest first.
     pub(super) fn remove(&mut self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
-        let Some(head) = slot(&mut self.heads, &self.users, user_id)?.take() else {
+        let head = match self.heads.entry(user_id) {
+            Entry::Occupied(head) => head.into_mut(),
+            Entry::Vacant(place) => place.insert(self.stored.decoded_head(user_id)?),
+        };
+        let Some(head) = head.take() else {
             return Ok(Vec::new());
         };
-        let mut newest_first = head.newest;
-        newest_first.extend(self.runs.remove_all(user_id)?);
-        newest_first.iter().rev().map(|packed| unpack(user_id, packed)).collect()
+        let mut events = head.newest;
+        if head.events > events.len() as u64 {
+            for run in self.stored.runs(user_id) {
+                events.extend_from_slice(&run?);
+            }
+            events.sort_unstable();
+        }
+        self.users -= 1;
+        self.erased.insert(user_id);
+        self.wants_checkpoint = true;
+        events.iter().map(|packed| unpack(user_id, packed)).collect()
     }
 
-    /// Writes the changed heads.
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        let mut heads: Vec<_> = self.heads.into_iter().collect();
+    /// Shows readers what changed since the last time.
+    pub(super) fn publish(&mut self, recent: &Recent) {
+        for user_id in self.unpublished.drain() {
+            if let Some(Some(head)) = self.heads.get(&user_id) {
+                recent.put(user_id, &head.encode());
+            }
+        }
+    }
+
+    /// Writes what changed since the last checkpoint.
+    pub(super) fn write(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let mut users = transaction.open_table(USERS)?;
+        let mut runs = RunsMut::open(transaction)?;
+        for user_id in self.erased.drain() {
+            runs.remove_all(user_id)?;
+        }
+        let mut heads: Vec<_> = self.heads.drain().collect();
         heads.sort_unstable_by_key(|(user_id, _)| *user_id);
         for (user_id, head) in heads {
-            match head {
-                Some(head) => self.users.insert(user_id, head.encode().as_slice())?,
-                None => self.users.remove(user_id)?,
-            };
+            if let Some(mut head) = head {
+                hand_down(user_id, &mut head, &mut runs)?;
+                users.insert(user_id, head.encode().as_slice())?;
+            } else {
+                users.remove(user_id)?;
+            }
         }
         Ok(())
     }
+
+    /// Goes on from a checkpoint.
+    pub(super) fn restart(&mut self, stored: Arc<Snapshot>) {
+        self.stored = stored;
+        self.unpublished.clear();
+        self.wants_checkpoint = false;
+    }
 }
 
-fn slot<'a>(
-    heads: &'a mut HashMap<UserId, Option<Head>>,
-    users: &Table<'_, u64, &'static [u8]>,
-    user_id: UserId,
-) -> Result<&'a mut Option<Head>, StoreError> {
-    use std::collections::hash_map::Entry;
-    Ok(match heads.entry(user_id) {
-        Entry::Occupied(slot) => slot.into_mut(),
-        Entry::Vacant(slot) => {
-            let stored = users.get(user_id)?.map(|bytes| Head::decode(bytes.value())).transpose()?;
-            slot.insert(stored)
+/// Moves events that do not belong in the stored head to the older runs.
+fn hand_down(user_id: UserId, head: &mut Head, runs: &mut RunsMut<'_>) -> Result<(), StoreError> {
+    if head.has_older()
+        && let Some(boundary) = runs.newest(user_id)?
+    {
+        let older = head.newest.partition_point(|event| identity(event) < identity(&boundary));
+        for event in head.newest.drain(..older) {
+            runs.insert(user_id, event)?;
         }
-    })
+    }
+    if head.newest.len() > HEAD_LIMIT {
+        let older = head.newest.len() - HEAD_KEEP;
+        runs.append(user_id, &head.newest[..older])?;
+        head.newest.drain(..older);
+    }
+    Ok(())
 }
 
 fn half_stars(rating: Option<Rating>) -> u64 {
     rating.map_or(0, |rating| u64::from(rating.half_stars()))
 }
 
-/// The newest rating of a movie in a run, newest first.
-fn newest_rating(run: &[PackedEvent], movie: MovieId) -> Option<(TimeMs, Rating)> {
-    run.iter()
-        .filter(|packed| movie_id(packed) == movie)
-        .find_map(|packed| Some((time_ms(packed), rating(packed)?)))
-}
-
-/// The runs that left their heads.
-struct Runs<'txn>(Table<'txn, &'static PackedKey, &'static [u8]>);
-
-impl Runs<'_> {
-    fn latest_rating(
-        &self,
-        user_id: UserId,
-        head: &Head,
-        movie: MovieId,
-    ) -> Result<Option<(TimeMs, Rating)>, StoreError> {
-        if let Some(found) = newest_rating(&head.newest, movie) {
-            return Ok(Some(found));
-        }
-        for entry in self.0.range::<&PackedKey>(&key_of(user_id, &NEWEST)..=&key_of(user_id, &OLDEST))? {
-            let (_, run) = entry?;
-            if let Some(found) = newest_rating(run_of(run.value())?, movie) {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+/// The rating of the movie that counts: the newest in head and runs.
+fn latest_rating(
+    stored: &Snapshot,
+    user_id: UserId,
+    head: &Head,
+    movie: MovieId,
+) -> Result<Option<(TimeMs, Rating)>, StoreError> {
+    if !head.rated.contains(movie) {
+        return Ok(None);
     }
-
-    /// Puts the event into the head or the older run where it belongs; false if it is there already.
-    fn insert(&mut self, user_id: UserId, head: &mut Head, event: PackedEvent) -> Result<bool, StoreError> {
-        let reaches_back = head.newest.last().is_some_and(|oldest| identity(oldest) < identity(&event));
-        if reaches_back && head.has_older() {
-            return self.insert_older(user_id, event);
-        }
-        let inserted = insert_sorted(&mut head.newest, event);
-        if head.newest.len() > HEAD_LIMIT {
-            self.put(user_id, &head.newest.split_off(HEAD_KEEP))?;
-        }
-        Ok(inserted)
+    let newest_rating = |run: &[[u8; 13]]| {
+        let mut of_movie = run.iter().rev().filter(|packed| movie_id(packed) == movie);
+        of_movie.find_map(|packed| Some((time_ms(packed), rating(packed)?)))
+    };
+    let in_head = newest_rating(&head.newest);
+    if !head.has_older() {
+        return Ok(in_head);
     }
-
-    fn insert_older(&mut self, user_id: UserId, event: PackedEvent) -> Result<bool, StoreError> {
-        let (key, mut run) = self.run_around(user_id, &event)?;
-        if !insert_sorted(&mut run, event) {
-            return Ok(false);
+    for run in stored.runs(user_id).rev() {
+        let run = run?;
+        let is_older = |(found_ms, _)| run.last().is_some_and(|newest| time_ms(newest) < found_ms);
+        if in_head.is_some_and(is_older) {
+            break;
         }
-        if run.last().is_some_and(|oldest| key_of(user_id, oldest) != key) {
-            self.0.remove(&key)?;
+        if let Some(in_run) = newest_rating(&run) {
+            return Ok(Some(in_head.filter(|found| found.0 >= in_run.0).unwrap_or(in_run)));
         }
-        if run.len() > RUN_LIMIT {
-            self.put(user_id, &run.split_off(RUN_LIMIT / 2))?;
-        }
-        self.put(user_id, &run)?;
-        Ok(true)
     }
-
-    /// The run whose oldest event is the event or the next older one; the oldest run of all for an
-    /// event older than any.
-    fn run_around(
-        &self,
-        user_id: UserId,
-        event: &PackedEvent,
-    ) -> Result<(PackedKey, Vec<PackedEvent>), StoreError> {
-        let event = key_of(user_id, event);
-        let mut reaching = self.0.range::<&PackedKey>(&event..=&key_of(user_id, &OLDEST))?;
-        let found = match reaching.next() {
-            Some(found) => Some(found?),
-            None => {
-                self.0.range::<&PackedKey>(&key_of(user_id, &NEWEST)..=&event)?.next_back().transpose()?
-            }
-        };
-        let (key, run) = found.ok_or_else(|| {
-            StoreError::Corrupt(format!("user {user_id} has more events than the runs hold"))
-        })?;
-        Ok((*key.value(), run_of(run.value())?.to_vec()))
-    }
-
-    fn put(&mut self, user_id: UserId, run: &[PackedEvent]) -> Result<(), StoreError> {
-        if let Some(oldest) = run.last() {
-            self.0.insert(&key_of(user_id, oldest), run.as_flattened())?;
-        }
-        Ok(())
-    }
-
-    /// Takes all runs out; their events, newest first.
-    fn remove_all(&mut self, user_id: UserId) -> Result<Vec<PackedEvent>, StoreError> {
-        let mut events = Vec::new();
-        let (first, last) = (key_of(user_id, &NEWEST), key_of(user_id, &OLDEST));
-        for entry in self.0.extract_from_if::<&PackedKey, _>(&first..=&last, |_, _| true)? {
-            events.extend_from_slice(run_of(entry?.1.value())?);
-        }
-        Ok(events)
-    }
+    Ok(in_head)
 }

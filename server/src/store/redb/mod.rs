@@ -1,97 +1,101 @@
-//! The embedded store: one redb file for one machine.
+//! The embedded store: a redb file and its journal, for one machine.
 //!
-//! All writes go through one thread that commits in groups ([`writer`]); all reads look at the
-//! snapshot of the last commit ([`snapshot`]). Point reads run on the caller's thread: they take a
-//! few microseconds from redb's cache, or a page or two from the file when they miss, where handing
-//! them to a blocking thread costs ten microseconds or more each time. Scans of a whole table do go
-//! to a blocking thread.
+//! All writes go through one thread that makes them durable in groups ([`writer`]): events in the
+//! [`journal`], everything else and a checkpoint of the events in redb. Reads see what is durable
+//! ([`view`]). Point reads run on the caller's thread: they take a few microseconds from memory, or a
+//! page or two from the file when they miss, where handing them to a blocking thread costs ten
+//! microseconds or more each time. Scans of a whole table do go to a blocking thread.
 
 mod codec;
 mod event;
-mod group;
 mod head;
 mod history;
+mod journal;
+mod recent;
+mod runs;
 mod schema;
 mod snapshot;
+mod state;
 mod sums;
+mod view;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use redb::Database;
 
+use self::journal::Journal;
 use self::snapshot::Snapshot;
-use self::writer::Writer;
+use self::view::{View, closed};
+use self::writer::{Files, Writer};
 use super::{EventKey, MovieStats, Profile, Recorded, Store, StoreError, StoreStats, UserStats};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
-/// The file in the data folder.
+/// The files in the data folder.
 const FILE: &str = "marquee.redb";
+const JOURNAL: &str = "marquee.journal";
 /// Pages that redb keeps in memory.
 const CACHE_BYTES: usize = 256 << 20;
+/// The most events of one call in a group; a longer call is several, each durable.
+const BATCH: usize = 16_384;
 
-/// The store in one file. Dropping it finishes accepted writes and closes the file; no other process
-/// can open the file before.
+/// The store in one folder. Dropping it finishes accepted writes and closes the files; no other
+/// process can open them before.
 pub struct RedbStore {
-    published: Arc<ArcSwapOption<Snapshot>>,
+    view: Arc<View>,
     writer: Writer,
 }
 
 impl RedbStore {
     /// Opens the store in a folder, which is made if needed, and brings its schema up to date.
     ///
-    /// After a crash redb checks the whole file first.
+    /// After a crash the journal's events are recorded again first: half a second at most.
     ///
     /// # Errors
     /// [`StoreError::Open`] when the folder or file cannot be used or another process has it,
     /// [`StoreError::Schema`] when a newer program made it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let file = dir.join(FILE);
         let failed = |error: &dyn std::fmt::Display| {
-            StoreError::Open(format!("{}: {error}; is another server using it?", file.display()))
+            StoreError::Open(format!("{}: {error}; is another server using it?", dir.display()))
         };
         std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
-        let database =
-            Database::builder().set_cache_size(CACHE_BYTES).create(&file).map_err(|error| failed(&error))?;
+        let database = Database::builder()
+            .set_cache_size(CACHE_BYTES)
+            .create(dir.join(FILE))
+            .map_err(|error| failed(&error))?;
         schema::migrate(&database)?;
-        let snapshot = Snapshot::open(&database)?;
-        let published = Arc::new(ArcSwapOption::from_pointee(snapshot));
-        let writer = Writer::start(database, Arc::clone(&published))?;
-        Ok(Self { published, writer })
+        let journal = Journal::open(&dir.join(JOURNAL), schema::epoch(&database)?);
+        let files = Files::recover(database, journal.map_err(|error| failed(&error))?)?;
+        let view = Arc::new(files.view()?);
+        let writer = Writer::start(files, Arc::clone(&view))?;
+        Ok(Self { view, writer })
     }
 
-    /// Reads on the caller's thread.
-    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let snapshot = self.published.load();
-        read(snapshot.as_ref().ok_or_else(closed)?)
-    }
-
-    /// Reads on a blocking thread.
+    /// Scans a table on a blocking thread.
     async fn scan<T: Send + 'static>(
         &self,
         scan: impl FnOnce(&Snapshot) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let snapshot = self.published.load_full().ok_or_else(closed)?;
-        tokio::task::spawn_blocking(move || scan(&snapshot)).await.map_err(|_| closed())?
+        let stored = self.view.stored()?;
+        tokio::task::spawn_blocking(move || scan(&stored)).await.map_err(|_| closed())?
     }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable("it is closing".to_owned())
 }
 
 #[async_trait]
 impl Store for RedbStore {
     async fn record(&self, events: &[Interaction], now_ms: TimeMs) -> Result<Vec<Recorded>, StoreError> {
-        let events = events.to_vec();
-        self.writer.submit(move |group| group.record(&events, now_ms)).await
+        let mut outcomes = Vec::with_capacity(events.len());
+        for batch in events.chunks(BATCH) {
+            let batch = batch.to_vec();
+            outcomes.extend(self.writer.submit(move |state| state.record(&batch, now_ms)).await?);
+        }
+        Ok(outcomes)
     }
 
     async fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Arc<Profile>>, StoreError> {
-        self.read(|snapshot| Ok(snapshot.profile(user_id, newest)?.map(Arc::new)))
+        Ok(self.view.profile(user_id, newest)?.map(Arc::new))
     }
 
     async fn history(
@@ -100,19 +104,19 @@ impl Store for RedbStore {
         after: Option<EventKey>,
         limit: usize,
     ) -> Result<Option<Vec<Interaction>>, StoreError> {
-        self.read(|snapshot| snapshot.history(user_id, after, limit))
+        self.view.history(user_id, after, limit)
     }
 
     async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
-        self.read(|snapshot| snapshot.user(user_id))
+        self.view.head(user_id, |head, _| head.user(user_id))
     }
 
     async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError> {
-        self.read(|snapshot| snapshot.user_stats(user_id))
+        self.view.head(user_id, |head, _| Ok(head.stats()))
     }
 
     async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
-        self.writer.submit(move |group| group.register(user_id, now_ms)).await
+        self.writer.submit(move |state| state.register(user_id, now_ms)).await
     }
 
     async fn set_preferences(
@@ -121,16 +125,16 @@ impl Store for RedbStore {
         preferences: Preferences,
         now_ms: TimeMs,
     ) -> Result<User, StoreError> {
-        self.writer.submit(move |group| group.set_preferences(user_id, preferences, now_ms)).await
+        self.writer.submit(move |state| state.set_preferences(user_id, preferences, now_ms)).await
     }
 
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
-        self.writer.submit(move |group| group.delete_user(user_id)).await
+        self.writer.submit(move |state| state.delete_user(user_id)).await
     }
 
     async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
         let movies = movies.to_vec();
-        self.writer.submit(move |group| group.put_movies(&movies)).await
+        self.writer.submit(move |state| state.put_movies(&movies)).await
     }
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
@@ -138,20 +142,25 @@ impl Store for RedbStore {
     }
 
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {
-        self.scan(Snapshot::movie_stats).await
+        self.writer.submit(|state| Ok(state.movie_stats())).await
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        self.read(Snapshot::stats)
+        self.view.stats()
     }
 
     async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(|snapshot| snapshot.note(key))
+        self.view.stored()?.note(key)
     }
 
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let (key, value) = (key.to_owned(), value.to_vec());
-        self.writer.submit(move |group| group.put_note(&key, &value)).await
+        self.writer
+            .submit(move |state| {
+                state.put_note(key, value);
+                Ok(())
+            })
+            .await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

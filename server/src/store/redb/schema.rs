@@ -21,6 +21,8 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 
 /// How many events are stored.
 pub(super) const EVENTS: &str = "events";
+/// How many checkpoints there were: the journal's blocks of this epoch are not yet in the file.
+pub(super) const EPOCH: &str = "epoch";
 const SCHEMA: &str = "schema";
 
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
@@ -55,6 +57,11 @@ pub(super) fn migrate(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(META)?.insert(SCHEMA, u64::from(expected))?;
     transaction.commit()?;
     Ok(())
+}
+
+/// The journal's epoch.
+pub(super) fn epoch(database: &Database) -> Result<u64, StoreError> {
+    Ok(database.begin_read()?.open_table(META)?.get(EPOCH)?.map_or(0, |epoch| epoch.value()))
 }
 
 fn version(database: &Database) -> Result<u32, StoreError> {

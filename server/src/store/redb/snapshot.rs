@@ -1,18 +1,17 @@
-//! What readers see: the tables as the last commit left them.
+//! The tables as the last checkpoint left them.
 //!
-//! The writer publishes one snapshot per commit, so a read costs no transaction of its own and sees
-//! every write that was acknowledged before it began.
+//! The writer publishes one snapshot per checkpoint, so a read costs no transaction of its own.
 
 use std::ops::Bound;
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
+use redb::{Database, OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
 
 use super::codec::{PackedStats, decode_movie, decode_stats};
-use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, pack_key, run_of, unpack};
-use super::head::HeadView;
+use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, place, run_of, unpack};
+use super::head::{Head, HeadView};
 use super::schema::{EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
-use crate::domain::{Interaction, MovieId, MovieRecord, User, UserId};
-use crate::store::{EventKey, MovieStats, Profile, StoreError, StoreStats, UserStats};
+use crate::domain::{Interaction, MovieId, MovieRecord, UserId};
+use crate::store::{MovieStats, StoreError, StoreStats};
 
 pub(super) struct Snapshot {
     users: ReadOnlyTable<u64, &'static [u8]>,
@@ -36,54 +35,67 @@ impl Snapshot {
         })
     }
 
-    /// What `read` makes of the user's head; `None` for an unknown user.
-    fn head<T>(
+    /// The user's head as it is stored.
+    pub(super) fn head(
         &self,
         user_id: UserId,
-        read: impl FnOnce(&HeadView<'_>) -> Result<T, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(bytes) = self.users.get_owned(user_id)? else {
-            return Ok(None);
+    ) -> Result<Option<OwnedAccessGuard<&'static [u8]>>, StoreError> {
+        Ok(self.users.get_owned(user_id)?)
+    }
+
+    pub(super) fn decoded_head(&self, user_id: UserId) -> Result<Option<Head>, StoreError> {
+        self.head(user_id)?.map(|bytes| Head::decode(bytes.value())).transpose()
+    }
+
+    /// The user's runs, the oldest first.
+    pub(super) fn runs(
+        &self,
+        user_id: UserId,
+    ) -> impl DoubleEndedIterator<Item = Result<Vec<PackedEvent>, StoreError>> + use<> {
+        self.runs_before(user_id, &NEWEST)
+    }
+
+    /// The user's runs that begin before an event, the oldest first.
+    fn runs_before(
+        &self,
+        user_id: UserId,
+        event: &PackedEvent,
+    ) -> impl DoubleEndedIterator<Item = Result<Vec<PackedEvent>, StoreError>> + use<> {
+        let (first, end) = (key_of(user_id, &OLDEST), key_of(user_id, event));
+        let (range, failure) = match self.runs.range_owned::<&PackedKey>(&first..&end) {
+            Ok(range) => (Some(range), None),
+            Err(error) => (None, Some(Err(error.into()))),
         };
-        read(&HeadView::new(bytes.value())?).map(Some)
+        let runs = range.into_iter().flatten().map(|entry| Ok(run_of(entry?.1.value())?.to_vec()));
+        runs.chain(failure)
     }
 
-    pub(super) fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Profile>, StoreError> {
-        self.head(user_id, |head| {
-            let mut events = self.page(user_id, head, None, newest)?;
-            events.reverse();
-            Ok(Profile { newest: events, seen: head.seen()?, preferences: head.preferences()? })
-        })
+    /// Whether the event is in one of the user's runs.
+    pub(super) fn runs_hold(&self, user_id: UserId, event: &PackedEvent) -> Result<bool, StoreError> {
+        let (first, here) = (key_of(user_id, &OLDEST), key_of(user_id, event));
+        match self.runs.range_owned::<&PackedKey>(&first..=&here)?.next_back() {
+            Some(entry) => Ok(place(run_of(entry?.1.value())?, event).is_ok()),
+            None => Ok(false),
+        }
     }
 
-    pub(super) fn history(
-        &self,
-        user_id: UserId,
-        after: Option<EventKey>,
-        limit: usize,
-    ) -> Result<Option<Vec<Interaction>>, StoreError> {
-        self.head(user_id, |head| self.page(user_id, head, after, limit))
-    }
-
-    /// At most `limit` events, newest first, from the head and then from the older runs.
-    fn page(
+    /// At most `limit` events before `before`, newest first, from the head and then from the runs.
+    pub(super) fn page(
         &self,
         user_id: UserId,
         head: &HeadView<'_>,
-        after: Option<EventKey>,
+        before: &PackedEvent,
         limit: usize,
     ) -> Result<Vec<Interaction>, StoreError> {
-        let after = after.map(|key| pack_key(&key));
         let mut page = Vec::with_capacity(limit.min(head.newest.len()));
-        take_after(user_id, head.newest, after, limit, &mut page)?;
+        take_before(user_id, head.newest, before, limit, &mut page)?;
         if page.len() == limit || !head.has_older() {
             return Ok(page);
         }
-        let from = after.unwrap_or(NEWEST);
-        let range = (Bound::Excluded(key_of(user_id, &from)), Bound::Included(key_of(user_id, &OLDEST)));
-        for entry in self.runs.range_owned::<&PackedKey>((range.0.as_ref(), range.1.as_ref()))? {
-            let (_, run) = entry?;
-            take_after(user_id, run_of(run.value())?, after, limit, &mut page)?;
+        // A head read before a checkpoint may hold events that the checkpoint handed down to runs.
+        let before = head.newest.first().map_or(*before, |oldest| identity(oldest).min(*before));
+        for run in self.runs_before(user_id, &before).rev() {
+            take_before(user_id, &run?, &before, limit, &mut page)?;
             if page.len() == limit {
                 break;
             }
@@ -91,12 +103,8 @@ impl Snapshot {
         Ok(page)
     }
 
-    pub(super) fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
-        self.head(user_id, |head| head.user(user_id))
-    }
-
-    pub(super) fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError> {
-        self.head(user_id, |head| Ok(head.stats()))
+    pub(super) fn has_movie(&self, movie_id: MovieId) -> Result<bool, StoreError> {
+        Ok(self.movies.get_owned(movie_id)?.is_some())
     }
 
     pub(super) fn movies(
@@ -135,16 +143,16 @@ impl Snapshot {
     }
 }
 
-/// Adds the run's events that come after `after` until the page has `limit`.
-fn take_after(
+/// Adds the run's events before `before`, newest first, until the page has `limit`.
+fn take_before(
     user_id: UserId,
     run: &[PackedEvent],
-    after: Option<PackedEvent>,
+    before: &PackedEvent,
     limit: usize,
     page: &mut Vec<Interaction>,
 ) -> Result<(), StoreError> {
-    let start = after.map_or(0, |after| run.partition_point(|event| identity(event) <= after));
-    for packed in run[start..].iter().take(limit - page.len()) {
+    let end = run.partition_point(|event| identity(event) < *before);
+    for packed in run[..end].iter().rev().take(limit - page.len()) {
         page.push(unpack(user_id, packed)?);
     }
     Ok(())

@@ -1,76 +1,77 @@
-//! Sums over all users by movie, inside the transaction that changes what they sum.
+//! Sums over all users by movie, in memory; a checkpoint writes those that changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::WriteTransaction;
 
-use super::codec::{PackedStats, decode_stats, encode_stats};
+use super::codec::encode_stats;
 use super::schema::MOVIE_STATS;
 use crate::domain::{Interaction, MovieId, Rating};
 use crate::store::{MovieStats, Recorded, StoreError};
 
-pub(super) struct Sums<'txn> {
-    table: Table<'txn, u32, PackedStats>,
-    changed: HashMap<MovieId, MovieStats>,
+pub(super) struct Sums {
+    all: HashMap<MovieId, MovieStats>,
+    changed: HashSet<MovieId>,
 }
 
-impl<'txn> Sums<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, StoreError> {
-        Ok(Self { table: transaction.open_table(MOVIE_STATS)?, changed: HashMap::new() })
+impl Sums {
+    pub(super) fn new(stored: Vec<MovieStats>) -> Self {
+        let all = stored.into_iter().map(|stats| (stats.movie_id, stats)).collect();
+        Self { all, changed: HashSet::new() }
     }
 
-    fn of(&mut self, movie_id: MovieId) -> Result<&mut MovieStats, StoreError> {
-        use std::collections::hash_map::Entry;
-        Ok(match self.changed.entry(movie_id) {
-            Entry::Occupied(stats) => stats.into_mut(),
-            Entry::Vacant(slot) => {
-                let stored = self.table.get(movie_id)?.map(|packed| decode_stats(movie_id, packed.value()));
-                slot.insert(stored.unwrap_or(MovieStats { movie_id, ..MovieStats::default() }))
-            }
-        })
+    pub(super) fn all(&self) -> Vec<MovieStats> {
+        self.all.values().copied().collect()
+    }
+
+    fn of(&mut self, movie_id: MovieId) -> &mut MovieStats {
+        self.changed.insert(movie_id);
+        let none = MovieStats { movie_id, ..MovieStats::default() };
+        self.all.entry(movie_id).or_insert(none)
     }
 
     /// Adds what a recorded event changed.
-    pub(super) fn add(&mut self, event: &Interaction, outcome: Recorded) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, event: &Interaction, outcome: Recorded) {
         if !outcome.duplicate {
-            let stats = self.of(event.movie_id)?;
+            let stats = self.of(event.movie_id);
             stats.users += u64::from(outcome.first_of_movie);
             stats.ratings += u64::from(outcome.rating_before.is_none() && outcome.rating_now.is_some());
             stats.half_stars += outcome.rating_now.map_or(0, |rating| u64::from(rating.half_stars()));
             stats.half_stars -= outcome.rating_before.map_or(0, |rating| u64::from(rating.half_stars()));
             stats.trend = stats.trend.with_event(event.time_ms);
         }
-        Ok(())
     }
 
-    /// Takes out the whole history of a user, given oldest first.
-    pub(super) fn subtract(&mut self, history: &[Interaction]) -> Result<(), StoreError> {
+    /// Takes out the whole history of a user, given oldest first. A movie without users has no sums.
+    pub(super) fn subtract(&mut self, history: &[Interaction]) {
         let mut latest: HashMap<MovieId, Option<Rating>> = HashMap::new();
         for event in history {
-            let stats = self.of(event.movie_id)?;
+            let stats = self.of(event.movie_id);
             stats.trend = stats.trend.without_event(event.time_ms);
             let rating = latest.entry(event.movie_id).or_default();
             *rating = event.rating.or(*rating);
         }
         for (movie_id, rating) in latest {
-            let stats = self.of(movie_id)?;
+            let stats = self.of(movie_id);
             stats.users -= 1;
             if let Some(rating) = rating {
                 stats.ratings -= 1;
                 stats.half_stars -= u64::from(rating.half_stars());
             }
+            if stats.users == 0 {
+                self.all.remove(&movie_id);
+            }
         }
-        Ok(())
     }
 
-    /// Writes the changed sums; a movie without users has none.
-    pub(super) fn finish(mut self) -> Result<(), StoreError> {
-        for (movie_id, stats) in self.changed {
-            if stats.users == 0 {
-                self.table.remove(movie_id)?;
-            } else {
-                self.table.insert(movie_id, encode_stats(&stats))?;
-            }
+    /// Writes what changed since the last checkpoint.
+    pub(super) fn write(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
+        let mut table = transaction.open_table(MOVIE_STATS)?;
+        for movie_id in self.changed.drain() {
+            match self.all.get(&movie_id) {
+                Some(stats) => table.insert(movie_id, encode_stats(stats))?,
+                None => table.remove(movie_id)?,
+            };
         }
         Ok(())
     }

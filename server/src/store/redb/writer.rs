@@ -1,27 +1,31 @@
-//! The one writer: a thread that commits in groups.
+//! The one writer: a thread that makes writes durable in groups.
 //!
-//! While a commit waits for the disk, the next group gathers in the channel; so the busier the
-//! store, the larger the groups, and no write ever waits for a timer. A caller hears of success
-//! after the fsync of its group, never before.
+//! While the disk works for one group, the next gathers in the channel; so the busier the store, the
+//! larger the groups, and no write ever waits for a timer. A caller hears of success after the fsync
+//! of its group, never before, and readers see the group no earlier.
+//!
+//! After a failed write to the disk nobody knows what it holds, so the writer refuses all that
+//! follows; the next start recovers what was acknowledged.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use arc_swap::ArcSwapOption;
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::Group;
+use super::journal::Journal;
 use super::snapshot::Snapshot;
+use super::state::State;
+use super::view::View;
 use crate::store::StoreError;
 
 /// Callers that may wait in the channel; more wait before it.
 const WAITING: usize = 4096;
 /// A group takes no further write once it holds so many events or movies.
-const GROUP_WORK: usize = 65_536;
+const GROUP_WORK: usize = 16_384;
 
 /// Work inside a group. It returns how to tell its caller, once the group is durable or failed.
-type Write = Box<dyn FnOnce(&mut Group<'_>) -> Reply + Send>;
+type Write = Box<dyn FnOnce(&mut State) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The handle of the writer thread. Dropping it finishes what was accepted and closes the file.
@@ -31,15 +35,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread, which owns the file and publishes a snapshot after every commit.
-    pub(super) fn start(
-        database: Database,
-        published: Arc<ArcSwapOption<Snapshot>>,
-    ) -> Result<Self, StoreError> {
+    /// Starts the thread, which owns the files and shows readers what is durable.
+    pub(super) fn start(mut files: Files, view: Arc<View>) -> Result<Self, StoreError> {
         let (inbox, writes) = mpsc::channel(WAITING);
         let thread = Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&database, writes, &published))
+            .spawn(move || run(&mut files, writes, &view))
             .map_err(|error| StoreError::Open(format!("the writer thread cannot start: {error}")))?;
         Ok(Self { inbox: Some(inbox), thread: Some(thread) })
     }
@@ -47,11 +48,11 @@ impl Writer {
     /// Does the work in the next group and returns when it is durable.
     pub(super) async fn submit<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Group<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&mut State) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (tell, told) = oneshot::channel();
-        let write: Write = Box::new(move |group| {
-            let done = work(group);
+        let write: Write = Box::new(move |state| {
+            let done = work(state);
             // A caller that went away has no use for the outcome.
             Box::new(move |committed| drop(tell.send(committed.and(done))))
         });
@@ -74,37 +75,80 @@ impl Drop for Writer {
     }
 }
 
-fn run(database: &Database, mut writes: mpsc::Receiver<Write>, published: &ArcSwapOption<Snapshot>) {
+fn run(files: &mut Files, mut writes: mpsc::Receiver<Write>, view: &View) {
     while let Some(first) = writes.blocking_recv() {
         let mut replies = Vec::new();
-        let committed = commit(database, first, &mut writes, &mut replies).map(|snapshot| {
-            published.store(Some(Arc::new(snapshot)));
-        });
-        if let Err(error) = &committed {
-            tracing::error!(%error, writes = replies.len(), "a group of writes failed");
+        let mut next = Some(first);
+        while let Some(write) = next {
+            replies.push(write(&mut files.state));
+            next = if files.state.work() < GROUP_WORK { writes.try_recv().ok() } else { None };
         }
+        let durable = files.make_durable(view);
+        let is_broken = durable.is_err();
         for reply in replies {
-            reply(committed.clone());
+            reply(durable.clone());
+        }
+        if is_broken {
+            tracing::error!(error = ?durable, "the store stops: a write to the disk failed");
+            view.close();
+            return;
         }
     }
-    published.store(None);
+    view.close();
+    if let Err(error) = files.close() {
+        tracing::error!(%error, "the last checkpoint failed; the journal is recovered at the next start");
+    }
 }
 
-/// Commits the first write and those that wait behind it; what readers see from now on.
-fn commit(
-    database: &Database,
-    first: Write,
-    waiting: &mut mpsc::Receiver<Write>,
-    replies: &mut Vec<Reply>,
-) -> Result<Snapshot, StoreError> {
-    let transaction = database.begin_write()?;
-    let mut group = Group::open(&transaction)?;
-    let mut next = Some(first);
-    while let Some(write) = next {
-        replies.push(write(&mut group));
-        next = if group.work() < GROUP_WORK { waiting.try_recv().ok() } else { None };
+/// The database, its journal, and what is in memory between them.
+pub(super) struct Files {
+    database: Database,
+    journal: Journal,
+    state: State,
+}
+
+impl Files {
+    /// Records the journal's events again, if the store was not closed well.
+    pub(super) fn recover(database: Database, journal: Journal) -> Result<Self, StoreError> {
+        let state = State::new(Arc::new(Snapshot::open(&database)?))?;
+        let mut files = Self { database, journal, state };
+        let events = files.journal.recover()?;
+        if !events.is_empty() {
+            tracing::info!(events = events.len(), "recording the journal's events again");
+            for (event, now_ms) in events {
+                files.state.record(&[event], now_ms)?;
+            }
+            files.checkpoint()?;
+        }
+        Ok(files)
     }
-    group.finish()?;
-    transaction.commit()?;
-    Snapshot::open(database)
+
+    /// What readers see first.
+    pub(super) fn view(&self) -> Result<View, StoreError> {
+        let view = View::new(Snapshot::open(&self.database)?);
+        view.count(self.state.counts());
+        Ok(view)
+    }
+
+    /// Makes the group durable and then shows it to readers.
+    fn make_durable(&mut self, view: &View) -> Result<(), StoreError> {
+        if self.state.wants_checkpoint() || self.journal.wants_checkpoint(self.state.entries().len()) {
+            view.show_checkpoint(self.checkpoint()?);
+        } else {
+            self.journal.append(self.state.entries())?;
+            self.state.publish(&view.recent);
+        }
+        view.count(self.state.counts());
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<Arc<Snapshot>, StoreError> {
+        let stored = self.state.checkpoint(&self.database, self.journal.next_epoch())?;
+        self.journal.restart();
+        Ok(stored)
+    }
+
+    fn close(&mut self) -> Result<(), StoreError> {
+        if self.journal.is_empty() { Ok(()) } else { self.checkpoint().map(drop) }
+    }
 }
