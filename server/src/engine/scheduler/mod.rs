@@ -144,6 +144,8 @@ pub(crate) struct Group<T> {
 pub(crate) struct Member<T> {
     pub(crate) id: JobId,
     pub(crate) submitted: Instant,
+    /// The time that decides its rank.
+    pub(crate) due: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) priority: Priority,
     pub(crate) payload: T,
@@ -290,7 +292,11 @@ impl<T> Scheduler<T> {
             return;
         }
         let Submission { id, model, input, deadline, priority, payload } = job;
-        let member = Member { id, submitted: now, deadline, priority, payload };
+        let due = match priority {
+            Priority::Interactive => now,
+            Priority::Bulk => now + self.policy.bulk_handicap,
+        };
+        let member = Member { id, submitted: now, due, deadline, priority, payload };
         let key = match &input {
             Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
             Input::Vector(_) => None,
@@ -354,14 +360,9 @@ impl<T> Scheduler<T> {
     }
 
     fn enqueue(&mut self, model: ModelKey, input: Input, key: Option<SequenceKey>, member: Member<T>) {
-        let handicap = match member.priority {
-            Priority::Interactive => Duration::ZERO,
-            Priority::Bulk => self.policy.bulk_handicap,
-        };
-        let due = member.submitted + handicap;
         let alone = self.costs.predict(self.shape_of(&input, 1));
         let follower = self.costs.predict(BatchShape { queries: 1, ..BatchShape::default() });
-        self.queue.insert(model, input, key, member, due, queue::Cost { alone, follower });
+        self.queue.insert(model, input, key, member, queue::Cost { alone, follower });
     }
 
     fn cancel(&mut self, id: JobId) {
@@ -479,6 +480,10 @@ impl<T> Scheduler<T> {
             let Some(entry) = self.queue.pop(choice.lane) else { break };
             let group = keep_punctual(now, predicted, entry, actions);
             if group.members.is_empty() {
+                if first {
+                    // The lane was chosen for the entry that is gone; now another may be due before it.
+                    break;
+                }
                 continue;
             }
             let deadlines = group.members.iter().filter_map(|member| member.deadline);

@@ -17,7 +17,7 @@ pub(super) struct LaneKey {
 /// The order within a lane: when due, then who came first.
 type Rank = (Instant, JobId);
 
-/// Members who want the same input done.
+/// Members who want the same input done; ranked as the first of them.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) input: Input,
@@ -97,40 +97,24 @@ impl<T> Queue<T> {
         input: Input,
         key: Option<SequenceKey>,
         member: Member<T>,
-        due: Instant,
         cost: Cost,
     ) {
         let waiting = key.as_ref().and_then(|key| self.sequences.get(key).copied());
         if let Some((lane, rank)) = waiting.filter(|(lane, rank)| self.has_room(*lane, *rank))
-            && let Some(entry) = self.take(lane, rank)
+            && let Some(mut entry) = self.take(lane, rank)
         {
-            self.join(lane, rank, entry, member, due, cost.follower);
+            entry.members.push(member);
+            entry.cost += cost.follower;
+            self.put(lane, entry);
             return;
         }
         let lane = LaneKey { model, bucket: self.bucket(&input) };
-        let rank = (due, member.id);
-        self.put(lane, rank, Entry { input, members: vec![member], key, cost: cost.alone });
+        self.put(lane, Entry { input, members: vec![member], key, cost: cost.alone });
     }
 
     fn has_room(&self, lane: LaneKey, rank: Rank) -> bool {
         let entry = self.lanes.get(&lane).and_then(|queue| queue.entries.get(&rank));
         entry.is_some_and(|entry| entry.members.len() < self.most_members)
-    }
-
-    /// The entry moves up when its new member is due earlier.
-    fn join(
-        &mut self,
-        lane: LaneKey,
-        rank: Rank,
-        mut entry: Entry<T>,
-        member: Member<T>,
-        due: Instant,
-        cost: Duration,
-    ) {
-        let rank = rank.min((due, member.id));
-        entry.members.push(member);
-        entry.cost += cost;
-        self.put(lane, rank, entry);
     }
 
     fn bucket(&self, input: &Input) -> usize {
@@ -140,7 +124,8 @@ impl<T> Queue<T> {
         }
     }
 
-    fn put(&mut self, lane: LaneKey, rank: Rank, entry: Entry<T>) {
+    fn put(&mut self, lane: LaneKey, entry: Entry<T>) {
+        let Some(rank) = entry.members.iter().map(|member| (member.due, member.id)).min() else { return };
         for member in &entry.members {
             self.places.insert(member.id, (lane, rank));
         }
@@ -177,9 +162,7 @@ impl<T> Queue<T> {
         let Some((lane, rank)) = self.places.get(&id).copied() else { return false };
         if let Some(mut entry) = self.take(lane, rank) {
             entry.members.retain(|member| member.id != id);
-            if !entry.members.is_empty() {
-                self.put(lane, rank, entry);
-            }
+            self.put(lane, entry);
         }
         true
     }

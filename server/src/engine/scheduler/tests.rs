@@ -1,1 +1,456 @@
+//! The rules of the scheduler, one test each; no threads, no clocks.
 
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const MODEL: ModelKey = 1;
+
+type Actions = Vec<Action<u64>>;
+
+/// A scheduler with a clock that the test moves.
+struct Bench {
+    scheduler: Scheduler<u64>,
+    now: Instant,
+}
+
+fn cpu(workers: usize) -> Bench {
+    bench(Policy {
+        workers,
+        queue_limit: 100,
+        batch_jobs: 8,
+        batch_tokens: 1000,
+        bulk_handicap: 100 * MS,
+        padding: Padding::None,
+    })
+}
+
+fn gpu(batch_jobs: usize) -> Bench {
+    bench(Policy {
+        workers: 1,
+        queue_limit: 100,
+        batch_jobs,
+        batch_tokens: 1000,
+        bulk_handicap: 100 * MS,
+        padding: Padding::Buckets { lengths: vec![10, 50, 200], misfit_bound: 5 * MS },
+    })
+}
+
+fn bench(policy: Policy) -> Bench {
+    Bench { scheduler: Scheduler::new(policy), now: Instant::now() }
+}
+
+/// A sequence of its own for each job.
+fn sequence(id: JobId, length: usize) -> Input {
+    Input::Sequence(std::iter::once(id as u32).chain(0..).take(length).collect())
+}
+
+fn submission(id: JobId, length: usize) -> Submission<u64> {
+    let input = sequence(id, length);
+    Submission { id, model: MODEL, input, deadline: None, priority: Priority::Interactive, payload: id }
+}
+
+impl Bench {
+    fn pass(&mut self, time: Duration) -> &mut Self {
+        self.now += time;
+        self
+    }
+
+    fn step(&mut self, event: Event<u64>) -> Actions {
+        self.scheduler.step(self.now, event)
+    }
+
+    fn submit(&mut self, id: JobId) -> Actions {
+        self.step(Event::Submit(submission(id, 10)))
+    }
+
+    fn submit_long(&mut self, id: JobId, length: usize) -> Actions {
+        self.step(Event::Submit(submission(id, length)))
+    }
+
+    fn submit_bulk(&mut self, id: JobId) -> Actions {
+        self.step(Event::Submit(Submission { priority: Priority::Bulk, ..submission(id, 10) }))
+    }
+
+    fn submit_by(&mut self, id: JobId, deadline: Duration) -> Actions {
+        let deadline = Some(self.now + deadline);
+        self.step(Event::Submit(Submission { deadline, ..submission(id, 10) }))
+    }
+
+    fn submit_same(&mut self, id: JobId) -> Actions {
+        self.step(Event::Submit(Submission { input: sequence(0, 10), ..submission(id, 10) }))
+    }
+
+    fn finish(&mut self, worker: WorkerId) -> Actions {
+        self.step(Event::Finished { worker, vectors: Vec::new(), ran: None })
+    }
+
+    /// Ends the worker's batch, which took so long to encode, and answers its first vector.
+    fn finish_after(&mut self, worker: WorkerId, encode: Duration) -> Actions {
+        self.pass(encode);
+        let ran = Some(Ran { encode, score: Duration::ZERO });
+        self.step(Event::Finished { worker, vectors: vec![Arc::from([1.0])], ran })
+    }
+}
+
+/// The jobs of the one batch that was dispatched.
+fn dispatched(actions: &Actions) -> Vec<u64> {
+    let batches: Vec<_> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Dispatch { batch, .. } => Some(batch),
+            Action::Refuse { .. } => None,
+        })
+        .collect();
+    assert!(batches.len() <= 1, "{actions:?}");
+    batches
+        .iter()
+        .flat_map(|batch| &batch.groups)
+        .flat_map(|group| &group.members)
+        .map(|member| member.id)
+        .collect()
+}
+
+fn batch(actions: Actions) -> Batch<u64> {
+    let mut batches = actions.into_iter().filter_map(|action| match action {
+        Action::Dispatch { batch, .. } => Some(batch),
+        Action::Refuse { .. } => None,
+    });
+    batches.next().expect("a batch was dispatched")
+}
+
+fn refused(actions: &Actions) -> Vec<(u64, String)> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Refuse { payload, error } => Some((*payload, format!("{error:?}"))),
+            Action::Dispatch { .. } => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_idle_worker_takes_a_job_at_once() {
+    let mut bench = cpu(2);
+    assert_eq!(dispatched(&bench.submit(1)), [1]);
+    assert_eq!(dispatched(&bench.submit(2)), [2]);
+    assert!(bench.submit(3).is_empty());
+    assert_eq!(bench.scheduler.depth(), 1);
+}
+
+#[test]
+fn the_worker_that_became_idle_last_is_taken_first() {
+    let mut bench = cpu(2);
+    bench.submit(1);
+    bench.submit(2);
+    bench.finish(0);
+    bench.finish(1);
+    assert!(matches!(bench.submit(3)[0], Action::Dispatch { worker: 1, .. }));
+}
+
+#[test]
+fn the_next_batch_forms_while_one_runs() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    for id in 2..6 {
+        assert!(bench.submit(id).is_empty());
+    }
+    let next = bench.finish(0);
+    assert_eq!(dispatched(&next), [2, 3, 4, 5]);
+    assert_eq!(batch(next).reason, Reason::Idle);
+}
+
+#[test]
+fn waiting_jobs_are_shared_out_over_the_workers() {
+    let mut bench = cpu(2);
+    for id in 1..=6 {
+        bench.submit(id);
+    }
+    assert_eq!(dispatched(&bench.finish(0)), [3, 4]);
+    assert_eq!(dispatched(&bench.finish(1)), [5]);
+}
+
+#[test]
+fn a_batch_has_no_more_jobs_than_its_bound() {
+    let mut bench = cpu(1);
+    for id in 1..=20 {
+        bench.submit(id);
+    }
+    let next = bench.finish(0);
+    assert_eq!(dispatched(&next), (2..10).collect::<Vec<_>>());
+    assert_eq!(batch(next).reason, Reason::Full);
+}
+
+#[test]
+fn a_batch_has_no_more_tokens_than_its_bound() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    for id in 2..=5 {
+        bench.submit_long(id, 400);
+    }
+    let next = batch(bench.finish(0));
+    assert_eq!((next.shape.sequences, next.shape.tokens, next.reason), (2, 800, Reason::Full));
+}
+
+#[test]
+fn a_sequence_over_the_bound_of_tokens_runs_alone() {
+    let mut bench = cpu(1);
+    assert_eq!(dispatched(&bench.submit_long(1, 5000)), [1]);
+}
+
+#[test]
+fn on_a_gpu_only_sequences_of_one_bucket_run_together() {
+    let mut bench = gpu(8);
+    bench.submit(1);
+    for (id, length) in [(2, 5), (3, 40), (4, 11), (5, 10), (6, 50)] {
+        bench.submit_long(id, length);
+    }
+    let first = bench.finish(0);
+    assert_eq!(dispatched(&first), [3, 4, 6], "the fullest bucket goes first");
+    let first = batch(first);
+    assert_eq!((first.shape.tokens, first.used_tokens), (150, 101));
+    assert_eq!(dispatched(&bench.finish(0)), [2, 5]);
+}
+
+#[test]
+fn on_a_gpu_a_misfit_waits_no_longer_than_its_bound() {
+    let mut bench = gpu(2);
+    bench.submit(1);
+    bench.submit_long(2, 5);
+    bench.pass(6 * MS);
+    for id in 3..9 {
+        bench.submit_long(id, 200);
+    }
+    let next = bench.finish(0);
+    assert_eq!(dispatched(&next), [2]);
+    assert_eq!(batch(next).reason, Reason::Deadline);
+}
+
+#[test]
+fn ready_vectors_and_sequences_run_apart() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_long(2, 200);
+    let vector = Submission { input: Input::Vector(Arc::from([1.0])), ..submission(3, 1) };
+    bench.step(Event::Submit(vector));
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
+    let next = batch(bench.finish(0));
+    assert_eq!((next.shape.sequences, next.shape.queries), (0, 1));
+}
+
+#[test]
+fn jobs_of_two_models_run_apart() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit(2);
+    bench.step(Event::Submit(Submission { model: 2, ..submission(3, 10) }));
+    bench.submit(4);
+    assert_eq!(dispatched(&bench.finish(0)), [2, 4]);
+    assert_eq!(dispatched(&bench.finish(0)), [3]);
+}
+
+#[test]
+fn interactive_jobs_go_before_bulk_jobs_that_came_before_them() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_bulk(2);
+    bench.pass(50 * MS).submit(3);
+    assert_eq!(dispatched(&bench.finish(0)), [3, 2]);
+}
+
+#[test]
+fn a_bulk_job_that_has_aged_goes_before_interactive_jobs() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_bulk(2);
+    bench.pass(101 * MS).submit(3);
+    assert_eq!(dispatched(&bench.finish(0)), [2, 3]);
+}
+
+#[test]
+fn nothing_is_refused_on_a_guess_before_anything_ran() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    assert!(refused(&bench.submit_by(2, MS)).is_empty());
+}
+
+#[test]
+fn a_job_that_cannot_be_done_in_time_is_refused_on_admission() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.finish_after(0, 10 * MS);
+    bench.submit(2);
+    bench.submit(3);
+    assert_eq!(refused(&bench.submit_by(4, 25 * MS))[0].1, "DeadlineExceeded { stage: Admission }");
+    assert!(refused(&bench.submit_by(5, 31 * MS)).is_empty());
+}
+
+#[test]
+fn what_has_run_of_a_batch_no_longer_counts_as_wait() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.finish_after(0, 10 * MS);
+    bench.submit(2);
+    assert_eq!(refused(&bench.submit_by(3, 15 * MS)).len(), 1);
+    assert!(refused(&bench.pass(6 * MS).submit_by(4, 15 * MS)).is_empty());
+}
+
+#[test]
+fn a_job_past_its_deadline_is_never_dispatched() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_by(2, 10 * MS);
+    bench.submit(3);
+    let actions = bench.pass(11 * MS).finish(0);
+    assert_eq!(dispatched(&actions), [3]);
+    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { stage: Queue }".to_owned())]);
+}
+
+#[test]
+fn a_job_that_its_batch_would_make_late_is_refused_at_submission() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_by(2, 50 * MS);
+    let actions = bench.finish_after(0, 45 * MS);
+    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { stage: Submission }".to_owned())]);
+}
+
+#[test]
+fn a_batch_stops_growing_where_its_first_deadline_presses() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_by(2, 35 * MS);
+    for id in 3..=6 {
+        bench.submit(id);
+    }
+    let next = bench.finish_after(0, 10 * MS);
+    assert_eq!(dispatched(&next), [2, 3], "three would take 30 ms, 25 ms are left");
+    assert_eq!(batch(next).reason, Reason::Deadline);
+}
+
+#[test]
+fn over_the_bound_a_job_is_refused_with_the_time_until_there_is_room() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.finish_after(0, 10 * MS);
+    for id in 2..=102 {
+        assert!(refused(&bench.submit(id)).is_empty());
+    }
+    let refused = refused(&bench.submit(103));
+    assert_eq!(refused[0].1, "Overloaded { depth: 100, retry_after: 250ms }");
+}
+
+#[test]
+fn a_cancelled_job_leaves_the_queue() {
+    let mut bench = cpu(1);
+    for id in 1..=3 {
+        bench.submit(id);
+    }
+    bench.step(Event::Cancel(2));
+    assert_eq!(bench.scheduler.depth(), 1);
+    assert_eq!(dispatched(&bench.finish(0)), [3]);
+    assert!(bench.step(Event::Cancel(3)).is_empty(), "what runs is not in the queue");
+}
+
+#[test]
+fn identical_sequences_that_wait_share_one_encoding() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_same(2);
+    bench.submit(3);
+    bench.submit_same(4);
+    let next = bench.finish(0);
+    assert_eq!(dispatched(&next), [2, 4, 3]);
+    let next = batch(next);
+    assert_eq!((next.groups.len(), next.shape.sequences, next.shape.queries), (2, 2, 3));
+}
+
+#[test]
+fn a_job_whose_sequence_is_being_encoded_waits_for_its_vector() {
+    let mut bench = cpu(2);
+    bench.submit_same(1);
+    assert!(bench.submit_same(2).is_empty(), "the idle worker does not encode it again");
+    assert_eq!(bench.scheduler.depth(), 1);
+    let next = batch(bench.finish_after(0, MS));
+    assert_eq!((next.shape.sequences, next.shape.queries), (0, 1));
+    assert!(matches!(&next.groups[0].input, Input::Vector(vector) if **vector == [1.0]));
+}
+
+#[test]
+fn when_an_encoding_fails_those_who_waited_for_it_get_their_own() {
+    let mut bench = cpu(1);
+    bench.submit_same(1);
+    bench.submit_same(2);
+    bench.submit_same(3);
+    assert!(bench.step(Event::Failed { worker: 0 }).is_empty(), "a failed worker gets nothing");
+    let next = bench.step(Event::Recovered { worker: 0 });
+    assert_eq!(dispatched(&next), [2, 3]);
+    assert_eq!(batch(next).shape.sequences, 1);
+}
+
+#[test]
+fn a_cancelled_leader_leaves_its_followers_their_place() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_same(2);
+    bench.submit_same(3);
+    bench.step(Event::Cancel(2));
+    assert_eq!(dispatched(&bench.finish(0)), [3]);
+}
+
+#[test]
+fn a_follower_can_be_cancelled_while_it_waits_for_a_vector() {
+    let mut bench = cpu(1);
+    bench.submit_same(1);
+    bench.submit_same(2);
+    bench.step(Event::Cancel(2));
+    assert_eq!(bench.scheduler.depth(), 0);
+    assert!(bench.finish_after(0, MS).is_empty());
+    assert!(bench.scheduler.is_empty());
+}
+
+#[test]
+fn an_interactive_job_lifts_the_bulk_job_of_the_same_sequence() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    let bulk = Submission { input: sequence(0, 10), priority: Priority::Bulk, ..submission(2, 10) };
+    bench.step(Event::Submit(bulk));
+    bench.submit_same(3);
+    bench.pass(MS).submit(4);
+    assert_eq!(dispatched(&bench.finish(0)), [2, 3, 4]);
+}
+
+#[test]
+fn a_closed_model_has_nothing_waiting() {
+    let mut bench = cpu(1);
+    bench.submit_same(1);
+    bench.submit_same(2);
+    bench.submit(3);
+    bench.step(Event::Submit(Submission { model: 2, ..submission(4, 10) }));
+    let why = EngineError::OutOfService("tested".to_owned());
+    let mut gone: Vec<u64> =
+        refused(&bench.step(Event::Close { model: MODEL, why })).into_iter().map(|r| r.0).collect();
+    gone.sort_unstable();
+    assert_eq!(gone, [2, 3]);
+    assert_eq!(dispatched(&bench.finish(0)), [4]);
+}
+
+#[test]
+fn while_draining_nothing_enters_and_what_waits_is_done() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit(2);
+    bench.step(Event::Drain);
+    assert_eq!(refused(&bench.submit(3)), [(3, "ShuttingDown".to_owned())]);
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
+    bench.finish(0);
+    assert!(bench.scheduler.is_empty());
+}
+
+#[test]
+fn the_queue_knows_how_long_its_oldest_job_waits() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit(2);
+    bench.pass(7 * MS).submit(3);
+    assert_eq!(bench.scheduler.oldest_wait(bench.now), 7 * MS);
+}
