@@ -53,10 +53,8 @@ impl Filter {
         if self.is_empty() {
             return Ok(None);
         }
-        let mut selected = match self.required(movies)?.into_iter().reduce(|all, one| all & one) {
-            Some(selected) => selected,
-            None => (0..movies.len() as u32).collect(),
-        };
+        let required = self.required(movies)?.into_iter().reduce(|all, one| all & one);
+        let mut selected = required.unwrap_or_else(|| all(movies));
         for name in &self.genres_none {
             selected -= genre(movies, name)?;
         }
@@ -99,6 +97,12 @@ impl Filter {
         let good = |min| sum.average().is_some_and(|average| average >= min);
         enough && self.average_rating_min.is_none_or(good)
     }
+}
+
+fn all(movies: &Movies) -> RoaringBitmap {
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..movies.len() as u32);
+    all
 }
 
 fn genre<'a>(movies: &'a Movies, name: &str) -> Result<&'a RoaringBitmap, CatalogError> {

@@ -79,11 +79,13 @@ pub(super) fn index_words(title: &str) -> Vec<String> {
 /// The names that a title gives, each as words without its article: the part before the first
 /// brackets and what stands in brackets, the year excepted.
 pub(super) fn names(title: &str) -> Vec<Vec<String>> {
-    let parts = title.split(['(', ')']).map(|part| part.trim().trim_start_matches("a.k.a."));
-    let mut names: Vec<_> = parts.map(name).filter(|name| !name.is_empty()).collect();
-    if names.len() > 1 {
-        names.retain(|name| !is_year(name));
-    }
+    let (main, brackets) = title.split_once('(').unwrap_or((title, ""));
+    let others = brackets.split(['(', ')']).map(|part| part.trim().trim_start_matches("a.k.a."));
+    // What begins with a comma goes on with the name before the brackets.
+    let others = others.filter(|part| part.chars().nth(1).is_some() && !part.starts_with(','));
+    let mut names = vec![name(main)];
+    names.extend(others.map(name).filter(|name| !is_year(name)));
+    names.retain(|name| !name.is_empty());
     names
 }
 
@@ -141,5 +143,9 @@ mod tests {
             [vec!["leon", "the", "professional"], vec!["professional"], vec!["leon"]]
         );
         assert_eq!(names("1984"), [["1984"]]);
+        assert_eq!(
+            names("Human Centipede II (Full Sequence), The (2011)"),
+            [vec!["human", "centipede", "ii"], vec!["full", "sequence"]]
+        );
     }
 }
