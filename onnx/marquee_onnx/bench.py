@@ -23,7 +23,8 @@ import onnx
 import onnxruntime
 from onnx import ModelProto
 
-from marquee_onnx import bundle, random_bundle, sessions, tables
+from marquee_onnx import bench_batched, bundle, random_bundle, sessions, tables
+from marquee_onnx.errors import MarqueeError
 from marquee_onnx.graphs.cpu import CpuEncoder, FoldedBlock, cpu_encoder
 from marquee_onnx.graphs.int8 import int8_encoder
 from marquee_onnx.graphs.naive import naive_encoder
@@ -171,10 +172,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--profile", type=int, metavar="LENGTH", help="operators' times at one length instead"
     )
+    parser.add_argument(
+        "--batched",
+        choices=("cuda", "cpu"),
+        help="verify and measure the bundle's batched graphs there instead",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table, or the operators' times."""
+    if args.batched:
+        if args.bundle is None:
+            raise MarqueeError("which bundle? marquee-onnx bench BUNDLE --batched cuda")
+        print(bench_batched.report(args.bundle, args.batched, args.seconds))
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.bundle or Path(temporary)
         if args.bundle:

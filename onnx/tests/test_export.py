@@ -118,6 +118,16 @@ def test_inspect_of_a_wrong_bundle_is_an_error(tiny, capsys):
     assert "sha256" in capsys.readouterr().err
 
 
+def test_bench_verifies_and_measures_the_batched_graphs(small, capsys, monkeypatch):
+    folder, _ = small
+    monkeypatch.setattr("marquee_onnx.bench_batched.SHAPES", ((2, 5), (3, 200)))
+    assert main(["bench", str(folder), "--batched", "cpu", "--seconds", "0.01"]) == 0
+    shown = capsys.readouterr().out
+    overlap = float(shown.split("overlap ")[1].split()[0])
+    assert overlap > 0.98
+    assert "| 3 x 200 |" in shown
+
+
 def test_bench_prints_a_table_of_all_variants(capsys):
     sizes = ["--items=50", "--dimension=8", "--maximum-length=6", "--heads=2", "--blocks=2"]
     assert main(["bench", *sizes, "--seconds", "0.01"]) == 0
