@@ -23,7 +23,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use codes::{QueryBound, TableCodes, TileBounds};
-use kernel::{GROUP_MAX, Kernel, PackedQueries, Sums, TILE_ROWS};
+use kernel::{GROUP_MAX, Kernel, LINE_ROWS, PackedQueries, Sums, TILE_LINES, TILE_ROWS};
 use mask::RowMask;
 
 use super::ranking::{Best, ordered_bits};
@@ -110,8 +110,9 @@ impl ScanScorer {
         let sums = &mut sums[..group.queries()];
         self.kernel.products(self.codes.lines(tile), group, sums);
         for (search, sums) in searches.iter_mut().zip(&*sums) {
-            if self.kernel.reaches(sums, rows, &search.bound, search.threshold) {
-                search.take_candidates(tile, sums, rows);
+            let in_reach = self.kernel.lines_in_reach(sums, rows, &search.bound, search.threshold);
+            for line in (0..TILE_LINES).filter(|line| in_reach[*line]) {
+                search.take_candidates(tile, line, sums, rows);
             }
         }
     }
@@ -124,6 +125,9 @@ impl Scorer for ScanScorer {
         Ok(ranked.map(|items| TopK { items, method: Method::Exact }).collect())
     }
 }
+
+/// The bits of a mask that stand for a tile's first line.
+const LINE_MASK: u64 = (1 << LINE_ROWS) - 1;
 
 /// What one query has found so far. Bounds are in the unit of the codes.
 struct Search {
@@ -157,8 +161,8 @@ impl Search {
     }
 
     #[cold]
-    fn take_candidates(&mut self, tile: usize, sums: &Sums, rows: &TileBounds) {
-        let mut allowed = self.mask.tile(tile);
+    fn take_candidates(&mut self, tile: usize, line: usize, sums: &Sums, rows: &TileBounds) {
+        let mut allowed = self.mask.tile(tile) & LINE_MASK << (line * LINE_ROWS);
         while allowed != 0 {
             let lane = allowed.trailing_zeros() as usize;
             allowed &= allowed - 1;

@@ -109,7 +109,7 @@ fn check(shape: Shape, items: usize, dimension: usize, count: usize, seed: u64) 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn the_scan_is_the_exact_ranking_bit_for_bit(

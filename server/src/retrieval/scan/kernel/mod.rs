@@ -81,9 +81,9 @@ fn pair(low: i32, high: i32) -> i32 {
 }
 
 /// The most queries that go through a kernel together.
-pub(crate) const GROUP_MAX: usize = 8;
+pub(crate) const GROUP_MAX: usize = 4;
 
-/// 1, 2, 4 or 8 queries as a kernel reads them: `steps x queries` of a step's words each.
+/// 1, 2 or 4 queries as a kernel reads them: `steps x queries` of a step's words each.
 #[derive(Debug)]
 pub(crate) struct PackedQueries {
     words: Vec<i32>,
@@ -129,8 +129,9 @@ pub(crate) struct Kernel {
 /// processor must have the kernel's instruction set.
 type Products = unsafe fn(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]);
 
-/// Whether any row of a tile may reach a threshold, in the unit of bounds. Unsafe as [`Products`].
-type Reach = unsafe fn(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool;
+/// Which lines of a tile have a row that may reach a threshold, in the unit of bounds. Unsafe as
+/// [`Products`].
+type Reach = unsafe fn(&Sums, &TileBounds, &QueryBound, threshold: f32) -> [bool; TILE_LINES];
 
 impl Kernel {
     /// The kernels that this processor can run, best first; the last one runs anywhere.
@@ -151,7 +152,13 @@ impl Kernel {
         unsafe { (self.products)(tile, queries, sums) }
     }
 
-    pub(crate) fn reaches(&self, sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
+    pub(crate) fn lines_in_reach(
+        &self,
+        sums: &Sums,
+        rows: &TileBounds,
+        query: &QueryBound,
+        threshold: f32,
+    ) -> [bool; TILE_LINES] {
         // SAFETY: as in `products`.
         unsafe { (self.reach)(sums, rows, query, threshold) }
     }
@@ -160,13 +167,18 @@ impl Kernel {
 /// [`Reach`] in plain Rust, to be compiled for each instruction set.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instruction set")]
-fn any_row_reaches(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
+fn lines_in_reach(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
     let mut reached = [false; TILE_ROWS];
     for (lane, reached) in reached.iter_mut().enumerate() {
         let (score, margin) = query.score_and_margin(rows, lane, sums[lane]);
         *reached = score + margin >= threshold;
     }
-    reached.iter().fold(false, |any, reached| any | reached)
+    // No `array::from_fn`: it would be compiled for the least processor, and so would what it calls.
+    let mut in_reach = [false; TILE_LINES];
+    for (in_reach, reached) in in_reach.iter_mut().zip(reached.as_chunks::<LINE_ROWS>().0) {
+        *in_reach = reached.iter().fold(false, |any, reached| any | reached);
+    }
+    in_reach
 }
 
 #[cfg(test)]
@@ -211,7 +223,7 @@ mod tests {
     #[test]
     fn every_kernel_gives_the_integers_of_plain_arithmetic() {
         for kernel in Kernel::available() {
-            for queries in [1, 2, 4, 8] {
+            for queries in [1, 2, 4] {
                 for steps in [1, 2, 25, 64] {
                     check(kernel, queries, steps, false);
                 }
@@ -222,7 +234,7 @@ mod tests {
     #[test]
     fn the_greatest_codes_saturate_no_kernel() {
         for kernel in Kernel::available() {
-            for queries in [1, 2, 4, 8] {
+            for queries in [1, 2, 4] {
                 check(kernel, queries, 64, true);
             }
             check(kernel, 1, 16_384, true);

@@ -1,11 +1,11 @@
 //! The kernel that runs anywhere, and that the others are held to.
 
 use super::{
-    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, STEP, Sums, TILE_LINES, TILE_ROWS, any_row_reaches,
+    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, STEP, Sums, TILE_LINES, TILE_ROWS, lines_in_reach,
 };
 
 pub(super) static PORTABLE: Kernel =
-    Kernel { name: "portable", width: CodeWidth::Byte, products, reach: any_row_reaches };
+    Kernel { name: "portable", width: CodeWidth::Byte, products, reach: lines_in_reach };
 
 fn products(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
     for (query, sums) in sums.iter_mut().enumerate() {

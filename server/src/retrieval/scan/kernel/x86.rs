@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 
 use super::{
     CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TileBounds,
-    any_row_reaches,
+    lines_in_reach,
 };
 
 static VNNI: Kernel =
@@ -29,107 +29,99 @@ pub(super) fn available() -> impl Iterator<Item = &'static Kernel> {
 }
 
 #[target_feature(enable = "avx512f")]
-fn reach_avx512(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
-    any_row_reaches(sums, rows, query, threshold)
+fn reach_avx512(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
+    lines_in_reach(sums, rows, query, threshold)
 }
 
 #[target_feature(enable = "avx2")]
-fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> bool {
-    any_row_reaches(sums, rows, query, threshold)
+fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
+    lines_in_reach(sums, rows, query, threshold)
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn products_vnni(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
     match queries.queries {
-        1 => lines_vnni::<1, 4>(tile, queries, sums, 0),
-        2 => lines_vnni::<2, 4>(tile, queries, sums, 0),
-        4 => lines_vnni::<4, 4>(tile, queries, sums, 0),
-        _ => {
-            lines_vnni::<8, 2>(tile, queries, sums, 0);
-            lines_vnni::<8, 2>(tile, queries, sums, 2);
-        }
+        1 => group_vnni::<1>(tile, queries, sums),
+        2 => group_vnni::<2>(tile, queries, sums),
+        _ => group_vnni::<4>(tile, queries, sums),
     }
 }
 
-/// The sums of `Q` queries with `L` lines of the tile from `first` on: `Q x L` sums stay in registers.
+/// The sums of `Q` queries with a tile, in `4 x Q` registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn lines_vnni<const Q: usize, const L: usize>(
-    tile: &[[Line; TILE_LINES]],
-    queries: &PackedQueries,
-    sums: &mut [Sums],
-    first: usize,
-) {
-    let mut lanes: [[__m512i; L]; Q] = std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); L]);
+fn group_vnni<const Q: usize>(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+    let mut lanes: [[__m512i; TILE_LINES]; Q] =
+        std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); TILE_LINES]);
     for (lines, words) in tile.iter().zip(queries.words.as_chunks::<Q>().0) {
-        let rows: [__m512i; L] = std::array::from_fn(|l| {
+        let rows: [__m512i; TILE_LINES] = std::array::from_fn(|l| {
             // SAFETY: a line is 64 bytes.
-            unsafe { _mm512_loadu_si512(lines[first + l].0.as_ptr().cast()) }
+            unsafe { _mm512_loadu_si512(lines[l].0.as_ptr().cast()) }
         });
-        for q in 0..Q {
-            let word = _mm512_set1_epi32(words[q]);
-            for l in 0..L {
-                lanes[q][l] = _mm512_dpbusd_epi32(lanes[q][l], rows[l], word);
+        for (lanes, word) in lanes.iter_mut().zip(words) {
+            let word = _mm512_set1_epi32(*word);
+            for (lanes, rows) in lanes.iter_mut().zip(rows) {
+                *lanes = _mm512_dpbusd_epi32(*lanes, rows, word);
             }
         }
     }
-    for q in 0..Q {
-        let (out, _) = sums[q].as_chunks_mut::<LINE_ROWS>();
-        for l in 0..L {
+    for (sums, lanes) in sums.iter_mut().zip(lanes) {
+        for (sums, lanes) in sums.as_chunks_mut::<LINE_ROWS>().0.iter_mut().zip(lanes) {
             // SAFETY: 16 sums of 32 bits are 64 bytes.
-            unsafe { _mm512_storeu_si512(out[first + l].as_mut_ptr().cast(), lanes[q][l]) };
+            unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), lanes) };
         }
     }
 }
 
 #[target_feature(enable = "avx2")]
 fn products_avx2(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
-    for line in 0..TILE_LINES {
-        match queries.queries {
-            1 => line_avx2::<1>(tile, queries, sums, line, 0),
-            2 => line_avx2::<2>(tile, queries, sums, line, 0),
-            4 => line_avx2::<4>(tile, queries, sums, line, 0),
-            _ => {
-                line_avx2::<4>(tile, queries, sums, line, 0);
-                line_avx2::<4>(tile, queries, sums, line, 4);
+    match queries.queries {
+        1 => lines_avx2::<1, 4>(tile, queries, sums, 0),
+        2 => {
+            lines_avx2::<2, 2>(tile, queries, sums, 0);
+            lines_avx2::<2, 2>(tile, queries, sums, 2);
+        }
+        _ => {
+            for first in 0..TILE_LINES {
+                lines_avx2::<4, 1>(tile, queries, sums, first);
             }
         }
     }
 }
 
-/// The sums of `Q` queries from `first` on with one line of the tile, in `Q x 2` registers.
+/// The sums of `Q` queries with `L` lines of a tile from `first` on, in `Q x L x 2` registers.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn line_avx2<const Q: usize>(
+fn lines_avx2<const Q: usize, const L: usize>(
     tile: &[[Line; TILE_LINES]],
     queries: &PackedQueries,
     sums: &mut [Sums],
-    line: usize,
     first: usize,
 ) {
     let low_bytes = _mm256_set1_epi16(0xff);
-    let mut lanes: [[__m256i; 2]; Q] =
-        std::array::from_fn(|q| [_mm256_set1_epi32(-queries.bias[first + q]); 2]);
-    for (lines, words) in tile.iter().zip(queries.words.chunks_exact(2 * queries.queries)) {
-        let words = &words[2 * first..2 * (first + Q)];
-        for half in 0..2 {
-            // SAFETY: half a line is 32 bytes.
-            let rows = unsafe { _mm256_loadu_si256(lines[line].0[32 * half..].as_ptr().cast()) };
-            let even = _mm256_and_si256(rows, low_bytes);
-            let odd = _mm256_srli_epi16::<8>(rows);
-            for q in 0..Q {
-                let even = _mm256_madd_epi16(even, _mm256_set1_epi32(words[2 * q]));
-                let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(words[2 * q + 1]));
-                let lanes = &mut lanes[q][half];
-                *lanes = _mm256_add_epi32(*lanes, _mm256_add_epi32(even, odd));
+    let mut lanes: [[[__m256i; 2]; L]; Q] =
+        std::array::from_fn(|q| [[_mm256_set1_epi32(-queries.bias[q]); 2]; L]);
+    for (lines, words) in tile.iter().zip(queries.words.as_chunks::<2>().0.as_chunks::<Q>().0) {
+        for l in 0..L {
+            for half in 0..2 {
+                // SAFETY: half a line is 32 bytes.
+                let rows = unsafe { _mm256_loadu_si256(lines[first + l].0[32 * half..].as_ptr().cast()) };
+                let even = _mm256_and_si256(rows, low_bytes);
+                let odd = _mm256_srli_epi16::<8>(rows);
+                for (lanes, words) in lanes.iter_mut().zip(words) {
+                    let even = _mm256_madd_epi16(even, _mm256_set1_epi32(words[0]));
+                    let odd = _mm256_madd_epi16(odd, _mm256_set1_epi32(words[1]));
+                    let lanes = &mut lanes[l][half];
+                    *lanes = _mm256_add_epi32(*lanes, _mm256_add_epi32(even, odd));
+                }
             }
         }
     }
-    for q in 0..Q {
-        let (out, _) = sums[first + q].as_chunks_mut::<8>();
-        for half in 0..2 {
+    for (sums, lanes) in sums.iter_mut().zip(lanes) {
+        let sums = &mut sums[first * LINE_ROWS..(first + L) * LINE_ROWS];
+        for (sums, lanes) in sums.as_chunks_mut::<8>().0.iter_mut().zip(lanes.as_flattened()) {
             // SAFETY: 8 sums of 32 bits are 32 bytes.
-            unsafe { _mm256_storeu_si256(out[2 * line + half].as_mut_ptr().cast(), lanes[q][half]) };
+            unsafe { _mm256_storeu_si256(sums.as_mut_ptr().cast(), *lanes) };
         }
     }
 }
