@@ -4,14 +4,22 @@
 //! f32, ties by ascending movie id. Whatever else stands here is a faster way to that ranking, and is
 //! held to it by tests.
 
+pub mod ann;
 pub mod exact;
+pub mod planner;
 mod ranking;
 pub mod scan;
 pub mod table;
 
+pub use ann::AnnIndex;
 pub use exact::ExactScorer;
+pub use planner::{IndexPolicy, Planner, PlannerOptions};
 pub use scan::ScanScorer;
 pub use table::ItemTable;
+
+use std::sync::Arc;
+
+use crate::engine::{Method, Query};
 
 /// Why a table cannot be searched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,4 +52,18 @@ pub enum RetrievalError {
         /// The column, from 0.
         column: usize,
     },
+    /// usearch refused.
+    #[error("usearch: {0}; answers stay exact without the index")]
+    Index(String),
+}
+
+impl RetrievalError {
+    fn index(error: impl std::fmt::Display) -> Self {
+        Self::Index(error.to_string())
+    }
+}
+
+/// A query for the best `k` of all rows.
+fn exact_query(k: usize) -> Query {
+    Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact }
 }

@@ -55,6 +55,11 @@ impl ScanScorer {
         Some(Self::with_kernel(table, kernel))
     }
 
+    /// The table that is scanned.
+    pub fn table(&self) -> &ItemTable {
+        &self.table
+    }
+
     /// The instruction set in use.
     pub fn kernel_name(&self) -> &'static str {
         self.kernel.name

@@ -1,0 +1,199 @@
+//! A usearch index over a table: approximate, and only that for as long as its candidates are found.
+//!
+//! The index is built once and never changed: usearch loses and invents entries when it is changed
+//! while it is searched. Its candidates are scored in full precision, so what it answers may miss an
+//! item but never has a wrong score. How much it misses is measured when it is built, against the
+//! exact scan, on queries drawn around the table's own rows.
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
+
+use super::ranking::Best;
+use super::scan::ScanScorer;
+use super::table::ItemTable;
+use super::{RetrievalError, exact_query};
+use crate::engine::{ItemRow, Query, Scored, ScorerQuery};
+
+/// Neighbours that a node keeps.
+const CONNECTIVITY: usize = 32;
+/// Candidates that an insertion looks at.
+const EXPANSION_ADD: usize = 256;
+/// Candidates that a search looks at: the first of these that reaches [`RECALL_GOAL`] is taken.
+const EXPANSIONS: [usize; 4] = [128, 256, 512, 1024];
+/// The recall@10 that an index is tuned to, with room above the 0.99 that is promised.
+const RECALL_GOAL: f64 = 0.995;
+/// The recall@10 below which AUTO does not use an index.
+const RECALL_PROMISED: f64 = 0.99;
+/// How many queries recall is measured on.
+const RECALL_QUERIES: usize = 200;
+/// The `k` of recall@10.
+const RECALL_K: usize = 10;
+/// How many times more candidates are fetched than a filter would leave of them on average.
+const OVERFETCH: f64 = 1.5;
+
+/// An immutable index over a table.
+pub struct AnnIndex {
+    table: ItemTable,
+    index: Index,
+    recall: f64,
+}
+
+impl AnnIndex {
+    /// Builds an index over the rows of `scan`'s table, on the calling thread, for `threads` concurrent
+    /// searches, and tunes it against `scan`. This takes about a millisecond a row at dimension 256.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Index`] when usearch refuses, for want of memory for example.
+    pub fn build(scan: &ScanScorer, threads: usize) -> Result<Self, RetrievalError> {
+        let table = scan.table().clone();
+        let index = Index::new(&IndexOptions {
+            dimensions: table.dimension(),
+            metric: MetricKind::IP,
+            quantization: ScalarKind::BF16,
+            connectivity: CONNECTIVITY,
+            expansion_add: EXPANSION_ADD,
+            expansion_search: EXPANSIONS[0],
+            multi: false,
+        })
+        .map_err(RetrievalError::index)?;
+        index.reserve_capacity_and_threads(table.items(), threads.max(1)).map_err(RetrievalError::index)?;
+        for row in 0..table.items() as ItemRow {
+            index.add(u64::from(row), table.row(row)).map_err(RetrievalError::index)?;
+        }
+        let mut built = Self { table, index, recall: 0.0 };
+        built.tune(scan)?;
+        Ok(built)
+    }
+
+    /// Its recall@10 when it was built.
+    pub fn recall(&self) -> f64 {
+        self.recall
+    }
+
+    /// Whether it is good enough for those who did not ask for it.
+    pub fn keeps_promise(&self) -> bool {
+        self.recall >= RECALL_PROMISED
+    }
+
+    /// The best items among the candidates for a query of which a share `selectivity` of the rows passes
+    /// the filter. `None` when too few candidates pass, so that another plan must answer.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Index`] when more threads search than it was built for.
+    pub fn rank(
+        &self,
+        query: &ScorerQuery<'_>,
+        selectivity: f64,
+    ) -> Result<Option<Vec<Scored>>, RetrievalError> {
+        let Query { k, allowed, excluded, .. } = query.query;
+        let wanted = (*k + excluded.len() as usize) as f64;
+        let candidates = ((wanted / selectivity * OVERFETCH).ceil() as usize).min(self.table.items());
+        let matches = self.index.search(query.vector, candidates).map_err(RetrievalError::index)?;
+        let mut best = Best::new(&self.table, *k);
+        let mut passed = 0;
+        for key in matches.keys {
+            let Some(row) = ItemRow::try_from(key).ok().filter(|row| (*row as usize) < self.table.items())
+            else {
+                continue;
+            };
+            if !excluded.contains(row) && allowed.as_ref().is_none_or(|allowed| allowed.contains(row)) {
+                best.offer(row, self.table.score(row, query.vector));
+                passed += 1;
+            }
+        }
+        Ok((passed >= *k).then(|| best.into_items()))
+    }
+
+    fn tune(&mut self, scan: &ScanScorer) -> Result<(), RetrievalError> {
+        let vectors = probes(&self.table);
+        let query = exact_query(RECALL_K.min(self.table.items()));
+        let probes: Vec<ScorerQuery<'_>> =
+            vectors.iter().map(|vector| ScorerQuery { vector, query: &query }).collect();
+        let expected = scan.rank(&probes);
+        for expansion in EXPANSIONS {
+            self.index.change_expansion_search(expansion);
+            self.recall = self.recall_of(&probes, &expected)?;
+            if self.recall >= RECALL_GOAL {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn recall_of(&self, probes: &[ScorerQuery<'_>], expected: &[Vec<Scored>]) -> Result<f64, RetrievalError> {
+        let (mut found, mut wanted) = (0, 0);
+        for (probe, expected) in probes.iter().zip(expected) {
+            let answer = self.rank(probe, 1.0)?.unwrap_or_default();
+            wanted += expected.len();
+            found += expected.iter().filter(|item| answer.contains(item)).count();
+        }
+        Ok(found as f64 / wanted as f64)
+    }
+}
+
+impl std::fmt::Debug for AnnIndex {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("AnnIndex").field("recall", &self.recall).finish_non_exhaustive()
+    }
+}
+
+/// Vectors like those of users: the mean of three rows and some noise.
+fn probes(table: &ItemTable) -> Vec<Vec<f32>> {
+    let mut random = StdRng::seed_from_u64(0);
+    let items = table.items() as ItemRow;
+    std::iter::repeat_with(|| {
+        let rows: [&[f32]; 3] = std::array::from_fn(|_| table.row(random.random_range(0..items)));
+        (0..table.dimension())
+            .map(|i| (rows[0][i] + rows[1][i] + rows[2][i]) / 3.0 * random.random_range(0.5..1.5))
+            .collect()
+    })
+    .take(RECALL_QUERIES)
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use roaring::RoaringBitmap;
+
+    use super::*;
+
+    fn scan(items: usize) -> ScanScorer {
+        let mut random = StdRng::seed_from_u64(3);
+        let values: Vec<f32> =
+            std::iter::repeat_with(|| random.random_range(-1.0..1.0)).take(items * 16).collect();
+        let movie_ids: Vec<u32> = (1..=items as u32).collect();
+        ScanScorer::new(ItemTable::new(values.into(), 16, &movie_ids).unwrap())
+    }
+
+    #[test]
+    fn an_index_finds_nearly_what_the_scan_finds_with_the_same_scores() {
+        let index = AnnIndex::build(&scan(2_000), 1).unwrap();
+        assert!(index.keeps_promise(), "recall {}", index.recall());
+    }
+
+    #[test]
+    fn what_a_filter_forbids_is_not_answered() {
+        let scan = scan(500);
+        let index = AnnIndex::build(&scan, 1).unwrap();
+        let allowed: RoaringBitmap = (0..500).filter(|row| row % 2 == 0).collect();
+        let excluded = RoaringBitmap::from([0, 2, 4]);
+        let query =
+            Query { allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), ..exact_query(20) };
+        let vector = scan.table().row(2).to_vec();
+        let items = index.rank(&ScorerQuery { vector: &vector, query: &query }, 0.5).unwrap().unwrap();
+        assert_eq!(items.len(), 20);
+        assert!(items.iter().all(|item| item.row % 2 == 0 && item.row > 4));
+    }
+
+    #[test]
+    fn too_few_candidates_are_said_and_not_answered() {
+        let scan = scan(100);
+        let index = AnnIndex::build(&scan, 1).unwrap();
+        let query = Query { allowed: Some(Arc::new(RoaringBitmap::from([1]))), ..exact_query(2) };
+        let vector = vec![1.0; 16];
+        assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);
+    }
+}

@@ -1,0 +1,316 @@
+//! Which way to the best items is the cheapest that is right.
+//!
+//! There are three. The *scan* reads every row's codes once for all queries of a batch. *Rows* scores
+//! the allowed rows in full and nothing else: right when a filter leaves few. The *index* is usearch
+//! with over-fetching: it may miss items. The first two give the same answer, bit for bit, so choosing
+//! between them by what else is in the batch changes no answer; the choice of the index depends on the
+//! query and the table alone.
+//!
+//! The crossover points are measured, not guessed: `cargo run --release -p marquee-benches --bin
+//! planner` prints them.
+
+use std::sync::{Arc, Once, OnceLock};
+
+use super::RetrievalError;
+use super::ann::AnnIndex;
+use super::exact::rank_rows;
+use super::scan::ScanScorer;
+use super::table::ItemTable;
+use crate::domain::MovieId;
+use crate::engine::{BackendError, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+
+/// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
+pub const ROWS_SHARE_ALONE: f64 = 0.05;
+/// The share of rows up to which it costs less than joining a scan that others in the batch need.
+pub const ROWS_SHARE_IN_COMPANY: f64 = 0.015;
+/// The rows from which AUTO prefers the index to a scan.
+pub const INDEX_FROM_ITEMS: usize = 400_000;
+/// The share of rows below which the index would fetch too many candidates for one that passes.
+pub const INDEX_FROM_SHARE: f64 = 0.2;
+/// Up to this many rows an index takes seconds to build, and is built at once.
+const INDEX_AT_ONCE_ITEMS: usize = 20_000;
+
+/// When the index is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IndexPolicy {
+    /// On a thread of its own: at once for a table that takes seconds or that AUTO would use it for, at
+    /// the first request for [`Method::Ann`] otherwise.
+    #[default]
+    InBackground,
+    /// Only by [`Planner::build_index`].
+    ByHand,
+}
+
+/// How a planner works.
+#[derive(Clone, Copy, Debug)]
+pub struct PlannerOptions {
+    /// How many threads search at a time; more of them are answered by a scan.
+    pub search_threads: usize,
+    /// When the index is built.
+    pub index: IndexPolicy,
+}
+
+impl Default for PlannerOptions {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { search_threads: 2 * cores, index: IndexPolicy::InBackground }
+    }
+}
+
+/// Finds the best items by the cheapest plan.
+///
+/// [`Method::Exact`] never uses the index. [`Method::Ann`] uses it where it can; until it is built, and
+/// for queries whose filter leaves too few candidates, the answer is exact and says so.
+/// [`Method::Auto`] uses it for great tables, if its measured recall@10 is 0.99 or more.
+#[derive(Debug)]
+pub struct Planner {
+    shared: Arc<Shared>,
+    index: IndexPolicy,
+    asked: Once,
+}
+
+#[derive(Debug)]
+struct Shared {
+    scan: ScanScorer,
+    index: OnceLock<AnnIndex>,
+    search_threads: usize,
+}
+
+impl Shared {
+    fn build_index(&self) -> Result<(), RetrievalError> {
+        let index = AnnIndex::build(&self.scan, self.search_threads)?;
+        tracing::info!(items = self.scan.table().items(), recall = index.recall(), "index built");
+        // Of two that were built at a time one is dropped: they are the same.
+        let _ = self.index.set(index);
+        Ok(())
+    }
+}
+
+/// A way to the best items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    Scan,
+    Rows,
+    Index,
+}
+
+impl Planner {
+    /// A planner over `values`, `movie_ids.len() x dimension` numbers, row-major.
+    ///
+    /// # Errors
+    /// As [`ItemTable::new`].
+    pub fn build(
+        values: Arc<[f32]>,
+        dimension: usize,
+        movie_ids: &[MovieId],
+        options: PlannerOptions,
+    ) -> Result<Self, RetrievalError> {
+        let table = ItemTable::new(values, dimension, movie_ids)?;
+        let items = table.items();
+        let planner = Self {
+            shared: Arc::new(Shared {
+                scan: ScanScorer::new(table),
+                index: OnceLock::new(),
+                search_threads: options.search_threads,
+            }),
+            index: options.index,
+            asked: Once::new(),
+        };
+        if items <= INDEX_AT_ONCE_ITEMS || items >= INDEX_FROM_ITEMS {
+            planner.ask_for_index();
+        }
+        Ok(planner)
+    }
+
+    /// Builds the index on the calling thread, unless there is one.
+    ///
+    /// # Errors
+    /// As [`AnnIndex::build`].
+    pub fn build_index(&self) -> Result<(), RetrievalError> {
+        if self.shared.index.get().is_none() { self.shared.build_index() } else { Ok(()) }
+    }
+
+    /// The recall@10 of the index when it was built; `None` before it is.
+    pub fn index_recall(&self) -> Option<f64> {
+        self.shared.index.get().map(AnnIndex::recall)
+    }
+
+    /// The instruction set of the scan.
+    pub fn kernel_name(&self) -> &'static str {
+        self.shared.scan.kernel_name()
+    }
+
+    fn ask_for_index(&self) {
+        if self.index == IndexPolicy::ByHand {
+            return;
+        }
+        self.asked.call_once(|| {
+            let shared = self.shared.clone();
+            let build = move || {
+                if let Err(error) = shared.build_index() {
+                    tracing::warn!(%error, "no index was built; every answer will be exact");
+                }
+            };
+            if let Err(error) = std::thread::Builder::new().name("marquee-index".into()).spawn(build) {
+                tracing::warn!(%error, "no thread to build the index on; every answer will be exact");
+            }
+        });
+    }
+
+    fn table(&self) -> &ItemTable {
+        self.shared.scan.table()
+    }
+
+    /// The share of rows that pass a query's filter, seen items aside.
+    fn selectivity(&self, query: &Query) -> f64 {
+        query.allowed.as_ref().map_or(1.0, |allowed| allowed.len() as f64 / self.table().items() as f64)
+    }
+
+    fn wants_index(&self, query: &Query) -> bool {
+        let share = self.selectivity(query);
+        match query.method {
+            Method::Exact => false,
+            Method::Ann => share >= INDEX_FROM_SHARE,
+            Method::Auto => {
+                self.table().items() >= INDEX_FROM_ITEMS
+                    && share >= INDEX_FROM_SHARE
+                    && self.shared.index.get().is_some_and(AnnIndex::keeps_promise)
+            }
+        }
+    }
+
+    /// One plan for each query.
+    fn plan(&self, queries: &[ScorerQuery<'_>]) -> Vec<Plan> {
+        let first = |query: &ScorerQuery<'_>| {
+            if self.wants_index(query.query) {
+                Plan::Index
+            } else if self.selectivity(query.query) <= ROWS_SHARE_ALONE {
+                Plan::Rows
+            } else {
+                Plan::Scan
+            }
+        };
+        let mut plans: Vec<Plan> = queries.iter().map(first).collect();
+        if plans.contains(&Plan::Scan) {
+            for (plan, query) in plans.iter_mut().zip(queries) {
+                if *plan == Plan::Rows && self.selectivity(query.query) > ROWS_SHARE_IN_COMPANY {
+                    *plan = Plan::Scan;
+                }
+            }
+        }
+        plans
+    }
+
+    /// The answer of the index; `None` when it has none that is whole.
+    fn rank_by_index(&self, query: &ScorerQuery<'_>) -> Option<Vec<Scored>> {
+        let Some(index) = self.shared.index.get() else {
+            self.ask_for_index();
+            return None;
+        };
+        index
+            .rank(query, self.selectivity(query.query))
+            .inspect_err(|error| tracing::warn!(%error, "the index did not answer; the scan does"))
+            .ok()?
+    }
+}
+
+impl Scorer for Planner {
+    fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError> {
+        self.table().check(queries)?;
+        let by_plan = |(plan, query): (Plan, &ScorerQuery<'_>)| match plan {
+            Plan::Scan => None,
+            Plan::Rows => query.query.allowed.as_ref().map(|allowed| TopK {
+                items: rank_rows(self.table(), query, allowed.iter()),
+                method: Method::Exact,
+            }),
+            Plan::Index => self.rank_by_index(query).map(|items| TopK { items, method: Method::Ann }),
+        };
+        let mut answers: Vec<Option<TopK>> =
+            self.plan(queries).into_iter().zip(queries).map(by_plan).collect();
+        let rest = answers.iter().zip(queries).filter(|(answer, _)| answer.is_none());
+        let rest: Vec<ScorerQuery<'_>> = rest.map(|(_, query)| *query).collect();
+        let mut scanned = self.shared.scan.rank(&rest).into_iter();
+        for answer in answers.iter_mut().filter(|answer| answer.is_none()) {
+            *answer = scanned.next().map(|items| TopK { items, method: Method::Exact });
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+    use roaring::RoaringBitmap;
+
+    use super::*;
+    use crate::retrieval::{ExactScorer, exact_query};
+
+    const ITEMS: usize = 2_000;
+    const DIMENSION: usize = 16;
+
+    fn planner() -> (Planner, ExactScorer) {
+        let mut random = StdRng::seed_from_u64(5);
+        let values: Vec<f32> =
+            std::iter::repeat_with(|| random.random_range(-1.0..1.0)).take(ITEMS * DIMENSION).collect();
+        let movie_ids: Vec<u32> = (1..=ITEMS as u32).rev().collect();
+        let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+        let exact = ExactScorer::build(&values, DIMENSION, &movie_ids).unwrap();
+        (Planner::build(values.into(), DIMENSION, &movie_ids, options).unwrap(), exact)
+    }
+
+    fn filtered(share: f64) -> Query {
+        let allowed: RoaringBitmap = (0..(ITEMS as f64 * share) as u32).collect();
+        Query { allowed: Some(Arc::new(allowed)), ..exact_query(10) }
+    }
+
+    fn plans(planner: &Planner, queries: &[Query]) -> Vec<Plan> {
+        let vector = [1.0; DIMENSION];
+        let queries: Vec<ScorerQuery<'_>> =
+            queries.iter().map(|query| ScorerQuery { vector: &vector, query }).collect();
+        planner.plan(&queries)
+    }
+
+    #[test]
+    fn a_selective_filter_is_answered_by_its_rows_alone() {
+        let (planner, _) = planner();
+        assert_eq!(plans(&planner, &[filtered(0.01)]), [Plan::Rows]);
+        assert_eq!(plans(&planner, &[filtered(0.5)]), [Plan::Scan]);
+    }
+
+    #[test]
+    fn a_fairly_selective_filter_joins_a_scan_that_another_query_needs() {
+        let (planner, _) = planner();
+        assert_eq!(plans(&planner, &[filtered(0.03)]), [Plan::Rows]);
+        assert_eq!(plans(&planner, &[filtered(0.03), exact_query(10)]), [Plan::Scan, Plan::Scan]);
+    }
+
+    #[test]
+    fn every_selectivity_is_answered_as_by_the_reference_and_in_order() {
+        let (planner, exact) = planner();
+        let queries: Vec<Query> = [0.0, 0.001, 0.01, 0.03, 0.1, 0.5, 1.0].map(filtered).into();
+        let vectors: Vec<[f32; DIMENSION]> =
+            (0..queries.len()).map(|i| [1.0 - i as f32 / 3.0; DIMENSION]).collect();
+        let batch: Vec<ScorerQuery<'_>> =
+            vectors.iter().zip(&queries).map(|(vector, query)| ScorerQuery { vector, query }).collect();
+        assert_eq!(planner.top_k(&batch).unwrap(), exact.top_k(&batch).unwrap());
+    }
+
+    #[test]
+    fn the_method_says_how_the_items_were_found() {
+        let (planner, _) = planner();
+        let query = Query { method: Method::Ann, ..exact_query(10) };
+        let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
+        assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
+        planner.build_index().unwrap();
+        assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Ann);
+    }
+
+    #[test]
+    fn a_small_table_is_never_left_to_the_index_unasked() {
+        let (planner, _) = planner();
+        planner.build_index().unwrap();
+        let query = Query { method: Method::Auto, ..exact_query(10) };
+        assert_eq!(plans(&planner, &[query]), [Plan::Scan]);
+    }
+}
