@@ -25,6 +25,9 @@ const NUMERALS: [(&str, &str); 8] = [
 
 /// Lower case without diacritics; letters that do not decompose become their usual spelling.
 fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase().replace('&', " and ");
+    }
     let mut folded = String::with_capacity(text.len());
     for letter in text.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase) {
         match letter {

@@ -5,6 +5,9 @@
 //! stream through in batches, so that memory does not grow with them. How far they got is a note in the
 //! store, so that an interrupted import goes on where it was, and every write is idempotent, so that a
 //! repeated one changes nothing.
+//!
+//! 100K numbers its movies in its own way; the other releases share their numbers, so that they can be
+//! imported into one store.
 
 mod movies;
 mod ratings;

@@ -206,25 +206,44 @@ async fn the_release_of_100k_is_read_with_its_genre_flags() {
     assert_eq!(history(&*fresh.store, 196).await, [rated(196, 1, 3.0, 881_250_949)]);
 }
 
+/// A zip without a telling name, and the folder that it goes with.
+fn zipped(files: &[(&str, &[u8])]) -> (TempDir, PathBuf) {
+    let dir = TempDir::new().expect("a temporary folder");
+    let path = dir.path().join("release.bin");
+    let mut zip = zip::ZipWriter::new(fs::File::create(&path).expect("the folder is ours"));
+    for (name, text) in files {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).expect("the file is ours");
+        zip.write_all(text).expect("the file is ours");
+    }
+    zip.finish().expect("the file is ours");
+    (dir, path)
+}
+
 #[tokio::test]
 async fn a_zip_is_read_like_its_folder() {
     let files: [(&str, &[u8]); 2] = [
         ("ml-x/movies.csv", b"movieId,title,genres\n1,A (1999),Drama\n"),
         ("ml-x/ratings.csv", b"userId,movieId,rating,timestamp\n3,1,4.0,7\n3,1,5.0,8\n"),
     ];
-    let dir = TempDir::new().expect("a temporary folder");
-    let path = dir.path().join("release.bin");
-    let mut zip = zip::ZipWriter::new(fs::File::create(&path).expect("the folder is ours"));
-    for (name, text) in files {
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("the file is ours");
-        zip.write_all(text).expect("the file is ours");
-    }
-    zip.finish().expect("the file is ours");
+    let (_dir, path) = zipped(&files);
     let packed = fresh();
     import_into(&*packed.store, &path, options()).await.expect("the zip is sound");
     let (_, unpacked) = imported(&files).await;
     assert_eq!(contents(&*packed.store, 3..4).await, contents(&*unpacked.store, 3..4).await);
     assert_eq!(packed.store.stats().await.expect("a read succeeds").interactions, 2);
+}
+
+#[tokio::test]
+async fn an_interrupted_import_of_a_zip_goes_on_behind_its_last_note() {
+    let ratings: String = (1..=30).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
+    let one_by_one = ImportOptions { batch_rows: 1, batches_in_flight: 1, ..options() };
+    let fresh = fresh();
+    let interrupted = Interrupted { store: fresh.store.clone(), writes: AtomicUsize::new(20) };
+    import_into(&interrupted, &path, one_by_one).await.expect_err("it is interrupted");
+    let report = import_into(&*fresh.store, &path, one_by_one).await.expect("the zip is sound");
+    assert_eq!((report.resumed_at_line, report.ratings, report.duplicates), (Some(17), 14, 4));
+    assert_eq!(fresh.store.stats().await.expect("a read succeeds").interactions, 30);
 }
 
 #[tokio::test]
