@@ -1,0 +1,298 @@
+//! The pipeline: profile, engine, rank, hydrate.
+//!
+//! Owns no I/O of its own. A history that the model knows goes through the engine; who has none is
+//! answered by onboarding preferences, and else by popularity with decay. Where the model finds fewer
+//! than k, popularity fills up, so that an answer is never empty while anything is allowed.
+
+mod cold;
+mod request;
+mod rows;
+mod similar;
+mod stages;
+mod taste;
+mod vectors;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use roaring::RoaringBitmap;
+
+pub use request::{
+    Encoded, Pick, Question, RecommendError, Recommended, SimilarQuestion, Source, Subject, Terms,
+};
+use rows::RowMaps;
+pub use stages::Timings;
+use stages::{Stage, Stopwatch};
+use vectors::Vectors;
+
+use crate::cache::Cache;
+use crate::catalog::{Catalog, Movies};
+use crate::domain::{MovieId, Preferences};
+use crate::engine::{Answer, Engine, EngineError, Input, ItemRow, Job, Model, Query, Scored, Want};
+use crate::store::Store;
+use crate::telemetry::StageMetrics;
+
+/// How many of a user's newest events are read for one place in the model's sequence: some events
+/// are not taste, and some repeat a movie.
+const EVENTS_PER_PLACE: usize = 2;
+
+/// The longest sequence of any model that profiles are read for before the model is known.
+const EVENTS_WITHOUT_MODEL: usize = 400;
+
+/// Answers what to watch next.
+pub struct Recommender {
+    engine: Arc<Engine>,
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    vectors: Option<Vectors>,
+    rows: RowMaps,
+    metrics: StageMetrics,
+}
+
+/// What a request starts from, once its subject is looked up.
+#[derive(Debug, Default)]
+struct Start {
+    /// Movies that count as taste, oldest first, each once.
+    taste: Vec<MovieId>,
+    /// Everything that may be excluded.
+    seen: RoaringBitmap,
+    preferences: Preferences,
+}
+
+/// What of a taste a model can read.
+struct Sequence {
+    rows: Arc<[ItemRow]>,
+    unknown: usize,
+}
+
+impl Recommender {
+    /// A pipeline over these rooms; `cache` remembers user vectors.
+    pub fn new(
+        engine: Arc<Engine>,
+        catalog: Arc<Catalog>,
+        store: Arc<dyn Store>,
+        cache: Option<Arc<dyn Cache>>,
+    ) -> Self {
+        let vectors = cache.map(Vectors::new);
+        let (rows, metrics) = (RowMaps::default(), StageMetrics::default());
+        Self { engine, catalog, store, vectors, rows, metrics }
+    }
+
+    /// The best movies for a subject.
+    ///
+    /// # Errors
+    /// [`RecommendError`]; an unknown user or an empty history is none, popularity answers it.
+    pub async fn recommend(&self, question: &Question) -> Result<Recommended, RecommendError> {
+        let mut watch = Stopwatch::start();
+        let selection = self.catalog.select(&question.filter)?;
+        let start = self.start(&question.subject, &mut watch).await?;
+        let movies = self.catalog.movies();
+        let excluded = if question.exclude_seen { start.seen } else { RoaringBitmap::new() };
+
+        let (taste, origin) = if start.taste.is_empty() {
+            (start.preferences.movie_ids.clone(), Source::Preferences)
+        } else {
+            (start.taste, Source::Model)
+        };
+        let scope = Scope { movies: &movies, selection: selection.as_ref(), excluded };
+        let modelled = self.modelled(question, &taste, &scope, &mut watch).await?;
+        let began = Instant::now();
+        let mut recommended = match modelled {
+            Some(modelled) => modelled.into_recommended(origin),
+            None => Recommended::empty(Source::Popularity),
+        };
+        self.fill_up(&mut recommended, question, &scope, &start.preferences);
+        watch.lap(Stage::Rank, began);
+
+        let began = Instant::now();
+        hydrate(&mut recommended.picks, &movies);
+        watch.lap(Stage::Hydrate, began);
+        self.metrics.answered(recommended.source.label());
+        recommended.timings = watch.finish(&self.metrics);
+        Ok(recommended)
+    }
+
+    /// The user vector of a subject.
+    ///
+    /// # Errors
+    /// [`RecommendError::NothingToEncode`] when the model knows none of the subject's movies.
+    pub async fn encode(&self, subject: &Subject, terms: &Terms) -> Result<Encoded, RecommendError> {
+        let mut watch = Stopwatch::start();
+        let model = self.engine.model(terms.model_version.as_deref())?;
+        let start = self.start(subject, &mut watch).await?;
+        let sequence = sequence_of(&model, &start.taste);
+        if sequence.rows.is_empty() {
+            return Err(RecommendError::NothingToEncode(match subject {
+                Subject::User(user_id) => {
+                    format!("user {user_id} is unknown or has no movies that the model knows")
+                }
+                Subject::History(_) => "the model knows none of the history's movies".to_owned(),
+            }));
+        }
+        let answer = self.run(&model, &sequence.rows, Want::Vector, terms).await?;
+        watch.engine(answer.timings);
+        Ok(Encoded {
+            vector: answer.vector,
+            model_version: model.bundle().version().to_owned(),
+            timings: watch.finish(&self.metrics),
+            ignored: ignored(subject, sequence.unknown),
+        })
+    }
+
+    async fn start(&self, subject: &Subject, watch: &mut Stopwatch) -> Result<Start, RecommendError> {
+        let began = Instant::now();
+        let start = match subject {
+            Subject::History(movie_ids) => Start {
+                taste: taste::without_repeats(movie_ids),
+                seen: movie_ids.iter().copied().collect(),
+                preferences: Preferences::default(),
+            },
+            Subject::User(user_id) => {
+                let profile = self.store.profile(*user_id, self.events_to_read()).await?;
+                profile.map_or_else(Start::default, |profile| Start {
+                    taste: taste::taste_of(&profile.newest),
+                    seen: profile.seen.clone(),
+                    preferences: profile.preferences.clone(),
+                })
+            }
+        };
+        watch.lap(Stage::Profile, began);
+        Ok(start)
+    }
+
+    fn events_to_read(&self) -> usize {
+        self.engine
+            .model(None)
+            .map_or(EVENTS_WITHOUT_MODEL, |model| model.bundle().maximum_length() * EVENTS_PER_PLACE)
+    }
+
+    /// The model's answer; `None` when it knows nothing of the taste.
+    async fn modelled(
+        &self,
+        question: &Question,
+        taste: &[MovieId],
+        scope: &Scope<'_>,
+        watch: &mut Stopwatch,
+    ) -> Result<Option<Modelled>, RecommendError> {
+        let pinned = question.terms.model_version.as_deref();
+        if taste.is_empty() && pinned.is_none() {
+            return Ok(None);
+        }
+        let model = self.engine.model(pinned)?;
+        let sequence = sequence_of(&model, taste);
+        let unknown = ignored(&question.subject, sequence.unknown);
+        if sequence.rows.is_empty() {
+            return Ok(None);
+        }
+        let map = self.rows.get(&model, scope.movies);
+        let allowed = match scope.selection {
+            Some(indexes) => Some(Arc::new(map.rows_of(indexes))),
+            None => map.servable(),
+        };
+        let excluded = rows_of_movies(&model, &scope.excluded);
+        let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
+        let answer = self.run(&model, &sequence.rows, Want::TopK(query), &question.terms).await?;
+        watch.engine(answer.timings);
+        Ok(Some(Modelled { model, answer, unknown }))
+    }
+
+    /// Runs a sequence through the engine, past the encoder when its vector is remembered.
+    async fn run(
+        &self,
+        model: &Arc<Model>,
+        rows: &Arc<[ItemRow]>,
+        want: Want,
+        terms: &Terms,
+    ) -> Result<Answer, EngineError> {
+        let bundle = model.bundle();
+        let (deadline, priority) = (terms.deadline, terms.priority);
+        let Some(vectors) = &self.vectors else {
+            let input = Input::Sequence(Arc::clone(rows));
+            return model.submit(Job { input, want, deadline, priority }).await;
+        };
+        let key = Vectors::key(bundle.version(), rows);
+        let remembered = vectors.get(key, bundle.dimension()).await;
+        self.metrics.vector_lookup(remembered.is_some());
+        if let Some(vector) = remembered {
+            return model.submit(Job { input: Input::Vector(vector), want, deadline, priority }).await;
+        }
+        let input = Input::Sequence(Arc::clone(rows));
+        let answer = model.submit(Job { input, want, deadline, priority }).await?;
+        vectors.put(key, &answer.vector).await;
+        Ok(answer)
+    }
+}
+
+/// What may be answered.
+struct Scope<'a> {
+    movies: &'a Arc<Movies>,
+    /// Catalogue indexes; all when `None`.
+    selection: Option<&'a RoaringBitmap>,
+    /// Movie ids.
+    excluded: RoaringBitmap,
+}
+
+/// The model's part of an answer.
+struct Modelled {
+    model: Arc<Model>,
+    answer: Answer,
+    unknown: usize,
+}
+
+impl Modelled {
+    fn into_recommended(self, source: Source) -> Recommended {
+        let bundle = self.model.bundle();
+        Recommended {
+            picks: self.answer.items.iter().map(|item| pick_of(&bundle.vocabulary, *item, source)).collect(),
+            model_version: Some(bundle.version().to_owned()),
+            method: self.answer.method,
+            source,
+            timings: Timings::default(),
+            ignored: self.unknown,
+        }
+    }
+}
+
+impl Recommended {
+    fn empty(source: Source) -> Self {
+        Self {
+            picks: Vec::new(),
+            model_version: None,
+            method: None,
+            source,
+            timings: Timings::default(),
+            ignored: 0,
+        }
+    }
+}
+
+fn pick_of(vocabulary: &[MovieId], item: Scored, source: Source) -> Pick {
+    Pick { movie_id: vocabulary[item.row as usize], score: item.score, source, movie: None }
+}
+
+/// The newest part of a taste that fits the model, as rows.
+fn sequence_of(model: &Model, taste: &[MovieId]) -> Sequence {
+    let bundle = model.bundle();
+    let rows: Vec<ItemRow> = taste.iter().filter_map(|movie_id| bundle.row_of(*movie_id)).collect();
+    let unknown = taste.len() - rows.len();
+    let newest = rows.len().saturating_sub(bundle.maximum_length());
+    Sequence { rows: rows[newest..].into(), unknown }
+}
+
+fn rows_of_movies(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
+    movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect()
+}
+
+/// Only the movies of a request's own history are its caller's business.
+fn ignored(subject: &Subject, unknown: usize) -> usize {
+    match subject {
+        Subject::History(_) => unknown,
+        Subject::User(_) => 0,
+    }
+}
+
+fn hydrate(picks: &mut [Pick], movies: &Movies) {
+    for pick in picks {
+        pick.movie = movies.get(pick.movie_id).cloned();
+    }
+}

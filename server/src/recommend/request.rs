@@ -1,0 +1,145 @@
+//! What is asked of the pipeline and what it answers, without the wire's types.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Timings;
+use crate::catalog::{CatalogError, Filter, Movie};
+use crate::domain::{MovieId, UserId};
+use crate::engine::{EngineError, Method, Priority};
+use crate::store::StoreError;
+
+/// Whose recommendations.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject {
+    /// A stored user.
+    User(UserId),
+    /// Movies that came with the request, oldest first.
+    History(Vec<MovieId>),
+}
+
+/// What every question of a model has in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// The model version; the active one when `None`.
+    pub model_version: Option<String>,
+    /// Who goes first.
+    pub priority: Priority,
+    /// After which nobody waits.
+    pub deadline: Option<Instant>,
+}
+
+/// Asks for the best movies.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whose.
+    pub subject: Subject,
+    /// How many.
+    pub k: usize,
+    /// How they are found.
+    pub method: Method,
+    /// Which may be answered.
+    pub filter: Filter,
+    /// Whether seen movies are left out.
+    pub exclude_seen: bool,
+    /// Version, priority and deadline.
+    pub terms: Terms,
+}
+
+/// Asks for movies like one movie.
+#[derive(Clone, Debug)]
+pub struct SimilarQuestion {
+    /// The movie.
+    pub movie_id: MovieId,
+    /// How many.
+    pub k: usize,
+    /// Which may be answered.
+    pub filter: Filter,
+    /// Version, priority and deadline.
+    pub terms: Terms,
+}
+
+/// Which path answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The sequence model.
+    Model,
+    /// The onboarding preferences.
+    Preferences,
+    /// Popularity with decay.
+    Popularity,
+}
+
+impl Source {
+    /// Its label in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Preferences => "preferences",
+            Self::Popularity => "popularity",
+        }
+    }
+}
+
+/// One recommended movie.
+#[derive(Clone, Debug)]
+pub struct Pick {
+    /// The movie.
+    pub movie_id: MovieId,
+    /// The model's score; for popularity the share of the most popular pick's weight.
+    pub score: f32,
+    /// Which path found it.
+    pub source: Source,
+    /// What the catalogue knows of it; `None` only when the catalogue is empty.
+    pub movie: Option<Arc<Movie>>,
+}
+
+/// The best movies.
+#[derive(Clone, Debug)]
+pub struct Recommended {
+    /// Best first.
+    pub picks: Vec<Pick>,
+    /// The model version that answered; `None` if no model took part.
+    pub model_version: Option<String>,
+    /// The method really used; `None` if no retrieval took place.
+    pub method: Option<Method>,
+    /// Which path answered.
+    pub source: Source,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Movies of the request's own history that the model does not know.
+    pub ignored: usize,
+}
+
+/// A user vector.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// The vector.
+    pub vector: Arc<[f32]>,
+    /// The model version that made it.
+    pub model_version: String,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Movies of the request's own history that the model does not know.
+    pub ignored: usize,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecommendError {
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The filter cannot be used.
+    #[error(transparent)]
+    Filter(#[from] CatalogError),
+    /// The movie that was asked about is not known.
+    #[error("movie {0} is not in the catalogue of the model; SearchMovies finds ids")]
+    UnknownMovie(MovieId),
+    /// There is nothing to encode.
+    #[error("{0}")]
+    NothingToEncode(String),
+}

@@ -1,0 +1,58 @@
+//! What the model reads of a history.
+//!
+//! A model has seen each movie at most once in a sequence, so a movie stands where its newest event
+//! stands, and that event decides whether it is taste: who liked a movie and later hid it is not asked
+//! about it again.
+
+use std::collections::HashSet;
+
+use crate::domain::{Interaction, MovieId};
+
+/// The movies that count as taste, oldest first, each once. `events` are oldest first.
+pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
+    let mut decided = HashSet::with_capacity(events.len());
+    let mut newest_first: Vec<MovieId> = events
+        .iter()
+        .rev()
+        .filter(|event| decided.insert(event.movie_id) && event.is_taste())
+        .map(|event| event.movie_id)
+        .collect();
+    newest_first.reverse();
+    newest_first
+}
+
+/// The movies of a request's own history, oldest first, each once, where it stands last.
+pub(super) fn without_repeats(movie_ids: &[MovieId]) -> Vec<MovieId> {
+    let mut met = HashSet::with_capacity(movie_ids.len());
+    let mut newest_first: Vec<MovieId> =
+        movie_ids.iter().rev().copied().filter(|movie_id| met.insert(*movie_id)).collect();
+    newest_first.reverse();
+    newest_first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Kind, Rating};
+
+    fn event(movie_id: MovieId, time_ms: i64, kind: Kind, half_stars: u8) -> Interaction {
+        Interaction { user_id: 1, movie_id, time_ms, kind, rating: Rating::from_half_stars(half_stars) }
+    }
+
+    #[test]
+    fn the_newest_event_of_a_movie_decides() {
+        let events = [
+            event(10, 1, Kind::Like, 0),
+            event(20, 2, Kind::View, 0),
+            event(30, 3, Kind::Rating, 3),
+            event(10, 4, Kind::Hide, 0),
+            event(30, 5, Kind::Rating, 9),
+        ];
+        assert_eq!(taste_of(&events), [20, 30]);
+    }
+
+    #[test]
+    fn a_repeated_movie_stands_where_it_stands_last() {
+        assert_eq!(without_repeats(&[1, 2, 1, 3]), [2, 1, 3]);
+    }
+}

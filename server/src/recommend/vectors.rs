@@ -1,0 +1,95 @@
+//! Remembered user vectors.
+//!
+//! The key is a hash of what was encoded, (model version, item rows), so an entry is never wrong and
+//! needs no invalidation: a new interaction makes a new sequence, and a new key.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::cache::{Cache, Key, Space};
+use crate::engine::ItemRow;
+
+/// The form of the value: a byte of version, then little-endian f32.
+const FORM: u8 = 1;
+
+const TIME_TO_LIVE: Duration = Duration::from_hours(1);
+
+/// Remembers vectors in a [`Cache`].
+pub(super) struct Vectors {
+    cache: Arc<dyn Cache>,
+}
+
+impl Vectors {
+    pub(super) fn new(cache: Arc<dyn Cache>) -> Self {
+        Self { cache }
+    }
+
+    /// The key of a sequence under a model version.
+    pub(super) fn key(version: &str, rows: &[ItemRow]) -> Key {
+        let mut hash = Xxh3::new();
+        hash.update(version.as_bytes());
+        hash.update(&[0]);
+        hash.update(bytemuck::cast_slice(rows));
+        Key { space: Space::Vector, id: hash.digest128() }
+    }
+
+    /// The vector, if it is remembered and has this dimension.
+    pub(super) async fn get(&self, key: Key, dimension: usize) -> Option<Arc<[f32]>> {
+        decode(&self.cache.get(key).await?, dimension)
+    }
+
+    /// Remembers a vector.
+    pub(super) async fn put(&self, key: Key, vector: &[f32]) {
+        self.cache.put(key, encode(vector), TIME_TO_LIVE).await;
+    }
+}
+
+fn encode(vector: &[f32]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(1 + 4 * vector.len());
+    bytes.put_u8(FORM);
+    for number in vector {
+        bytes.put_f32_le(*number);
+    }
+    bytes.freeze()
+}
+
+fn decode(bytes: &[u8], dimension: usize) -> Option<Arc<[f32]>> {
+    let (form, numbers) = bytes.split_first()?;
+    if *form != FORM || numbers.len() != 4 * dimension {
+        return None;
+    }
+    let (numbers, _) = numbers.as_chunks::<4>();
+    Some(numbers.iter().map(|number| f32::from_le_bytes(*number)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vector_comes_back_bitwise() {
+        let vector = [1.0, -0.0, f32::MIN_POSITIVE, 3.4e38];
+        let back = decode(&encode(&vector), 4).unwrap();
+        assert!(back.iter().zip(vector).all(|(a, b)| a.to_bits() == b.to_bits()));
+    }
+
+    #[test]
+    fn what_another_version_or_dimension_wrote_is_not_read() {
+        let mut bytes = encode(&[1.0]).to_vec();
+        assert!(decode(&bytes, 2).is_none());
+        bytes[0] = FORM + 1;
+        assert!(decode(&bytes, 1).is_none());
+        assert!(decode(&[], 0).is_none());
+    }
+
+    #[test]
+    fn versions_and_sequences_have_keys_of_their_own() {
+        let key = Vectors::key("a", &[1, 2]);
+        assert_ne!(key, Vectors::key("b", &[1, 2]));
+        assert_ne!(key, Vectors::key("a", &[2, 1]));
+        assert_eq!(key, Vectors::key("a", &[1, 2]));
+    }
+}
