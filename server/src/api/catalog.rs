@@ -1,0 +1,173 @@
+//! `marquee.v1.CatalogService`.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use marquee_proto::v1;
+use marquee_proto::v1::catalog_service_server::CatalogService;
+use roaring::RoaringBitmap;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{ApiError, convert, page, valid};
+use crate::catalog::{After, Catalog, Movies};
+use crate::domain::MovieRecord;
+use crate::recommend::RecommendError;
+use crate::store::Store;
+
+/// Movies found when a request does not say how many.
+const DEFAULT_LIMIT: u32 = 10;
+
+/// Movies on a page when a request does not say how many.
+const DEFAULT_PAGE: u32 = 20;
+
+/// Movies of an import that are stored at once.
+const IMPORT_CHUNK: usize = 1000;
+
+/// The service.
+pub struct CatalogApi {
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+}
+
+impl CatalogApi {
+    /// The service over a catalogue and the store behind it.
+    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>) -> Self {
+        Self { catalog, store }
+    }
+
+    fn select(&self, filter: Option<v1::Filter>) -> Result<Option<RoaringBitmap>, ApiError> {
+        let filter = convert::filter(filter)?;
+        Ok(self.catalog.select(&filter).map_err(RecommendError::from)?)
+    }
+
+    fn movies(&self, movies: &Movies, indexes: impl IntoIterator<Item = u32>) -> Vec<v1::Movie> {
+        indexes.into_iter().filter_map(|index| convert::movie(&self.catalog, movies, index)).collect()
+    }
+
+    /// A page and the token of the next one, from one movie more than the page holds.
+    fn page(&self, mut found: Vec<(u32, f64)>, page_size: usize) -> (Vec<v1::Movie>, String) {
+        let movies = self.catalog.movies();
+        let more = found.len() > page_size;
+        found.truncate(page_size);
+        let last = found.last().filter(|_| more);
+        let next = last.and_then(|(index, score)| {
+            let movie_id = movies.at(*index)?.movie_id;
+            Some(page::movies_token(After { score: *score, movie_id }))
+        });
+        (self.movies(&movies, found.into_iter().map(|(index, _)| index)), next.unwrap_or_default())
+    }
+
+    /// Stores movies, then shows them; how many were new.
+    async fn keep(&self, records: Vec<MovieRecord>) -> Result<u64, ApiError> {
+        let added = self.store.put_movies(&records).await?;
+        self.catalog.put(records);
+        Ok(added)
+    }
+}
+
+#[tonic::async_trait]
+impl CatalogService for CatalogApi {
+    async fn get_movie(
+        &self,
+        request: Request<v1::GetMovieRequest>,
+    ) -> Result<Response<v1::GetMovieResponse>, Status> {
+        let request = valid(request.into_inner())?;
+        let movies = self.catalog.movies();
+        let index = movies.index_of(request.movie_id).ok_or_else(|| unknown_movie(request.movie_id))?;
+        let movie = convert::movie(&self.catalog, &movies, index);
+        Ok(Response::new(v1::GetMovieResponse { movie }))
+    }
+
+    async fn search_movies(
+        &self,
+        request: Request<v1::SearchMoviesRequest>,
+    ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
+        let request = valid(request.into_inner())?;
+        let selection = self.select(request.filter)?;
+        let limit = request.limit.unwrap_or(DEFAULT_LIMIT) as usize;
+        let found = self.catalog.search(&request.query, selection.as_ref(), limit);
+        let movies = self.movies(&self.catalog.movies(), found);
+        Ok(Response::new(v1::SearchMoviesResponse { movies }))
+    }
+
+    async fn list_genres(
+        &self,
+        _: Request<v1::ListGenresRequest>,
+    ) -> Result<Response<v1::ListGenresResponse>, Status> {
+        let movies = self.catalog.movies();
+        let genres =
+            movies.genres().map(|(name, count)| v1::Genre { name: name.to_owned(), movies: count as u32 });
+        Ok(Response::new(v1::ListGenresResponse { genres: genres.collect() }))
+    }
+
+    async fn list_popular_movies(
+        &self,
+        request: Request<v1::ListPopularMoviesRequest>,
+    ) -> Result<Response<v1::ListPopularMoviesResponse>, Status> {
+        let request = valid(request.into_inner())?;
+        let after = page::movies_after(&request.page_token)?;
+        let page_size = request.page_size.unwrap_or(DEFAULT_PAGE) as usize;
+        let selection = self.select(request.filter)?;
+        let found = self.catalog.popular(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
+        let (movies, next_page_token) = self.page(found, page_size);
+        Ok(Response::new(v1::ListPopularMoviesResponse { movies, next_page_token }))
+    }
+
+    async fn list_trending_movies(
+        &self,
+        request: Request<v1::ListTrendingMoviesRequest>,
+    ) -> Result<Response<v1::ListTrendingMoviesResponse>, Status> {
+        let request = valid(request.into_inner())?;
+        let after = page::movies_after(&request.page_token)?;
+        let page_size = request.page_size.unwrap_or(DEFAULT_PAGE) as usize;
+        let selection = self.select(request.filter)?;
+        let found = self.catalog.trending(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
+        let (movies, next_page_token) = self.page(found, page_size);
+        Ok(Response::new(v1::ListTrendingMoviesResponse { movies, next_page_token }))
+    }
+
+    async fn import_movies(
+        &self,
+        request: Request<Streaming<v1::ImportMoviesRequest>>,
+    ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
+        let mut incoming = request.into_inner();
+        let mut chunk = Vec::new();
+        let (mut received, mut added) = (0_u64, 0_u64);
+        while let Some(movie) = incoming.next().await {
+            chunk.push(record(valid(movie?)?)?);
+            received += 1;
+            if chunk.len() == IMPORT_CHUNK {
+                added += self.keep(std::mem::take(&mut chunk)).await?;
+            }
+        }
+        if !chunk.is_empty() {
+            added += self.keep(chunk).await?;
+        }
+        let replaced = (received - added) as u32;
+        Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
+    }
+}
+
+pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
+    ApiError::NotFound(format!("movie {movie_id} is not in the catalogue; SearchMovies finds ids by title"))
+}
+
+fn record(movie: v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
+    let imdb = match movie.imdb_id {
+        None => None,
+        Some(id) => Some(id.trim_start_matches("tt").parse().map_err(|_| {
+            ApiError::invalid(
+                "imdb_id",
+                format!("is {id:?}; tt and a number, such as tt0114709, is accepted"),
+            )
+        })?),
+    };
+    Ok(MovieRecord {
+        movie_id: movie.movie_id,
+        title: movie.title,
+        genres: movie.genres,
+        imdb,
+        tmdb: movie.tmdb_id,
+        tags: Vec::new(),
+    })
+}

@@ -1,0 +1,259 @@
+//! Between the wire's types and the rooms' types. Nothing is decided here but what absence means.
+
+use std::time::{Duration, Instant};
+
+use marquee_proto::v1;
+use prost_types::Timestamp;
+use tonic::Request;
+
+use super::ApiError;
+use crate::catalog::{Catalog, Filter, Movie, Movies};
+use crate::clock::now_ms;
+use crate::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
+use crate::engine::{Method, Priority};
+use crate::middleware::Deadline;
+use crate::recommend::{Pick, Source, Timings};
+
+/// Tags shown with a movie.
+const SHOWN_TAGS: usize = 10;
+
+/// The deadline of a call, if its caller named one.
+pub(super) fn deadline<T>(request: &Request<T>) -> Option<Instant> {
+    request.extensions().get::<Deadline>().map(|deadline| deadline.0.into_std())
+}
+
+pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {
+    let filter = filter.unwrap_or_default();
+    if let (Some(first), Some(last)) = (filter.year_min, filter.year_max)
+        && first > last
+    {
+        return Err(ApiError::invalid("filter.year_max", format!("is {last}, before year_min {first}")));
+    }
+    let year = |year: Option<u32>| year.and_then(|year| u16::try_from(year).ok());
+    Ok(Filter {
+        genres_any: filter.genres_any,
+        genres_all: filter.genres_all,
+        genres_none: filter.genres_none,
+        tags_any: filter.tags_any,
+        year_min: year(filter.year_min),
+        year_max: year(filter.year_max),
+        average_rating_min: filter.average_rating_min,
+        ratings_min: filter.ratings_min.map(u64::from),
+        allow_movie_ids: filter.allow_movie_ids,
+        deny_movie_ids: filter.deny_movie_ids,
+    })
+}
+
+/// AUTO when absent.
+pub(super) fn method(method: v1::Method) -> Method {
+    match method {
+        v1::Method::Unspecified | v1::Method::Auto => Method::Auto,
+        v1::Method::Exact => Method::Exact,
+        v1::Method::Ann => Method::Ann,
+    }
+}
+
+pub(super) fn method_used(method: Option<Method>) -> v1::Method {
+    match method {
+        None => v1::Method::Unspecified,
+        Some(Method::Auto) => v1::Method::Auto,
+        Some(Method::Exact) => v1::Method::Exact,
+        Some(Method::Ann) => v1::Method::Ann,
+    }
+}
+
+/// The method's own priority when absent.
+pub(super) fn priority(priority: v1::Priority, of_method: Priority) -> Priority {
+    match priority {
+        v1::Priority::Unspecified => of_method,
+        v1::Priority::Interactive => Priority::Interactive,
+        v1::Priority::Bulk => Priority::Bulk,
+    }
+}
+
+pub(super) fn source(source: Source) -> v1::Source {
+    match source {
+        Source::Model => v1::Source::Model,
+        Source::Preferences => v1::Source::Preferences,
+        Source::Popularity => v1::Source::Popularity,
+    }
+}
+
+/// The stages in whole microseconds; `other` takes what rounding leaves, so that they add up.
+pub(super) fn timings(timings: &Timings) -> v1::Timings {
+    let us = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+    let mut reply = v1::Timings {
+        total_us: us(timings.total),
+        profile_us: us(timings.profile),
+        queue_us: us(timings.queue),
+        encode_us: us(timings.encode),
+        score_us: us(timings.score),
+        rank_us: us(timings.rank),
+        hydrate_us: us(timings.hydrate),
+        other_us: 0,
+    };
+    let known =
+        [reply.profile_us, reply.queue_us, reply.encode_us, reply.score_us, reply.rank_us, reply.hydrate_us]
+            .iter()
+            .fold(0_u32, |sum, stage| sum.saturating_add(*stage));
+    reply.other_us = reply.total_us.saturating_sub(known);
+    reply
+}
+
+pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
+    let (title, genres, year) = match &pick.movie {
+        Some(movie) => (movie.title.to_string(), genres(movie), movie.year.map(u32::from)),
+        None => (String::new(), Vec::new(), None),
+    };
+    v1::Recommendation {
+        movie_id: pick.movie_id,
+        title,
+        score: pick.score,
+        genres,
+        year,
+        source: source(pick.source).into(),
+    }
+}
+
+fn genres(movie: &Movie) -> Vec<String> {
+    movie.genres.iter().map(ToString::to_string).collect()
+}
+
+/// The movie at a dense index with its statistics; `None` past the end of this snapshot.
+pub(super) fn movie(catalog: &Catalog, movies: &Movies, index: u32) -> Option<v1::Movie> {
+    let movie = movies.at(index)?;
+    Some(v1::Movie {
+        movie_id: movie.movie_id,
+        title: movie.title.to_string(),
+        year: movie.year.map(u32::from),
+        genres: genres(movie),
+        imdb_id: movie.imdb.map(|imdb| format!("tt{imdb:07}")),
+        tmdb_id: movie.tmdb,
+        average_rating: catalog.average(index),
+        ratings: u32::try_from(catalog.ratings(index)).unwrap_or(u32::MAX),
+        tags: movie.tags.iter().take(SHOWN_TAGS).map(|(tag, _)| tag.to_string()).collect(),
+    })
+}
+
+pub(super) fn timestamp(time_ms: TimeMs) -> Timestamp {
+    Timestamp {
+        seconds: time_ms.div_euclid(1000),
+        nanos: i32::try_from(time_ms.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
+    }
+}
+
+/// The time in milliseconds; between the years 1 and 9999, as the type is defined.
+fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError> {
+    let in_range = (-62_135_596_800..=253_402_300_799).contains(&time.seconds);
+    if !in_range || !(0..1_000_000_000).contains(&time.nanos) {
+        return Err(ApiError::invalid(field, "must be between the years 1 and 9999, with 0 to 999999999 ns"));
+    }
+    Ok(time.seconds * 1000 + i64::from(time.nanos) / 1_000_000)
+}
+
+/// An event, its fields already within their ranges; the server's clock where the time is absent.
+pub(super) fn interaction(prefix: &str, event: &v1::Interaction) -> Result<Interaction, ApiError> {
+    let field = |name: &str| format!("{prefix}{name}");
+    let kind = match event.kind() {
+        v1::InteractionKind::Unspecified | v1::InteractionKind::Rating => Kind::Rating,
+        v1::InteractionKind::View => Kind::View,
+        v1::InteractionKind::Like => Kind::Like,
+        v1::InteractionKind::Dislike => Kind::Dislike,
+        v1::InteractionKind::Watchlist => Kind::Watchlist,
+        v1::InteractionKind::Hide => Kind::Hide,
+    };
+    let rating = match (kind, event.rating) {
+        (Kind::Rating, None) => {
+            return Err(ApiError::invalid(field("rating"), "must be there for a RATING, 0.5 to 5 stars"));
+        }
+        (Kind::Rating, Some(stars)) => Some(
+            Rating::from_stars(stars)
+                .ok_or_else(|| ApiError::invalid(field("rating"), "must be 0.5 to 5 stars in halves"))?,
+        ),
+        (_, None) => None,
+        (_, Some(_)) => {
+            return Err(ApiError::invalid(field("rating"), "belongs to a RATING only; leave it out"));
+        }
+    };
+    let time_ms = match &event.time {
+        Some(time) => time_ms(&field("time"), time)?,
+        None => now_ms(),
+    };
+    Ok(Interaction { user_id: event.user_id, movie_id: event.movie_id, time_ms, kind, rating })
+}
+
+pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
+    let kind = match event.kind {
+        Kind::Rating => v1::InteractionKind::Rating,
+        Kind::View => v1::InteractionKind::View,
+        Kind::Like => v1::InteractionKind::Like,
+        Kind::Dislike => v1::InteractionKind::Dislike,
+        Kind::Watchlist => v1::InteractionKind::Watchlist,
+        Kind::Hide => v1::InteractionKind::Hide,
+    };
+    v1::Interaction {
+        user_id: event.user_id,
+        movie_id: event.movie_id,
+        kind: kind.into(),
+        rating: event.rating.map(Rating::stars),
+        time: Some(timestamp(event.time_ms)),
+    }
+}
+
+pub(super) fn user(user: User) -> v1::User {
+    let Preferences { genres, movie_ids } = user.preferences;
+    v1::User {
+        user_id: user.user_id,
+        create_time: Some(timestamp(user.created_ms)),
+        preferences: Some(v1::Preferences { genres, movie_ids }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rating_needs_stars_and_nothing_else_may_have_them() {
+        let event = |kind: v1::InteractionKind, rating| v1::Interaction {
+            user_id: 1,
+            movie_id: 1,
+            kind: kind.into(),
+            rating,
+            time: None,
+        };
+        assert!(interaction("", &event(v1::InteractionKind::Unspecified, None)).is_err());
+        assert!(interaction("", &event(v1::InteractionKind::Like, Some(4.0))).is_err());
+        let rated = interaction("", &event(v1::InteractionKind::Unspecified, Some(4.5))).unwrap();
+        assert_eq!((rated.kind, rated.rating.map(Rating::half_stars)), (Kind::Rating, Some(9)));
+    }
+
+    #[test]
+    fn times_go_to_the_wire_and_back_to_the_millisecond() {
+        for time in [0, 1, -1, 1_700_000_000_123, -62_135_596_800_000] {
+            assert_eq!(time_ms("time", &timestamp(time)).unwrap(), time);
+        }
+        let beyond = Timestamp { seconds: i64::MAX, nanos: 0 };
+        assert!(time_ms("time", &beyond).is_err());
+        assert!(time_ms("time", &Timestamp { seconds: 0, nanos: -1 }).is_err());
+    }
+
+    #[test]
+    fn the_stages_of_a_reply_add_up() {
+        let micros = |micros: u64| Duration::from_nanos(micros * 1000 + 900);
+        let reply = timings(&Timings {
+            total: micros(100),
+            profile: micros(10),
+            encode: micros(40),
+            ..Timings::default()
+        });
+        let sum = reply.profile_us + reply.encode_us + reply.other_us;
+        assert_eq!(sum, reply.total_us);
+    }
+
+    #[test]
+    fn years_in_the_wrong_order_are_refused() {
+        let wrong = v1::Filter { year_min: Some(2000), year_max: Some(1999), ..Default::default() };
+        assert!(filter(Some(wrong)).is_err());
+    }
+}

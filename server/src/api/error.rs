@@ -1,0 +1,169 @@
+//! The one map from what went wrong to a gRPC status, with what the caller can do in its details.
+
+use std::time::Duration;
+
+use marquee_proto::{Violation, v1};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::catalog::CatalogError;
+use crate::engine::EngineError;
+use crate::recommend::RecommendError;
+use crate::store::StoreError;
+
+/// The domain of the reasons in `google.rpc.ErrorInfo`.
+const DOMAIN: &str = "marquee";
+
+/// How long a caller should wait before it asks again where nothing better is known.
+const STORE_RETRY: Duration = Duration::from_millis(500);
+
+/// Everything that a handler answers instead of a reply.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Fields break their rules.
+    #[error("{}", describe(.0))]
+    Invalid(Vec<Violation>),
+    /// The subject of the call does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// A bundle is refused.
+    #[error("{0}")]
+    Bundle(String),
+    /// The pipeline refused or failed.
+    #[error(transparent)]
+    Recommend(#[from] RecommendError),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ApiError {
+    /// One bad field.
+    pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+    }
+
+    /// The same error as a part of a reply that carries several outcomes.
+    pub fn into_call_error(self) -> v1::CallError {
+        let field = match &self {
+            Self::Invalid(violations) => violations.first().map(|violation| violation.field.clone()),
+            Self::NotFound(_) | Self::Bundle(_) | Self::Recommend(_) | Self::Store(_) => None,
+        };
+        let status = Status::from(self);
+        v1::CallError {
+            code: status.code() as i32,
+            message: status.message().to_owned(),
+            field: field.unwrap_or_default(),
+        }
+    }
+}
+
+fn describe(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(|violation| format!("{} {}", violation.field, violation.description))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+/// A status before it is put together.
+struct Verdict {
+    code: Code,
+    reason: &'static str,
+    retry: Option<Duration>,
+}
+
+const fn verdict(code: Code, reason: &'static str) -> Verdict {
+    Verdict { code, reason, retry: None }
+}
+
+const fn retryable(code: Code, reason: &'static str, after: Duration) -> Verdict {
+    Verdict { code, reason, retry: Some(after) }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Self {
+        let mut details = ErrorDetails::new();
+        let verdict = match &error {
+            ApiError::Invalid(violations) => {
+                for violation in violations {
+                    details.add_bad_request_violation(&violation.field, &violation.description);
+                }
+                verdict(Code::InvalidArgument, "INVALID_FIELD")
+            }
+            ApiError::NotFound(_) => verdict(Code::NotFound, "NOT_FOUND"),
+            ApiError::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
+            ApiError::Store(error) => of_store(error),
+            ApiError::Recommend(error) => match error {
+                RecommendError::Engine(error) => of_engine(error),
+                RecommendError::Store(error) => of_store(error),
+                RecommendError::Filter(CatalogError::UnknownGenre { .. }) => {
+                    details.add_bad_request_violation("filter.genres", error.to_string());
+                    verdict(Code::InvalidArgument, "UNKNOWN_GENRE")
+                }
+                RecommendError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
+                RecommendError::NothingToEncode(_) => verdict(Code::NotFound, "NOTHING_TO_ENCODE"),
+            },
+        };
+        details.set_error_info(verdict.reason, DOMAIN, []);
+        if let Some(after) = verdict.retry {
+            details.set_retry_info(Some(after));
+        }
+        Self::with_error_details(verdict.code, error.to_string(), details)
+    }
+}
+
+fn of_engine(error: &EngineError) -> Verdict {
+    match error {
+        EngineError::Overloaded { retry_after, .. } => {
+            retryable(Code::ResourceExhausted, "QUEUE_FULL", *retry_after)
+        }
+        EngineError::DeadlineExceeded { .. } => verdict(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        EngineError::UnknownVersion(_) => verdict(Code::FailedPrecondition, "MODEL_VERSION_NOT_LOADED"),
+        EngineError::BadJob(_) => verdict(Code::Internal, "BAD_JOB"),
+        EngineError::Backend(_) => retryable(Code::Unavailable, "MODEL_FAILED", STORE_RETRY),
+        EngineError::OutOfService(_) => retryable(Code::Unavailable, "MODEL_OUT_OF_SERVICE", STORE_RETRY),
+        EngineError::ShuttingDown => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
+    }
+}
+
+fn of_store(error: &StoreError) -> Verdict {
+    match error {
+        StoreError::Unavailable(_) => retryable(Code::Unavailable, "STORE_UNAVAILABLE", STORE_RETRY),
+        StoreError::Timeout => retryable(Code::Unavailable, "STORE_TIMEOUT", STORE_RETRY),
+        StoreError::Corrupt(_) => verdict(Code::DataLoss, "STORE_CORRUPT"),
+        StoreError::Schema { .. } | StoreError::Open(_) => {
+            verdict(Code::FailedPrecondition, "STORE_NOT_USABLE")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invalid_field_is_named_in_the_details() {
+        let status = Status::from(ApiError::invalid("k", "is 501; 1 to 500 is accepted"));
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "k is 501; 1 to 500 is accepted");
+        let details = status.get_error_details();
+        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "k");
+        assert_eq!(details.error_info().unwrap().reason, "INVALID_FIELD");
+    }
+
+    #[test]
+    fn an_overloaded_engine_says_when_to_try_again() {
+        let error = EngineError::Overloaded { depth: 9, retry_after: Duration::from_millis(40) };
+        let status = Status::from(ApiError::Recommend(error.into()));
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let retry = status.get_details_retry_info().unwrap().retry_delay;
+        assert_eq!(retry, Some(Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn an_error_inside_a_reply_keeps_code_and_field() {
+        let error = ApiError::invalid("requests[3].k", "is 0").into_call_error();
+        assert_eq!((error.code, error.field.as_str()), (3, "requests[3].k"));
+    }
+}

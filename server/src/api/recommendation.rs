@@ -1,0 +1,202 @@
+//! `marquee.v1.RecommendationService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::{Stream, StreamExt as _, stream};
+use marquee_proto::v1;
+use marquee_proto::v1::recommendation_service_server::RecommendationService;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{ApiError, convert, token, valid};
+use crate::engine::Priority;
+use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subject, Terms};
+
+/// Movies answered when a request does not say how many.
+const DEFAULT_K: u32 = 10;
+
+/// Requests of one batch or stream that are in the engine at once: enough to keep it busy, and little
+/// enough that one caller does not fill its queue.
+const AT_ONCE: usize = 64;
+
+/// The service.
+#[derive(Clone)]
+pub struct RecommendationApi {
+    recommender: Arc<Recommender>,
+}
+
+impl RecommendationApi {
+    /// The service over a pipeline.
+    pub fn new(recommender: Arc<Recommender>) -> Self {
+        Self { recommender }
+    }
+
+    async fn answer(
+        &self,
+        request: v1::RecommendRequest,
+        of_method: Priority,
+        deadline: Option<Instant>,
+    ) -> Result<v1::RecommendResponse, ApiError> {
+        let question = question(request, of_method, deadline)?;
+        Ok(response(self.recommender.recommend(&question).await?))
+    }
+
+    async fn outcome(
+        &self,
+        request: v1::RecommendRequest,
+        deadline: Option<Instant>,
+    ) -> v1::RecommendOutcome {
+        use v1::recommend_outcome::Outcome;
+        let outcome = match self.answer(request, Priority::Bulk, deadline).await {
+            Ok(response) => Outcome::Response(response),
+            Err(error) => Outcome::Error(error.into_call_error()),
+        };
+        v1::RecommendOutcome { outcome: Some(outcome) }
+    }
+}
+
+#[tonic::async_trait]
+impl RecommendationService for RecommendationApi {
+    async fn recommend(
+        &self,
+        request: Request<v1::RecommendRequest>,
+    ) -> Result<Response<v1::RecommendResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let answer = self.answer(request.into_inner(), Priority::Interactive, deadline).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn recommend_batch(
+        &self,
+        request: Request<v1::RecommendBatchRequest>,
+    ) -> Result<Response<v1::RecommendBatchResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let requests = request.into_inner().requests;
+        if requests.len() > 1000 {
+            let found = requests.len();
+            let error =
+                ApiError::invalid("requests", format!("has {found} elements; at most 1000 are accepted"));
+            return Err(error.into());
+        }
+        let outcomes = stream::iter(requests)
+            .map(|request| self.outcome(request, deadline))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        Ok(Response::new(v1::RecommendBatchResponse { outcomes }))
+    }
+
+    type RecommendStreamStream =
+        Pin<Box<dyn Stream<Item = Result<v1::RecommendStreamResponse, Status>> + Send + 'static>>;
+
+    async fn recommend_stream(
+        &self,
+        request: Request<Streaming<v1::RecommendStreamRequest>>,
+    ) -> Result<Response<Self::RecommendStreamStream>, Status> {
+        let deadline = convert::deadline(&request);
+        let service = self.clone();
+        let answers = request
+            .into_inner()
+            .map(move |request| {
+                let service = service.clone();
+                async move {
+                    let request = request?
+                        .request
+                        .ok_or_else(|| Status::from(ApiError::invalid("request", "must be there")))?;
+                    let outcome = Some(service.outcome(request, deadline).await);
+                    Ok(v1::RecommendStreamResponse { outcome })
+                }
+            })
+            .buffered(AT_ONCE);
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn similar_movies(
+        &self,
+        request: Request<v1::SimilarMoviesRequest>,
+    ) -> Result<Response<v1::SimilarMoviesResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let question = SimilarQuestion {
+            movie_id: request.movie_id,
+            k: request.k.unwrap_or(DEFAULT_K) as usize,
+            filter: convert::filter(request.filter)?,
+            terms: terms(request.model_version, Priority::Interactive, deadline),
+        };
+        let similar = self.recommender.similar(&question).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::SimilarMoviesResponse {
+            timings: Some(convert::timings(&similar.timings)),
+            model_version: similar.model_version.unwrap_or_default(),
+            movies: similar.picks.iter().map(convert::recommendation).collect(),
+        }))
+    }
+
+    async fn encode_history(
+        &self,
+        request: Request<v1::EncodeHistoryRequest>,
+    ) -> Result<Response<v1::EncodeHistoryResponse>, Status> {
+        use v1::encode_history_request::Subject as Wire;
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let priority = convert::priority(request.priority(), Priority::Interactive);
+        let subject = match request.subject {
+            Some(Wire::UserId(user_id)) => Subject::User(user_id),
+            Some(Wire::History(history)) => Subject::History(history.movie_ids),
+            None => return Err(no_subject().into()),
+        };
+        let terms = terms(request.model_version, priority, deadline);
+        let encoded = self.recommender.encode(&subject, &terms).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::EncodeHistoryResponse {
+            vector: encoded.vector.to_vec(),
+            model_version: encoded.model_version,
+            timings: Some(convert::timings(&encoded.timings)),
+            ignored_history_movies: encoded.ignored as u32,
+        }))
+    }
+}
+
+fn question(
+    request: v1::RecommendRequest,
+    of_method: Priority,
+    deadline: Option<Instant>,
+) -> Result<Question, ApiError> {
+    use v1::recommend_request::Subject as Wire;
+    let request = valid(request)?;
+    token::check(&request.consistency_token)?;
+    let priority = convert::priority(request.priority(), of_method);
+    let method = convert::method(request.method());
+    let subject = match request.subject {
+        Some(Wire::UserId(user_id)) => Subject::User(user_id),
+        Some(Wire::History(history)) => Subject::History(history.movie_ids),
+        None => return Err(no_subject()),
+    };
+    Ok(Question {
+        subject,
+        k: request.k.unwrap_or(DEFAULT_K) as usize,
+        method,
+        filter: convert::filter(request.filter)?,
+        exclude_seen: request.exclude_seen.unwrap_or(true),
+        terms: terms(request.model_version, priority, deadline),
+    })
+}
+
+fn no_subject() -> ApiError {
+    ApiError::invalid("subject", "must be there: a user_id, or a history")
+}
+
+fn terms(model_version: String, priority: Priority, deadline: Option<Instant>) -> Terms {
+    let model_version = (!model_version.is_empty()).then_some(model_version);
+    Terms { model_version, priority, deadline }
+}
+
+fn response(recommended: Recommended) -> v1::RecommendResponse {
+    v1::RecommendResponse {
+        timings: Some(convert::timings(&recommended.timings)),
+        model_version: recommended.model_version.unwrap_or_default(),
+        method: convert::method_used(recommended.method).into(),
+        source: convert::source(recommended.source).into(),
+        ignored_history_movies: recommended.ignored as u32,
+        recommendations: recommended.picks.iter().map(convert::recommendation).collect(),
+    }
+}
