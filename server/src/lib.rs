@@ -3,13 +3,18 @@
 //! Calls go down and never back up: `api -> recommend -> {engine, catalog, store, cache}`. The lower
 //! rooms do not know each other or the protobuf types; the engine gets retrieval as a trait object.
 
+pub mod api;
+pub mod app;
 pub mod cache;
 pub mod catalog;
+pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod import;
 pub mod middleware;
+pub mod recommend;
 pub mod retrieval;
 pub mod store;
 pub mod telemetry;

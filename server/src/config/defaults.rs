@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{CacheUrl, Config, DeviceChoice, LogFormat, PrecisionChoice, Span, StoreUrl};
+use super::{CacheUrl, Config, LogFormat, Span, StoreUrl};
+use crate::engine::Precision;
+use crate::engine::runtime::Device;
 
 impl Default for Config {
     fn default() -> Self {
@@ -15,8 +17,8 @@ impl Default for Config {
             cache: CacheUrl::local(),
             bundle: "onnx/bundles/movielens-small".into(),
             sample: "onnx/data/ml-latest-small".into(),
-            device: DeviceChoice::Auto,
-            precision: PrecisionChoice::Fp32,
+            device: Device::Auto,
+            precision: Precision::Fp32,
             workers: 0,
             queue_limit: 1024,
             vector_cache_mib: 64,

@@ -14,7 +14,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-pub use values::{CacheUrl, DeviceChoice, LogFormat, PrecisionChoice, Span, StoreUrl};
+pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
+use values::{as_text, from_text};
+
+use crate::engine::Precision;
+use crate::engine::runtime::Device;
 
 /// One layer of settings: what is absent is left to the layer below.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -31,9 +35,11 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// Where users, histories and movies are kept: redb, or scylla://HOST[:PORT],HOST.../KEYSPACE
     #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
+    #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,
     /// Where answers are remembered: local, or redis://HOST[:PORT]
     #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
+    #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,
     /// Folder of the model bundle
     #[arg(long, env = "MARQUEE_BUNDLE", value_name = "DIR")]
@@ -43,10 +49,12 @@ pub struct Settings {
     pub sample: Option<PathBuf>,
     /// Where the model runs: auto, cpu, cuda or cuda:N
     #[arg(long, env = "MARQUEE_DEVICE", value_name = "DEVICE")]
-    pub device: Option<DeviceChoice>,
+    #[serde(default, deserialize_with = "from_text")]
+    pub device: Option<Device>,
     /// Precision of the encoder on the CPU: fp32 or int8
     #[arg(long, env = "MARQUEE_PRECISION", value_name = "PRECISION")]
-    pub precision: Option<PrecisionChoice>,
+    #[serde(default, deserialize_with = "from_text")]
+    pub precision: Option<Precision>,
     /// Worker threads of the engine; 0 for one a core
     #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
@@ -64,9 +72,11 @@ pub struct Settings {
     pub max_streams: Option<u32>,
     /// How long calls in flight may take to end after SIGTERM
     #[arg(long, env = "MARQUEE_DRAIN_LIMIT", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
     pub drain_limit: Option<Span>,
     /// Form of the log: auto (text on a terminal, else JSON), text or json
     #[arg(long, env = "MARQUEE_LOG_FORMAT", value_name = "FORM")]
+    #[serde(default, deserialize_with = "from_text")]
     pub log_format: Option<LogFormat>,
 }
 
@@ -82,17 +92,21 @@ pub struct Config {
     /// See [`Settings::data_dir`].
     pub data_dir: PathBuf,
     /// See [`Settings::store`].
+    #[serde(serialize_with = "as_text")]
     pub store: StoreUrl,
     /// See [`Settings::cache`].
+    #[serde(serialize_with = "as_text")]
     pub cache: CacheUrl,
     /// See [`Settings::bundle`].
     pub bundle: PathBuf,
     /// See [`Settings::sample`]; `none` for no sample.
     pub sample: PathBuf,
     /// See [`Settings::device`].
-    pub device: DeviceChoice,
+    #[serde(serialize_with = "as_text")]
+    pub device: Device,
     /// See [`Settings::precision`].
-    pub precision: PrecisionChoice,
+    #[serde(serialize_with = "as_text")]
+    pub precision: Precision,
     /// See [`Settings::workers`].
     pub workers: usize,
     /// See [`Settings::queue_limit`].
@@ -104,8 +118,10 @@ pub struct Config {
     /// See [`Settings::max_streams`].
     pub max_streams: u32,
     /// See [`Settings::drain_limit`].
+    #[serde(serialize_with = "as_text")]
     pub drain_limit: Span,
     /// See [`Settings::log_format`].
+    #[serde(serialize_with = "as_text")]
     pub log_format: LogFormat,
 }
 

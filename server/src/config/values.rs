@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize as _, Deserializer, Serializer};
 
 use super::redact::without_password;
 
@@ -16,102 +16,23 @@ pub struct ValueError {
     accepted: &'static str,
 }
 
-/// Reads the value from its text form wherever serde meets it.
-macro_rules! text_value {
-    ($type:ty) => {
-        impl TryFrom<String> for $type {
-            type Error = ValueError;
-
-            fn try_from(text: String) -> Result<Self, ValueError> {
-                text.parse()
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    };
+/// Reads an optional setting from its text form.
+pub(super) fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// Where the model runs.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
-pub enum DeviceChoice {
-    /// CUDA if there is one, else the CPU; the log says which.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// This CUDA device, or an error.
-    Cuda(u32),
-}
-
-text_value!(DeviceChoice);
-
-impl FromStr for DeviceChoice {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let wrong = || ValueError { found: text.to_owned(), accepted: "auto, cpu, cuda or cuda:N is" };
-        match text {
-            "auto" => Ok(Self::Auto),
-            "cpu" => Ok(Self::Cpu),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => {
-                let number = text.strip_prefix("cuda:").ok_or_else(wrong)?;
-                number.parse().map(Self::Cuda).map_err(|_| wrong())
-            }
-        }
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Auto => f.write_str("auto"),
-            Self::Cpu => f.write_str("cpu"),
-            Self::Cuda(number) => write!(f, "cuda:{number}"),
-        }
-    }
-}
-
-/// The precision of the encoder on the CPU.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
-pub enum PrecisionChoice {
-    /// 32-bit floating point.
-    Fp32,
-    /// Dense layers in 8-bit integers.
-    Int8,
-}
-
-text_value!(PrecisionChoice);
-
-impl FromStr for PrecisionChoice {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        match text {
-            "fp32" => Ok(Self::Fp32),
-            "int8" => Ok(Self::Int8),
-            _ => Err(ValueError { found: text.to_owned(), accepted: "fp32 or int8 is" }),
-        }
-    }
-}
-
-impl fmt::Display for PrecisionChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fp32 => "fp32",
-            Self::Int8 => "int8",
-        })
-    }
+/// Writes a setting in its text form.
+pub(super) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// The form of the log.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, else JSON.
     Auto,
@@ -120,8 +41,6 @@ pub enum LogFormat {
     /// For programs.
     Json,
 }
-
-text_value!(LogFormat);
 
 impl FromStr for LogFormat {
     type Err = ValueError;
@@ -147,11 +66,8 @@ impl fmt::Display for LogFormat {
 }
 
 /// A span of time, written as `250ms`, `10s`, `2m` or `1h`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
-
-text_value!(Span);
 
 impl FromStr for Span {
     type Err = ValueError;
@@ -185,11 +101,8 @@ impl fmt::Display for Span {
 macro_rules! url_value {
     ($(#[$doc:meta])* $type:ident, $name:ident = $plain:literal, $scheme:literal, $accepted:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Deserialize, PartialEq, Eq)]
-        #[serde(try_from = "String")]
+        #[derive(Clone, PartialEq, Eq)]
         pub struct $type(String);
-
-        text_value!($type);
 
         impl $type {
             /// The choice that needs no URL.
@@ -244,8 +157,8 @@ mod tests {
 
     #[test]
     fn every_value_reads_what_it_prints() {
-        for text in ["auto", "cpu", "cuda:1"] {
-            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        for text in ["auto", "text", "json"] {
+            assert_eq!(text.parse::<LogFormat>().unwrap().to_string(), text);
         }
         for text in ["250ms", "10s", "0s"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
@@ -255,11 +168,10 @@ mod tests {
 
     #[test]
     fn a_wrong_value_says_what_is_accepted() {
-        let error = "gpu".parse::<DeviceChoice>().unwrap_err().to_string();
-        assert_eq!(error, "\"gpu\" is not accepted here; auto, cpu, cuda or cuda:N is");
+        let error = "xml".parse::<LogFormat>().unwrap_err().to_string();
+        assert_eq!(error, "\"xml\" is not accepted here; auto, text or json is");
         assert!("10".parse::<Span>().is_err());
         assert!("99999999999999999999h".parse::<Span>().is_err());
-        assert!("cuda:".parse::<DeviceChoice>().is_err());
     }
 
     #[test]

@@ -90,8 +90,8 @@ impl Default for Trend {
 }
 
 impl Trend {
-    /// 30 days.
-    pub const HALF_LIFE_MS: f64 = 30.0 * 24.0 * 3600.0 * 1000.0;
+    /// 90 days: short enough to follow a season, long enough for a catalogue with few users.
+    pub const HALF_LIFE_MS: f64 = 90.0 * 24.0 * 3600.0 * 1000.0;
 
     /// The trend with one more event at this time.
     #[must_use]
@@ -244,7 +244,7 @@ mod tests {
         let forward = times.iter().fold(Trend::default(), |trend, time| trend.with_event(*time));
         let backward = times.iter().rev().fold(Trend::default(), |trend, time| trend.with_event(*time));
         assert!((forward.0 - backward.0).abs() < 1e-9);
-        assert!((forward.weight_at(1_700_100_000_000) - 1.974).abs() < 1e-2);
+        assert!((forward.weight_at(1_700_100_000_000) - 1.991).abs() < 1e-2);
     }
 
     #[test]

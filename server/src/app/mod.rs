@@ -1,0 +1,238 @@
+//! The one place that wires the rooms together, starts them in order and stops them in order.
+//!
+//! The port opens as soon as the catalogue is in memory; health says NOT_SERVING until the model is
+//! warm, and again while the server drains.
+
+mod drain;
+mod sample;
+mod services;
+mod welcome;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic_health::server::HealthReporter;
+
+pub use drain::{serve_until_signal, wait_for_signal};
+pub use sample::import_sample;
+use services::Rooms;
+pub use welcome::welcome;
+
+use crate::api::LoadModel;
+use crate::cache::{Cache, LocalCache};
+use crate::catalog::Catalog;
+use crate::config::{CacheUrl, Config, StoreUrl};
+use crate::engine::runtime::RuntimeError;
+use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
+use crate::import::ImportError;
+use crate::recommend::Recommender;
+use crate::retrieval::{ExactScorer, RetrievalError};
+use crate::store::{RedbStore, Store, StoreError};
+use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
+
+/// Movies that are read from the store at once when the catalogue is built.
+const MOVIES_A_READ: usize = 10_000;
+
+/// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
+const VECTOR_BYTES: u64 = 1024;
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened or read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sample cannot be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The model cannot be loaded.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// ONNX Runtime cannot be loaded, or the device cannot be had.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The index cannot be built.
+    #[error(transparent)]
+    Retrieval(#[from] RetrievalError),
+    /// Telemetry cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// The port cannot be opened.
+    #[error("cannot listen on {address}: {source}; choose another --listen")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A setting names something that this build does not have.
+    #[error("{0}")]
+    Setting(String),
+    /// The server ended by itself.
+    #[error("the server stopped: {0}")]
+    Stopped(String),
+}
+
+/// A server that runs.
+pub struct Running {
+    /// The address that is really listened on.
+    pub address: SocketAddr,
+    /// The address of the metrics, if they are served.
+    pub metrics_address: Option<SocketAddr>,
+    rooms: Arc<Rooms>,
+    loading: JoinHandle<Result<Arc<Model>, StartError>>,
+    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    stop: CancellationToken,
+    config: Config,
+}
+
+/// Opens the store that the settings name.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be opened, [`StartError::Setting`] when this build has no such store.
+pub fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, StartError> {
+    match url.url() {
+        None => Ok(Arc::new(RedbStore::open(data_dir)?)),
+        Some(_) => Err(StartError::Setting(format!("the store {url} is not supported yet; use redb"))),
+    }
+}
+
+fn open_cache(url: &CacheUrl, limit_mib: u64) -> Result<Option<Arc<dyn Cache>>, StartError> {
+    match url.url() {
+        None if limit_mib == 0 => Ok(None),
+        None => Ok(Some(Arc::new(LocalCache::new(limit_mib << 20, VECTOR_BYTES)))),
+        Some(_) => Err(StartError::Setting(format!("the cache {url} is not supported yet; use local"))),
+    }
+}
+
+/// The catalogue in memory, from what the store holds.
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be read.
+pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
+    let mut movies = Vec::new();
+    loop {
+        let after = movies.last().map(|movie: &crate::domain::MovieRecord| movie.movie_id);
+        let mut page = store.movies(after, MOVIES_A_READ).await?;
+        if page.is_empty() {
+            break;
+        }
+        movies.append(&mut page);
+    }
+    Ok(Catalog::new(movies, store.movie_stats().await?))
+}
+
+/// Starts a server: store, sample, catalogue, port; then the model, on a thread of its own.
+///
+/// # Errors
+/// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
+/// said by [`Running::ready`].
+pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
+    let store = open_store(&config.store, &config.data_dir)?;
+    if let Some(sample) = config.sample_dir() {
+        import_sample(sample, store.as_ref()).await?;
+    }
+    let catalog = Arc::new(build_catalog(store.as_ref()).await?);
+    let engine = Arc::new(Engine::start(EngineOptions {
+        workers: config.worker_threads(),
+        queue_limit: config.queue_limit,
+        ..EngineOptions::default()
+    }));
+    let cache = open_cache(&config.cache, config.vector_cache_mib)?;
+    let recommender = Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&store), cache);
+    let rooms = Arc::new(Rooms {
+        load: loader(&engine, &config),
+        engine,
+        catalog,
+        store,
+        recommender: Arc::new(recommender),
+        health: HealthReporter::new(),
+    });
+    rooms.set_serving(false).await;
+
+    let listen = |source| StartError::Listen { address: config.listen, source };
+    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+    let stop = CancellationToken::new();
+    let metrics_address = match config.metrics_listen {
+        Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
+        None => None,
+    };
+    let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
+    let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
+    Ok(Running { address, metrics_address, rooms, loading, serving, stop, config })
+}
+
+/// Loads models as the settings say: on which device, in which precision, with which retrieval.
+fn loader(engine: &Arc<Engine>, config: &Config) -> LoadModel {
+    let (engine, device, precision) = (Arc::clone(engine), config.device, config.precision);
+    Arc::new(move |folder| {
+        let engine = Arc::clone(&engine);
+        Box::pin(async move { engine.load(&folder, device, precision, scorer_of).await })
+    })
+}
+
+/// The retrieval of a bundle, as the engine wants it.
+fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
+    let (table, dimension) = (bundle.output_embeddings(), bundle.dimension());
+    Ok(Arc::new(ExactScorer::build(table, dimension, &bundle.vocabulary)?))
+}
+
+/// Loads the first model, activates it, then lets health say SERVING.
+async fn first_model(folder: PathBuf, rooms: Arc<Rooms>) -> Result<Arc<Model>, StartError> {
+    let model = (rooms.load)(folder).await?;
+    rooms.engine.activate(Arc::clone(&model));
+    rooms.set_serving(true).await;
+    Ok(model)
+}
+
+impl Running {
+    /// Waits until the model is warm and health says SERVING.
+    ///
+    /// # Errors
+    /// [`StartError`] when the model cannot be loaded.
+    pub async fn ready(&mut self) -> Result<Arc<Model>, StartError> {
+        match (&mut self.loading).await {
+            Ok(loaded) => loaded,
+            Err(error) => Err(StartError::Stopped(error.to_string())),
+        }
+    }
+
+    /// The pipeline, for what is shown at start.
+    pub fn recommender(&self) -> &Recommender {
+        &self.rooms.recommender
+    }
+
+    /// The catalogue, for what is shown at start.
+    pub fn catalog(&self) -> &Catalog {
+        &self.rooms.catalog
+    }
+
+    /// Stops: health says NOT_SERVING, no new connections, calls in flight end within the drain limit,
+    /// the engine stops, the store is flushed as its last handle goes.
+    ///
+    /// # Errors
+    /// [`StartError::Stopped`] when the server had failed before.
+    pub async fn stop(mut self) -> Result<(), StartError> {
+        self.loading.abort();
+        self.rooms.set_serving(false).await;
+        self.stop.cancel();
+        let limit = self.config.drain_limit.0;
+        let drained = match tokio::time::timeout(limit, &mut self.serving).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(StartError::Stopped(error.to_string())),
+            Ok(Err(error)) => Err(StartError::Stopped(error.to_string())),
+            Err(_) => {
+                tracing::warn!(?limit, "calls were still in flight at the drain limit and are cut off");
+                self.serving.abort();
+                Ok(())
+            }
+        };
+        self.rooms.engine.shutdown(limit).await;
+        drained
+    }
+}

@@ -1,0 +1,79 @@
+//! What a person sees when the server is ready: where it listens, one real recommendation, and what
+//! to try next.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::Running;
+use crate::catalog::Filter;
+use crate::domain::UserId;
+use crate::engine::{Method, Model};
+use crate::recommend::{Question, Recommended, Source, Subject, Terms};
+
+/// Users that are tried for the sample recommendation.
+const CANDIDATES: std::ops::RangeInclusive<UserId> = 1..=20;
+
+/// Movies in the sample recommendation.
+const SHOWN: usize = 5;
+
+/// The text for the terminal.
+pub async fn welcome(running: &Running, model: &Model) -> String {
+    let mut text = format!(
+        "\nMarquee {} listens on http://{}\nmodel {} on {}, {} movies in the catalogue\n",
+        env!("CARGO_PKG_VERSION"),
+        running.address,
+        model.bundle().version(),
+        model.placement(),
+        running.catalog().movies().len(),
+    );
+    let user = sample_user(running).await;
+    if let Some((user_id, recommended)) = &user {
+        write_recommendation(&mut text, *user_id, recommended);
+    }
+    write_commands(&mut text, running.address, user.map_or(1, |(user_id, _)| user_id));
+    text
+}
+
+/// The first user whom the model knows something of.
+async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
+    for user_id in CANDIDATES {
+        let question = Question {
+            subject: Subject::User(user_id),
+            k: SHOWN,
+            method: Method::Auto,
+            filter: Filter::default(),
+            exclude_seen: true,
+            terms: Terms::default(),
+        };
+        match running.recommender().recommend(&question).await {
+            Ok(recommended) if recommended.source == Source::Model => return Some((user_id, recommended)),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no sample recommendation");
+                return None;
+            }
+        }
+    }
+    None
+}
+
+fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recommended) {
+    let micros = recommended.timings.total.as_micros();
+    let _ = writeln!(text, "\nUser {user_id} might watch next ({micros} us):");
+    for (place, pick) in (1..).zip(&recommended.picks) {
+        let title = pick.movie.as_ref().map_or("", |movie| &movie.title);
+        let _ = writeln!(text, "  {place}. {title} (movie {})", pick.movie_id);
+    }
+}
+
+fn write_commands(text: &mut String, address: SocketAddr, user_id: UserId) {
+    let marquee = if address.port() == 50051 {
+        "cargo run --release -p marquee-client --".to_owned()
+    } else {
+        format!("MARQUEE_SERVER=http://{address} cargo run --release -p marquee-client --")
+    };
+    let _ = writeln!(text, "\nTry next:");
+    let _ = writeln!(text, "  {marquee} recommend {user_id}");
+    let _ = writeln!(text, "  {marquee} search matrix");
+    let _ = writeln!(text, "  {marquee} rate {user_id} 2571 5");
+}

@@ -1,0 +1,134 @@
+//! The command line of `marquee-server`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Config, ConfigError, Settings};
+
+/// Recommendations over gRPC. Without a command it serves.
+#[derive(Parser)]
+#[command(name = "marquee-server", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The options of `serve`.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program can do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Serve the API (the default)
+    Serve(ServeArgs),
+    /// Bring a MovieLens release into the store: a folder or a zip file of any release
+    Import(ImportArgs),
+    /// ONNX Runtime on this machine
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
+}
+
+/// The options of `serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    layers: Layers,
+    /// Print the settings in force as TOML, passwords taken out, and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// The options of `import`.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// A MovieLens folder or zip file
+    pub path: PathBuf,
+    /// Refuse the first malformed row instead of counting it
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    layers: Layers,
+}
+
+/// What can be done with ONNX Runtime.
+#[derive(Subcommand)]
+pub enum RuntimeCommand {
+    /// Fetch the library for a device into the cache folder, by package name through pip, and print how
+    /// to use it; the CPU's comes with the build
+    Fetch {
+        /// The device
+        #[arg(long)]
+        device: FetchDevice,
+    },
+}
+
+/// A device whose library can be fetched.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FetchDevice {
+    /// CUDA.
+    Cuda,
+}
+
+/// The settings and the file under them.
+#[derive(Args)]
+struct Layers {
+    /// TOML file with settings
+    #[arg(long, env = "MARQUEE_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Layers {
+    fn resolve(self) -> Result<Config, ConfigError> {
+        let file = match &self.config {
+            Some(path) => Settings::from_file(path)?,
+            None => Settings::default(),
+        };
+        Ok(Config::resolve(self.settings, file))
+    }
+}
+
+impl ServeArgs {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the file cannot be used.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        self.layers.resolve()
+    }
+}
+
+impl ImportArgs {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the file cannot be used.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        self.layers.resolve()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_what_is_done_without_a_command() {
+        let cli = Cli::parse_from(["marquee-server", "--workers", "3"]);
+        assert!(cli.command.is_none());
+        assert_eq!(cli.serve.resolve().unwrap().workers, 3);
+        let cli = Cli::parse_from(["marquee-server", "serve", "--workers", "4"]);
+        let Some(Command::Serve(serve)) = cli.command else { panic!("serve was asked for") };
+        assert_eq!(serve.resolve().unwrap().workers, 4);
+    }
+}

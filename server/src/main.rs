@@ -1,0 +1,87 @@
+//! The binary: reads the command line and hands over to the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use marquee_server::app::{self, StartError};
+use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, RuntimeCommand, ServeArgs};
+use marquee_server::clock::now_ms;
+use marquee_server::engine::runtime;
+use marquee_server::import::{ImportOptions, import, progress_bar};
+use marquee_server::telemetry::Telemetry;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        None => serve(cli.serve).await,
+        Some(Command::Serve(args)) => serve(args).await,
+        Some(Command::Import(args)) => bring_in(args).await,
+        Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("marquee-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: ServeArgs) -> Outcome {
+    let print_only = args.print_config;
+    let config = args.resolve()?;
+    if print_only {
+        print!("{}", config.to_toml()?);
+        return Ok(());
+    }
+    let telemetry = Telemetry::start(config.log_format)?;
+    let served = run(config, &telemetry).await;
+    tokio::task::spawn_blocking(move || telemetry.flush()).await?;
+    Ok(served?)
+}
+
+async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
+    let mut running = app::start(config, telemetry).await?;
+    tracing::info!(address = %running.address, metrics = ?running.metrics_address, "listening");
+    let model = tokio::select! {
+        model = running.ready() => model?,
+        signal = app::wait_for_signal() => {
+            signal.map_err(|error| StartError::Stopped(error.to_string()))?;
+            return running.stop().await;
+        }
+    };
+    println!("{}", app::welcome(&running, &model).await);
+    drop(model);
+    app::serve_until_signal(running).await
+}
+
+async fn bring_in(args: ImportArgs) -> Outcome {
+    let path = args.path.clone();
+    let options = ImportOptions { strict: args.strict, ..ImportOptions::new(now_ms()) };
+    let config = args.resolve()?;
+    let store = app::open_store(&config.store, &config.data_dir)?;
+    let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
+    println!("{report}");
+    Ok(())
+}
+
+fn fetch(device: FetchDevice) -> Outcome {
+    let library = match device {
+        FetchDevice::Cuda => runtime::fetch_cuda(&cache_folder()?)?,
+    };
+    println!("export ORT_DYLIB_PATH={}", library.display());
+    Ok(())
+}
+
+/// Where fetched libraries are kept: `$XDG_CACHE_HOME/marquee`, else `~/.cache/marquee`.
+fn cache_folder() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let base = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => std::env::home_dir().ok_or("set XDG_CACHE_HOME or HOME")?.join(".cache"),
+    };
+    Ok(base.join("marquee"))
+}

@@ -1,0 +1,127 @@
+//! A real server on a free port, over a folder of its own, for tests through the socket.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
+use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
+use marquee_proto::v1::operations_service_client::OperationsServiceClient;
+use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
+use marquee_proto::v1::user_service_client::UserServiceClient;
+use marquee_server::app::{self, Running};
+use marquee_server::config::{Config, LogFormat, StoreUrl};
+use marquee_server::telemetry::Telemetry;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+use tonic::transport::Channel;
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The small bundle that tests run on.
+pub fn fixture_bundle() -> PathBuf {
+    root().join("onnx/fixtures/tiny")
+}
+
+/// The bundled sample of MovieLens.
+pub fn sample() -> PathBuf {
+    root().join("onnx/data/ml-latest-small")
+}
+
+/// One telemetry for all tests of a process.
+pub fn telemetry() -> &'static Telemetry {
+    static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+    TELEMETRY.get_or_init(|| Telemetry::start(LogFormat::Text).expect("telemetry starts"))
+}
+
+/// A server and its data folder.
+pub struct TestServer {
+    pub running: Running,
+    pub data: TempDir,
+    channel: Channel,
+}
+
+/// A data folder of its own that holds the sample, imported once a process.
+async fn sample_data() -> TempDir {
+    static TEMPLATE: OnceCell<TempDir> = OnceCell::const_new();
+    let template = TEMPLATE.get_or_init(|| async {
+        let template = tempfile::tempdir().expect("a temporary folder");
+        let store = app::open_store(&StoreUrl::redb(), template.path()).expect("the store opens");
+        app::import_sample(&sample(), store.as_ref()).await.expect("the sample is imported");
+        template
+    });
+    let template = template.await;
+    let data = tempfile::tempdir().expect("a temporary folder");
+    for file in std::fs::read_dir(template.path()).expect("the template can be read") {
+        let file = file.expect("the template can be read");
+        std::fs::copy(file.path(), data.path().join(file.file_name())).expect("the template can be copied");
+    }
+    data
+}
+
+/// Settings of a test server: a free port, a new folder, the fixture bundle, two workers.
+pub fn config(data: &TempDir) -> Config {
+    Config {
+        listen: "127.0.0.1:0".parse().expect("a valid address"),
+        data_dir: data.path().to_owned(),
+        bundle: fixture_bundle(),
+        sample: sample(),
+        device: "cpu".parse().expect("a valid device"),
+        workers: 2,
+        ..Config::default()
+    }
+}
+
+impl TestServer {
+    /// A warm server over the sample.
+    pub async fn start() -> Self {
+        let data = sample_data().await;
+        let config = config(&data);
+        Self::start_with(config, data).await
+    }
+
+    /// A warm server with these settings.
+    pub async fn start_with(config: Config, data: TempDir) -> Self {
+        let mut running = app::start(config, telemetry()).await.expect("the server starts");
+        running.ready().await.expect("the model loads");
+        let channel = channel(&running).await;
+        Self { running, data, channel }
+    }
+
+    pub fn recommendation(&self) -> RecommendationServiceClient<Channel> {
+        RecommendationServiceClient::new(self.channel.clone())
+    }
+
+    pub fn catalog(&self) -> CatalogServiceClient<Channel> {
+        CatalogServiceClient::new(self.channel.clone())
+    }
+
+    pub fn users(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.channel.clone())
+    }
+
+    pub fn interactions(&self) -> InteractionServiceClient<Channel> {
+        InteractionServiceClient::new(self.channel.clone())
+    }
+
+    pub fn operations(&self) -> OperationsServiceClient<Channel> {
+        OperationsServiceClient::new(self.channel.clone())
+    }
+
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+}
+
+/// A connection to a server.
+pub async fn channel(running: &Running) -> Channel {
+    Channel::from_shared(format!("http://{}", running.address))
+        .expect("a valid address")
+        .connect()
+        .await
+        .expect("the server accepts connections")
+}

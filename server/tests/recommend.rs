@@ -1,0 +1,260 @@
+//! Recommendations, through the socket.
+
+mod common;
+
+use common::TestServer;
+use marquee_proto::v1;
+use marquee_proto::v1::recommend_request::Subject;
+use prost::Message as _;
+use tonic::{Code, Request};
+use tonic_types::StatusExt as _;
+
+fn by_user(user_id: u64) -> v1::RecommendRequest {
+    v1::RecommendRequest { subject: Some(Subject::UserId(user_id)), ..Default::default() }
+}
+
+fn by_history(movie_ids: &[u32]) -> v1::RecommendRequest {
+    let history = v1::History { movie_ids: movie_ids.to_vec() };
+    v1::RecommendRequest { subject: Some(Subject::History(history)), ..Default::default() }
+}
+
+fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
+    response.recommendations.iter().map(|movie| movie.movie_id).collect()
+}
+
+fn like(user_id: u64, movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
+    v1::RecordInteractionRequest {
+        user_id,
+        movie_id,
+        kind: v1::InteractionKind::Like.into(),
+        rating: None,
+        time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_in_the_request_is_answered_by_the_model_without_its_own_movies() {
+    let server = TestServer::start().await;
+    let request = v1::RecommendRequest { k: Some(20), ..by_history(&[1, 2, 3, 999_999]) };
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.source(), v1::Source::Model);
+    assert_eq!(answer.recommendations.len(), 20);
+    assert_eq!(answer.ignored_history_movies, 1);
+    assert!(!answer.model_version.is_empty());
+    assert!(ids(&answer).iter().all(|id| ![1, 2, 3].contains(id)));
+    assert!(answer.recommendations.iter().all(|movie| !movie.title.is_empty()));
+    let scores: Vec<f32> = answer.recommendations.iter().map(|movie| movie.score).collect();
+    assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+    let timings = answer.timings.unwrap();
+    let stages = timings.profile_us
+        + timings.queue_us
+        + timings.encode_us
+        + timings.score_us
+        + timings.rank_us
+        + timings.hydrate_us
+        + timings.other_us;
+    assert_eq!(stages, timings.total_us);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_recommendation_reflects_a_recorded_interaction() {
+    let server = TestServer::start().await;
+    let user_id = 1_000_001;
+    for (movie_id, seconds) in [(1, 10), (2, 20), (3, 30)] {
+        server.interactions().record_interaction(like(user_id, movie_id, seconds)).await.unwrap();
+    }
+    let before = server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
+    assert_eq!(before.source(), v1::Source::Model);
+    let best = before.recommendations[0].movie_id;
+    let written =
+        server.interactions().record_interaction(like(user_id, best, 40)).await.unwrap().into_inner();
+    assert!(!written.duplicate && !written.consistency_token.is_empty());
+    let request = v1::RecommendRequest { consistency_token: written.consistency_token, ..by_user(user_id) };
+    let after = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert!(!ids(&after).contains(&best));
+    assert_ne!(ids(&before), ids(&after));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_user_and_the_same_history_get_the_same_answer() {
+    let server = TestServer::start().await;
+    let user_id = 1_000_002;
+    for (movie_id, seconds) in [(5, 1), (6, 2), (7, 3)] {
+        server.interactions().record_interaction(like(user_id, movie_id, seconds)).await.unwrap();
+    }
+    let stored = server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
+    let stateless = server.recommendation().recommend(by_history(&[5, 6, 7])).await.unwrap().into_inner();
+    assert_eq!(stored.recommendations, stateless.recommendations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_user_is_answered_by_popularity_under_the_same_filter() {
+    let server = TestServer::start().await;
+    let filter = v1::Filter { genres_any: vec!["Sci-Fi".into()], ..Default::default() };
+    let request = v1::RecommendRequest { filter: Some(filter), ..by_user(987_654_321) };
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.source(), v1::Source::Popularity);
+    assert_eq!(answer.method(), v1::Method::Unspecified);
+    assert_eq!(answer.recommendations.len(), 10);
+    assert!(answer.recommendations.iter().all(|movie| movie.genres.contains(&"Sci-Fi".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preferences_answer_for_a_user_without_a_history() {
+    let server = TestServer::start().await;
+    let preferences = v1::Preferences { genres: vec!["Western".into()], movie_ids: vec![] };
+    let request = v1::SetPreferencesRequest { user_id: 1_000_003, preferences: Some(preferences) };
+    server.users().set_preferences(request).await.unwrap();
+    let answer = server.recommendation().recommend(by_user(1_000_003)).await.unwrap().into_inner();
+    assert_eq!(answer.source(), v1::Source::Preferences);
+    assert!(answer.recommendations.iter().all(|movie| movie.genres.contains(&"Western".to_owned())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn popularity_fills_up_what_the_model_does_not_know() {
+    let server = TestServer::start().await;
+    let request = v1::RecommendRequest { k: Some(500), ..by_history(&[1, 2, 3]) };
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.recommendations.len(), 500);
+    let sources: Vec<v1::Source> = answer.recommendations.iter().map(v1::Recommendation::source).collect();
+    assert!(sources.contains(&v1::Source::Model) && sources.contains(&v1::Source::Popularity));
+    let mut distinct = ids(&answer);
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_field_is_named_in_the_details() {
+    let server = TestServer::start().await;
+    let request = v1::RecommendRequest { k: Some(501), ..by_user(1) };
+    let status = server.recommendation().recommend(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "k");
+
+    let status = server.recommendation().recommend(v1::RecommendRequest::default()).await.unwrap_err();
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "subject");
+
+    let filter = v1::Filter { genres_any: vec!["Scifi".into()], ..Default::default() };
+    let request = v1::RecommendRequest { filter: Some(filter), ..by_user(1) };
+    let status = server.recommendation().recommend(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("Sci-Fi"), "{}", status.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_request_of_a_batch_fails_alone_and_a_batch_answers_as_single_calls_do() {
+    let server = TestServer::start().await;
+    let good = by_history(&[1, 2, 3]);
+    let bad = v1::RecommendRequest { k: Some(0), ..by_user(1) };
+    let requests = vec![good.clone(), bad, by_history(&[10, 20]), good.clone()];
+    let request = v1::RecommendBatchRequest { requests };
+    let outcomes = server.recommendation().recommend_batch(request).await.unwrap().into_inner().outcomes;
+    let single = server.recommendation().recommend(good).await.unwrap().into_inner();
+    let answers: Vec<_> = outcomes
+        .into_iter()
+        .map(|outcome| match outcome.outcome.unwrap() {
+            v1::recommend_outcome::Outcome::Response(response) => Ok(response.recommendations),
+            v1::recommend_outcome::Outcome::Error(error) => Err((error.code, error.field)),
+        })
+        .collect();
+    assert_eq!(answers[0].as_ref().unwrap(), &single.recommendations);
+    assert_eq!(answers[1], Err((3, "k".to_owned())));
+    assert_eq!(answers[3].as_ref().unwrap(), &single.recommendations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_answered_in_its_order() {
+    let server = TestServer::start().await;
+    let histories = [[1_u32, 2], [3, 4], [5, 6], [1, 2]];
+    let requests: Vec<_> = histories
+        .iter()
+        .map(|history| v1::RecommendStreamRequest { request: Some(by_history(history)) })
+        .collect();
+    let stream = futures::stream::iter(requests);
+    let mut answers = server.recommendation().recommend_stream(stream).await.unwrap().into_inner();
+    let mut found = Vec::new();
+    while let Some(answer) = answers.message().await.unwrap() {
+        match answer.outcome.unwrap().outcome.unwrap() {
+            v1::recommend_outcome::Outcome::Response(response) => found.push(ids(&response)),
+            v1::recommend_outcome::Outcome::Error(error) => panic!("{error:?}"),
+        }
+    }
+    assert_eq!(found.len(), 4);
+    assert_eq!(found[0], found[3]);
+    for (answer, history) in found.iter().zip(histories) {
+        assert!(history.iter().all(|id| !answer.contains(id)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_not_loaded_is_a_failed_precondition() {
+    let server = TestServer::start().await;
+    let request = v1::RecommendRequest { model_version: "no-such".into(), ..by_history(&[1]) };
+    let status = server.recommendation().recommend(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+}
+
+/// tonic's client would answer CANCELLED by its own timer, so this call is made of plain frames.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_cannot_be_met_is_deadline_exceeded() {
+    let server = TestServer::start().await;
+    let socket = tokio::net::TcpStream::connect(server.running.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post("http://test/marquee.v1.RecommendationService/Recommend")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "1n")
+        .body(())
+        .unwrap();
+    let (response, mut body) = client.send_request(request, false).unwrap();
+    let message = by_history(&[1, 2, 3]).encode_to_vec();
+    let mut frame = vec![0];
+    frame.extend((message.len() as u32).to_be_bytes());
+    frame.extend(message);
+    body.send_data(frame.into(), true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.headers()["grpc-status"], (Code::DeadlineExceeded as i32).to_string());
+    connection.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_request_id_comes_back() {
+    let server = TestServer::start().await;
+    let mut request = Request::new(by_history(&[1]));
+    request.metadata_mut().insert("x-request-id", "order-66".parse().unwrap());
+    let answer = server.recommendation().recommend(request).await.unwrap();
+    assert_eq!(answer.metadata().get("x-request-id").unwrap(), "order-66");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn similar_movies_leave_the_movie_out_and_come_with_titles() {
+    let server = TestServer::start().await;
+    let request = v1::SimilarMoviesRequest { movie_id: 1, k: Some(5), ..Default::default() };
+    let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
+    assert_eq!(answer.movies.len(), 5);
+    assert!(answer.movies.iter().all(|movie| movie.movie_id != 1 && !movie.title.is_empty()));
+    assert!(answer.movies.iter().all(|movie| (-1.0..=1.000_001).contains(&movie.score)));
+    let request = v1::SimilarMoviesRequest { movie_id: 4_000_000, ..Default::default() };
+    let status = server.recommendation().similar_movies(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_history_has_the_models_dimension() {
+    use v1::encode_history_request::Subject;
+    let server = TestServer::start().await;
+    let history = v1::History { movie_ids: vec![1, 2, 999_999] };
+    let request = v1::EncodeHistoryRequest { subject: Some(Subject::History(history)), ..Default::default() };
+    let answer = server.recommendation().encode_history(request.clone()).await.unwrap().into_inner();
+    let models = server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner();
+    assert_eq!(answer.vector.len(), models.models[0].dimension as usize);
+    assert_eq!(answer.ignored_history_movies, 1);
+    let again = server.recommendation().encode_history(request).await.unwrap().into_inner();
+    assert_eq!(answer.vector, again.vector, "a remembered vector is the encoded one");
+    let nobody =
+        v1::EncodeHistoryRequest { subject: Some(Subject::UserId(77_777_777)), ..Default::default() };
+    let status = server.recommendation().encode_history(nobody).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}

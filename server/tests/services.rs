@@ -1,0 +1,238 @@
+//! Catalogue, users, interactions, operations, health and reflection, through the socket.
+
+mod common;
+
+use common::TestServer;
+use marquee_proto::v1;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
+
+fn at(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
+}
+
+fn rate(user_id: u64, movie_id: u32, rating: f64, seconds: i64) -> v1::RecordInteractionRequest {
+    v1::RecordInteractionRequest {
+        user_id,
+        movie_id,
+        kind: v1::InteractionKind::Rating.into(),
+        rating: Some(rating),
+        time: Some(at(seconds)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_title_with_a_typing_error_is_found() {
+    let server = TestServer::start().await;
+    for query in ["matrix", "the matrix", "matrx", "matri"] {
+        let request = v1::SearchMoviesRequest { query: query.into(), ..Default::default() };
+        let answer = server.catalog().search_movies(request).await.unwrap().into_inner();
+        let titles: Vec<_> = answer.movies.iter().map(|movie| movie.title.as_str()).collect();
+        assert!(titles.contains(&"Matrix, The (1999)"), "{query}: {titles:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_has_its_links_and_an_unknown_one_is_not_found() {
+    let server = TestServer::start().await;
+    let request = v1::GetMovieRequest { movie_id: 1 };
+    let movie = server.catalog().get_movie(request).await.unwrap().into_inner().movie.unwrap();
+    assert_eq!(movie.title, "Toy Story (1995)");
+    assert_eq!(movie.imdb_id.as_deref(), Some("tt0114709"));
+    assert_eq!(movie.year, Some(1995));
+    assert!(movie.ratings > 200);
+    let status = server.catalog().get_movie(v1::GetMovieRequest { movie_id: 4_000_000 }).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_popular_movies_have_no_gap_and_no_repetition() {
+    let server = TestServer::start().await;
+    let whole = v1::ListPopularMoviesRequest { page_size: Some(100), ..Default::default() };
+    let whole = server.catalog().list_popular_movies(whole).await.unwrap().into_inner().movies;
+    let mut paged = Vec::new();
+    let mut page_token = String::new();
+    while paged.len() < 100 {
+        let request = v1::ListPopularMoviesRequest { page_size: Some(7), page_token, ..Default::default() };
+        let page = server.catalog().list_popular_movies(request).await.unwrap().into_inner();
+        paged.extend(page.movies);
+        page_token = page.next_page_token;
+    }
+    paged.truncate(100);
+    assert_eq!(whole, paged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_movie_is_found_rated_and_recommended() {
+    let server = TestServer::start().await;
+    let movie = v1::ImportMoviesRequest {
+        movie_id: 3_000_001,
+        title: "Zyzzyva Rising (2031)".into(),
+        genres: vec!["Sci-Fi".into()],
+        ..Default::default()
+    };
+    let imported = server.catalog().import_movies(futures::stream::iter([movie])).await.unwrap().into_inner();
+    assert_eq!((imported.added, imported.replaced), (1, 0));
+    let request = v1::SearchMoviesRequest { query: "zyzzyva".into(), ..Default::default() };
+    let found = server.catalog().search_movies(request).await.unwrap().into_inner();
+    assert_eq!(found.movies[0].movie_id, 3_000_001);
+    server.interactions().record_interaction(rate(1, 3_000_001, 5.0, 1_700_000_000)).await.unwrap();
+    let filter = v1::Filter { year_min: Some(2031), ..Default::default() };
+    let request = v1::RecommendRequest {
+        subject: Some(v1::recommend_request::Subject::UserId(2)),
+        filter: Some(filter),
+        ..Default::default()
+    };
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.recommendations.len(), 1);
+    assert_eq!(answer.recommendations[0].source(), v1::Source::Popularity);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_counts_once_and_the_latest_counts() {
+    let server = TestServer::start().await;
+    let user_id = 2_000_001;
+    let first = rate(user_id, 1, 2.0, 100);
+    assert!(!server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
+    assert!(server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
+    server.interactions().record_interaction(rate(user_id, 1, 5.0, 200)).await.unwrap();
+    let stats =
+        server.users().get_user_stats(v1::GetUserStatsRequest { user_id }).await.unwrap().into_inner();
+    assert_eq!((stats.interactions, stats.ratings, stats.average_rating), (1, 1, Some(5.0)));
+    assert_eq!((stats.first_time, stats.last_time), (Some(at(100)), Some(at(200))));
+    let request = v1::ListHistoryRequest { user_id, ..Default::default() };
+    let history = server.users().list_history(request).await.unwrap().into_inner();
+    let times: Vec<_> =
+        history.interactions.iter().map(|entry| entry.interaction.as_ref().unwrap().time).collect();
+    assert_eq!(times, [Some(at(200)), Some(at(100))]);
+    assert_eq!(history.interactions[0].title, "Toy Story (1995)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_user_is_gone_everywhere_and_deleting_again_is_no_error() {
+    let server = TestServer::start().await;
+    let user_id = 2_000_002;
+    let movie = v1::GetMovieRequest { movie_id: 1 };
+    let before = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    server.interactions().record_interaction(rate(user_id, 1, 0.5, 100)).await.unwrap();
+    let during = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    assert_ne!(before, during);
+    let request = v1::DeleteUserRequest { user_id };
+    assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 1);
+    assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 0);
+    let status = server.users().get_user(v1::GetUserRequest { user_id }).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let after = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    assert_eq!(before, after);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_interactions_of_a_stream_are_named_and_do_not_stop_the_others() {
+    let server = TestServer::start().await;
+    let event = |movie_id, rating, seconds| v1::RecordInteractionsRequest {
+        interaction: Some(v1::Interaction {
+            user_id: 2_000_003,
+            movie_id,
+            kind: v1::InteractionKind::Rating.into(),
+            rating: Some(rating),
+            time: Some(at(seconds)),
+        }),
+    };
+    let events =
+        [event(1, 4.0, 1), event(1, 4.3, 2), event(4_000_000, 4.0, 3), event(2, 4.0, 4), event(1, 4.0, 1)];
+    let reply =
+        server.interactions().record_interactions(futures::stream::iter(events)).await.unwrap().into_inner();
+    assert_eq!((reply.accepted, reply.duplicates, reply.rejected), (3, 1, 2));
+    let places: Vec<_> = reply.rejections.iter().map(|rejection| rejection.index).collect();
+    assert_eq!(places, [1, 2]);
+    assert_eq!(reply.rejections[0].field, "interaction.rating");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_movie_is_not_found_and_a_missing_rating_is_named() {
+    let server = TestServer::start().await;
+    let status = server.interactions().record_interaction(rate(1, 4_000_000, 4.0, 1)).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    let missing = v1::RecordInteractionRequest { user_id: 1, movie_id: 1, ..Default::default() };
+    let status = server.interactions().record_interaction(missing).await.unwrap_err();
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "rating");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_user_is_created_once() {
+    let server = TestServer::start().await;
+    let request = v1::RegisterUserRequest { user_id: 2_000_004 };
+    assert!(server.users().register_user(request).await.unwrap().into_inner().created);
+    assert!(!server.users().register_user(request).await.unwrap().into_inner().created);
+    let user = server.users().get_user(v1::GetUserRequest { user_id: 2_000_004 }).await.unwrap();
+    assert_eq!(user.into_inner().user.unwrap().user_id, 2_000_004);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_numbers_of_the_server_follow_what_it_does() {
+    let server = TestServer::start().await;
+    let before = server.operations().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
+    server.interactions().record_interaction(rate(2_000_005, 1, 4.0, 1)).await.unwrap();
+    let after = server.operations().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
+    assert_eq!(after.interactions, before.interactions + 1);
+    assert_eq!(after.users, before.users + 1);
+    assert_eq!(after.device, "cpu");
+    let models = server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner().models;
+    assert_eq!(models[0].state(), v1::ModelState::Active);
+    assert_eq!(models[0].version, after.model_version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_serving_once_the_model_is_warm() {
+    let server = TestServer::start().await;
+    let mut health = HealthClient::new(server.channel());
+    for service in ["", "marquee.v1.RecommendationService"] {
+        let request = HealthCheckRequest { service: service.into() };
+        // The watch tells of the change, whenever it comes.
+        let mut watch = health.watch(request).await.unwrap().into_inner();
+        loop {
+            let status = watch.message().await.unwrap().unwrap().status();
+            if status == ServingStatus::Serving {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_there_after_a_restart() {
+    let server = TestServer::start().await;
+    let config = common::config(&server.data);
+    server.interactions().record_interaction(rate(2_000_006, 1, 4.0, 1)).await.unwrap();
+    let TestServer { running, data, .. } = server;
+    running.stop().await.unwrap();
+    let server = TestServer::start_with(config, data).await;
+    let request = v1::GetUserStatsRequest { user_id: 2_000_006 };
+    let stats = server.users().get_user_stats(request).await.unwrap().into_inner();
+    assert_eq!(stats.interactions, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activated_bundle_answers_and_a_wrong_one_changes_nothing() {
+    let server = TestServer::start().await;
+    let other = common::root().join("onnx/bundles/movielens-small");
+    let activate = |folder: &std::path::Path| v1::ActivateModelRequest {
+        target: Some(v1::activate_model_request::Target::BundleDir(folder.display().to_string())),
+    };
+    let model = server.operations().activate_model(activate(&other)).await.unwrap().into_inner();
+    assert_eq!(model.model.unwrap().name, "movielens-small");
+
+    let status = server.operations().activate_model(activate(server.data.path())).await.unwrap_err();
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let models = server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner().models;
+    let states: Vec<_> = models.iter().map(|model| (model.name.as_str(), model.state())).collect();
+    assert_eq!(states, [("movielens-small", v1::ModelState::Active), ("tiny", v1::ModelState::Standby)]);
+    let back = v1::ActivateModelRequest {
+        target: Some(v1::activate_model_request::Target::Version(models[1].version.clone())),
+    };
+    let model = server.operations().activate_model(back).await.unwrap().into_inner();
+    assert_eq!(model.model.unwrap().name, "tiny");
+}
