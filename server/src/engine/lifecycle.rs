@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
 use super::job::{EncodedBatch, Encoder, EngineError, Scorer};
+use super::metrics;
 use super::model::{Core, Model};
 use super::pool::Pool;
 use super::runtime::Device;
@@ -126,6 +127,8 @@ impl Registry {
             return Ok(Arc::clone(pool));
         }
         let pool = Arc::new(Pool::new(policy));
+        let observed = Arc::downgrade(&pool);
+        metrics::observe_queue(&placement.to_string(), move || observed.upgrade().map(|pool| pool.queue()));
         for worker in 0..pool.workers() {
             self.threads.push(worker::spawn(Arc::clone(&pool), worker, &placement.to_string())?);
         }
@@ -176,6 +179,7 @@ impl Engine {
         let (done, loaded) = oneshot::channel();
         let failed = |why: String| BundleError::Scorer { bundle: name.clone(), why };
         let thread = thread::Builder::new().name("engine-load".to_owned()).spawn(move || {
+            yield_to_requests();
             let result = prepare(&folder, device, precision, make_scorer, options, key);
             // The caller may have gone; then nobody wants the model.
             let _ = done.send(result);
@@ -243,7 +247,6 @@ impl Engine {
         let mut stats = EngineStats::default();
         for pool in registry.pools.values() {
             let (depth, age) = pool.queue();
-            pool.metrics.queue(depth, age);
             stats.queue_depth += depth;
             stats.queue_age = stats.queue_age.max(age);
             stats.workers += pool.workers();
@@ -345,6 +348,16 @@ impl Drop for Listed<'_> {
     }
 }
 
+/// Lets every other thread go before this one, so that loading takes the time that serving leaves over.
+#[cfg(target_os = "linux")]
+fn yield_to_requests() {
+    // On Linux a nice value is the thread's own. Where it can't be set, loading only costs more.
+    let _ = rustix::process::nice(LOADING_NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn yield_to_requests() {}
+
 /// A model that is ready to be registered.
 struct Prepared {
     core: Core,
@@ -428,5 +441,7 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
     }
 }
 
+#[cfg(target_os = "linux")]
+const LOADING_NICENESS: i32 = 15;
 const GPU_BATCH_JOBS: usize = 1024;
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);

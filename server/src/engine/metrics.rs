@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use super::job::{DeadlineStage, EngineError};
@@ -21,8 +21,6 @@ const RATIOS: [f64; 12] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5
 /// The engine's instruments.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    queue_depth: Gauge<u64>,
-    queue_age: Gauge<f64>,
     batch_size: Histogram<u64>,
     batch_tokens: Histogram<u64>,
     padding: Histogram<f64>,
@@ -46,6 +44,35 @@ struct Labels {
     workers: Vec<[KeyValue; 1]>,
 }
 
+/// Reads a device's queue, its depth and its age, whenever somebody collects.
+pub(crate) fn observe_queue<F>(device: &str, read: F)
+where
+    F: Fn() -> Option<(usize, Duration)> + Clone + Send + Sync + 'static,
+{
+    let meter = global::meter("marquee");
+    let label = [KeyValue::new("device", device.to_owned())];
+    let (read_depth, label_depth) = (read.clone(), label.clone());
+    meter
+        .u64_observable_gauge("marquee_engine_queue_depth")
+        .with_description("Jobs that wait.")
+        .with_callback(move |gauge| {
+            if let Some((depth, _)) = read_depth() {
+                gauge.observe(depth as u64, &label_depth);
+            }
+        })
+        .build();
+    meter
+        .f64_observable_gauge("marquee_engine_queue_age_seconds")
+        .with_description("How long the job that waits longest has waited.")
+        .with_unit("s")
+        .with_callback(move |gauge| {
+            if let Some((_, age)) = read() {
+                gauge.observe(age.as_secs_f64(), &label);
+            }
+        })
+        .build();
+}
+
 impl Metrics {
     pub(crate) fn new(workers: usize) -> Self {
         let meter = global::meter("marquee");
@@ -54,15 +81,6 @@ impl Metrics {
             histogram.with_boundaries(SECONDS.to_vec()).build()
         };
         Self {
-            queue_depth: meter
-                .u64_gauge("marquee_engine_queue_depth")
-                .with_description("Jobs that wait.")
-                .build(),
-            queue_age: meter
-                .f64_gauge("marquee_engine_queue_age_seconds")
-                .with_description("How long the job that waits longest has waited.")
-                .with_unit("s")
-                .build(),
             batch_size: meter
                 .u64_histogram("marquee_engine_batch_jobs")
                 .with_description("Jobs of a batch.")
@@ -130,11 +148,6 @@ impl Metrics {
             self.batch_tokens.record(batch.shape.tokens as u64, &[]);
             self.padding.record(1.0 - batch.used_tokens as f64 / batch.shape.tokens as f64, &[]);
         }
-    }
-
-    pub(crate) fn queue(&self, depth: usize, age: Duration) {
-        self.queue_depth.record(depth as u64, &[]);
-        self.queue_age.record(age.as_secs_f64(), &[]);
     }
 
     pub(crate) fn waited(&self, wait: Duration) {

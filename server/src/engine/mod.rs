@@ -29,4 +29,4 @@ pub use job::{
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;
 pub use runtime::Device;
-pub use session::Precision;
+pub use session::{Precision, bare_encoder};

@@ -6,6 +6,8 @@
 //! `onnx/BUNDLE.md`.
 
 mod error;
+#[cfg(test)]
+mod fuzz_tests;
 mod manifest;
 mod tables;
 #[cfg(test)]

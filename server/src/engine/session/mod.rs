@@ -133,6 +133,19 @@ fn encoder(
     Ok(encoder)
 }
 
+/// An encoder alone, without the engine around it: the bare loop that the engine is measured against.
+///
+/// # Errors
+/// [`BundleError`] when the device or the graph can't be had, or the graph fails the probe.
+pub fn bare_encoder(
+    bundle: &Arc<Bundle>,
+    device: Device,
+    precision: Precision,
+) -> Result<Box<dyn Encoder>, BundleError> {
+    let (placement, graph) = place(bundle, device, precision)?;
+    build(bundle, placement, &graph)
+}
+
 /// An encoder for one worker, which keeps the bundle whose tables it reads.
 pub(crate) fn build(
     bundle: &Arc<Bundle>,
