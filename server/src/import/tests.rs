@@ -235,7 +235,8 @@ async fn a_zip_is_read_like_its_folder() {
 
 #[tokio::test]
 async fn an_interrupted_import_of_a_zip_goes_on_behind_its_last_note() {
-    let ratings: String = (1..=30).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    let ratings: Vec<_> = (1..=30).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    let ratings = ratings.concat();
     let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
     let one_by_one = ImportOptions { batch_rows: 1, batches_in_flight: 1, ..options() };
     let fresh = fresh();
