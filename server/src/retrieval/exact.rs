@@ -32,24 +32,24 @@ impl ExactScorer {
 impl Scorer for ExactScorer {
     fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError> {
         self.table.check(queries)?;
-        let answer = |query: &ScorerQuery<'_>| TopK {
-            items: match &query.query.allowed {
-                Some(allowed) => rank_rows(&self.table, query, allowed.iter()),
-                None => rank_rows(&self.table, query, 0..self.table.items() as ItemRow),
-            },
-            method: Method::Exact,
-        };
+        let answer = |query| TopK { items: rank_allowed(&self.table, query), method: Method::Exact };
         Ok(queries.iter().map(answer).collect())
     }
 }
 
-/// The exact ranking of `rows` less the excluded ones. Rows outside the table are passed over: a
-/// filter may name movies that the model does not know.
-pub(super) fn rank_rows(
-    table: &ItemTable,
-    query: &ScorerQuery<'_>,
-    rows: impl Iterator<Item = ItemRow>,
-) -> Vec<Scored> {
+/// The exact ranking for a query, from its allowed rows alone. Rows outside the table are passed over:
+/// a filter may name movies that the model does not know.
+///
+/// # Panics
+/// For a vector of another dimension than the table's.
+pub fn rank_allowed(table: &ItemTable, query: &ScorerQuery<'_>) -> Vec<Scored> {
+    match &query.query.allowed {
+        Some(allowed) => rank_rows(table, query, allowed.iter()),
+        None => rank_rows(table, query, 0..table.items() as ItemRow),
+    }
+}
+
+fn rank_rows(table: &ItemTable, query: &ScorerQuery<'_>, rows: impl Iterator<Item = ItemRow>) -> Vec<Scored> {
     let Query { k, excluded, .. } = query.query;
     let mut best = Best::new(table, *k);
     for row in rows.take_while(|row| (*row as usize) < table.items()) {

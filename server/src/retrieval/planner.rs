@@ -13,7 +13,7 @@ use std::sync::{Arc, Once, OnceLock};
 
 use super::RetrievalError;
 use super::ann::AnnIndex;
-use super::exact::rank_rows;
+use super::exact::rank_allowed;
 use super::scan::ScanScorer;
 use super::table::ItemTable;
 use crate::domain::MovieId;
@@ -219,10 +219,7 @@ impl Scorer for Planner {
         self.table().check(queries)?;
         let by_plan = |(plan, query): (Plan, &ScorerQuery<'_>)| match plan {
             Plan::Scan => None,
-            Plan::Rows => query.query.allowed.as_ref().map(|allowed| TopK {
-                items: rank_rows(self.table(), query, allowed.iter()),
-                method: Method::Exact,
-            }),
+            Plan::Rows => Some(TopK { items: rank_allowed(self.table(), query), method: Method::Exact }),
             Plan::Index => self.rank_by_index(query).map(|items| TopK { items, method: Method::Ann }),
         };
         let mut answers: Vec<Option<TopK>> =

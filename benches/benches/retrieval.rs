@@ -1,0 +1,80 @@
+//! Scans by kernel and by number of queries, with and without filters, and the top-k alone.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use marquee_benches::tables::ClusteredTable;
+use marquee_server::engine::{Method, Query, Scorer, ScorerQuery};
+use marquee_server::retrieval::{ExactScorer, ItemTable, ScanScorer};
+use roaring::RoaringBitmap;
+
+const ITEMS: usize = 84_432;
+const DIMENSION: usize = 256;
+const KERNELS: [&str; 4] = ["avx512-vnni", "avx2", "neon", "portable"];
+
+fn query(k: usize, allowed: Option<RoaringBitmap>) -> Query {
+    let excluded: RoaringBitmap = (0..100).map(|i| i * 97).collect();
+    Query { k, allowed: allowed.map(Arc::new), excluded: Arc::new(excluded), method: Method::Exact }
+}
+
+fn batch<'a>(users: &'a [Vec<f32>], query: &'a Query) -> Vec<ScorerQuery<'a>> {
+    users.iter().map(|vector| ScorerQuery { vector, query }).collect()
+}
+
+fn scans(criterion: &mut Criterion) {
+    let mut clustered = ClusteredTable::new(ITEMS, DIMENSION, 1);
+    let users = clustered.users(32);
+    let movie_ids = clustered.movie_ids();
+    let table = ItemTable::new(clustered.values.into(), DIMENSION, &movie_ids).expect("the table is finite");
+    queries_by_kernel(criterion, &table, &users);
+    filters(criterion, &table, &users);
+    sizes_of_k(criterion, &table, &users);
+    let mut group = criterion.benchmark_group("reference");
+    group.sample_size(10);
+    let (exact, query) = (ExactScorer::new(table), query(10, None));
+    let batch = batch(&users[..1], &query);
+    group.bench_function("1 query", |bencher| bencher.iter(|| black_box(exact.top_k(&batch))));
+}
+
+fn queries_by_kernel(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) {
+    let query = query(10, None);
+    for scan in KERNELS.iter().filter_map(|kernel| ScanScorer::with_kernel_named(table.clone(), kernel)) {
+        let mut group = criterion.benchmark_group(format!("scan/{}", scan.kernel_name()));
+        group.sample_size(20);
+        for queries in [1, 2, 4, 8, 32] {
+            let batch = batch(&users[..queries], &query);
+            group.throughput(Throughput::Elements(queries as u64));
+            group.bench_function(BenchmarkId::from_parameter(queries), |bencher| {
+                bencher.iter(|| black_box(scan.top_k(&batch)));
+            });
+        }
+    }
+}
+
+fn filters(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) {
+    let scan = ScanScorer::new(table.clone());
+    let mut group = criterion.benchmark_group("scan with a filter");
+    for one_in in [2, 10, 100] {
+        let query = query(10, Some((0..ITEMS as u32).filter(|row| row % one_in == 0).collect()));
+        let batch = batch(&users[..1], &query);
+        group.bench_function(BenchmarkId::new("1 row in", one_in), |bencher| {
+            bencher.iter(|| black_box(scan.top_k(&batch)));
+        });
+    }
+}
+
+fn sizes_of_k(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) {
+    let scan = ScanScorer::new(table.clone());
+    let mut group = criterion.benchmark_group("scan by k");
+    for k in [1, 10, 100, 500] {
+        let query = query(k, None);
+        let batch = batch(&users[..1], &query);
+        group.bench_function(BenchmarkId::from_parameter(k), |bencher| {
+            bencher.iter(|| black_box(scan.top_k(&batch)));
+        });
+    }
+}
+
+criterion_group!(benches, scans);
+criterion_main!(benches);
