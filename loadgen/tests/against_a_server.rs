@@ -1,5 +1,7 @@
 //! Whole runs through real sockets, by the command line that users type.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
 mod common;
 
 use std::path::Path;
@@ -7,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use common::{REFUSED, SILENT, serve};
+use common::{REFUSED, SILENT, serve_on};
 use marquee_loadgen::cli::Cli;
 use marquee_loadgen::drive::{Load, Pacer, Plan, Progress, run_paced};
 use marquee_loadgen::schedule::{Profile, Spacing};
@@ -18,6 +20,14 @@ use marquee_loadgen::workload::{
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
+
+/// Starts the test server on a free port of loopback.
+async fn serve() -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve_on(listener));
+    address
+}
 
 /// Runs `marquee-loadgen` with these arguments and a few that every test wants; the JSON it wrote.
 async fn loadgen(command: &str, json: &Path) -> Value {

@@ -1,6 +1,5 @@
 //! A real gRPC server whose behaviour a request chooses by its `k`, so that tests need no timing.
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 
 use marquee_proto::v1;
@@ -14,6 +13,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub(crate) const REFUSED: u32 = 499;
 /// A request with this `k` is never answered.
 pub(crate) const SILENT: u32 = 498;
+/// A request with this `k` is answered after two milliseconds.
+pub(crate) const SLOW: u32 = 497;
 
 struct Recommender;
 
@@ -21,6 +22,7 @@ async fn answer(request: &v1::RecommendRequest) -> Result<v1::RecommendResponse,
     match request.k {
         Some(REFUSED) => return Err(Status::resource_exhausted("the queue is full; try again in 5 ms")),
         Some(SILENT) => std::future::pending().await,
+        Some(SLOW) => tokio::time::sleep(std::time::Duration::from_millis(2)).await,
         _ => {}
     }
     Ok(v1::RecommendResponse {
@@ -30,7 +32,7 @@ async fn answer(request: &v1::RecommendRequest) -> Result<v1::RecommendResponse,
                 title: "Pulp Fiction (1994)".to_owned(),
                 ..Default::default()
             };
-            request.k.unwrap_or(10) as usize
+            request.k.unwrap_or(10).min(100) as usize
         ],
         timings: Some(v1::Timings { total_us: 900, encode_us: 700, other_us: 200, ..Default::default() }),
         ..Default::default()
@@ -152,14 +154,17 @@ impl CatalogService for Movies {
     }
 }
 
-/// Starts the server on a free port of loopback; it ends with the runtime.
-pub(crate) async fn serve() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tonic::transport::Server::builder()
+/// Serves on `listener` until the runtime ends.
+pub(crate) async fn serve_on(listener: tokio::net::TcpListener) -> Result<(), tonic::transport::Error> {
+    // Without it a reply waits for the client's delayed acknowledgement: 40 ms.
+    let sockets = TcpListenerStream::new(listener).map(|socket| {
+        let socket = socket?;
+        socket.set_nodelay(true)?;
+        Ok::<_, std::io::Error>(socket)
+    });
+    tonic::transport::Server::builder()
         .add_service(RecommendationServiceServer::new(Recommender))
         .add_service(CatalogServiceServer::new(Movies))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
-    address
+        .serve_with_incoming(sockets)
+        .await
 }
