@@ -109,7 +109,6 @@ impl RunArguments {
         let (load, duration, words) = self.shape.load(options.warmup())?;
         let plan = Arc::new(options.plan(&self.target, load, duration, self.shape.count).await?);
         let (output, metrics) = observed(&plan, options, options.progress).await?;
-        let words = format!("{words}, {} connections", plan.connections);
         let report = options.report(&plan, words, &output, metrics);
         print!("{}", table::render(&report));
         self.output.write(&report)?;

@@ -179,15 +179,18 @@ fn throughput_against_rate(report: &Report, probes: Option<&[Probe]>) -> String 
         points.sort_by(|one, two| one.0.total_cmp(&two.0));
         points
     };
-    let series = match probes {
-        Some(probes) => vec![
-            Series { name: "answers".to_owned(), points: points(|probe| probe.throughput, probes) },
-            Series { name: "in time".to_owned(), points: points(|probe| probe.goodput, probes) },
-        ],
-        None => vec![Series { name: "answers".to_owned(), points: windows_by_rate(report) }],
+    let (kind, series) = match probes {
+        Some(probes) => (
+            Kind::Dots,
+            vec![
+                Series { name: "answers".to_owned(), points: points(|probe| probe.throughput, probes) },
+                Series { name: "in time".to_owned(), points: points(|probe| probe.goodput, probes) },
+            ],
+        ),
+        None => (Kind::Points, vec![Series { name: "answers".to_owned(), points: windows_by_rate(report) }]),
     };
     let (x_label, y_label) = ("requests due a second", "answers a second");
-    Plot { x_label, y_label, kind: Kind::Dots, series, x_ticks: None }.svg()
+    Plot { x_label, y_label, kind, series, x_ticks: None }.svg()
 }
 
 fn windows_by_rate(report: &Report) -> Vec<(f64, Option<f64>)> {

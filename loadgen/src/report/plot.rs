@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Lines,
     /// Lines with a dot at each point.
     Dots,
+    /// Dots alone.
+    Points,
     /// Areas, one on top of the other.
     Stacked,
 }
@@ -80,6 +82,7 @@ impl Plot<'_> {
                     area(&mut out, &scale, line, below, colour);
                 }
                 Kind::Lines => path(&mut out, &scale, line, colour),
+                Kind::Points => dots(&mut out, &scale, line, colour),
                 Kind::Dots => {
                     path(&mut out, &scale, line, colour);
                     dots(&mut out, &scale, line, colour);

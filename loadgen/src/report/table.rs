@@ -29,7 +29,10 @@ pub fn render(report: &Report) -> String {
 
 fn summary(report: &Report) -> String {
     let mut lines = vec![
-        format!("{} on {}: {}", report.setup.rpc, report.setup.target, report.setup.load),
+        format!(
+            "{} on {}: {}, {} connections",
+            report.setup.rpc, report.setup.target, report.setup.load, report.setup.connections
+        ),
         format!(
             "throughput {:.1} answers/s over {:.1} s, offered {:.1}/s, errors {} ({:.3}%), cancelled {}",
             report.throughput,
