@@ -5,36 +5,395 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a check is for")]
 
-use super::Store;
-use crate::domain::{Interaction, Kind, Rating};
+use futures::future::join_all;
 
-/// Runs every check, each against a store of its own from `fresh`.
+use super::{EventKey, MovieStats, Store, StoreStats, Trend};
+use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
+
+/// Runs every check, each against an empty store of its own from `fresh`.
 pub async fn all<S, F>(mut fresh: impl FnMut() -> F)
 where
     S: Store,
     F: Future<Output = S>,
 {
     the_same_event_twice_counts_once(&fresh().await).await;
+    an_unknown_user_is_none_everywhere(&fresh().await).await;
+    registering_again_changes_nothing(&fresh().await).await;
+    preferences_replace_those_before(&fresh().await).await;
+    history_is_ordered_by_time_movie_and_kind(&fresh().await).await;
+    a_profile_is_the_newest_and_all_that_was_seen(&fresh().await).await;
+    the_latest_rating_by_event_time_counts(&fresh().await).await;
+    views_of_a_rated_movie_keep_its_rating(&fresh().await).await;
+    deletion_takes_everything_of_the_user(&fresh().await).await;
+    pages_have_no_gaps_and_no_duplicates(&fresh().await).await;
+    late_events_find_their_place(&fresh().await).await;
+    a_hundred_thousand_events_are_one_history(&fresh().await).await;
+    concurrent_writes_all_count(&fresh().await).await;
+    movies_come_by_id_and_replace_each_other(&fresh().await).await;
+    text_and_numbers_at_their_limits_come_back(&fresh().await).await;
+    notes_keep_their_last_value(&fresh().await).await;
 }
 
 /// A retry must not count.
 pub async fn the_same_event_twice_counts_once(store: &impl Store) {
     let event = rating(7, 42, 1_000, 8);
     let first = store.record(&[event], 1).await.expect("a first write succeeds");
-    let second = store.record(&[event], 2).await.expect("a retry succeeds");
+    let second = store.record(&[event, event], 2).await.expect("a retry succeeds");
     assert!(!first[0].duplicate && first[0].first_of_movie, "the first event is new");
-    assert!(second[0].duplicate, "the same event again is a duplicate");
+    assert!(second.iter().all(|outcome| outcome.duplicate), "the same event again is a duplicate");
+    let within = store.record(&[rating(8, 42, 1, 2), rating(8, 42, 1, 2)], 3).await.expect("a write");
+    assert_eq!([within[0].duplicate, within[1].duplicate], [false, true], "also within one call");
     let stats = store.user_stats(7).await.expect("a read succeeds").expect("the user is known");
     assert_eq!((stats.interactions, stats.ratings, stats.half_stars), (1, 1, 8));
+    assert_sums(store, &[sums(42, &[(1_000, Some(8)), (1, Some(2))])]).await;
+}
+
+/// Who never wrote is not there, and asking does not make them.
+pub async fn an_unknown_user_is_none_everywhere(store: &impl Store) {
+    assert!(store.record(&[], 1).await.expect("an empty call succeeds").is_empty());
+    assert_eq!(store.profile(5, 10).await.expect("a read"), None);
+    assert_eq!(store.history(5, None, 10).await.expect("a read"), None);
+    assert_eq!(store.user(5).await.expect("a read"), None);
+    assert_eq!(store.user_stats(5).await.expect("a read"), None);
+    assert_eq!(store.delete_user(5).await.expect("deleting nobody succeeds"), []);
+    assert_eq!(store.user(5).await.expect("a read"), None);
+    assert_eq!(store.stats().await.expect("a read"), StoreStats::default());
+    store.ping().await.expect("an open store answers");
+}
+
+/// The first registration counts.
+pub async fn registering_again_changes_nothing(store: &impl Store) {
+    let (first, created) = store.register(3, 111).await.expect("a write");
+    assert!(created && first.created_ms == 111, "the first registration creates");
+    let (second, created) = store.register(3, 222).await.expect("a write");
+    assert!(!created && second == first, "the second changes nothing");
+    store.record(&[rating(4, 1, 5, 5)], 333).await.expect("a write");
+    let (user, created) = store.register(4, 444).await.expect("a write");
+    assert!(!created && user.created_ms == 333, "an event creates its user too");
+    let profile = store.profile(3, 5).await.expect("a read").expect("a known user");
+    assert!(profile.newest.is_empty() && profile.seen.is_empty(), "a new user has no history");
+    assert_eq!(store.history(3, None, 5).await.expect("a read"), Some(vec![]));
+    let stats = store.user_stats(3).await.expect("a read").expect("a known user");
+    assert_eq!((stats.interactions, stats.first_ms, stats.last_ms), (0, None, None));
+    assert_eq!(store.stats().await.expect("a read").users, 2);
+}
+
+/// Preferences are one value.
+pub async fn preferences_replace_those_before(store: &impl Store) {
+    let first = Preferences { genres: vec!["Drama".to_owned()], movie_ids: vec![3, 1, 2] };
+    let user = store.set_preferences(6, first.clone(), 10).await.expect("a write");
+    assert_eq!((user.created_ms, &user.preferences), (10, &first));
+    store.record(&[rating(6, 1, 5, 5)], 20).await.expect("a write");
+    let profile = store.profile(6, 5).await.expect("a read").expect("a known user");
+    assert_eq!(profile.preferences, first, "an event keeps the preferences");
+    let second = Preferences { genres: vec![], movie_ids: vec![9] };
+    store.set_preferences(6, second.clone(), 30).await.expect("a write");
+    let user = store.user(6).await.expect("a read").expect("a known user");
+    assert_eq!((user.created_ms, user.preferences), (10, second));
+    let user = store.set_preferences(6, Preferences::default(), 40).await.expect("a write");
+    assert_eq!(user.preferences, Preferences::default(), "they can be emptied");
+}
+
+/// Equal times are ordered by movie, equal movies by kind.
+pub async fn history_is_ordered_by_time_movie_and_kind(store: &impl Store) {
+    let events = [
+        of_kind(1, 20, 500, Kind::View),
+        rating(1, 30, 500, 7),
+        of_kind(1, 30, 500, Kind::View),
+        of_kind(1, 10, 500, Kind::Like),
+        of_kind(1, 99, 400, Kind::Hide),
+        of_kind(1, 5, 600, Kind::Watchlist),
+    ];
+    store.record(&events, 1).await.expect("a write");
+    let history = store.history(1, None, 100).await.expect("a read").expect("a known user");
+    let keys: Vec<_> = history.iter().map(EventKey::from).collect();
+    assert!(keys.is_sorted_by(|newer, older| newer > older), "newest first, strictly");
+    assert_eq!(history.len(), events.len());
+    assert!(history.iter().all(|event| events.contains(event)), "events come back as they were");
+    let stats = store.user_stats(1).await.expect("a read").expect("a known user");
+    assert_eq!((stats.interactions, stats.ratings, stats.half_stars), (5, 1, 7));
+    assert_eq!((stats.first_ms, stats.last_ms), (Some(400), Some(600)));
+}
+
+/// Seen is everything, newest is bounded.
+pub async fn a_profile_is_the_newest_and_all_that_was_seen(store: &impl Store) {
+    let events: Vec<_> = (0..300).map(|i| rating(2, 1000 + i, i64::from(i), 6)).collect();
+    store.record(&events, 1).await.expect("a write");
+    for newest in [0, 1, 200, 299, 300, 1000] {
+        let profile = store.profile(2, newest).await.expect("a read").expect("a known user");
+        assert_eq!(profile.newest, events[300_usize.saturating_sub(newest)..], "newest {newest}");
+        assert_eq!(profile.seen, (1000..1300).collect());
+    }
+}
+
+/// Arrival does not matter, event time does.
+pub async fn the_latest_rating_by_event_time_counts(store: &impl Store) {
+    let newer = store.record(&[rating(1, 5, 2_000, 10)], 1).await.expect("a write")[0];
+    assert_eq!((newer.rating_before, newer.rating_now), (None, stars(10)));
+    let older = store.record(&[rating(1, 5, 1_000, 2)], 1).await.expect("a write")[0];
+    assert!(!older.first_of_movie && !older.duplicate);
+    assert_eq!((older.rating_before, older.rating_now), (stars(10), stars(10)), "an older one is history");
+    let newest = store.record(&[rating(1, 5, 3_000, 4)], 1).await.expect("a write")[0];
+    assert_eq!((newest.rating_before, newest.rating_now), (stars(10), stars(4)));
+    let stats = store.user_stats(1).await.expect("a read").expect("a known user");
+    assert_eq!((stats.interactions, stats.ratings, stats.half_stars), (1, 1, 4));
+    assert_sums(store, &[sums(5, &[(1_000, None), (2_000, None), (3_000, Some(4))])]).await;
+}
+
+/// Kinds without stars count as seen and change no rating.
+pub async fn views_of_a_rated_movie_keep_its_rating(store: &impl Store) {
+    let view = of_kind(1, 5, 900, Kind::View);
+    let first = store.record(&[view], 1).await.expect("a write")[0];
+    assert_eq!((first.first_of_movie, first.rating_now), (true, None));
+    let rated = store.record(&[rating(1, 5, 800, 9)], 1).await.expect("a write")[0];
+    assert_eq!((rated.first_of_movie, rated.rating_now), (false, stars(9)));
+    let again = store.record(&[of_kind(1, 5, 950, Kind::View)], 1).await.expect("a write")[0];
+    assert_eq!((again.rating_before, again.rating_now), (stars(9), stars(9)));
+    assert_sums(store, &[sums(5, &[(900, None), (800, Some(9)), (950, None)])]).await;
+}
+
+/// Nothing of a deleted user is left, and nobody else loses anything.
+pub async fn deletion_takes_everything_of_the_user(store: &impl Store) {
+    let gone: Vec<_> =
+        (0..600).map(|i| rating(1, 1 + i % 400, 10_000 + i64::from(i), 1 + (i % 10) as u8)).collect();
+    let stays = [rating(2, 7, 50_000, 6), of_kind(2, 8, 50_000, Kind::View)];
+    store.record(&gone, 1).await.expect("a write");
+    store.record(&stays, 1).await.expect("a write");
+    store.set_preferences(1, Preferences { genres: vec![], movie_ids: vec![4] }, 1).await.expect("a write");
+    let removed = store.delete_user(1).await.expect("a deletion");
+    assert_eq!(removed, gone, "the removed events come back, oldest first");
+    assert_eq!(store.user(1).await.expect("a read"), None);
+    assert_eq!(store.profile(1, 10).await.expect("a read"), None);
+    assert_eq!(store.history(1, None, 10).await.expect("a read"), None);
+    assert_eq!(store.delete_user(1).await.expect("deleting again succeeds"), []);
+    let left = [sums(7, &[(50_000, Some(6))]), sums(8, &[(50_000, None)])];
+    assert_sums(store, &left).await;
+    assert_eq!(store.stats().await.expect("a read"), StoreStats { users: 1, interactions: 2, movies: 0 });
+    let again = store.record(&gone[..1], 9).await.expect("a write")[0];
+    assert!(!again.duplicate && again.first_of_movie, "a deleted user begins anew");
+    let history = store.history(1, None, 1000).await.expect("a read").expect("a known user");
+    assert_eq!(history, gone[..1]);
+    let user = store.user(1).await.expect("a read").expect("a known user");
+    assert_eq!((user.created_ms, user.preferences), (9, Preferences::default()));
+}
+
+/// A reader of pages sees every event once, whatever is recorded meanwhile.
+pub async fn pages_have_no_gaps_and_no_duplicates(store: &impl Store) {
+    // Three events share each time, so that pages end within one.
+    let events: Vec<_> = (0..700).map(|i| rating(1, 1 + i, 1_000 + i64::from(i / 3), 6)).collect();
+    store.record(&events, 1).await.expect("a write");
+    for limit in [1, 7, 256, 700] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.history(1, after, limit).await.expect("a read").expect("a known user");
+            assert!(page.len() <= limit, "a page has at most its limit");
+            let Some(last) = page.last() else { break };
+            after = Some(EventKey::from(last));
+            seen.extend(page);
+            if limit == 7 {
+                let newer = rating(1, 50_000, 1_000_000 + seen.len() as i64, 6);
+                store.record(&[newer], 1).await.expect("a write");
+            }
+        }
+        let expected = store.history(1, None, 10_000).await.expect("a read").expect("a known user");
+        let first_page_on = expected.iter().position(|event| *event == seen[0]).expect("it is there");
+        assert_eq!(seen, expected[first_page_on..], "pages of {limit}");
+    }
+    assert_eq!(store.history(1, None, 0).await.expect("a read"), Some(vec![]));
+}
+
+/// Events that arrive late, one at a time or together, stand where their time says.
+pub async fn late_events_find_their_place(store: &impl Store) {
+    let on_time: Vec<_> = (0..600).map(|i| rating(1, 1 + i, i64::from(i) * 10, 6)).collect();
+    store.record(&on_time, 1).await.expect("a write");
+    let late = [-5, 5, 1_234, 3_333, 5_555, 5_991].map(|time| of_kind(1, 2_000, time, Kind::View));
+    for event in &late[..3] {
+        store.record(&[*event], 1).await.expect("a write");
+    }
+    let outcomes = store.record(&late, 1).await.expect("a write");
+    let duplicates = outcomes.iter().filter(|outcome| outcome.duplicate).count();
+    assert_eq!(duplicates, 3, "those recorded before are duplicates");
+    let again = store.record(&on_time[100..110], 1).await.expect("a write");
+    assert!(again.iter().all(|outcome| outcome.duplicate), "old events are found again");
+    let mut expected = [&on_time[..], &late].concat();
+    expected.sort_by_key(|event| std::cmp::Reverse(EventKey::from(event)));
+    let history = store.history(1, None, 1000).await.expect("a read").expect("a known user");
+    assert_eq!(history, expected);
+}
+
+/// Large, and still bounded reads.
+pub async fn a_hundred_thousand_events_are_one_history(store: &impl Store) {
+    const EVENTS: u32 = 100_000;
+    // Every movie ten times; the times are a permutation of 0 to 99,999.
+    let event = |i: u32| rating(1, 1 + i / 10, i64::from(i * 7_919 % EVENTS), 1 + (i % 10) as u8);
+    let events: Vec<_> = (0..EVENTS).map(event).collect();
+    for batch in events.chunks(10_000) {
+        store.record(batch, 1).await.expect("a write");
+    }
+    let profile = store.profile(1, 200).await.expect("a read").expect("a known user");
+    assert_eq!(profile.seen.len(), u64::from(EVENTS / 10));
+    let times: Vec<_> = profile.newest.iter().map(|event| event.time_ms).collect();
+    assert_eq!(times, (99_800..100_000).collect::<Vec<_>>());
+    let stats = store.user_stats(1).await.expect("a read").expect("a known user");
+    let latest = events.chunks(10).map(|of_movie| {
+        let latest = of_movie.iter().max_by_key(|event| event.time_ms).expect("ten events");
+        u64::from(latest.rating.expect("a rating").half_stars())
+    });
+    assert_eq!((stats.ratings, stats.half_stars), (u64::from(EVENTS / 10), latest.sum()));
+    let middle = EventKey { time_ms: 50_000, movie_id: 0, kind: Kind::Rating };
+    let page = store.history(1, Some(middle), 50).await.expect("a read").expect("a known user");
+    let times: Vec<_> = page.iter().map(|event| event.time_ms).collect();
+    assert_eq!(times, (49_950..50_000).rev().collect::<Vec<_>>());
+}
+
+/// Callers at once, of the same user and of others.
+pub async fn concurrent_writes_all_count(store: &impl Store) {
+    let writes = (0..32_u32).map(|caller| async move {
+        for i in 0..20 {
+            let own = rating(100 + u64::from(caller), 1 + i, i64::from(i), 4);
+            let shared = rating(1, 1 + caller, i64::from(i), 1 + (i % 10) as u8);
+            store.record(&[own, shared], 1).await.expect("a write");
+            let profile = store.profile(1, 1000).await.expect("a read").expect("a known user");
+            assert!(profile.newest.contains(&shared), "a write is in the next read");
+        }
+    });
+    join_all(writes).await;
+    let shared = store.user_stats(1).await.expect("a read").expect("a known user");
+    assert_eq!((shared.interactions, shared.half_stars), (32, 32 * 10));
+    assert_eq!(store.stats().await.expect("a read"), StoreStats { users: 33, interactions: 1280, movies: 0 });
+    let users: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.users).sum();
+    assert_eq!(users, 32 * 20 + 32);
+}
+
+/// The catalogue.
+pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
+    let movie =
+        |movie_id, title: &str| MovieRecord { movie_id, title: title.to_owned(), ..MovieRecord::default() };
+    let first: Vec<_> = [5, 1, 9, 70_000].map(|id| movie(id, "A (1999)")).into();
+    assert_eq!(store.put_movies(&first).await.expect("a write"), 4);
+    let second = [movie(9, "B (2000)"), movie(10, "C (2001)")];
+    assert_eq!(store.put_movies(&second).await.expect("a write"), 1, "one of the two is new");
+    let all = store.movies(None, 100).await.expect("a read");
+    assert_eq!(all.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), [1, 5, 9, 10, 70_000]);
+    assert_eq!(all[2].title, "B (2000)");
+    assert_eq!(store.movies(Some(5), 2).await.expect("a read"), all[2..4]);
+    assert_eq!(store.movies(Some(70_000), 2).await.expect("a read"), []);
+    assert_eq!(store.stats().await.expect("a read").movies, 5);
+}
+
+/// Unicode, empty and long text, the ends of number ranges.
+pub async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
+    let movie = MovieRecord {
+        movie_id: u32::MAX,
+        title: "七人の侍 🎬 é\u{0}".to_owned(),
+        genres: (0..50).map(|i| format!("Genre {i} ü")).collect(),
+        imdb: Some(u32::MAX),
+        tmdb: None,
+        tags: vec![(String::new(), 0), ("x".repeat(20_000), u32::MAX)],
+    };
+    let plain = MovieRecord { movie_id: 1, imdb: None, tmdb: Some(1), ..MovieRecord::default() };
+    store.put_movies(&[movie.clone(), plain.clone()]).await.expect("a write");
+    assert_eq!(store.movies(None, 10).await.expect("a read"), [plain, movie]);
+    let preferences = Preferences {
+        genres: vec!["ドラマ".to_owned(); 50],
+        movie_ids: (1..=99).chain([u32::MAX]).collect(),
+    };
+    store.set_preferences(UserId::MAX, preferences.clone(), i64::MAX).await.expect("a write");
+    let user = store.user(UserId::MAX).await.expect("a read").expect("a known user");
+    assert_eq!((user.created_ms, user.preferences), (i64::MAX, preferences));
+    let far = 8_000_000_000_000_000;
+    let events = [-far, -1, 0, 1, far].map(|time| rating(UserId::MAX, u32::MAX, time, 10));
+    store.record(&events, 0).await.expect("a write");
+    let profile = store.profile(UserId::MAX, 10).await.expect("a read").expect("a known user");
+    assert_eq!(profile.newest, events);
+    assert_eq!(profile.seen, [u32::MAX].into());
+}
+
+/// Small values by name.
+pub async fn notes_keep_their_last_value(store: &impl Store) {
+    assert_eq!(store.get_note("import/ratings.csv").await.expect("a read"), None);
+    store.put_note("import/ratings.csv", b"one").await.expect("a write");
+    store.put_note("import/ratings.csv", &[0, 255]).await.expect("a write");
+    store.put_note("ключ", b"").await.expect("a write");
+    assert_eq!(store.get_note("import/ratings.csv").await.expect("a read"), Some(vec![0, 255]));
+    assert_eq!(store.get_note("ключ").await.expect("a read"), Some(vec![]));
+}
+
+/// What was acknowledged is there after closing and opening again; `open` opens the same store.
+pub async fn it_survives_a_restart<S, F>(mut open: impl FnMut() -> F)
+where
+    S: Store,
+    F: Future<Output = S>,
+{
+    let events: Vec<_> =
+        (0..1_000).map(|i| rating(1 + u64::from(i % 3), 1 + i % 50, i64::from(i), 5)).collect();
+    let movie = MovieRecord { movie_id: 3, title: "Heat (1995)".to_owned(), ..MovieRecord::default() };
+    let store = open().await;
+    store.put_movies(std::slice::from_ref(&movie)).await.expect("a write");
+    store.put_note("import", b"half way").await.expect("a write");
+    store.register(77, 5).await.expect("a write");
+    for batch in events.chunks(100) {
+        store.record(batch, 1).await.expect("a write");
+    }
+    let before = (store.profile(1, 200).await.expect("a read"), store.stats().await.expect("a read"));
+    let sums_before = sorted_sums(&store).await;
+    drop(store);
+    let store = open().await;
+    let after = (store.profile(1, 200).await.expect("a read"), store.stats().await.expect("a read"));
+    assert_eq!(after, before);
+    assert_same_sums(&sorted_sums(&store).await, &sums_before);
+    assert_eq!(store.movies(None, 10).await.expect("a read"), [movie]);
+    assert_eq!(store.get_note("import").await.expect("a read").as_deref(), Some(&b"half way"[..]));
+    let again = store.record(&events, 1).await.expect("a write");
+    assert!(again.iter().all(|outcome| outcome.duplicate), "everything is known already");
 }
 
 /// A rating event for a check.
-pub fn rating(user_id: u64, movie_id: u32, time_ms: i64, half_stars: u8) -> Interaction {
-    Interaction {
-        user_id,
-        movie_id,
-        time_ms,
-        kind: Kind::Rating,
-        rating: Rating::from_half_stars(half_stars),
+pub fn rating(user_id: UserId, movie_id: u32, time_ms: i64, half_stars: u8) -> Interaction {
+    Interaction { rating: stars(half_stars), ..of_kind(user_id, movie_id, time_ms, Kind::Rating) }
+}
+
+/// An event without stars for a check.
+pub fn of_kind(user_id: UserId, movie_id: u32, time_ms: i64, kind: Kind) -> Interaction {
+    Interaction { user_id, movie_id, time_ms, kind, rating: None }
+}
+
+fn stars(half_stars: u8) -> Option<Rating> {
+    Rating::from_half_stars(half_stars)
+}
+
+/// The sums of a movie with these events; each that counts as somebody's latest has its half stars.
+/// A user here has either one rating that counts or, without any, one event.
+fn sums(movie_id: u32, events: &[(i64, Option<u8>)]) -> MovieStats {
+    let ratings = events.iter().filter_map(|(_, half_stars)| *half_stars).map(u64::from);
+    let (count, half_stars) = (ratings.clone().count() as u64, ratings.sum());
+    let trend = events.iter().fold(Trend::default(), |trend, (time_ms, _)| trend.with_event(*time_ms));
+    MovieStats { movie_id, users: count.max(1), ratings: count, half_stars, trend }
+}
+
+async fn assert_sums(store: &impl Store, expected: &[MovieStats]) {
+    assert_same_sums(&sorted_sums(store).await, expected);
+}
+
+/// All movies' sums by movie id.
+pub async fn sorted_sums(store: &impl Store) -> Vec<MovieStats> {
+    let mut sums = store.movie_stats().await.expect("a read succeeds");
+    sums.sort_unstable_by_key(|stats| stats.movie_id);
+    sums
+}
+
+/// Asserts that sums are equal, their trends up to rounding.
+pub fn assert_same_sums(found: &[MovieStats], expected: &[MovieStats]) {
+    let exact = |stats: &MovieStats| (stats.movie_id, stats.users, stats.ratings, stats.half_stars);
+    assert_eq!(found.iter().map(exact).collect::<Vec<_>>(), expected.iter().map(exact).collect::<Vec<_>>());
+    for (found, expected) in found.iter().zip(expected) {
+        let error = (found.trend.0 - expected.trend.0).abs();
+        assert!(
+            error < 1e-6,
+            "trend of movie {}: {:?}, not {:?}",
+            found.movie_id,
+            found.trend,
+            expected.trend
+        );
     }
 }

@@ -10,6 +10,8 @@
 //! - **Bounded**: every read has a limit that its caller names.
 
 pub mod conformance;
+#[cfg(test)]
+pub(crate) mod model;
 mod redb;
 
 use std::sync::Arc;
@@ -209,7 +211,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<User, StoreError>;
 
     /// Removes the user and all its events and takes its ratings out of the statistics. The removed
-    /// events, for whoever keeps sums of them; empty for an unknown user.
+    /// events, oldest first, for whoever keeps sums of them; empty for an unknown user.
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError>;
 
     /// Adds or replaces movies; how many were new.

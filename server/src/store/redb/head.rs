@@ -4,11 +4,13 @@
 //! the history; older runs stand in a table of their own. An event of a user therefore rewrites one
 //! record of some 3 KB, and a profile of the newest events is one lookup and no scan.
 
+use std::collections::HashMap;
+
 use roaring::RoaringBitmap;
 
 use super::codec::{Reader, decode_preferences, encode_preferences};
 use super::event::{OLDEST, PackedEvent, identity, run_of};
-use crate::domain::{Preferences, TimeMs, User, UserId};
+use crate::domain::{MovieId, Preferences, Rating, TimeMs, User, UserId};
 use crate::store::{StoreError, UserStats};
 
 /// A head as it is stored, its parts not yet decoded.
@@ -107,6 +109,8 @@ pub(super) struct Head {
     pub(super) newest: Vec<PackedEvent>,
     /// The oldest event of the stored head: an older one may be in the runs already.
     pub(super) boundary: PackedEvent,
+    /// The rating of each movie that counts, once somebody needed more than a glance at the newest.
+    pub(super) latest_ratings: Option<HashMap<MovieId, (TimeMs, Rating)>>,
 }
 
 impl Head {
@@ -122,6 +126,7 @@ impl Head {
             rated: RoaringBitmap::new(),
             newest: Vec::new(),
             boundary: OLDEST,
+            latest_ratings: None,
         }
     }
 
@@ -138,6 +143,7 @@ impl Head {
             rated: view.rated()?,
             newest: view.newest.to_vec(),
             boundary: view.newest.first().map_or(OLDEST, identity),
+            latest_ratings: None,
         })
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use redb::WriteTransaction;
 
-use super::event::{identity, movie_id, pack, place, rating, time_ms, unpack};
+use super::event::{PackedEvent, identity, movie_id, pack, place, rating, time_ms, unpack};
 use super::head::Head;
 use super::recent::Recent;
 use super::runs::RunsMut;
@@ -26,6 +26,8 @@ const HEAD_LIMIT: usize = 256;
 const HEAD_KEEP: usize = 128;
 /// A head that grew so long in memory asks for a checkpoint.
 const LONG_HEAD: usize = 4096;
+/// How many of the newest events are looked at before all ratings are gathered.
+const GLANCE: usize = 512;
 /// As many changed heads as this ask for a checkpoint: 128 MB of memory at most.
 const MANY_HEADS: usize = 32_768;
 
@@ -98,8 +100,11 @@ impl Histories {
         let rating_now = if is_latest { event.rating.or(rating_before) } else { rating_before };
         head.half_stars += half_stars(rating_now);
         head.half_stars -= half_stars(rating_before);
-        if event.rating.is_some() {
+        if let Some(rating) = event.rating {
             head.rated.insert(event.movie_id);
+            if let Some(ratings) = &mut head.latest_ratings {
+                keep_latest(ratings, event.movie_id, (event.time_ms, rating));
+            }
         }
         let first_of_movie = head.seen.insert(event.movie_id);
         let is_long = head.newest.len() > LONG_HEAD;
@@ -189,32 +194,55 @@ fn half_stars(rating: Option<Rating>) -> u64 {
 }
 
 /// The rating of the movie that counts: the newest in head and runs.
+///
+/// Mostly a glance at the head finds it; else all ratings are gathered once, so that a long history
+/// is not read for every event.
 fn latest_rating(
     stored: &Snapshot,
     user_id: UserId,
-    head: &Head,
+    head: &mut Head,
     movie: MovieId,
 ) -> Result<Option<(TimeMs, Rating)>, StoreError> {
     if !head.rated.contains(movie) {
         return Ok(None);
     }
-    let newest_rating = |run: &[[u8; 13]]| {
-        let mut of_movie = run.iter().rev().filter(|packed| movie_id(packed) == movie);
-        of_movie.find_map(|packed| Some((time_ms(packed), rating(packed)?)))
+    if head.latest_ratings.is_none() {
+        let glance = head.newest.iter().rev().take(GLANCE).filter(|packed| movie_id(packed) == movie);
+        let mut found = glance.filter(|packed| identity(packed) >= head.boundary);
+        if let Some(rating) = found.find_map(rated_at) {
+            return Ok(Some(rating));
+        }
+    }
+    let older = head.has_older().then(|| stored.runs(user_id)).into_iter().flatten();
+    let ratings = match &mut head.latest_ratings {
+        Some(ratings) => ratings,
+        none => none.insert(gather_ratings(older, &head.newest)?),
     };
-    let in_head = newest_rating(&head.newest);
-    if !head.has_older() {
-        return Ok(in_head);
-    }
-    for run in stored.runs(user_id).rev() {
-        let run = run?;
-        let is_older = |(found_ms, _)| run.last().is_some_and(|newest| time_ms(newest) < found_ms);
-        if in_head.is_some_and(is_older) {
-            break;
+    Ok(ratings.get(&movie).copied())
+}
+
+fn rated_at(packed: &PackedEvent) -> Option<(TimeMs, Rating)> {
+    Some((time_ms(packed), rating(packed)?))
+}
+
+fn gather_ratings(
+    older: impl Iterator<Item = Result<Vec<PackedEvent>, StoreError>>,
+    newest: &[PackedEvent],
+) -> Result<HashMap<MovieId, (TimeMs, Rating)>, StoreError> {
+    let mut ratings = HashMap::new();
+    for run in older.chain([Ok(newest.to_vec())]) {
+        for packed in run? {
+            if let Some(rated) = rated_at(&packed) {
+                keep_latest(&mut ratings, movie_id(&packed), rated);
+            }
         }
-        if let Some(in_run) = newest_rating(&run) {
-            return Ok(Some(in_head.filter(|found| found.0 >= in_run.0).unwrap_or(in_run)));
-        }
     }
-    Ok(in_head)
+    Ok(ratings)
+}
+
+fn keep_latest(ratings: &mut HashMap<MovieId, (TimeMs, Rating)>, movie: MovieId, rated: (TimeMs, Rating)) {
+    let latest = ratings.entry(movie).or_insert(rated);
+    if rated.0 > latest.0 {
+        *latest = rated;
+    }
 }

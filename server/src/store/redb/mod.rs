@@ -202,15 +202,67 @@ impl From<redb::CommitError> for StoreError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::store::conformance;
+    use crate::store::conformance::{self, rating};
+    use crate::store::model::{assert_follows_the_model, calls};
+
+    fn open(dir: &Path) -> RedbStore {
+        RedbStore::open(dir).expect("the store opens")
+    }
 
     #[tokio::test]
     async fn it_keeps_the_promises_of_a_store() {
-        conformance::all(async || {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            RedbStore::open(folder.path()).expect("a new store opens")
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut number = 0;
+        conformance::all(|| {
+            number += 1;
+            let dir = folder.path().join(number.to_string());
+            async move { open(&dir) }
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_survives_a_restart() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        conformance::it_survives_a_restart(async || open(folder.path())).await;
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn it_follows_the_model(calls in calls()) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(assert_follows_the_model(&open(folder.path()), calls));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_second_process_is_told_that_the_folder_is_in_use() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let _first = open(folder.path());
+        let refused = RedbStore::open(folder.path()).err().expect("the folder is in use");
+        assert!(refused.to_string().contains("is another server using it?"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn events_that_only_the_journal_holds_come_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        let store = open(folder.path());
+        let events: Vec<_> = (0..500).map(|i| rating(1, 1 + i, i64::from(i), 6)).collect();
+        for event in &events {
+            store.record(&[*event], 1).await.expect("a write");
+        }
+        for file in [FILE, JOURNAL] {
+            std::fs::copy(folder.path().join(file), copy.path().join(file)).expect("a copy of a crash");
+        }
+        let recovered = open(copy.path());
+        let profile = recovered.profile(1, 500).await.expect("a read").expect("a known user");
+        assert_eq!(profile.newest, events);
+        assert_eq!(recovered.stats().await.expect("a read"), store.stats().await.expect("a read"));
     }
 }

@@ -1,0 +1,148 @@
+//! A store in a few lines of plain collections, and random work to compare a real one with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::conformance::{assert_same_sums, sorted_sums};
+use super::{EventKey, MovieStats, Recorded, Store, StoreStats, Trend};
+use crate::domain::{Interaction, Kind, MovieId, Preferences, Rating, TimeMs, UserId};
+
+/// One call of a store.
+#[derive(Clone, Debug)]
+pub(crate) enum Call {
+    Record(Vec<Interaction>),
+    SetPreferences(UserId, Vec<MovieId>),
+    Delete(UserId),
+}
+
+/// Few users, movies and times, so that calls meet; histories long enough to leave the head.
+pub(crate) fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let event = (1..4_u64, 1..12_u32, 0..400_i64, 0..Kind::ALL.len());
+    let event = event.prop_map(|(user_id, movie_id, time_ms, kind)| {
+        let kind = if kind > 2 { Kind::Rating } else { Kind::ALL[kind] };
+        // The stars follow from the key: which of two events with one key counts is not promised.
+        let half_stars = 1 + (movie_id + time_ms as u32) % 10;
+        let rating = Rating::from_half_stars(half_stars as u8).filter(|_| kind == Kind::Rating);
+        Interaction { user_id, movie_id, time_ms, kind, rating }
+    });
+    let record = |size| prop::collection::vec(event.clone(), size).prop_map(Call::Record);
+    let preferences = (1..4_u64, prop::collection::vec(1..9_u32, 0..3));
+    let call = prop_oneof![
+        8 => record(0..6),
+        3 => record(100..400),
+        1 => preferences.prop_map(|(user, movies)| Call::SetPreferences(user, movies)),
+        1 => (1..4_u64).prop_map(Call::Delete),
+    ];
+    prop::collection::vec(call, 1..16)
+}
+
+#[derive(Default)]
+struct Model {
+    users: BTreeMap<UserId, (TimeMs, Preferences)>,
+    events: BTreeMap<(UserId, EventKey), Interaction>,
+}
+
+impl Model {
+    fn history(&self, user_id: UserId) -> Vec<Interaction> {
+        let of_user = self.events.iter().filter(|((user, _), _)| *user == user_id);
+        of_user.map(|(_, event)| *event).collect()
+    }
+
+    fn rating(&self, user_id: UserId, movie_id: MovieId) -> Option<Rating> {
+        let history = self.history(user_id);
+        history.iter().rev().filter(|event| event.movie_id == movie_id).find_map(|event| event.rating)
+    }
+
+    fn record(&mut self, event: Interaction, now_ms: TimeMs) -> Recorded {
+        self.users.entry(event.user_id).or_insert((now_ms, Preferences::default()));
+        let key = (event.user_id, EventKey::from(&event));
+        let rating_before = self.rating(event.user_id, event.movie_id);
+        let first_of_movie =
+            !self.history(event.user_id).iter().any(|other| other.movie_id == event.movie_id);
+        let duplicate = self.events.contains_key(&key);
+        self.events.entry(key).or_insert(event);
+        let rating_now = self.rating(event.user_id, event.movie_id);
+        Recorded { duplicate, first_of_movie, rating_before, rating_now }
+    }
+
+    fn delete(&mut self, user_id: UserId) -> Vec<Interaction> {
+        let history = self.history(user_id);
+        self.users.remove(&user_id);
+        self.events.retain(|(user, _), _| *user != user_id);
+        history
+    }
+
+    fn sums(&self) -> Vec<MovieStats> {
+        let mut sums: BTreeMap<MovieId, MovieStats> = BTreeMap::new();
+        let mut pairs = BTreeSet::new();
+        for event in self.events.values() {
+            let movie_id = event.movie_id;
+            let stats = sums.entry(movie_id).or_insert(MovieStats { movie_id, ..MovieStats::default() });
+            stats.trend = Trend::with_event(stats.trend, event.time_ms);
+            if pairs.insert((event.user_id, movie_id)) {
+                let rating = self.rating(event.user_id, movie_id);
+                stats.users += 1;
+                stats.ratings += u64::from(rating.is_some());
+                stats.half_stars += rating.map_or(0, |rating| u64::from(rating.half_stars()));
+            }
+        }
+        sums.into_values().collect()
+    }
+}
+
+/// Makes the calls to the store and to the model; every answer and all that can be read are equal.
+pub(crate) async fn assert_follows_the_model(store: &impl Store, calls: Vec<Call>) {
+    let mut model = Model::default();
+    for (now_ms, call) in (1..).zip(calls) {
+        match call {
+            Call::Record(events) => {
+                let expected: Vec<_> = events.iter().map(|event| model.record(*event, now_ms)).collect();
+                assert_eq!(store.record(&events, now_ms).await.expect("a write"), expected);
+            }
+            Call::SetPreferences(user_id, movie_ids) => {
+                let preferences = Preferences { genres: vec![], movie_ids };
+                let (_, kept) = model.users.entry(user_id).or_insert((now_ms, Preferences::default()));
+                kept.clone_from(&preferences);
+                store.set_preferences(user_id, preferences, now_ms).await.expect("a write");
+            }
+            Call::Delete(user_id) => {
+                assert_eq!(store.delete_user(user_id).await.expect("a write"), model.delete(user_id));
+            }
+        }
+        for user_id in 1..4 {
+            assert_same_user(store, &model, user_id).await;
+        }
+    }
+    assert_same_sums(&sorted_sums(store).await, &model.sums());
+    let (users, interactions) = (model.users.len() as u64, model.events.len() as u64);
+    let expected = StoreStats { users, interactions, movies: 0 };
+    assert_eq!(store.stats().await.expect("a read"), expected);
+}
+
+async fn assert_same_user(store: &impl Store, model: &Model, user_id: UserId) {
+    let Some((created_ms, preferences)) = model.users.get(&user_id) else {
+        assert_eq!(store.profile(user_id, 10).await.expect("a read"), None);
+        return;
+    };
+    let history = model.history(user_id);
+    let profile = store.profile(user_id, 200).await.expect("a read").expect("a known user");
+    assert_eq!(profile.newest, history[history.len().saturating_sub(200)..]);
+    assert_eq!(profile.seen, history.iter().map(|event| event.movie_id).collect());
+    assert_eq!(profile.preferences, *preferences);
+    let user = store.user(user_id).await.expect("a read").expect("a known user");
+    assert_eq!(user.created_ms, *created_ms);
+    let newest_first: Vec<_> = history.iter().rev().copied().collect();
+    assert_eq!(store.history(user_id, None, 5000).await.expect("a read"), Some(newest_first.clone()));
+    if let Some(middle) = newest_first.get(newest_first.len() / 2) {
+        let page = store.history(user_id, Some(middle.into()), 300).await.expect("a read");
+        let rest = newest_first.iter().skip(newest_first.len() / 2 + 1).take(300).copied();
+        assert_eq!(page, Some(rest.collect()));
+    }
+    let ratings: Vec<_> = profile.seen.iter().filter_map(|movie| model.rating(user_id, movie)).collect();
+    let stats = store.user_stats(user_id).await.expect("a read").expect("a known user");
+    assert_eq!((stats.interactions, stats.ratings), (profile.seen.len(), ratings.len() as u64));
+    assert_eq!(stats.half_stars, ratings.iter().map(|rating| u64::from(rating.half_stars())).sum::<u64>());
+    assert_eq!(stats.first_ms, history.first().map(|event| event.time_ms));
+    assert_eq!(stats.last_ms, history.last().map(|event| event.time_ms));
+}
