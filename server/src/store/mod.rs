@@ -13,6 +13,7 @@ pub mod conformance;
 #[cfg(test)]
 pub(crate) mod model;
 mod redb;
+mod scylla;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use roaring::RoaringBitmap;
 
 pub use self::redb::RedbStore;
+pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
 use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, TimeMs, User, UserId};
 
 /// A user's newest taste and the set of everything seen: all that a recommendation reads.
@@ -34,7 +36,7 @@ pub struct Profile {
 }
 
 /// The place of an event in a user's history; a page goes on after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventKey {
     /// When.
     pub time_ms: TimeMs,
@@ -98,9 +100,18 @@ impl Trend {
     /// The trend with one more event at this time.
     #[must_use]
     pub fn with_event(self, time_ms: TimeMs) -> Self {
-        let event = time_ms as f64 / Self::HALF_LIFE_MS;
-        let (large, small) = if self.0 > event { (self.0, event) } else { (event, self.0) };
-        Self(large + (1.0 + (small - large).exp2()).log2())
+        self.plus(Self(time_ms as f64 / Self::HALF_LIFE_MS))
+    }
+
+    /// The trend of both sums' events.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (large, small) = if self.0 > other.0 { (self.0, other.0) } else { (other.0, self.0) };
+        if small == f64::NEG_INFINITY {
+            Self(large)
+        } else {
+            Self(large + (1.0 + (small - large).exp2()).log2())
+        }
     }
 
     /// The trend with one event at this time taken out. What is left of a sum within a billionth is

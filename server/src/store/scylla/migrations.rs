@@ -1,0 +1,185 @@
+//! The schema and its versions.
+//!
+//! Migrations are run by `marquee-server migrate`, never by a starting server: one runner at a time
+//! holds a lock in the keyspace, and each applied migration's checksum is kept, so that an edited one
+//! is noticed. A migration is only ever added at the end.
+
+use std::time::Duration;
+
+use scylla::client::session::Session;
+use sha2::{Digest, Sha256};
+
+use super::failed;
+use super::settings::ScyllaSettings;
+use crate::store::StoreError;
+
+/// Migration `i` makes version `i + 1`. Every statement may be repeated.
+const MIGRATIONS: [&[&str]; 1] = [&[
+    // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
+    // newest are at its beginning. Whole partitions are deleted and rows never expire, so size-tiered
+    // compaction, the default of both servers, reads few tables; a deleted user's tombstone goes
+    // after the default ten days.
+    "CREATE TABLE IF NOT EXISTS users (
+        user_id bigint,
+        created_ms bigint static,
+        preferred_genres frozen<list<text>> static,
+        preferred_movies frozen<list<bigint>> static,
+        time_ms bigint,
+        movie_id bigint,
+        kind tinyint,
+        half_stars tinyint,
+        PRIMARY KEY (user_id, time_ms, movie_id, kind)
+    ) WITH CLUSTERING ORDER BY (time_ms DESC, movie_id DESC, kind DESC)",
+    // One partition, some 26 MB for 87,585 movies: it is read once at start, in order, by pages.
+    "CREATE TABLE IF NOT EXISTS movies (
+        catalogue tinyint,
+        movie_id bigint,
+        title text,
+        genres frozen<list<text>>,
+        imdb bigint,
+        tmdb bigint,
+        tags frozen<list<frozen<tuple<text, bigint>>>>,
+        PRIMARY KEY (catalogue, movie_id)
+    )",
+    "CREATE TABLE IF NOT EXISTS notes (key text PRIMARY KEY, value blob)",
+]];
+
+const LOCK_SECONDS: u32 = 300;
+const LOCK_TRIES: u32 = 150;
+
+/// The version that this program needs.
+pub(super) fn expected() -> u32 {
+    MIGRATIONS.len() as u32
+}
+
+/// What a migration run is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrateMode {
+    /// Say which statements are missing and change nothing.
+    DryRun,
+    /// Run them.
+    Apply,
+}
+
+/// Brings the keyspace to this program's version; the statements that were, or would be, run.
+pub(super) async fn migrate(
+    session: &Session,
+    settings: &ScyllaSettings,
+    mode: MigrateMode,
+) -> Result<Vec<String>, StoreError> {
+    let mut statements = Vec::new();
+    if !keyspace_exists(session, &settings.keyspace).await? {
+        statements.push(format!(
+            "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = \
+             {{'class': 'NetworkTopologyStrategy', 'replication_factor': {}}}",
+            settings.keyspace, settings.replication_factor
+        ));
+        if mode == MigrateMode::DryRun {
+            statements
+                .extend(MIGRATIONS.iter().flat_map(|migration| migration.iter().map(ToString::to_string)));
+            return Ok(statements);
+        }
+        run(session, &statements[0]).await?;
+    }
+    session.use_keyspace(&settings.keyspace, false).await.map_err(failed)?;
+    if mode == MigrateMode::DryRun {
+        let found = version(session).await?;
+        let missing = MIGRATIONS.iter().skip(found as usize);
+        statements.extend(missing.flat_map(|migration| migration.iter().map(ToString::to_string)));
+        return Ok(statements);
+    }
+    let bookkeeping = [
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, checksum text)",
+        "CREATE TABLE IF NOT EXISTS schema_lock (name text PRIMARY KEY, owner text)",
+    ];
+    for statement in bookkeeping {
+        run(session, statement).await?;
+    }
+    let owner = format!("{}-{:x}", std::process::id(), rand::random::<u64>());
+    lock(session, &owner).await?;
+    let applied = apply(session).await;
+    unlock(session, &owner).await?;
+    statements.extend(applied?);
+    Ok(statements)
+}
+
+/// Runs the missing migrations; their statements.
+async fn apply(session: &Session) -> Result<Vec<String>, StoreError> {
+    let found = version(session).await?;
+    let mut statements = Vec::new();
+    for (migration, number) in MIGRATIONS.iter().zip(1..).skip(found as usize) {
+        for statement in *migration {
+            run(session, statement).await?;
+            statements.push((*statement).to_owned());
+        }
+        let insert = "INSERT INTO schema_migrations (version, checksum) VALUES (?, ?)";
+        session.query_unpaged(insert, (number, checksum(migration))).await.map_err(failed)?;
+    }
+    Ok(statements)
+}
+
+/// The version of the keyspace, 0 for an empty one; its migrations are those of this program.
+pub(super) async fn version(session: &Session) -> Result<u32, StoreError> {
+    let keyspace = session.get_keyspace().map(|name| name.to_string()).unwrap_or_default();
+    let select = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let table = session.query_unpaged(select, (&keyspace, "schema_migrations")).await.map_err(failed)?;
+    if table.into_rows_result().map_err(failed)?.rows_num() == 0 {
+        return Ok(0);
+    }
+    let select = "SELECT version, checksum FROM schema_migrations";
+    let rows = session.query_unpaged(select, ()).await.map_err(failed)?;
+    let rows = rows.into_rows_result().map_err(failed)?;
+    let mut newest = 0;
+    for row in rows.rows::<(i32, String)>().map_err(failed)? {
+        let (number, found) = row.map_err(failed)?;
+        newest = newest.max(number as u32);
+        let migration = MIGRATIONS.get(number as usize - 1);
+        if migration.is_some_and(|migration| checksum(migration) != found) {
+            return Err(StoreError::Open(format!(
+                "migration {number} of the keyspace is not the one of this program; use the program that made it"
+            )));
+        }
+    }
+    Ok(newest)
+}
+
+fn checksum(migration: &[&str]) -> String {
+    let digest = Sha256::digest(migration.join(";"));
+    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
+    let select = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let found = session.query_unpaged(select, (keyspace.to_lowercase(),)).await.map_err(failed)?;
+    Ok(found.into_rows_result().map_err(failed)?.rows_num() > 0)
+}
+
+async fn run(session: &Session, statement: &str) -> Result<(), StoreError> {
+    session.query_unpaged(statement, ()).await.map(drop).map_err(failed)
+}
+
+/// Takes the lock; another holder is waited for, and forgotten after [`LOCK_SECONDS`].
+async fn lock(session: &Session, owner: &str) -> Result<(), StoreError> {
+    let insert = format!(
+        "INSERT INTO schema_lock (name, owner) VALUES ('migrate', ?) IF NOT EXISTS USING TTL {LOCK_SECONDS}"
+    );
+    for _ in 0..LOCK_TRIES {
+        let outcome = session.query_unpaged(insert.as_str(), (owner,)).await.map_err(failed)?;
+        let rows = outcome.into_rows_result().map_err(failed)?;
+        let columns = rows.column_specs().len();
+        let applied = match columns {
+            1 => rows.first_row::<(bool,)>().map_err(failed)?.0,
+            _ => rows.first_row::<(bool, Option<String>, Option<String>)>().map_err(failed)?.0,
+        };
+        if applied {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(StoreError::Open("another migration holds the lock; wait for it, or five minutes".to_owned()))
+}
+
+async fn unlock(session: &Session, owner: &str) -> Result<(), StoreError> {
+    let delete = "DELETE FROM schema_lock WHERE name = 'migrate' IF owner = ?";
+    session.query_unpaged(delete, (owner,)).await.map(drop).map_err(failed)
+}

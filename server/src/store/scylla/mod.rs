@@ -1,0 +1,474 @@
+//! The store for many nodes: ScyllaDB, or anything that speaks its CQL.
+//!
+//! Everything of a user is one partition, so a profile, a page of history and a deletion are one
+//! statement each, and a batch of a user's events is written atomically. All writes are inserts by
+//! key and may be repeated; no counters, no lightweight transactions but the migration's lock. Sums
+//! over users are not stored: [`Store::movie_stats`] and [`Store::stats`] read the whole table in
+//! parallel, which a node does once at start.
+//!
+//! What an event changed ([`Recorded`]) is decided by reading before writing. Two nodes that record
+//! the same event at the same moment may both call it new; what is stored is the same.
+
+mod known;
+mod migrations;
+mod rows;
+mod settings;
+mod statements;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::ExecutionError;
+use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
+use scylla::response::query_result::QueryResult;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use tokio::sync::Semaphore;
+
+use self::known::{Known, Totals};
+pub use self::migrations::MigrateMode;
+use self::rows::{EventRow, MovieRow, PartitionRow, ScanRow, UserRow};
+pub use self::settings::ScyllaSettings;
+use self::statements::Statements;
+use super::{EventKey, MovieStats, Profile, Recorded, Store, StoreError, StoreStats, UserStats};
+use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements under way at once; more wait their turn with their callers.
+const IN_FLIGHT: usize = 256;
+/// Users of one call that are written at once.
+const USERS_AT_ONCE: usize = 32;
+/// Events of one batch: 64 rows are some 4 KB, and servers warn of batches over 5.
+const BATCH_ROWS: usize = 64;
+/// With more new events of a user than this, its whole partition is read instead of their movies.
+const FEW_EVENTS: usize = 4;
+/// Parts of the token ring that are scanned one by one, and how many at once.
+const SCAN_PARTS: i64 = 64;
+const SCANS_AT_ONCE: usize = 4;
+
+/// A session and what it prepared.
+struct Connected {
+    session: Session,
+    statements: Statements,
+}
+
+/// The store in a cluster.
+pub struct ScyllaStore {
+    settings: ScyllaSettings,
+    connected: ArcSwap<Connected>,
+    in_flight: Semaphore,
+}
+
+impl ScyllaStore {
+    /// Connects, checks the schema and prepares all statements.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when no node can be reached or the credentials or keyspace are wrong,
+    /// [`StoreError::Schema`] when the keyspace has another version.
+    pub async fn open(settings: ScyllaSettings) -> Result<Self, StoreError> {
+        let connected = ArcSwap::from_pointee(connect(&settings).await?);
+        Ok(Self { settings, connected, in_flight: Semaphore::new(IN_FLIGHT) })
+    }
+
+    /// Makes the keyspace and its tables, or brings them to this program's version; the statements
+    /// that were run, or with [`MigrateMode::DryRun`] would be.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and [`StoreError::Open`] when another migration holds the lock.
+    pub async fn migrate(settings: &ScyllaSettings, mode: MigrateMode) -> Result<Vec<String>, StoreError> {
+        migrations::migrate(&session(settings).await?, settings, mode).await
+    }
+
+    async fn execute(
+        &self,
+        statement: impl FnOnce(&Statements) -> &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<QueryResult, StoreError> {
+        let connected = self.connected.load_full();
+        let _permit = self.in_flight.acquire().await.map_err(failed)?;
+        let outcome = connected.session.execute_unpaged(statement(&connected.statements), values).await;
+        outcome.map_err(|error| refused(&error))
+    }
+
+    /// The first row, if there is one.
+    async fn first<R>(
+        &self,
+        statement: impl FnOnce(&Statements) -> &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<Option<R>, StoreError>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
+    {
+        let rows = self.execute(statement, values).await?.into_rows_result().map_err(corrupt)?;
+        rows.maybe_first_row::<R>().map_err(corrupt)
+    }
+
+    /// All rows, read by pages and held in memory: for what is bounded.
+    async fn all<R>(
+        &self,
+        statement: impl FnOnce(&Statements) -> &PreparedStatement,
+        values: impl SerializeRow,
+    ) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
+    {
+        let connected = self.connected.load_full();
+        let _permit = self.in_flight.acquire().await.map_err(failed)?;
+        let statement = statement(&connected.statements).clone();
+        let pager = connected.session.execute_iter(statement, values).await.map_err(failed)?;
+        pager.rows_stream::<R>().map_err(corrupt)?.try_collect().await.map_err(failed)
+    }
+
+    /// The user and all events, newest first.
+    async fn partition(&self, user_id: UserId) -> Result<Option<(User, Vec<Interaction>)>, StoreError> {
+        let rows: Vec<PartitionRow> = self.all(|all| &all.partition, (user_id as i64,)).await?;
+        let mut user = None;
+        let mut events = Vec::with_capacity(rows.len());
+        for (created_ms, genres, movies, time_ms, movie_id, kind, half_stars) in rows {
+            if user.is_none() {
+                let preferences = rows::preferences(genres, movies);
+                user = Some(User { user_id, created_ms: created_ms.unwrap_or_default(), preferences });
+            }
+            events.extend(rows::event(user_id, (time_ms, movie_id, kind, half_stars))?);
+        }
+        Ok(user.map(|user| (user, events)))
+    }
+
+    /// What is known of the user that matters to these events, and whether the user is known at all.
+    async fn known(&self, user_id: UserId, events: &[Interaction]) -> Result<(Known, bool), StoreError> {
+        let mut known = Known::default();
+        if events.len() > FEW_EVENTS {
+            let partition = self.partition(user_id).await?;
+            let is_user = partition.is_some();
+            for event in partition.iter().flat_map(|(_, stored)| stored.iter().rev()) {
+                known.add(event);
+            }
+            return Ok((known, is_user));
+        }
+        for event in events {
+            let values = (user_id as i64, i64::from(event.movie_id));
+            let rows: Vec<EventRow> = self.all(|all| &all.events_of_movie, values).await?;
+            for row in rows {
+                if let Some(stored) = rows::event(user_id, row)? {
+                    known.add(&stored);
+                }
+            }
+        }
+        Ok((known, self.user(user_id).await?.is_some()))
+    }
+
+    /// Records events of one user.
+    async fn record_user(
+        &self,
+        user_id: UserId,
+        events: &[Interaction],
+        now_ms: TimeMs,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let (mut known, is_user) = self.known(user_id, events).await?;
+        if !is_user {
+            self.execute(|all| &all.create_user, (user_id as i64, now_ms)).await?;
+        }
+        let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
+        let new: Vec<_> = events
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| !outcome.duplicate)
+            .map(|(event, _)| event_values(event))
+            .collect();
+        for rows in new.chunks(BATCH_ROWS) {
+            self.insert(rows).await?;
+        }
+        Ok(outcomes)
+    }
+
+    /// Writes rows of one user, so of one partition: together or not at all.
+    async fn insert(&self, rows: &[EventValues]) -> Result<(), StoreError> {
+        if let [row] = rows {
+            return self.execute(|all| &all.insert_event, *row).await.map(drop);
+        }
+        let connected = self.connected.load_full();
+        let _permit = self.in_flight.acquire().await.map_err(failed)?;
+        let statement = &connected.statements.insert_event;
+        let mut batch = Batch::new(BatchType::Unlogged);
+        for _ in rows {
+            batch.append_statement(statement.clone());
+        }
+        batch.set_is_idempotent(true);
+        batch.set_execution_profile_handle(statement.get_execution_profile_handle().cloned());
+        connected.session.batch(&batch, rows).await.map(drop).map_err(|error| refused(&error))
+    }
+
+    /// Adds or replaces a movie; whether it is new.
+    async fn put_movie(&self, movie: &MovieRecord) -> Result<bool, StoreError> {
+        let id = i64::from(movie.movie_id);
+        let is_new = self.first::<(i64,)>(|all| &all.movie, (id,)).await?.is_none();
+        let tags: Vec<_> = movie.tags.iter().map(|(tag, users)| (tag, i64::from(*users))).collect();
+        let (imdb, tmdb) = (movie.imdb.map(i64::from), movie.tmdb.map(i64::from));
+        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags);
+        self.execute(|all| &all.put_movie, values).await?;
+        Ok(is_new)
+    }
+
+    /// Sums over the whole table.
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        let width = u64::MAX / SCAN_PARTS as u64;
+        let start = |part: i64| i64::MIN.wrapping_add((part as u64).wrapping_mul(width) as i64);
+        let parts = (0..SCAN_PARTS).map(|part| {
+            let end = if part + 1 == SCAN_PARTS { i64::MAX } else { start(part + 1) };
+            self.totals_of_part(start(part), end)
+        });
+        let mut totals = Totals::default();
+        let mut parts = stream::iter(parts).buffer_unordered(SCANS_AT_ONCE);
+        while let Some(part) = parts.next().await {
+            totals.merge(part?);
+        }
+        Ok(totals)
+    }
+
+    /// Sums over the users whose tokens are after `start` and up to `end`. A user's rows come
+    /// together.
+    async fn totals_of_part(&self, start: i64, end: i64) -> Result<Totals, StoreError> {
+        let connected = self.connected.load_full();
+        let statement = connected.statements.scan.clone();
+        let pager = connected.session.execute_iter(statement, (start, end)).await.map_err(failed)?;
+        let mut rows = pager.rows_stream::<ScanRow>().map_err(corrupt)?;
+        let mut totals = Totals::default();
+        let mut user: Option<(i64, Vec<Interaction>)> = None;
+        while let Some((user_id, time_ms, movie_id, kind, half_stars)) =
+            rows.try_next().await.map_err(failed)?
+        {
+            let event = rows::event(user_id as u64, (time_ms, movie_id, kind, half_stars))?;
+            match &mut user {
+                Some((current, events)) if *current == user_id => events.extend(event),
+                _ => {
+                    if let Some((_, events)) = user.replace((user_id, event.into_iter().collect())) {
+                        totals.add_user(&events);
+                    }
+                }
+            }
+        }
+        if let Some((_, events)) = user {
+            totals.add_user(&events);
+        }
+        Ok(totals)
+    }
+}
+
+/// User, time, movie, kind, half stars (0 for none).
+type EventValues = (i64, i64, i64, i8, i8);
+
+fn event_values(event: &Interaction) -> EventValues {
+    let half_stars = event.rating.map_or(0, |rating| rating.half_stars() as i8);
+    let kind = event.kind as u8 as i8;
+    (event.user_id as i64, event.time_ms, i64::from(event.movie_id), kind, half_stars)
+}
+
+/// Connects to the keyspace if it has this program's version.
+async fn connect(settings: &ScyllaSettings) -> Result<Connected, StoreError> {
+    let session = session(settings).await?;
+    session.use_keyspace(&settings.keyspace, false).await.map_err(|error| {
+        StoreError::Open(format!("keyspace {}: {error}; run `marquee-server migrate`", settings.keyspace))
+    })?;
+    let (found, expected) = (migrations::version(&session).await?, migrations::expected());
+    if found != expected {
+        return Err(StoreError::Schema { found, expected });
+    }
+    let statements = Statements::prepare(&session, settings.consistency).await?;
+    Ok(Connected { session, statements })
+}
+
+async fn session(settings: &ScyllaSettings) -> Result<Session, StoreError> {
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&settings.nodes)
+        .connection_timeout(CONNECT_TIMEOUT)
+        .timestamp_generator(Arc::new(MonotonicTimestampGenerator::new()));
+    if let Some((user, password)) = &settings.credentials {
+        builder = builder.user(user, password);
+    }
+    let nodes = settings.nodes.join(", ");
+    builder.build().await.map_err(|error| StoreError::Open(format!("no session with {nodes}: {error}")))
+}
+
+/// An error of the driver as the store's.
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
+}
+
+fn corrupt(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}
+
+fn refused(error: &ExecutionError) -> StoreError {
+    match error {
+        ExecutionError::RequestTimeout(_) => StoreError::Timeout,
+        other => failed(other),
+    }
+}
+
+/// A page's limit as CQL takes it.
+fn cql_limit(limit: usize) -> i32 {
+    i32::try_from(limit).unwrap_or(i32::MAX)
+}
+
+#[async_trait]
+impl Store for ScyllaStore {
+    async fn record(&self, events: &[Interaction], now_ms: TimeMs) -> Result<Vec<Recorded>, StoreError> {
+        let mut places: HashMap<UserId, Vec<usize>> = HashMap::new();
+        for (place, event) in events.iter().enumerate() {
+            places.entry(event.user_id).or_default().push(place);
+        }
+        let writes = places.into_iter().map(async |(user_id, places)| {
+            let of_user: Vec<_> = places.iter().map(|place| events[*place]).collect();
+            let outcomes = self.record_user(user_id, &of_user, now_ms).await?;
+            Ok::<_, StoreError>(places.into_iter().zip(outcomes))
+        });
+        let written: Vec<_> = stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await?;
+        let mut outcomes = vec![Recorded::default(); events.len()];
+        for (place, outcome) in written.into_iter().flatten() {
+            outcomes[place] = outcome;
+        }
+        Ok(outcomes)
+    }
+
+    async fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Arc<Profile>>, StoreError> {
+        Ok(self.partition(user_id).await?.map(|(user, mut events)| {
+            let seen = events.iter().map(|event| event.movie_id).collect();
+            events.truncate(newest);
+            events.reverse();
+            Arc::new(Profile { newest: events, seen, preferences: user.preferences })
+        }))
+    }
+
+    async fn history(
+        &self,
+        user_id: UserId,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Option<Vec<Interaction>>, StoreError> {
+        let limit = cql_limit(limit);
+        let user = user_id as i64;
+        let rows: Vec<EventRow> = match after {
+            _ if limit == 0 => Vec::new(),
+            None => self.all(|all| &all.events, (user, limit)).await?,
+            Some(EventKey { time_ms, movie_id, kind }) => {
+                let values = (user, time_ms, i64::from(movie_id), kind as u8 as i8, limit);
+                self.all(|all| &all.events_after, values).await?
+            }
+        };
+        if rows.is_empty() && self.user(user_id).await?.is_none() {
+            return Ok(None);
+        }
+        rows.into_iter()
+            .filter_map(|row| rows::event(user_id, row).transpose())
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
+        let row: Option<UserRow> = self.first(|all| &all.user, (user_id as i64,)).await?;
+        Ok(row.map(|(created_ms, genres, movies)| User {
+            user_id,
+            created_ms: created_ms.unwrap_or_default(),
+            preferences: rows::preferences(genres, movies),
+        }))
+    }
+
+    async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError> {
+        Ok(self.partition(user_id).await?.map(|(_, events)| {
+            let mut totals = Totals::default();
+            totals.add_user(&events);
+            UserStats {
+                interactions: totals.movies.len() as u64,
+                ratings: totals.movies.values().map(|stats| stats.ratings).sum(),
+                half_stars: totals.movies.values().map(|stats| stats.half_stars).sum(),
+                first_ms: events.last().map(|event| event.time_ms),
+                last_ms: events.first().map(|event| event.time_ms),
+            }
+        }))
+    }
+
+    async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
+        if let Some(user) = self.user(user_id).await? {
+            return Ok((user, false));
+        }
+        self.execute(|all| &all.create_user, (user_id as i64, now_ms)).await?;
+        Ok((User { user_id, created_ms: now_ms, preferences: Preferences::default() }, true))
+    }
+
+    async fn set_preferences(
+        &self,
+        user_id: UserId,
+        preferences: Preferences,
+        now_ms: TimeMs,
+    ) -> Result<User, StoreError> {
+        let created_ms = self.user(user_id).await?.map_or(now_ms, |user| user.created_ms);
+        let movies: Vec<_> = preferences.movie_ids.iter().map(|id| i64::from(*id)).collect();
+        let values = (user_id as i64, created_ms, &preferences.genres, movies);
+        self.execute(|all| &all.set_preferences, values).await?;
+        Ok(User { user_id, created_ms, preferences })
+    }
+
+    async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
+        let Some((_, mut events)) = self.partition(user_id).await? else {
+            return Ok(Vec::new());
+        };
+        self.execute(|all| &all.delete_user, (user_id as i64,)).await?;
+        events.reverse();
+        Ok(events)
+    }
+
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
+        let writes: Vec<_> = movies.iter().map(|movie| self.put_movie(movie)).collect();
+        let new: Vec<bool> = stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await?;
+        Ok(new.into_iter().filter(|is_new| *is_new).count() as u64)
+    }
+
+    async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let after = after.map_or(-1, i64::from);
+        let rows: Vec<MovieRow> = self.all(|all| &all.movies, (after, cql_limit(limit))).await?;
+        Ok(rows.into_iter().map(rows::movie).collect())
+    }
+
+    async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {
+        Ok(self.totals().await?.movies.into_values().collect())
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let Totals { users, interactions, .. } = self.totals().await?;
+        let movies: Option<(i64,)> = self.first(|all| &all.count_movies, ()).await?;
+        Ok(StoreStats { users, interactions, movies: movies.map_or(0, |(count,)| count as u64) })
+    }
+
+    async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let row: Option<(Option<Vec<u8>>,)> = self.first(|all| &all.note, (key,)).await?;
+        Ok(row.map(|(value,)| value.unwrap_or_default()))
+    }
+
+    async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.execute(|all| &all.put_note, (key, value)).await.map(drop)
+    }
+
+    /// After a failed probe the session is made anew: the driver itself waits up to 10 s before it
+    /// tries a lost node again.
+    async fn ping(&self) -> Result<(), StoreError> {
+        if self.execute(|all| &all.ping, ()).await.is_ok() {
+            return Ok(());
+        }
+        self.connected.store(Arc::new(connect(&self.settings).await?));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Rows as the driver gives them, and the words they stand for.
+//!
+//! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
+
+use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
+use crate::store::StoreError;
+
+/// Time, movie, kind, half stars; nothing in a partition that has a user and no events.
+pub(super) type EventRow = (Option<i64>, Option<i64>, Option<i8>, Option<i8>);
+/// Creation time, preferred genres and movies.
+pub(super) type UserRow = (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>);
+/// A [`UserRow`] and an [`EventRow`].
+pub(super) type PartitionRow =
+    (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
+/// A user id and an [`EventRow`].
+pub(super) type ScanRow = (i64, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
+/// Movie id, title, genres, IMDb, TMDB, tags.
+pub(super) type MovieRow = (
+    i64,
+    Option<String>,
+    Option<Vec<String>>,
+    Option<i64>,
+    Option<i64>,
+    Option<Vec<(Option<String>, Option<i64>)>>,
+);
+
+pub(super) fn event(user_id: UserId, row: EventRow) -> Result<Option<Interaction>, StoreError> {
+    let (Some(time_ms), Some(movie_id), Some(kind), half_stars) = row else {
+        return Ok(None);
+    };
+    let kind = Kind::from_number(kind as u8)
+        .ok_or_else(|| StoreError::Corrupt(format!("an event of user {user_id} has no known kind")))?;
+    let rating = Rating::from_half_stars(half_stars.unwrap_or(0) as u8);
+    Ok(Some(Interaction { user_id, movie_id: movie_id as u32, time_ms, kind, rating }))
+}
+
+pub(super) fn preferences(genres: Option<Vec<String>>, movie_ids: Option<Vec<i64>>) -> Preferences {
+    Preferences {
+        genres: genres.unwrap_or_default(),
+        movie_ids: movie_ids.unwrap_or_default().into_iter().map(|id| id as u32).collect(),
+    }
+}
+
+pub(super) fn movie(row: MovieRow) -> MovieRecord {
+    let (movie_id, title, genres, imdb, tmdb, tags) = row;
+    let tag = |(tag, users): (Option<String>, Option<i64>)| {
+        (tag.unwrap_or_default(), users.unwrap_or_default() as u32)
+    };
+    MovieRecord {
+        movie_id: movie_id as u32,
+        title: title.unwrap_or_default(),
+        genres: genres.unwrap_or_default(),
+        imdb: imdb.map(|id| id as u32),
+        tmdb: tmdb.map(|id| id as u32),
+        tags: tags.unwrap_or_default().into_iter().map(tag).collect(),
+    }
+}

@@ -1,0 +1,128 @@
+//! Against the server that `MARQUEE_TEST_CQL` names (`deploy/services up` prints it); without it they
+//! say that they were skipped, which under `CI=true` is a failure.
+
+use proptest::prelude::*;
+use tokio::runtime::Runtime;
+
+use super::*;
+use crate::store::conformance;
+use crate::store::model::{assert_follows_the_model, calls};
+
+/// The cluster's URL without a keyspace.
+fn cluster() -> Option<String> {
+    let url = std::env::var("MARQUEE_TEST_CQL").ok();
+    if url.is_none() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "MARQUEE_TEST_CQL is not set in CI");
+        eprintln!("skipped: MARQUEE_TEST_CQL is not set; export $(deploy/services up)");
+    }
+    url
+}
+
+/// A keyspace of its own for a test, removed when dropped.
+struct Keyspace {
+    settings: ScyllaSettings,
+}
+
+impl Keyspace {
+    async fn new(cluster: &str) -> Self {
+        let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
+        let settings = ScyllaSettings::parse(&url).expect("a good URL");
+        ScyllaStore::migrate(&settings, MigrateMode::Apply).await.expect("the keyspace is made");
+        Self { settings }
+    }
+
+    async fn open(&self) -> ScyllaStore {
+        ScyllaStore::open(self.settings.clone()).await.expect("the store opens")
+    }
+
+    /// The store with nothing in it.
+    async fn emptied(&self) -> ScyllaStore {
+        let store = self.open().await;
+        for table in ["users", "movies", "notes"] {
+            let truncate = format!("TRUNCATE {table}");
+            store.connected.load().session.query_unpaged(truncate, ()).await.expect("a truncation");
+        }
+        store
+    }
+
+    async fn remove(self) {
+        let drop = format!("DROP KEYSPACE {}", self.settings.keyspace);
+        let session = session(&self.settings).await.expect("a session");
+        session.query_unpaged(drop, ()).await.expect("the keyspace goes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_the_promises_of_a_store() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    conformance::all(|| keyspace.emptied()).await;
+    keyspace.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_survives_a_restart() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    conformance::it_survives_a_restart(|| keyspace.open()).await;
+    keyspace.remove().await;
+}
+
+#[test]
+fn it_follows_the_model() {
+    let Some(cluster) = cluster() else { return };
+    let runtime = Runtime::new().expect("a runtime");
+    let keyspace = runtime.block_on(Keyspace::new(&cluster));
+    proptest!(ProptestConfig::with_cases(6), |(calls in calls())| {
+        runtime.block_on(async { assert_follows_the_model(&keyspace.emptied().await, calls).await });
+    });
+    runtime.block_on(keyspace.remove());
+}
+
+#[tokio::test]
+async fn a_missing_keyspace_an_old_schema_and_an_edited_migration_are_said() {
+    let Some(cluster) = cluster() else { return };
+    let missing = ScyllaSettings::parse(&format!("{cluster}/nowhere")).expect("a good URL");
+    let refused = ScyllaStore::open(missing).await.err().expect("there is no such keyspace").to_string();
+    assert!(refused.contains("marquee-server migrate"), "{refused}");
+
+    let keyspace = Keyspace::new(&cluster).await;
+    let again =
+        ScyllaStore::migrate(&keyspace.settings, MigrateMode::Apply).await.expect("it may be repeated");
+    assert!(again.is_empty(), "nothing is left to do: {again:?}");
+    let store = keyspace.open().await;
+    let session = &store.connected.load().session;
+    session
+        .query_unpaged("UPDATE schema_migrations SET checksum = 'other' WHERE version = 1", ())
+        .await
+        .expect("a write");
+    let edited = ScyllaStore::open(keyspace.settings.clone()).await.err().expect("it is another migration");
+    assert!(edited.to_string().contains("not the one of this program"), "{edited}");
+    session.query_unpaged("DELETE FROM schema_migrations WHERE version = 1", ()).await.expect("a write");
+    let old = ScyllaStore::open(keyspace.settings.clone()).await.err().expect("it has no version");
+    assert!(matches!(old, StoreError::Schema { found: 0, expected: 1 }), "{old}");
+    keyspace.remove().await;
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_is_missing_and_makes_nothing() {
+    let Some(cluster) = cluster() else { return };
+    let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
+    let settings = ScyllaSettings::parse(&url).expect("a good URL");
+    let missing = ScyllaStore::migrate(&settings, MigrateMode::DryRun).await.expect("a dry run");
+    assert!(missing[0].starts_with("CREATE KEYSPACE") && missing.len() == 4, "{missing:?}");
+    assert!(ScyllaStore::open(settings).await.is_err(), "the keyspace was not made");
+}
+
+#[tokio::test]
+async fn two_migrations_at_once_both_end_with_the_same_schema() {
+    let Some(cluster) = cluster() else { return };
+    let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
+    let settings = ScyllaSettings::parse(&url).expect("a good URL");
+    let run = || ScyllaStore::migrate(&settings, MigrateMode::Apply);
+    let (one, other) = tokio::join!(run(), run());
+    one.and(other).expect("one waits for the other");
+    let keyspace = Keyspace { settings };
+    keyspace.open().await.ping().await.expect("it answers");
+    keyspace.remove().await;
+}
