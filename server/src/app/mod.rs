@@ -30,7 +30,7 @@ use crate::engine::runtime::RuntimeError;
 use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
 use crate::import::ImportError;
 use crate::recommend::Recommender;
-use crate::retrieval::{ExactScorer, RetrievalError};
+use crate::retrieval::{Planner, PlannerOptions, RetrievalError};
 use crate::store::{RedbStore, Store, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
@@ -178,8 +178,9 @@ fn loader(engine: &Arc<Engine>, config: &Config) -> LoadModel {
 
 /// The retrieval of a bundle, as the engine wants it.
 fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
-    let (table, dimension) = (bundle.output_embeddings(), bundle.dimension());
-    Ok(Arc::new(ExactScorer::build(table, dimension, &bundle.vocabulary)?))
+    let table = bundle.output_embeddings().into();
+    let planner = Planner::build(table, bundle.dimension(), &bundle.vocabulary, PlannerOptions::default())?;
+    Ok(Arc::new(planner))
 }
 
 /// Loads the first model, activates it, then lets health say SERVING.
