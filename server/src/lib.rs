@@ -15,6 +15,7 @@ pub mod engine;
 pub mod import;
 pub mod middleware;
 pub mod recommend;
+pub mod redis;
 pub mod retrieval;
 pub mod store;
 pub mod telemetry;

@@ -23,13 +23,14 @@ use services::Rooms;
 pub use welcome::welcome;
 
 use crate::api::LoadModel;
-use crate::cache::{Cache, LocalCache};
+use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
 use crate::config::{CacheUrl, Config, StoreUrl};
 use crate::engine::runtime::RuntimeError;
 use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
 use crate::import::ImportError;
 use crate::recommend::Recommender;
+use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError};
 use crate::store::{RedbStore, Store, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The index cannot be built.
     #[error(transparent)]
     Retrieval(#[from] RetrievalError),
+    /// Redis cannot be used with these settings.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -101,11 +105,23 @@ pub fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, Sta
     }
 }
 
-fn open_cache(url: &CacheUrl, limit_mib: u64) -> Result<Option<Arc<dyn Cache>>, StartError> {
+/// The link to Redis, if the settings name one.
+async fn open_redis(url: &CacheUrl) -> Result<Option<Arc<Redis>>, RedisError> {
     match url.url() {
-        None if limit_mib == 0 => Ok(None),
-        None => Ok(Some(Arc::new(LocalCache::new(limit_mib << 20, VECTOR_BYTES)))),
-        Some(_) => Err(StartError::Setting(format!("the cache {url} is not supported yet; use local"))),
+        None => Ok(None),
+        Some(url) => Redis::connect(url).await.map(Some),
+    }
+}
+
+/// Where user vectors are remembered: here, and in Redis if there is one.
+fn open_cache(redis: Option<&Arc<Redis>>, limit_mib: u64) -> Option<Arc<dyn Cache>> {
+    let local = (limit_mib > 0).then(|| LocalCache::new(limit_mib << 20, VECTOR_BYTES));
+    let shared = redis.map(|redis| RedisCache::new(Arc::clone(redis)));
+    match (local, shared) {
+        (None, None) => None,
+        (Some(local), None) => Some(Arc::new(local)),
+        (None, Some(shared)) => Some(Arc::new(shared)),
+        (Some(local), Some(shared)) => Some(Arc::new(NearCache::new(local, shared))),
     }
 }
 
@@ -142,7 +158,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         queue_limit: config.queue_limit,
         ..EngineOptions::default()
     }));
-    let cache = open_cache(&config.cache, config.vector_cache_mib)?;
+    let redis = open_redis(&config.cache).await?;
+    let cache = open_cache(redis.as_ref(), config.vector_cache_mib);
     let recommender = Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&store), cache);
     let rooms = Arc::new(Rooms {
         load: loader(&engine, &config),

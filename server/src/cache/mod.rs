@@ -5,12 +5,17 @@
 //! version, so that a node never reads what another version of the program wrote.
 
 mod local;
+mod metrics;
+mod near;
+mod redis;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use local::LocalCache;
+pub use near::NearCache;
+pub use redis::RedisCache;
 
 /// What kind of thing is remembered. A closed set: it labels the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -37,7 +37,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,
-    /// Where answers are remembered: local, or redis://HOST[:PORT]
+    /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel; ?namespace=NAME for the first part of the keys
     #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,

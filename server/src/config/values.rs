@@ -99,7 +99,7 @@ impl fmt::Display for Span {
 
 /// A URL, or the name of the choice that needs none; printed without its password.
 macro_rules! url_value {
-    ($(#[$doc:meta])* $type:ident, $name:ident = $plain:literal, $scheme:literal, $accepted:literal) => {
+    ($(#[$doc:meta])* $type:ident, $name:ident = $plain:literal, $schemes:expr, $accepted:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq)]
         pub struct $type(String);
@@ -120,7 +120,7 @@ macro_rules! url_value {
             type Err = ValueError;
 
             fn from_str(text: &str) -> Result<Self, ValueError> {
-                if text == $plain || text.starts_with($scheme) {
+                if text == $plain || $schemes.iter().any(|scheme| text.starts_with(scheme)) {
                     Ok(Self(text.to_owned()))
                 } else {
                     Err(ValueError { found: without_password(text), accepted: $accepted })
@@ -144,11 +144,16 @@ macro_rules! url_value {
 
 url_value!(
     /// Where users, histories and movies are kept.
-    StoreUrl, redb = "redb", "scylla://", "redb or scylla://HOST[:PORT],HOST.../KEYSPACE is"
+    StoreUrl, redb = "redb", ["scylla://"], "redb or scylla://HOST[:PORT],HOST.../KEYSPACE is"
 );
 url_value!(
     /// Where answers are remembered.
-    CacheUrl, local = "local", "redis://", "local or redis://HOST[:PORT] is"
+    CacheUrl, local = "local",
+    [
+        "redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://",
+        "rediss-sentinel://",
+    ],
+    "local, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or the same with rediss, redis-cluster or redis-sentinel is"
 );
 
 #[cfg(test)]

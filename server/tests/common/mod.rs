@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod redis;
+
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -46,7 +48,7 @@ pub struct TestServer {
 }
 
 /// A data folder of its own that holds the sample, imported once a process.
-async fn sample_data() -> TempDir {
+pub async fn sample_data() -> TempDir {
     static TEMPLATE: OnceCell<TempDir> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(|| async {
         let template = tempfile::tempdir().expect("a temporary folder");

@@ -1,0 +1,78 @@
+//! The cache that several nodes share.
+//!
+//! Keys are `NAMESPACE:SPACE:ID`, the id in hexadecimal; a vector's id is a hash over the model version,
+//! so versions do not meet. A read waits 25 ms at most, a write is sent behind the caller's back and
+//! dropped when too many are under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fred::interfaces::KeysInterface as _;
+use fred::types::Expiration;
+use tokio::sync::Semaphore;
+
+use super::metrics::{Lookups, Tier};
+use super::{Cache, Key, Space};
+use crate::redis::{Purpose, Redis};
+
+/// Writes that may be under way at once; one more is dropped.
+const WRITES_UNDER_WAY: usize = 256;
+
+/// A cache in Redis.
+pub struct RedisCache {
+    redis: Arc<Redis>,
+    writes: Arc<Semaphore>,
+    lookups: Lookups,
+}
+
+impl RedisCache {
+    /// A cache over this link.
+    pub fn new(redis: Arc<Redis>) -> Self {
+        Self { redis, writes: Arc::new(Semaphore::new(WRITES_UNDER_WAY)), lookups: Lookups::new(Tier::Redis) }
+    }
+
+    fn name(&self, key: Key) -> String {
+        let space = match key.space {
+            Space::Vector => "vector",
+        };
+        self.redis.key(space, format_args!("{:032x}", key.id))
+    }
+}
+
+#[async_trait]
+impl Cache for RedisCache {
+    async fn get(&self, key: Key) -> Option<Bytes> {
+        let name = self.name(key);
+        let answer =
+            self.redis.call(Purpose::Get, |client| async move { client.get::<Option<Bytes>, _>(name).await });
+        let found = answer.await.ok().flatten();
+        self.lookups.count(found.is_some());
+        found
+    }
+
+    async fn put(&self, key: Key, value: Bytes, time_to_live: Duration) {
+        let Ok(permit) = Arc::clone(&self.writes).try_acquire_owned() else { return };
+        let (redis, name) = (Arc::clone(&self.redis), self.name(key));
+        let end = Expiration::PX(time_to_live.as_millis() as i64);
+        tokio::spawn(async move {
+            let write = |client: fred::clients::Client| async move {
+                client.set::<(), _, _>(name, value, Some(end), None, false).await
+            };
+            if let Err(outage) = redis.call(Purpose::Put, write).await {
+                tracing::trace!(%outage, "a value is not remembered");
+            }
+            drop(permit);
+        });
+    }
+
+    async fn remove(&self, key: Key) {
+        let name = self.name(key);
+        let removal =
+            self.redis.call(Purpose::Remove, |client| async move { client.del::<(), _>(name).await });
+        if let Err(outage) = removal.await {
+            tracing::trace!(%outage, "a value is forgotten at the end of its time");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What is counted of the commands to Redis.
+
+use std::time::Duration;
+
+use opentelemetry::metrics::{Counter, Histogram};
+use opentelemetry::{KeyValue, global};
+
+use super::{Outage, Purpose};
+use crate::telemetry::LATENCY_BUCKETS_SECONDS;
+
+/// The instruments of the link to Redis.
+pub(super) struct Metrics {
+    duration: Histogram<f64>,
+    opened: Counter<u64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let meter = global::meter("marquee");
+        Self {
+            duration: meter
+                .f64_histogram("marquee.redis.command.duration")
+                .with_unit("s")
+                .with_description("Time of commands to Redis, by purpose and outcome")
+                .with_boundaries(LATENCY_BUCKETS_SECONDS.to_vec())
+                .build(),
+            opened: meter
+                .u64_counter("marquee.redis.circuit.openings")
+                .with_description("How often Redis was left alone after failures in a row")
+                .build(),
+        }
+    }
+}
+
+impl Metrics {
+    /// A command ended so.
+    pub(super) fn call(&self, purpose: Purpose, outage: Option<&Outage>, duration: Duration) {
+        let purpose = match purpose {
+            Purpose::Get => "get",
+            Purpose::Put => "put",
+            Purpose::Remove => "remove",
+            Purpose::Limit => "limit",
+        };
+        let outcome = match outage {
+            None => "ok",
+            Some(Outage::Open) => "open",
+            Some(Outage::Disconnected) => "disconnected",
+            Some(Outage::Timeout) => "timeout",
+            Some(Outage::Full) => "full",
+            Some(Outage::Failed(_)) => "failed",
+        };
+        let labels = [KeyValue::new("purpose", purpose), KeyValue::new("outcome", outcome)];
+        self.duration.record(duration.as_secs_f64(), &labels);
+    }
+
+    /// The circuit opened.
+    pub(super) fn opened(&self) {
+        self.opened.add(1, &[]);
+    }
+}

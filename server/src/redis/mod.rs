@@ -1,0 +1,153 @@
+//! The one way to Redis: cache and rate limits share its connections and its fate.
+//!
+//! Redis only saves time and shares counts; nothing may wait for it. So every command has a short
+//! timeout, the buffers are bounded, and after a few failures in a row a [`Breaker`] refuses commands
+//! at once and lets one through now and then to see whether Redis is back. A caller gets an [`Outage`]
+//! and goes on without.
+
+mod breaker;
+mod metrics;
+mod options;
+
+use std::sync::Arc;
+
+use breaker::{Breaker, Change};
+use fred::clients::{Client, Pool};
+use fred::error::{Error, ErrorKind};
+use fred::interfaces::ClientLike as _;
+use metrics::Metrics;
+use tokio::time::{Instant, timeout};
+
+/// Why Redis cannot be used at all: settings that must be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// The URL cannot be read.
+    #[error("the Redis URL cannot be read: {0}; write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]")]
+    Url(String),
+    /// Redis does not accept the credentials.
+    #[error("Redis refuses the credentials: {0}; correct user and password in the URL of --cache")]
+    Credentials(String),
+}
+
+/// Why a command was not answered. The caller goes on without Redis.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Outage {
+    /// Redis failed a moment ago and is left alone for now.
+    #[error("Redis is left alone after failures")]
+    Open,
+    /// There is no connection.
+    #[error("there is no connection to Redis")]
+    Disconnected,
+    /// No answer in time.
+    #[error("Redis did not answer in time")]
+    Timeout,
+    /// Too many commands wait.
+    #[error("too many commands wait for Redis")]
+    Full,
+    /// Redis answered with an error, or the connection broke.
+    #[error("Redis failed: {0}")]
+    Failed(Error),
+}
+
+/// What a command is for. A closed set: it labels the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Read a remembered value.
+    Get,
+    /// Remember a value.
+    Put,
+    /// Forget a value.
+    Remove,
+    /// Take a token of a rate limit.
+    Limit,
+}
+
+/// A few connections to Redis, pipelined, behind one breaker.
+pub struct Redis {
+    pool: Pool,
+    namespace: String,
+    breaker: Breaker,
+    metrics: Metrics,
+}
+
+impl Redis {
+    /// Connects as the URL says; `?namespace=NAME` sets the first part of all keys (`marquee`).
+    ///
+    /// A Redis that cannot be reached is no error: the connection is tried again for as long as this
+    /// value lives.
+    ///
+    /// # Errors
+    /// [`RedisError`] when the URL or the credentials are wrong.
+    pub async fn connect(url: &str) -> Result<Arc<Self>, RedisError> {
+        let config = options::config(url)?;
+        let reachable = options::try_once(&config).await?;
+        let pool = options::pool(config)?;
+        pool.connect();
+        if reachable {
+            let _connected = timeout(options::CONNECT_TIMEOUT, pool.wait_for_connect()).await;
+        }
+        Ok(Arc::new(Self {
+            pool,
+            namespace: options::namespace(url).to_owned(),
+            breaker: Breaker::default(),
+            metrics: Metrics::default(),
+        }))
+    }
+
+    /// The name of a key: namespace, room, id.
+    pub fn key(&self, room: &str, id: impl std::fmt::Display) -> String {
+        format!("{}:{room}:{id}", self.namespace)
+    }
+
+    /// Sends a command and waits for its answer, 25 ms at most.
+    ///
+    /// # Errors
+    /// [`Outage`]; the caller goes on without the answer.
+    pub async fn call<T, F>(&self, purpose: Purpose, send: impl FnOnce(Client) -> F) -> Result<T, Outage>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let began = Instant::now();
+        let answer = if self.breaker.admits(began) { self.attempt(send).await } else { Err(Outage::Open) };
+        self.metrics.call(purpose, answer.as_ref().err(), began.elapsed());
+        answer
+    }
+
+    async fn attempt<T, F>(&self, send: impl FnOnce(Client) -> F) -> Result<T, Outage>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let client = self.pool.next_connected().clone();
+        let answer = if client.is_connected() {
+            match timeout(options::COMMAND_TIMEOUT, send(client)).await {
+                Ok(answer) => answer.map_err(Outage::from),
+                Err(_) => Err(Outage::Timeout),
+            }
+        } else {
+            Err(Outage::Disconnected)
+        };
+        let change = match &answer {
+            Ok(_) => self.breaker.succeeded(),
+            Err(_) => self.breaker.failed(Instant::now()),
+        };
+        match (change, &answer) {
+            (Some(Change::Opened), Err(outage)) => {
+                tracing::warn!(%outage, "Redis is left alone; answers are computed without it");
+                self.metrics.opened();
+            }
+            (Some(Change::Closed), _) => tracing::info!("Redis answers again"),
+            _ => {}
+        }
+        answer
+    }
+}
+
+impl From<Error> for Outage {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Backpressure => Self::Full,
+            _ => Self::Failed(error),
+        }
+    }
+}
