@@ -22,7 +22,7 @@ use crate::engine::{BackendError, Method, Query, Scored, Scorer, ScorerQuery, To
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
 pub const ROWS_SHARE_ALONE: f64 = 0.05;
 /// The share of rows up to which it costs less than joining a scan that others in the batch need.
-pub const ROWS_SHARE_IN_COMPANY: f64 = 0.015;
+pub const ROWS_SHARE_IN_COMPANY: f64 = 0.02;
 /// The rows from which AUTO prefers the index to a scan.
 pub const INDEX_FROM_ITEMS: usize = 400_000;
 /// The share of rows below which the index would fetch too many candidates for one that passes.

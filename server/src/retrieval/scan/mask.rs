@@ -1,5 +1,7 @@
 //! Which rows a query may answer, as bits that the scan can ask for a tile at a time.
 
+use roaring::RoaringBitmap;
+
 use super::kernel::TILE_ROWS;
 use crate::engine::Query;
 
@@ -14,15 +16,12 @@ impl RowMask {
     pub(super) fn new(query: &Query, items: usize) -> Self {
         let mut words = vec![0; items.div_ceil(TILE_ROWS)];
         match &query.allowed {
-            Some(allowed) => {
-                for row in allowed.iter().map(|row| row as usize).take_while(|row| *row < items) {
-                    words[row / TILE_ROWS] |= 1 << (row % TILE_ROWS);
-                }
-            }
-            None => fill(&mut words, items),
+            Some(allowed) => for_each_word(allowed, &mut words, |word, bits| *word |= bits),
+            None => words.fill(u64::MAX),
         }
-        for row in query.excluded.iter().map(|row| row as usize).take_while(|row| *row < items) {
-            words[row / TILE_ROWS] &= !(1 << (row % TILE_ROWS));
+        for_each_word(&query.excluded, &mut words, |word, bits| *word &= !bits);
+        if let (Some(last), rest @ 1..) = (words.last_mut(), items % TILE_ROWS) {
+            *last &= (1 << rest) - 1;
         }
         Self(words)
     }
@@ -33,18 +32,28 @@ impl RowMask {
     }
 }
 
-fn fill(words: &mut [u64], items: usize) {
-    words.fill(u64::MAX);
-    if let (Some(last), rest @ 1..) = (words.last_mut(), items % TILE_ROWS) {
-        *last = (1 << rest) - 1;
+/// Changes the word of every row of a set, of those that there are words for. Rows are taken many at a
+/// time: one at a time costs a third of a scan for a filter that passes everything.
+fn for_each_word(rows: &RoaringBitmap, words: &mut [u64], change: impl Fn(&mut u64, u64)) {
+    let mut rows = rows.iter();
+    let mut buffer = [0; 512];
+    loop {
+        let taken = rows.next_many(&mut buffer);
+        for row in &*taken {
+            match words.get_mut(*row as usize / TILE_ROWS) {
+                Some(word) => change(word, 1 << (row % TILE_ROWS as u32)),
+                None => return,
+            }
+        }
+        if taken.is_empty() {
+            return;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-
-    use roaring::RoaringBitmap;
 
     use super::*;
     use crate::engine::Method;

@@ -161,3 +161,32 @@ fn few_rows_of_a_random_table_are_scored_in_full() {
         assert!(search.candidates.len() < 200, "{}: {} candidates", kernel.name, search.candidates.len());
     }
 }
+
+/// Codes say all of these vectors, so that nothing but the rounding of sums and scores, which are too
+/// great for 24 bits, is left between a bound and a score.
+#[test]
+fn the_margin_covers_the_rounding_of_bounds_and_scores() {
+    let random = &mut StdRng::seed_from_u64(11);
+    let (items, dimension) = (500, 2048);
+    let mut values = vec![127.0 * 1001.0; items * dimension];
+    for row in values.chunks_exact_mut(dimension) {
+        for value in &mut row[1..4] {
+            *value = f32::from(random.random_range(120u8..=127)) * 1001.0;
+        }
+    }
+    let movie_ids: Vec<u32> = (1..=items as u32).collect();
+    let table = ItemTable::new(values.into(), dimension, &movie_ids).unwrap();
+    let vector = vec![127.0 * 997.0; dimension];
+    let exact = ExactScorer::new(table.clone());
+    let scans = Kernel::available().into_iter().map(|kernel| ScanScorer::with_kernel(table.clone(), kernel));
+    let scans: Vec<ScanScorer> = scans.collect();
+    for k in (1..100).step_by(7) {
+        let query = Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact };
+        let batch = [ScorerQuery { vector: &vector, query: &query }];
+        let expected = exact.top_k(&batch).unwrap();
+        for scan in &scans {
+            let answers = scan.top_k(&batch).unwrap();
+            assert_eq!(bits(&answers[0]), bits(&expected[0]), "{}, k {k}", scan.kernel_name());
+        }
+    }
+}
