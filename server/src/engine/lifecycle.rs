@@ -217,10 +217,18 @@ impl Engine {
         let keep = |other: &Arc<Model>| {
             Arc::ptr_eq(other, &model) || before.as_ref().is_some_and(|before| Arc::ptr_eq(other, before))
         };
-        let has_predecessor = before.is_some();
-        registry.models.retain(|other| !has_predecessor || keep(other));
+        let unloaded: Vec<Arc<Model>> = match before {
+            Some(_) => registry.models.extract_if(.., |other| !keep(other)).collect(),
+            None => Vec::new(),
+        };
         if !registry.models.iter().any(|other| Arc::ptr_eq(other, &model)) {
             registry.models.push(model);
+        }
+        drop(registry);
+        if !unloaded.is_empty() {
+            // Closing sessions and unmapping tables takes milliseconds that no request should wait for; where
+            // there is no thread to be had, the models go here.
+            let _ = thread::Builder::new().name("engine-unload".to_owned()).spawn(move || drop(unloaded));
         }
     }
 
@@ -315,6 +323,7 @@ impl Engine {
         let mut registry = self.registry();
         for pool in registry.pools.values() {
             pool.step(Event::Drain, None);
+            pool.step(Event::Close { model: None, why: EngineError::ShuttingDown }, None);
             pool.stop();
         }
         self.active.store(None);

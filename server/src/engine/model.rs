@@ -141,7 +141,7 @@ impl Model {
     /// Dropping the future cancels the job: it leaves the queue, and what runs already is not answered.
     pub async fn submit(&self, job: Job) -> Result<Answer, EngineError> {
         if let Err(error) = self.check(&job) {
-            self.pool.metrics.refused(&error);
+            self.pool.count_refusal(&error);
             return Err(error);
         }
         let deadline = job.deadline;
@@ -163,7 +163,7 @@ impl Model {
         let Ok(answered) = answered else {
             // The guard takes the job out of the queue.
             let error = EngineError::DeadlineExceeded { stage: DeadlineStage::Queue };
-            self.pool.metrics.refused(&error);
+            self.pool.count_refusal(&error);
             return Err(error);
         };
         guard.answered = true;

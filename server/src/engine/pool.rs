@@ -52,11 +52,10 @@ struct Mailbox {
 }
 
 #[derive(Debug, Default)]
-enum Mail {
-    #[default]
-    None,
-    Batch(Batch<Pending>),
-    Stop,
+struct Mail {
+    batch: Option<Batch<Pending>>,
+    /// Set once and for good: a batch that comes later is not run.
+    stop: bool,
 }
 
 impl Pool {
@@ -116,7 +115,7 @@ impl Pool {
                     if me == Some(worker) {
                         mine = Some(batch);
                     } else {
-                        self.mailboxes[worker].put(Mail::Batch(batch));
+                        self.mailboxes[worker].put(|mail| mail.batch = Some(batch));
                     }
                 }
             }
@@ -124,9 +123,14 @@ impl Pool {
         mine
     }
 
-    pub(crate) fn refuse(&self, pending: Pending, error: EngineError) {
+    /// Counts a job that is answered with an error.
+    pub(crate) fn count_refusal(&self, error: &EngineError) {
         self.counts.rejected.fetch_add(1, Ordering::Relaxed);
-        self.metrics.refused(&error);
+        self.metrics.refused(error);
+    }
+
+    pub(crate) fn refuse(&self, pending: Pending, error: EngineError) {
+        self.count_refusal(&error);
         // Nobody listens any more when the caller has gone; that is no failure.
         let _ = pending.reply.send(Err(error));
     }
@@ -149,7 +153,7 @@ impl Pool {
 
     pub(crate) fn stop(&self) {
         for mailbox in &self.mailboxes {
-            mailbox.put(Mail::Stop);
+            mailbox.put(|mail| mail.stop = true);
         }
     }
 
@@ -159,18 +163,22 @@ impl Pool {
 }
 
 impl Mailbox {
-    fn put(&self, mail: Mail) {
-        *self.mail.lock().unwrap_or_else(PoisonError::into_inner) = mail;
+    fn put(&self, change: impl FnOnce(&mut Mail)) {
+        change(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
         self.arrived.notify_one();
     }
 
     fn take(&self) -> Option<Batch<Pending>> {
         let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            match std::mem::take(&mut *mail) {
-                Mail::Batch(batch) => return Some(batch),
-                Mail::Stop => return None,
-                Mail::None => mail = self.arrived.wait(mail).unwrap_or_else(PoisonError::into_inner),
+            if mail.stop {
+                // Whoever waits for this batch learns that the engine stopped when its sender is dropped.
+                mail.batch = None;
+                return None;
+            }
+            match mail.batch.take() {
+                Some(batch) => return Some(batch),
+                None => mail = self.arrived.wait(mail).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }

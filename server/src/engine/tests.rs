@@ -74,17 +74,26 @@ where
     (engine, model)
 }
 
-/// A scorer that waits for a word on the returned channel before each batch.
-async fn gated(options: EngineOptions) -> (Engine, Arc<Model>, mpsc::Sender<()>) {
-    let (open, gate) = mpsc::channel::<()>();
+/// Holds a scorer back until it is dropped.
+struct Gate {
+    _closed: mpsc::Sender<()>,
+    reached: Arc<AtomicU32>,
+}
+
+/// An engine whose scorer waits at a gate before each batch.
+async fn gated(options: EngineOptions) -> (Engine, Arc<Model>, Gate) {
+    let (closed, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
+    let reached = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&reached);
     let (engine, model) = scripted(options, move || {
-        // A closed channel opens the gate for good.
+        counted.fetch_add(1, Ordering::SeqCst);
+        // It returns when the sender is dropped, from then on at once.
         let _ = gate.lock().unwrap().recv();
         Ok(())
     })
     .await;
-    (engine, model, open)
+    (engine, model, Gate { _closed: closed, reached })
 }
 
 /// Waits, without sleeping, until the engine's state is as it should be.
@@ -153,7 +162,7 @@ async fn a_job_that_does_not_fit_the_model_is_refused() {
 
 #[tokio::test]
 async fn over_the_bound_a_job_is_refused_at_once() {
-    let (engine, model, open) = gated(EngineOptions { queue_limit: 3, ..one_worker() }).await;
+    let (engine, model, gate) = gated(EngineOptions { queue_limit: 3, ..one_worker() }).await;
     let mut waiting: Vec<_> = (0..4).map(|row| Box::pin(model.submit(job(&[row], top(3))))).collect();
     for future in &mut waiting {
         assert!(futures::poll!(future).is_pending());
@@ -161,7 +170,7 @@ async fn over_the_bound_a_job_is_refused_at_once() {
     assert_eq!(engine.stats().queue_depth, 3);
     let refused = model.submit(job(&[9], top(3))).await;
     assert!(matches!(refused, Err(EngineError::Overloaded { depth: 3, .. })), "{refused:?}");
-    drop(open);
+    drop(gate);
     for answer in join_all(waiting).await {
         assert_eq!(answer.unwrap().items.len(), 3);
     }
@@ -169,7 +178,7 @@ async fn over_the_bound_a_job_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_dropped_future_leaves_the_queue() {
-    let (engine, model, open) = gated(one_worker()).await;
+    let (engine, model, gate) = gated(one_worker()).await;
     let mut running = Box::pin(model.submit(job(&[0], top(3))));
     assert!(futures::poll!(&mut running).is_pending());
     let mut waiting = Box::pin(model.submit(job(&[1], top(3))));
@@ -178,13 +187,13 @@ async fn a_dropped_future_leaves_the_queue() {
     drop(waiting);
     assert_eq!(engine.stats().queue_depth, 0);
     assert_eq!(engine.stats().cancelled, 1);
-    drop(open);
+    drop(gate);
     running.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_job_whose_deadline_passes_in_the_queue_is_answered_then() {
-    let (engine, model, open) = gated(one_worker()).await;
+    let (engine, model, gate) = gated(one_worker()).await;
     let mut running = Box::pin(model.submit(job(&[0], top(3))));
     assert!(futures::poll!(&mut running).is_pending());
     let late = Job { deadline: Some(Instant::now() + Duration::from_millis(20)), ..job(&[1], top(3)) };
@@ -194,7 +203,7 @@ async fn a_job_whose_deadline_passes_in_the_queue_is_answered_then() {
         "{refused:?}"
     );
     assert_eq!(engine.stats().queue_depth, 0);
-    drop(open);
+    drop(gate);
     running.await.unwrap();
 }
 
@@ -313,35 +322,37 @@ async fn the_int8_graph_answers_nearly_what_the_fp32_graph_does() {
 
 #[tokio::test]
 async fn a_shutdown_answers_what_is_in_flight_and_refuses_the_rest() {
-    let (engine, model, open) = gated(one_worker()).await;
+    let (engine, model, gate) = gated(one_worker()).await;
     let mut running = Box::pin(model.submit(job(&[0], top(3))));
     assert!(futures::poll!(&mut running).is_pending());
     let mut shutdown = Box::pin(engine.shutdown(Duration::from_secs(30)));
     assert!(futures::poll!(&mut shutdown).is_pending());
     assert!(matches!(model.submit(job(&[1], top(3))).await, Err(EngineError::ShuttingDown)));
-    drop(open);
+    drop(gate);
     shutdown.await;
     assert_eq!(running.await.unwrap().items.len(), 3);
 }
 
 #[tokio::test]
 async fn a_shutdown_at_its_limit_answers_the_rest_with_an_error() {
-    let (engine, model, open) = gated(one_worker()).await;
+    let (engine, model, gate) = gated(one_worker()).await;
     let mut jobs: Vec<_> = (0..3).map(|row| Box::pin(model.submit(job(&[row], top(3))))).collect();
     for future in &mut jobs {
         assert!(futures::poll!(future).is_pending());
     }
+    until(|| gate.reached.load(Ordering::SeqCst) == 1).await;
     let mut shutdown = Box::pin(engine.shutdown(Duration::ZERO));
-    assert!(futures::poll!(&mut shutdown).is_pending() || open.send(()).is_err());
-    drop(open);
+    while engine.stats().queue_depth > 0 {
+        assert!(futures::poll!(&mut shutdown).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(gate);
     shutdown.await;
-    drop(engine);
     let answers = join_all(jobs).await;
-    assert!(answers[0].is_ok());
-    assert!(
-        answers[1..].iter().all(|answer| matches!(answer, Err(EngineError::ShuttingDown) | Ok(_))),
-        "{answers:?}"
-    );
+    assert!(answers[0].is_ok(), "what ran is answered");
+    for answer in &answers[1..] {
+        assert!(matches!(answer, Err(EngineError::ShuttingDown)), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -162,7 +162,7 @@ impl Worker {
         };
         if let Some(why) = out_of_service {
             tracing::error!(model = core.bundle.version(), %why, "the model is out of service");
-            self.report(Event::Close { model: core.key, why });
+            self.report(Event::Close { model: Some(core.key), why });
         }
         self.report(Event::Recovered { worker: self.id })
     }

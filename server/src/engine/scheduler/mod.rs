@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, ItemRow, Priority};
-use queue::{Entry, Queue};
+use queue::Queue;
 
 /// Names a job for cancellation; unique in one scheduler.
 pub(crate) type JobId = u64;
@@ -88,8 +88,8 @@ pub(crate) enum Event<T> {
     Failed { worker: WorkerId },
     /// A worker that failed is free again.
     Recovered { worker: WorkerId },
-    /// The model runs no more jobs.
-    Close { model: ModelKey, why: EngineError },
+    /// Nothing that waits, for this model or for any, is done any more.
+    Close { model: Option<ModelKey>, why: EngineError },
     /// No further job is admitted.
     Drain,
 }
@@ -406,9 +406,11 @@ impl<T> Scheduler<T> {
         }
     }
 
-    fn close(&mut self, model: ModelKey, why: &EngineError, actions: &mut Vec<Action<T>>) {
-        let mut members = self.queue.remove_model(model);
-        for (_, followers) in self.followers.iter_mut().filter(|(key, _)| key.model == model) {
+    fn close(&mut self, model: Option<ModelKey>, why: &EngineError, actions: &mut Vec<Action<T>>) {
+        let mut members = self.queue.remove(model);
+        for (_, followers) in
+            self.followers.iter_mut().filter(|(key, _)| model.is_none_or(|model| key.model == model))
+        {
             self.following -= followers.len();
             members.append(followers);
         }
@@ -477,50 +479,47 @@ impl<T> Scheduler<T> {
                 batch.reason = Reason::Deadline;
                 break;
             }
-            let Some(entry) = self.queue.pop(choice.lane) else { break };
-            let group = keep_punctual(now, predicted, entry, actions);
-            if group.members.is_empty() {
-                if first {
-                    // The lane was chosen for the entry that is gone; now another may be due before it.
-                    break;
-                }
+            let Some(mut entry) = self.queue.pop(choice.lane) else { break };
+            let someone_left = refuse_late(now, predicted, &mut entry.members, actions);
+            if someone_left && first {
+                // The lane was chosen for who is gone now: another may be due before it.
+                self.queue.put(choice.lane, entry);
+                break;
+            }
+            if entry.members.is_empty() {
                 continue;
             }
-            let deadlines = group.members.iter().filter_map(|member| member.deadline);
+            let deadlines = entry.members.iter().filter_map(|member| member.deadline);
             earliest = earliest.into_iter().chain(deadlines).min();
-            batch.used_tokens += match &group.input {
+            batch.used_tokens += match &entry.input {
                 Input::Sequence(sequence) => sequence.len(),
                 Input::Vector(_) => 0,
             };
-            batch.shape = grow(batch.shape, self.shape_of(&group.input, group.members.len()));
+            batch.shape = grow(batch.shape, self.shape_of(&entry.input, entry.members.len()));
             batch.predicted = predicted;
-            batch.groups.push(group);
+            batch.groups.push(Group { input: entry.input, members: entry.members });
         }
         batch
     }
 }
 
-/// The entry without the members who would be answered too late.
-fn keep_punctual<T>(
+/// Takes out the members who would be answered too late, and says whether there were any.
+fn refuse_late<T>(
     now: Instant,
     predicted: Duration,
-    entry: Entry<T>,
+    members: &mut Vec<Member<T>>,
     actions: &mut Vec<Action<T>>,
-) -> Group<T> {
-    let mut members = Vec::with_capacity(entry.members.len());
-    for member in entry.members {
-        let stage = match member.deadline {
-            Some(deadline) if now >= deadline => DeadlineStage::Queue,
-            Some(deadline) if now + predicted > deadline => DeadlineStage::Submission,
-            _ => {
-                members.push(member);
-                continue;
-            }
-        };
-        actions
-            .push(Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } });
-    }
-    Group { input: entry.input, members }
+) -> bool {
+    let late = members.extract_if(.., |member| {
+        member.deadline.is_some_and(|deadline| now >= deadline || now + predicted > deadline)
+    });
+    let before = actions.len();
+    actions.extend(late.map(|member| {
+        let passed = member.deadline.is_some_and(|deadline| now >= deadline);
+        let stage = if passed { DeadlineStage::Queue } else { DeadlineStage::Submission };
+        Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } }
+    }));
+    actions.len() > before
 }
 
 fn grow(batch: BatchShape, by: BatchShape) -> BatchShape {

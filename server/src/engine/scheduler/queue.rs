@@ -124,7 +124,8 @@ impl<T> Queue<T> {
         }
     }
 
-    fn put(&mut self, lane: LaneKey, entry: Entry<T>) {
+    /// Puts an entry where its members' rank says; one without members is gone.
+    pub(super) fn put(&mut self, lane: LaneKey, entry: Entry<T>) {
         let Some(rank) = entry.members.iter().map(|member| (member.due, member.id)).min() else { return };
         for member in &entry.members {
             self.places.insert(member.id, (lane, rank));
@@ -167,12 +168,12 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Takes out all jobs of a model.
-    pub(super) fn remove_model(&mut self, model: ModelKey) -> Vec<Member<T>> {
+    /// Takes out all jobs of a model, or of all.
+    pub(super) fn remove(&mut self, model: Option<ModelKey>) -> Vec<Member<T>> {
         let ids: Vec<(LaneKey, Rank)> = self
             .lanes
             .iter()
-            .filter(|(lane, _)| lane.model == model)
+            .filter(|(lane, _)| model.is_none_or(|model| lane.model == model))
             .flat_map(|(lane, queue)| queue.entries.keys().map(|rank| (*lane, *rank)))
             .collect();
         ids.into_iter()

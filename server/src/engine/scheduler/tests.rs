@@ -428,7 +428,7 @@ fn a_closed_model_has_nothing_waiting() {
     bench.step(Event::Submit(Submission { model: 2, ..submission(4, 10) }));
     let why = EngineError::OutOfService("tested".to_owned());
     let mut gone: Vec<u64> =
-        refused(&bench.step(Event::Close { model: MODEL, why })).into_iter().map(|r| r.0).collect();
+        refused(&bench.step(Event::Close { model: Some(MODEL), why })).into_iter().map(|r| r.0).collect();
     gone.sort_unstable();
     assert_eq!(gone, [2, 3]);
     assert_eq!(dispatched(&bench.finish(0)), [4]);
