@@ -46,6 +46,7 @@ const MIGRATIONS: [&[&str]; 1] = [&[
 
 const LOCK_SECONDS: u32 = 300;
 const LOCK_TRIES: u32 = 150;
+const SCHEMA_TRIES: u32 = 20;
 
 /// The version that this program needs.
 pub(super) fn expected() -> u32 {
@@ -81,7 +82,7 @@ pub(super) async fn migrate(
         }
         run(session, &statements[0]).await?;
     }
-    session.use_keyspace(&settings.keyspace, false).await.map_err(failed)?;
+    patiently(async || session.use_keyspace(&settings.keyspace, false).await.map_err(failed)).await?;
     if mode == MigrateMode::DryRun {
         let found = version(session).await?;
         let missing = MIGRATIONS.iter().skip(found as usize);
@@ -155,7 +156,19 @@ async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, Stor
 }
 
 async fn run(session: &Session, statement: &str) -> Result<(), StoreError> {
-    session.query_unpaged(statement, ()).await.map(drop).map_err(failed)
+    patiently(async || session.query_unpaged(statement, ()).await.map(drop).map_err(failed)).await
+}
+
+/// Tries again for some seconds: while another runner changes the schema, a server may say that a
+/// keyspace exists and, a moment later, that it does not.
+async fn patiently(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+    for _ in 0..SCHEMA_TRIES {
+        if step().await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    step().await
 }
 
 /// Takes the lock; another holder is waited for, and forgotten after [`LOCK_SECONDS`].
