@@ -1,5 +1,6 @@
 //! The binary: reads the command line and hands over to the library.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +55,10 @@ async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> R
             return running.stop().await;
         }
     };
-    println!("{}", app::welcome(&running, &model).await);
+    // Who started the server may have closed its output; that is no reason to stop.
+    if let Err(error) = writeln!(std::io::stdout(), "{}", app::welcome(&running, &model).await) {
+        tracing::debug!(%error, "nobody reads the welcome");
+    }
     drop(model);
     app::serve_until_signal(running).await
 }

@@ -12,7 +12,7 @@ use super::{ApiError, convert, page, valid};
 use crate::catalog::{After, Catalog, Movies};
 use crate::domain::MovieRecord;
 use crate::recommend::RecommendError;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;
@@ -20,8 +20,8 @@ const DEFAULT_LIMIT: u32 = 10;
 /// Movies on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 20;
 
-/// Movies of an import that are stored at once.
-const IMPORT_CHUNK: usize = 1000;
+/// Movies of an import that are stored at once: the title index is built anew for each time.
+const IMPORT_CHUNK: usize = 20_000;
 
 /// The service.
 pub struct CatalogApi {
@@ -60,7 +60,9 @@ impl CatalogApi {
     /// Stores movies, then shows them; how many were new.
     async fn keep(&self, records: Vec<MovieRecord>) -> Result<u64, ApiError> {
         let added = self.store.put_movies(&records).await?;
-        self.catalog.put(records);
+        let catalog = Arc::clone(&self.catalog);
+        let shown = tokio::task::spawn_blocking(move || catalog.put(records)).await;
+        shown.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(added)
     }
 }
@@ -133,8 +135,9 @@ impl CatalogService for CatalogApi {
         let mut incoming = request.into_inner();
         let mut chunk = Vec::new();
         let (mut received, mut added) = (0_u64, 0_u64);
+        let movies = self.catalog.movies();
         while let Some(movie) = incoming.next().await {
-            chunk.push(record(valid(movie?)?)?);
+            chunk.push(record(valid(movie?)?, &movies)?);
             received += 1;
             if chunk.len() == IMPORT_CHUNK {
                 added += self.keep(std::mem::take(&mut chunk)).await?;
@@ -152,7 +155,8 @@ pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
     ApiError::NotFound(format!("movie {movie_id} is not in the catalogue; SearchMovies finds ids by title"))
 }
 
-fn record(movie: v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
+/// The movie to store; tags are the users', so a replaced movie keeps them.
+fn record(movie: v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
     let imdb = match movie.imdb_id {
         None => None,
         Some(id) => Some(id.trim_start_matches("tt").parse().map_err(|_| {
@@ -162,12 +166,15 @@ fn record(movie: v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
             )
         })?),
     };
+    let tags = movies
+        .get(movie.movie_id)
+        .map(|before| before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect());
     Ok(MovieRecord {
         movie_id: movie.movie_id,
         title: movie.title,
         genres: movie.genres,
         imdb,
         tmdb: movie.tmdb_id,
-        tags: Vec::new(),
+        tags: tags.unwrap_or_default(),
     })
 }

@@ -1,0 +1,173 @@
+//! The binary as a process: what survives kill -9, how it drains, what it prints.
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use marquee_proto::v1;
+use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
+use marquee_proto::v1::user_service_client::UserServiceClient;
+use tempfile::TempDir;
+use tonic::Code;
+
+/// A server process and the address that it printed.
+struct Process {
+    child: Child,
+    address: String,
+}
+
+impl Process {
+    /// Starts the binary over this folder and waits until it says where it listens.
+    fn start(data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--workers", "1"])
+            .arg("--data-dir")
+            .arg(data)
+            .arg("--bundle")
+            .arg(common::fixture_bundle())
+            .arg("--sample")
+            .arg(common::sample())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let output = BufReader::new(child.stdout.take().expect("its output is piped"));
+        let address = output
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| Some(line.split_once("listens on ")?.1.to_owned()))
+            .expect("it says where it listens");
+        Self { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill can be run").success());
+    }
+
+    fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("the process ends")
+    }
+}
+
+fn event(movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
+    v1::RecordInteractionRequest {
+        user_id: 5_000_000,
+        movie_id,
+        kind: v1::InteractionKind::View.into(),
+        rating: None,
+        time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_interaction_is_lost_to_kill_9() {
+    let data = TempDir::new().unwrap();
+    let server = Process::start(data.path());
+    let client = InteractionServiceClient::connect(server.address.clone()).await.unwrap();
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let mut client = client.clone();
+            tokio::spawn(async move {
+                let mut acknowledged = 0;
+                for seconds in 0.. {
+                    // The process is killed while this runs, so the first failure is the end.
+                    match client.record_interaction(event(1 + writer, seconds)).await {
+                        Ok(_) => acknowledged += 1,
+                        Err(_) => break,
+                    }
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let mut watcher = InteractionServiceClient::connect(server.address.clone()).await.unwrap();
+    for seconds in 0..50 {
+        watcher.record_interaction(event(100, seconds)).await.unwrap();
+    }
+    server.signal("-KILL");
+    server.wait();
+    let mut acknowledged = 50;
+    for writer in writers {
+        acknowledged += writer.await.unwrap();
+    }
+
+    let server = Process::start(data.path());
+    let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
+    let mut found = 0;
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListHistoryRequest { user_id: 5_000_000, page_size: Some(1000), page_token };
+        let page = users.list_history(request).await.unwrap().into_inner();
+        found += page.interactions.len();
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert!(found >= acknowledged, "{acknowledged} were acknowledged, {found} are there");
+    server.signal("-KILL");
+    server.wait();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_drains_and_ends_with_exit_code_0() {
+    let data = TempDir::new().unwrap();
+    let server = Process::start(data.path());
+    let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
+    let status = users.get_user(v1::GetUserRequest { user_id: 77_777_777 }).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+    server.signal("-TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_bundle_that_is_not_there_is_one_clear_sentence() {
+    let data = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--device",
+            "cpu",
+            "--sample",
+            "none",
+            "--bundle",
+            "no/such/bundle",
+        ])
+        .arg("--data-dir")
+        .arg(data.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    let sentence = error.lines().last().unwrap();
+    assert!(sentence.starts_with("marquee-server: ") && sentence.contains("no/such/bundle"), "{error}");
+}
+
+#[test]
+fn the_printed_configuration_has_no_password() {
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--print-config", "--cache", "redis://marquee:secret@127.0.0.1:6379"])
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("marquee:***@") && !printed.contains("secret"), "{printed}");
+}
+
+#[test]
+fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
+    let data = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--listen", "127.0.0.1:0", "--device", "cuda:63", "--sample", "none", "--bundle"])
+        .arg(common::fixture_bundle())
+        .arg("--data-dir")
+        .arg(data.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("cuda"), "{error}");
+}
