@@ -157,13 +157,14 @@ pub fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
 pub struct Probe {
     /// The rate that was offered, requests a second.
     pub rate: f64,
-    /// Whether the objective was kept, by a stable and valid measurement.
+    /// Whether the objective was kept, by a stable measurement. The generator's own lateness is part of the
+    /// latency, so an objective that is kept in spite of it is kept all the more.
     pub kept: bool,
     /// Why not.
     pub because: Vec<String>,
     /// Whether the windows agreed.
     pub stable: bool,
-    /// Whether the generator kept out of the way.
+    /// Whether the generator kept out of the way; if not, a broken objective may be its own fault.
     pub valid: bool,
     /// Answers a second.
     pub throughput: f64,
@@ -192,7 +193,9 @@ impl Probe {
                     .join(", ")
             ));
         }
-        because.extend(report.invalid_because.iter().cloned());
+        if !because.is_empty() {
+            because.extend(report.invalid_because.iter().cloned());
+        }
         Self {
             rate,
             kept: because.is_empty(),
@@ -287,9 +290,13 @@ impl Bisection {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::measure::{Outcome, Recorder, Settings, Verdict};
+    use crate::report::{Setup, Tally};
 
     /// Searches a server that keeps the objective up to `threshold`; the result and the probes it took.
     fn search(threshold: f64, precision: f64) -> (Option<f64>, usize) {
@@ -318,6 +325,40 @@ mod tests {
         for text in ["", "p99", "p98<1ms", "errors<1ms", "p99<fast"] {
             assert!(text.parse::<Objective>().is_err(), "{text}");
         }
+    }
+
+    /// A report of three seconds at `rate`, all answers after `latency_ms`, with these reasons against it.
+    fn report(rate: u64, latency_ms: u64, reasons: &[&str]) -> Report {
+        let second = Duration::from_secs(1);
+        let calls = vec!["Recommend".to_owned()];
+        let settings =
+            Settings { calls: calls.clone(), warmup: Duration::ZERO, end: 3 * second, window: second };
+        let mut recorder = Recorder::new(settings);
+        for n in 0..3 * rate {
+            let due = second.mul_f64(n as f64 / rate as f64);
+            recorder.sent(0, due, due);
+            let outcome = Outcome::Answered { answers: 1, failed: 0, stages: None };
+            recorder.done(0, due, due + Duration::from_millis(latency_ms), outcome);
+        }
+        let tally = Tally::new(&recorder, &calls, 3 * second, second, None, None);
+        let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
+        let verdict = Verdict { valid: reasons.is_empty(), reasons };
+        Report::new(Setup::default(), 0, verdict, tally, None)
+    }
+
+    #[test]
+    fn an_objective_kept_in_spite_of_a_late_generator_is_kept() {
+        let objective: Objective = "p99<20ms".parse().unwrap();
+        let probe = Probe::judge(100.0, &report(100, 5, &["late"]), &objective, 0.1);
+        assert!(probe.kept && !probe.valid, "{:?}", probe.because);
+    }
+
+    #[test]
+    fn an_objective_broken_with_a_late_generator_says_both() {
+        let objective: Objective = "p99<20ms".parse().unwrap();
+        let probe = Probe::judge(100.0, &report(100, 30, &["late"]), &objective, 0.1);
+        assert!(!probe.kept);
+        assert_eq!(probe.because.len(), 2, "{:?}", probe.because);
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub struct LoadOptions {
     /// Connections to the server.
     #[arg(long, default_value_t = 8, help_heading = "Sending")]
     connections: usize,
-    /// Worker threads; a quarter of the cores when absent.
+    /// Worker threads; a quarter of the cores when absent, two at least.
     #[arg(long, help_heading = "Sending")]
     threads: Option<usize>,
     /// Time before the measurement, at the first level of the load.
@@ -170,7 +170,8 @@ impl LoadOptions {
             return Err(CliError::Options("the measured time must be above 0".to_owned()));
         }
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = self.threads.unwrap_or(cores / 4).clamp(1, self.connections);
+        // Two at least: where cores are contended, one of two threads is more often let in at once.
+        let threads = self.threads.unwrap_or((cores / 4).max(2)).clamp(1, self.connections);
         Ok(Plan {
             target: target.clone(),
             workload,

@@ -151,7 +151,10 @@ pub(super) async fn observed(
             let last = target.read().await.map_err(|failed| CliError::Metrics(failed.message))?;
             let mut readings = readings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             readings.push(last);
-            Some(compare(&readings, options.batch_metric.as_deref()))
+            let mut report = compare(&readings, options.batch_metric.as_deref());
+            // What came after the last window belongs to the drain.
+            report.batch_sizes.truncate(output.recorder.windows.len());
+            Some(report)
         }
         None => None,
     };

@@ -85,6 +85,11 @@ impl SearchArguments {
             Some(rate) => println!("\nhighest rate with {}: {rate:.1} requests/s\n", self.objective),
             None => println!("\n{} is broken at the lowest rate already\n", self.objective),
         }
+        if probes.iter().any(|probe| !probe.kept && !probe.valid) {
+            println!(
+                "The generator lacked CPU at a rate that broke the objective: the server may do better.\n"
+            );
+        }
         print!("{}", table::render(&report));
         let kept = bisection.highest().is_some();
         if let Some(path) = &self.output.html {
