@@ -144,8 +144,8 @@ impl Catalogue {
         let company = crossover(rows, |row| milliseconds(row.rows) - row.scan_joining);
         println!("rows cost as much as a scan alone at {alone} (constant: {})", planner::ROWS_SHARE_ALONE);
         println!(
-            "rows cost as much as joining one at {company} (constant: {})",
-            planner::ROWS_SHARE_IN_COMPANY
+            "rows cost as much as joining one at {company} (constant: {} rows)",
+            planner::ROWS_IN_COMPANY
         );
         println!("AUTO uses the index from {} items on", planner::INDEX_FROM_ITEMS);
     }

@@ -21,8 +21,9 @@ use crate::engine::{BackendError, Method, Query, Scored, Scorer, ScorerQuery, To
 
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
 pub const ROWS_SHARE_ALONE: f64 = 0.05;
-/// The share of rows up to which it costs less than joining a scan that others in the batch need.
-pub const ROWS_SHARE_IN_COMPANY: f64 = 0.02;
+/// How many allowed rows cost as much as joining a scan that others in the batch need. A number and not
+/// a share: in a great table each row is a miss of the processor's cache.
+pub const ROWS_IN_COMPANY: u64 = 1_500;
 /// The rows from which AUTO prefers the index to a scan.
 pub const INDEX_FROM_ITEMS: usize = 400_000;
 /// The share of rows below which the index would fetch too many candidates for one that passes.
@@ -193,7 +194,8 @@ impl Planner {
         let mut plans: Vec<Plan> = queries.iter().map(first).collect();
         if plans.contains(&Plan::Scan) {
             for (plan, query) in plans.iter_mut().zip(queries) {
-                if *plan == Plan::Rows && self.selectivity(query.query) > ROWS_SHARE_IN_COMPANY {
+                let rows = query.query.allowed.as_ref().map_or(u64::MAX, |allowed| allowed.len());
+                if *plan == Plan::Rows && rows > ROWS_IN_COMPANY {
                     *plan = Plan::Scan;
                 }
             }
@@ -243,8 +245,8 @@ mod tests {
     use super::*;
     use crate::retrieval::{ExactScorer, exact_query};
 
-    const ITEMS: usize = 2_000;
-    const DIMENSION: usize = 16;
+    const ITEMS: usize = 40_000;
+    const DIMENSION: usize = 8;
 
     fn planner() -> (Planner, ExactScorer) {
         let mut random = StdRng::seed_from_u64(5);
@@ -254,6 +256,13 @@ mod tests {
         let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
         let exact = ExactScorer::build(&values, DIMENSION, &movie_ids).unwrap();
         (Planner::build(values.into(), DIMENSION, &movie_ids, options).unwrap(), exact)
+    }
+
+    fn planner_of_300() -> Planner {
+        let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+        let values: Vec<f32> = (0..300 * DIMENSION).map(|i| (i as f32).sin()).collect();
+        let movie_ids: Vec<u32> = (1..=300).collect();
+        Planner::build(values.into(), DIMENSION, &movie_ids, options).unwrap()
     }
 
     fn filtered(share: f64) -> Query {
@@ -278,14 +287,14 @@ mod tests {
     #[test]
     fn a_fairly_selective_filter_joins_a_scan_that_another_query_needs() {
         let (planner, _) = planner();
-        assert_eq!(plans(&planner, &[filtered(0.03)]), [Plan::Rows]);
-        assert_eq!(plans(&planner, &[filtered(0.03), exact_query(10)]), [Plan::Scan, Plan::Scan]);
+        assert_eq!(plans(&planner, &[filtered(0.045)]), [Plan::Rows]);
+        assert_eq!(plans(&planner, &[filtered(0.045), exact_query(10)]), [Plan::Scan, Plan::Scan]);
     }
 
     #[test]
     fn every_selectivity_is_answered_as_by_the_reference_and_in_order() {
         let (planner, exact) = planner();
-        let queries: Vec<Query> = [0.0, 0.001, 0.01, 0.03, 0.1, 0.5, 1.0].map(filtered).into();
+        let queries: Vec<Query> = [0.0, 0.001, 0.01, 0.045, 0.1, 0.5, 1.0].map(filtered).into();
         let vectors: Vec<[f32; DIMENSION]> =
             (0..queries.len()).map(|i| [1.0 - i as f32 / 3.0; DIMENSION]).collect();
         let batch: Vec<ScorerQuery<'_>> =
@@ -295,7 +304,7 @@ mod tests {
 
     #[test]
     fn the_method_says_how_the_items_were_found() {
-        let (planner, _) = planner();
+        let planner = planner_of_300();
         let query = Query { method: Method::Ann, ..exact_query(10) };
         let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
         assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
@@ -305,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_small_table_is_never_left_to_the_index_unasked() {
-        let (planner, _) = planner();
+        let planner = planner_of_300();
         planner.build_index().unwrap();
         let query = Query { method: Method::Auto, ..exact_query(10) };
         assert_eq!(plans(&planner, &[query]), [Plan::Scan]);
