@@ -26,8 +26,9 @@ pub const ROWS_SHARE_ALONE: f64 = 0.05;
 pub const ROWS_IN_COMPANY: u64 = 1_500;
 /// The rows from which AUTO prefers the index to a scan.
 pub const INDEX_FROM_ITEMS: usize = 400_000;
-/// The share of rows below which the index would fetch too many candidates for one that passes.
-pub const INDEX_FROM_SHARE: f64 = 0.2;
+/// The share of rows that must pass a filter for the index to be used: below it recall@10 falls under
+/// 0.99 (0.966 at 20%, 0.994 at 50%), and the index under the scan's speed.
+pub const INDEX_FROM_SHARE: f64 = 0.5;
 /// Up to this many rows an index takes seconds to build, and is built at once.
 const INDEX_AT_ONCE_ITEMS: usize = 20_000;
 
