@@ -13,6 +13,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod import;
+pub mod limit;
 pub mod middleware;
 pub mod recommend;
 pub mod redis;

@@ -12,6 +12,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::cache::{Cache, Key, RedisCache, Space};
 use marquee_server::config::Config;
+use marquee_server::limit::Limiter;
 use marquee_server::redis::{Redis, RedisError};
 use tonic::Request;
 
@@ -192,4 +193,39 @@ async fn many_reads_of_a_frozen_redis_are_all_answered_with_nothing() {
         cache.get(key(1)).await.is_some()
     })
     .await;
+}
+
+#[tokio::test]
+async fn nodes_share_the_rate_of_a_caller() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let (here, there) = (limiter(&url).await, limiter(&url).await);
+    for limiter in [&here, &there, &here] {
+        assert!(limiter.take("caller", METHOD).await.is_ok());
+    }
+    let wait = there.take("caller", METHOD).await.unwrap_err();
+    assert!(wait > Duration::ZERO && wait <= Duration::from_mins(20), "{wait:?}");
+    assert!(there.take("another caller", METHOD).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_node_counts_for_itself_while_redis_is_frozen() {
+    if shared_redis().is_none() {
+        return;
+    }
+    let redis = RedisServer::start();
+    let limiter = limiter(&redis.url()).await;
+    redis.freeze();
+    for _ in 0..3 {
+        assert!(limiter.take("caller", METHOD).await.is_ok());
+    }
+    assert!(limiter.take("caller", METHOD).await.is_err());
+    redis.thaw();
+}
+
+const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+
+/// Three calls an hour.
+async fn limiter(url: &str) -> Limiter {
+    let redis = Redis::connect(url).await.expect("the settings are right");
+    Limiter::new("3/h".parse().expect("a rate"), Some(redis))
 }

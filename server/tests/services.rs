@@ -4,7 +4,8 @@ mod common;
 
 use common::TestServer;
 use marquee_proto::v1;
-use tonic::Code;
+use marquee_server::config::Config;
+use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -235,4 +236,22 @@ async fn an_activated_bundle_answers_and_a_wrong_one_changes_nothing() {
     };
     let model = server.operations().activate_model(back).await.unwrap().into_inner();
     assert_eq!(model.model.unwrap().name, "tiny");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
+    let data = common::sample_data().await;
+    let config = Config { rate_limit: Some("2/h".parse().unwrap()), ..common::config(&data) };
+    let server = TestServer::start_with(config, data).await;
+    let request = v1::GetMovieRequest { movie_id: 1 };
+    for _ in 0..2 {
+        server.catalog().get_movie(request).await.unwrap();
+    }
+    let status = server.catalog().get_movie(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "CALLED_TOO_OFTEN");
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    let mut with_key = Request::new(request);
+    with_key.metadata_mut().insert("x-api-key", "another".parse().unwrap());
+    server.catalog().get_movie(with_key).await.unwrap();
 }

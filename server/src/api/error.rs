@@ -26,6 +26,14 @@ pub enum ApiError {
     /// The subject of the call does not exist.
     #[error("{0}")]
     NotFound(String),
+    /// The caller calls more often than it may.
+    #[error("{method} is called too often; wait for the time in RetryInfo")]
+    CalledTooOften {
+        /// The method, as `package.Service/Method`.
+        method: &'static str,
+        /// When a call may be made again.
+        retry_after: Duration,
+    },
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
@@ -47,7 +55,11 @@ impl ApiError {
     pub fn into_call_error(self) -> v1::CallError {
         let field = match &self {
             Self::Invalid(violations) => violations.first().map(|violation| violation.field.clone()),
-            Self::NotFound(_) | Self::Bundle(_) | Self::Recommend(_) | Self::Store(_) => None,
+            Self::NotFound(_)
+            | Self::CalledTooOften { .. }
+            | Self::Bundle(_)
+            | Self::Recommend(_)
+            | Self::Store(_) => None,
         };
         let status = Status::from(self);
         v1::CallError {
@@ -90,6 +102,9 @@ impl From<ApiError> for Status {
                     details.add_bad_request_violation(&violation.field, &violation.description);
                 }
                 verdict(Code::InvalidArgument, "INVALID_FIELD")
+            }
+            ApiError::CalledTooOften { retry_after, .. } => {
+                retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
             }
             ApiError::NotFound(_) => verdict(Code::NotFound, "NOT_FOUND"),
             ApiError::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),

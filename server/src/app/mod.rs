@@ -167,6 +167,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         catalog,
         store,
         recommender: Arc::new(recommender),
+        redis,
         health: HealthReporter::new(),
     });
     rooms.set_serving(false).await;

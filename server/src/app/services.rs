@@ -18,13 +18,16 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower::util::option_layer;
 
 use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::Engine;
-use crate::middleware::{DeadlineLayer, ObserveLayer, RequestIdLayer};
+use crate::limit::Limiter;
+use crate::middleware::{DeadlineLayer, LimitLayer, ObserveLayer, RequestIdLayer};
 use crate::recommend::Recommender;
+use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry::RpcMetrics;
 
@@ -50,6 +53,7 @@ pub(super) struct Rooms {
     pub(super) store: Arc<dyn Store>,
     pub(super) recommender: Arc<Recommender>,
     pub(super) load: LoadModel,
+    pub(super) redis: Option<Arc<Redis>>,
     pub(super) health: HealthReporter,
 }
 
@@ -79,6 +83,12 @@ pub(super) async fn serve(
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());
 
+    let methods = methods();
+    let limit = config.rate_limit.map(|rate| {
+        let ours = methods.iter().copied().filter(|method| method.starts_with("marquee."));
+        LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), ours)
+    });
+
     macro_rules! limited {
         ($service:expr) => {
             $service.max_decoding_message_size(most_bytes).accept_compressed(CompressionEncoding::Gzip)
@@ -90,9 +100,10 @@ pub(super) async fn serve(
         .max_concurrent_streams(config.max_streams)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-        .layer(ObserveLayer::new(RpcMetrics::default(), methods()))
+        .layer(ObserveLayer::new(RpcMetrics::default(), methods))
         .layer(RequestIdLayer)
         .layer(DeadlineLayer)
+        .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))
         .add_service(limited!(UserServiceServer::new(users)))

@@ -22,6 +22,7 @@ impl Default for Config {
             workers: 0,
             queue_limit: 1024,
             vector_cache_mib: 64,
+            rate_limit: None,
             max_message_kib: 4096,
             max_streams: 1024,
             drain_limit: Span(Duration::from_secs(10)),

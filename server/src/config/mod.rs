@@ -19,6 +19,7 @@ use values::{as_text, from_text};
 
 use crate::engine::Precision;
 use crate::engine::runtime::Device;
+use crate::limit::Rate;
 
 /// One layer of settings: what is absent is left to the layer below.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -64,6 +65,10 @@ pub struct Settings {
     /// Memory for remembered user vectors, in MiB; 0 to remember none
     #[arg(long, env = "MARQUEE_VECTOR_CACHE_MIB", value_name = "MIB")]
     pub vector_cache_mib: Option<u64>,
+    /// How often each caller (x-api-key, else the address) may call each method: 100/s, 600/m or 5000/h; no limit when absent
+    #[arg(long, env = "MARQUEE_RATE_LIMIT", value_name = "RATE")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub rate_limit: Option<Rate>,
     /// Largest request message, in KiB
     #[arg(long, env = "MARQUEE_MAX_MESSAGE_KIB", value_name = "KIB")]
     pub max_message_kib: Option<usize>,
@@ -113,6 +118,9 @@ pub struct Config {
     pub queue_limit: usize,
     /// See [`Settings::vector_cache_mib`].
     pub vector_cache_mib: u64,
+    /// See [`Settings::rate_limit`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<Rate>,
     /// See [`Settings::max_message_kib`].
     pub max_message_kib: usize,
     /// See [`Settings::max_streams`].
@@ -164,6 +172,7 @@ impl Config {
             ($($field:ident),*) => {
                 Self {
                     metrics_listen: over.metrics_listen.or(under.metrics_listen),
+                    rate_limit: over.rate_limit.or(under.rate_limit),
                     $($field: over.$field.or(under.$field).unwrap_or(default.$field)),*
                 }
             };

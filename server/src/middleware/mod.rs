@@ -1,12 +1,14 @@
-//! What happens to every call before its handler: a request id, a deadline, a span and a count.
+//! What happens to every call before its handler: a request id, a deadline, a limit, a span and a count.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
-//! outside: [`observe`] (span and metrics), [`request_id`], [`deadline`].
+//! outside: [`observe`] (span and metrics), [`request_id`], [`deadline`], [`limit`].
 
 mod deadline;
+mod limit;
 mod observe;
 mod request_id;
 
 pub use deadline::{Deadline, DeadlineLayer, parse_grpc_timeout};
+pub use limit::LimitLayer;
 pub use observe::ObserveLayer;
 pub use request_id::{RequestId, RequestIdLayer};

@@ -1,0 +1,40 @@
+//! The buckets that all nodes share, in Redis.
+//!
+//! One script reads, refills and writes a bucket in one step, by the clock of Redis, so that neither
+//! two nodes nor two clocks disagree.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fred::clients::Client;
+use fred::interfaces::LuaInterface as _;
+
+use super::Rate;
+use crate::redis::{Outage, Purpose, Redis};
+
+const TAKE: &str = include_str!("take.lua");
+
+/// Buckets in Redis.
+pub(super) struct SharedBuckets {
+    redis: Arc<Redis>,
+    arguments: [String; 2],
+}
+
+impl SharedBuckets {
+    pub(super) fn new(rate: Rate, redis: Arc<Redis>) -> Self {
+        let arguments = [rate.most_tokens().to_string(), rate.fill_time().as_millis().to_string()];
+        Self { redis, arguments }
+    }
+
+    /// Takes a token, or says how long until there is one.
+    ///
+    /// # Errors
+    /// [`Outage`] when Redis does not answer.
+    pub(super) async fn take(&self, name: &str) -> Result<Result<(), Duration>, Outage> {
+        let key = self.redis.key("limit", name);
+        let arguments = self.arguments.to_vec();
+        let script = |client: Client| async move { client.eval(TAKE, key, arguments).await };
+        let wait_ms: u64 = self.redis.call(Purpose::Limit, script).await?;
+        Ok(if wait_ms == 0 { Ok(()) } else { Err(Duration::from_millis(wait_ms)) })
+    }
+}

@@ -1,0 +1,160 @@
+//! Refuses calls of a caller who calls too often, before any work is done for them.
+//!
+//! Health and reflection are not limited. A stream counts as one call, whatever it carries.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use sha2::{Digest as _, Sha256};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::{Layer, Service};
+
+use crate::api::ApiError;
+use crate::limit::Limiter;
+
+const HEADER: &str = "x-api-key";
+
+/// Bytes of the hash of a key that name its caller.
+const NAME_BYTES: usize = 16;
+
+/// Limits every method of the API.
+#[derive(Clone)]
+pub struct LimitLayer {
+    limiter: Arc<Limiter>,
+    methods: Arc<HashMap<String, &'static str>>,
+}
+
+impl LimitLayer {
+    /// For these methods, each as `package.Service/Method`; all others are not limited.
+    pub fn new(limiter: Limiter, methods: impl IntoIterator<Item = &'static str>) -> Self {
+        let methods = methods.into_iter().map(|method| (format!("/{method}"), method)).collect();
+        Self { limiter: Arc::new(limiter), methods: Arc::new(methods) }
+    }
+}
+
+impl<S> Layer<S> for LimitLayer {
+    type Service = LimitService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        LimitService { inner, layer: self.clone() }
+    }
+}
+
+/// See [`LimitLayer`].
+#[derive(Clone)]
+pub struct LimitService<S> {
+    inner: S,
+    layer: LimitLayer,
+}
+
+impl<S, B> Service<Request<B>> for LimitService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(method) = self.layer.methods.get(request.uri().path()).copied() else {
+            return Box::pin(self.inner.call(request));
+        };
+        let limiter = Arc::clone(&self.layer.limiter);
+        let next = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, next);
+        Box::pin(async move {
+            match limiter.take(&caller_of(&request), method).await {
+                Ok(()) => ready.call(request).await,
+                Err(retry_after) => {
+                    Ok(Status::from(ApiError::CalledTooOften { method, retry_after }).into_http())
+                }
+            }
+        })
+    }
+}
+
+/// The name of the caller: a hash of the key, which must not be told to others, or the address.
+fn caller_of<B>(request: &Request<B>) -> String {
+    if let Some(key) = request.headers().get(HEADER).filter(|key| !key.is_empty()) {
+        let mut name = String::from("key-");
+        for byte in &Sha256::digest(key.as_bytes())[..NAME_BYTES] {
+            let _infallible = write!(name, "{byte:02x}");
+        }
+        return name;
+    }
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    peer.map_or_else(|| "unknown".to_owned(), |peer| format!("peer-{}", peer.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+
+    async fn call(layer: &LimitLayer, path: &str, key: Option<&str>) -> Option<Status> {
+        let service = layer
+            .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+        let mut request = Request::builder().uri(path);
+        if let Some(key) = key {
+            request = request.header(HEADER, key);
+        }
+        let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        Status::from_header_map(response.headers())
+    }
+
+    fn layer() -> LimitLayer {
+        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), [METHOD])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_too_many_is_refused_and_says_when_to_try_again() {
+        let (layer, path) = (layer(), format!("/{METHOD}"));
+        for _ in 0..2 {
+            assert!(call(&layer, &path, None).await.is_none());
+        }
+        let status = call(&layer, &path, None).await.unwrap();
+        assert_eq!(status.code(), Code::ResourceExhausted);
+        let retry = status.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!(retry, Duration::from_secs(30));
+        tokio::time::advance(retry).await;
+        assert!(call(&layer, &path, None).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_key_has_its_own_rate() {
+        let (layer, path) = (layer(), format!("/{METHOD}"));
+        for _ in 0..2 {
+            assert!(call(&layer, &path, Some("red")).await.is_none());
+        }
+        assert!(call(&layer, &path, Some("red")).await.is_some());
+        assert!(call(&layer, &path, Some("blue")).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_methods_are_not_limited() {
+        let layer = layer();
+        for _ in 0..10 {
+            assert!(call(&layer, "/grpc.health.v1.Health/Check", None).await.is_none());
+        }
+    }
+}
