@@ -1,5 +1,12 @@
-//! What the measurements share: tables like those of trained models, and a clock that other processes
-//! do not disturb much.
+//! What the measurements share: tables like those of trained models, a clock that other processes do not
+//! disturb much, and the contestants of the end-to-end measurement.
 
+pub mod bundle;
 pub mod clock;
+pub mod figures;
+pub mod loops;
+pub mod machine;
+pub mod report;
+pub mod requests;
+pub mod served;
 pub mod tables;

@@ -1,0 +1,307 @@
+//! Naive, bare and served in one run, alternating, and the ratios between them.
+//!
+//! `cargo run --release -p marquee-benches --bin end-to-end` needs nothing else running; it makes its
+//! bundle, builds and starts its server, and writes `benches/RESULTS.md`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use marquee_benches::bundle::taken_or_made;
+use marquee_benches::figures::Figures;
+use marquee_benches::loops::{Bare, Naive, Scan, best_group, scan, single_call_ms, speed};
+use marquee_benches::machine::{Machine, load_average};
+use marquee_benches::report::{self, Conditions};
+use marquee_benches::requests::{Request, decoded, workload};
+use marquee_benches::served::{Arrivals, Server, Shape, built_server};
+use marquee_loadgen::workload::Workload;
+use marquee_server::engine::{Bundle, Precision};
+
+/// Requests that the loops go round.
+const REQUESTS: usize = 4096;
+/// Requests of the measurement with remembered vectors; the server sees each of them again and again.
+const REMEMBERED: usize = 2048;
+/// How much more than the capacity is sent in the overload.
+const OVERLOAD: f64 = 10.0;
+/// The deadline of calls in the overload.
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// Measure naive, bare and served in one run and print the ratios.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The bundle, made by `marquee-onnx random --with-int8 --with-naive`; made on the spot when absent.
+    #[arg(long)]
+    bundle: Option<PathBuf>,
+    /// The Python that has the package marquee_onnx, for making a bundle.
+    #[arg(long, default_value = "python3")]
+    python: String,
+    /// The server's binary; built when absent.
+    #[arg(long)]
+    server: Option<PathBuf>,
+    /// Rounds; 5 with --quick, else 9.
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// Seconds of every measurement of a round; 4 with --quick, else 8.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Less than 8 minutes on two cores.
+    #[arg(long)]
+    quick: bool,
+    /// Threads of the loops and workers of the server; one a core when absent.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Leave out what is beyond the ratios of naive, bare and served: remembered vectors and overload.
+    #[arg(long)]
+    only_ratios: bool,
+    /// Seed of the requests.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write all figures here as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write the tables here as Markdown.
+    #[arg(long, default_value = "benches/RESULTS.md")]
+    results: PathBuf,
+    /// What else was going on, for the results.
+    #[arg(long)]
+    note: Option<String>,
+}
+
+impl Arguments {
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(if self.quick { 5 } else { 9 })
+    }
+
+    /// How long a throughput is measured in a round.
+    fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds.unwrap_or(if self.quick { 4 } else { 8 }).max(1))
+    }
+
+    /// The command without folders, which are nobody's business.
+    fn command(&self) -> String {
+        let bundle = self.bundle.as_ref().map(|_| " --bundle DIR".to_owned());
+        let quick = self.quick.then(|| " --quick".to_owned());
+        let rounds = self.rounds.map(|rounds| format!(" --rounds {rounds}"));
+        let seconds = self.seconds.map(|seconds| format!(" --seconds {seconds}"));
+        let extra = self.only_ratios.then(|| " --only-ratios".to_owned());
+        let options: String = [bundle, quick, rounds, seconds, extra].into_iter().flatten().collect();
+        let dashes = if options.is_empty() { "" } else { " --" };
+        format!("cargo run --release -p marquee-benches --bin end-to-end{dashes}{options}")
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let folder = taken_or_made(arguments.bundle.clone(), &arguments.python)?;
+    let binary = match &arguments.server {
+        Some(binary) => binary.clone(),
+        None => built_server()?,
+    };
+    let machine = Machine::look();
+    let mut field = Field::new(&arguments, folder, binary)?;
+    let mut figures = Figures::default();
+    field.measure(&mut figures).await?;
+    if !arguments.only_ratios {
+        field.measure_remembered(&mut figures).await?;
+        field.measure_overload(&mut figures).await?;
+    }
+    let bundle = &field.bundle;
+    let conditions = Conditions {
+        machine,
+        load_after: load_average(),
+        command: arguments.command(),
+        bundle: format!(
+            "{} {}, {} items, dimension {}, sequences of at most {}",
+            bundle.name(),
+            bundle.version(),
+            bundle.items(),
+            bundle.dimension(),
+            bundle.maximum_length()
+        ),
+        rounds: arguments.rounds(),
+        threads: field.threads,
+        groups: format!(
+            "the bare loop scans {} requests a pass in fp32 and {} in int8, which was fastest",
+            field.group_fp32, field.group_int8
+        ),
+        note: arguments.note.clone(),
+    };
+    println!("{}", report::tables(&figures));
+    let write = |path: &PathBuf, text: String| {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write(&arguments.results, report::results(&figures, &conditions))?;
+    if let Some(path) = &arguments.json {
+        write(path, serde_json::to_string_pretty(&report::json(&figures, &conditions))? + "\n")?;
+    }
+    Ok(())
+}
+
+/// All that is compared, ready to run.
+struct Field {
+    folder: PathBuf,
+    binary: PathBuf,
+    bundle: Arc<Bundle>,
+    workload: Arc<Workload>,
+    requests: Vec<Request>,
+    naive: Vec<Naive>,
+    fp32: Vec<Bare>,
+    int8: Vec<Bare>,
+    scan: Vec<Scan>,
+    group_fp32: usize,
+    group_int8: usize,
+    threads: usize,
+    rounds: usize,
+    time: Duration,
+}
+
+impl Field {
+    fn new(arguments: &Arguments, folder: PathBuf, binary: PathBuf) -> anyhow::Result<Self> {
+        let bundle = Arc::new(Bundle::open(&folder)?);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = arguments.threads.unwrap_or(cores).max(1);
+        let workload = Arc::new(workload(&bundle, arguments.seed)?);
+        let requests = decoded(&workload, &bundle, REQUESTS)?;
+        let scorer = scan(&bundle)?;
+        let bare = |precision| -> anyhow::Result<Vec<Bare>> {
+            (0..threads).map(|_| Bare::new(&bundle, precision, Arc::clone(&scorer))).collect()
+        };
+        let (mut fp32, mut int8) = (bare(Precision::Fp32)?, bare(Precision::Int8)?);
+        let naive = (0..threads).map(|_| Naive::new(&bundle)).collect::<anyhow::Result<_>>()?;
+        let vectors = Arc::new(fp32[0].encode(&requests[..REMEMBERED.min(256)])?);
+        let scan = (0..threads).map(|_| Scan::new(Arc::clone(&scorer), Arc::clone(&vectors))).collect();
+        eprintln!("looking for the bare loop's best group");
+        let (group_fp32, group_int8) = (best_group(&mut fp32, &requests)?, best_group(&mut int8, &requests)?);
+        Ok(Self {
+            folder,
+            binary,
+            bundle,
+            workload,
+            requests,
+            naive,
+            fp32,
+            int8,
+            scan,
+            group_fp32,
+            group_int8,
+            threads,
+            rounds: arguments.rounds(),
+            time: arguments.time(),
+        })
+    }
+
+    async fn start(&self, options: &[&str]) -> anyhow::Result<Server> {
+        let workers = self.threads.to_string();
+        let all = [&["--workers", workers.as_str()], options].concat();
+        Server::start(&self.binary, &self.folder, &all).await
+    }
+
+    fn closed(&self, callers: u32) -> Shape {
+        let warmup = Duration::from_millis(700);
+        Shape { arrivals: Arrivals::Callers(callers), warmup, time: self.time, count: None }
+    }
+
+    /// The rounds of naive, bare and served.
+    async fn measure(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
+        let fp32 = self.start(&["--vector-cache-mib", "0"]).await?;
+        let int8 = self.start(&["--vector-cache-mib", "0", "--precision", "int8"]).await?;
+        for round in 1..=self.rounds {
+            eprintln!("round {round} of {}", self.rounds);
+            self.round(figures, &fp32, &int8).await?;
+        }
+        Ok(())
+    }
+
+    async fn round(&mut self, figures: &mut Figures, fp32: &Server, int8: &Server) -> anyhow::Result<()> {
+        let naive = speed(&mut self.naive, &self.requests, 1, self.time)?;
+        let c64 = fp32.drive(&self.workload, self.closed(64)).await?;
+        let bare = speed(&mut self.fp32, &self.requests, self.group_fp32, self.time)?;
+        let c16 = fp32.drive(&self.workload, self.closed(16)).await?;
+        let single = single_call_ms(&mut self.fp32[0], &self.requests, self.time)?;
+        let c1 = fp32.drive(&self.workload, self.closed(1)).await?;
+        let bare_int8 = speed(&mut self.int8, &self.requests, self.group_int8, self.time)?;
+        let int8_c64 = int8.drive(&self.workload, self.closed(64)).await?;
+
+        figures.add("served_over_bare_c64", c64.per_second / bare.per_second);
+        figures.add("served_over_bare_c16", c16.per_second / bare.per_second);
+        figures.add("served_over_bare_c1_p50", c1.p50_ms / single);
+        figures.add("served_over_bare_int8_c64", int8_c64.per_second / bare_int8.per_second);
+        figures.add("bare_over_naive_fp32", bare.per_second / naive.per_second);
+        figures.add("bare_over_naive_int8", bare_int8.per_second / naive.per_second);
+        figures.add("served_over_naive_c64", c64.per_second / naive.per_second);
+        figures.add("naive_fp32_per_s", naive.per_second);
+        figures.add("bare_fp32_per_s", bare.per_second);
+        figures.add("bare_int8_per_s", bare_int8.per_second);
+        figures.add("served_c64_per_s", c64.per_second);
+        figures.add("served_c16_per_s", c16.per_second);
+        figures.add("served_int8_c64_per_s", int8_c64.per_second);
+        figures.add("bare_c1_p50_ms", single);
+        figures.add("served_c1_p50_ms", c1.p50_ms);
+        figures.add("served_c1_p99_ms", c1.p99_ms);
+        figures.add("served_c16_p99_ms", c16.p99_ms);
+        figures.add("served_c64_p99_ms", c64.p99_ms);
+        figures.add("naive_cpu_us", naive.cpu_us);
+        figures.add("bare_fp32_cpu_us", bare.cpu_us);
+        figures.add("served_c64_client_cpu_us", c64.client_cpu_us);
+        if let Some(cpu_us) = c64.server_cpu_us {
+            figures.add("served_c64_server_cpu_us", cpu_us);
+        }
+        Ok(())
+    }
+
+    /// The same requests again and again to a server that remembers their vectors, against the scan alone.
+    async fn measure_remembered(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
+        let server = self.start(&["--vector-cache-mib", "64"]).await?;
+        let again = Shape {
+            arrivals: Arrivals::Callers(64),
+            warmup: Duration::ZERO,
+            time: Duration::from_mins(1),
+            count: Some(REMEMBERED as u64),
+        };
+        eprintln!("remembered vectors");
+        server.drive(&self.workload, again).await?;
+        let group = best_group(&mut self.scan, &self.requests)?;
+        for _ in 0..self.rounds {
+            let scan = speed(&mut self.scan, &self.requests, group, Duration::from_secs(1))?;
+            let served = server.drive(&self.workload, again).await?;
+            figures.add("bare_scan_per_s", scan.per_second);
+            figures.add("cached_c64_per_s", served.per_second);
+            figures.add("cached_over_bare_scan", served.per_second / scan.per_second);
+            if let Some(cpu_us) = served.server_cpu_us {
+                figures.add("cached_server_cpu_us", cpu_us);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ten times what the server can do, from an open loop with a deadline.
+    async fn measure_overload(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
+        let server = self.start(&["--vector-cache-mib", "0"]).await?;
+        eprintln!("overload");
+        for _ in 0..self.rounds.min(3) {
+            let capacity = server.drive(&self.workload, self.closed(64)).await?;
+            let before = server.resident_mib();
+            let rate = OVERLOAD * capacity.per_second;
+            let arrivals = Arrivals::Open { rate, deadline: DEADLINE };
+            let overload = Shape { arrivals, ..self.closed(64) };
+            let flooded = server.drive(&self.workload, overload).await?;
+            let rejected_per_s = flooded.errors as f64 / self.time.as_secs_f64();
+            figures.add("overload_sent_per_s", rejected_per_s + flooded.per_second);
+            figures.add("overload_goodput_per_s", flooded.per_second);
+            figures.add("overload_goodput_over_capacity", flooded.per_second / capacity.per_second);
+            figures.add("overload_slowest_ms", flooded.slowest_ms);
+            if let Some((before, after)) = before.zip(server.resident_mib()) {
+                figures.add("overload_memory_growth_mib", after - before);
+            }
+            if let Some((calm, busy)) = capacity.server_cpu_us.zip(flooded.server_cpu_us) {
+                // Of each answer's processor time, what is above that of a calm answer went into rejections.
+                let extra = busy + flooded.client_cpu_us - calm - capacity.client_cpu_us;
+                figures.add("overload_rejection_cpu_us", extra * flooded.per_second / rejected_per_s);
+            }
+        }
+        Ok(())
+    }
+}
