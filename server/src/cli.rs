@@ -25,6 +25,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Bring a MovieLens release into the store: a folder or a zip file of any release
     Import(ImportArgs),
+    /// Bring the schema of a ScyllaDB keyspace to this program's version, and print the statements
+    Migrate(MigrateArgs),
     /// ONNX Runtime on this machine
     #[command(subcommand)]
     Runtime(RuntimeCommand),
@@ -48,6 +50,16 @@ pub struct ImportArgs {
     /// Refuse the first malformed row instead of counting it
     #[arg(long)]
     pub strict: bool,
+    #[command(flatten)]
+    layers: Layers,
+}
+
+/// The options of `migrate`.
+#[derive(Args)]
+pub struct MigrateArgs {
+    /// Print the statements that are missing and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     layers: Layers,
 }
@@ -102,6 +114,16 @@ impl ServeArgs {
 }
 
 impl ImportArgs {
+    /// The settings in force.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the file cannot be used.
+    pub fn resolve(self) -> Result<Config, ConfigError> {
+        self.layers.resolve()
+    }
+}
+
+impl MigrateArgs {
     /// The settings in force.
     ///
     /// # Errors

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use marquee_server::app::{self, StartError};
-use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, RuntimeCommand, ServeArgs};
+use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
 use marquee_server::clock::now_ms;
 use marquee_server::engine::runtime;
 use marquee_server::import::{ImportOptions, import, progress_bar};
+use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -21,6 +22,7 @@ async fn main() -> ExitCode {
         None => serve(cli.serve).await,
         Some(Command::Serve(args)) => serve(args).await,
         Some(Command::Import(args)) => bring_in(args).await,
+        Some(Command::Migrate(args)) => migrate(args).await,
         Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
     };
     match outcome {
@@ -67,9 +69,28 @@ async fn bring_in(args: ImportArgs) -> Outcome {
     let path = args.path.clone();
     let options = ImportOptions { strict: args.strict, ..ImportOptions::new(now_ms()) };
     let config = args.resolve()?;
-    let store = app::open_store(&config.store, &config.data_dir)?;
+    let store = app::open_store(&config.store, &config.data_dir).await?;
     let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
     println!("{report}");
+    Ok(())
+}
+
+async fn migrate(args: MigrateArgs) -> Outcome {
+    let mode = if args.dry_run { MigrateMode::DryRun } else { MigrateMode::Apply };
+    let config = args.resolve()?;
+    let Some(url) = config.store.url() else {
+        println!("The embedded store brings itself up to date when it is opened.");
+        return Ok(());
+    };
+    let statements = ScyllaStore::migrate(&ScyllaSettings::parse(url)?, mode).await?;
+    for statement in &statements {
+        println!("{statement};");
+    }
+    match (mode, statements.len()) {
+        (_, 0) => println!("-- nothing to do: the schema is this program's"),
+        (MigrateMode::DryRun, _) => println!("-- dry run: nothing was changed"),
+        (MigrateMode::Apply, count) => println!("-- {count} statements were run"),
+    }
     Ok(())
 }
 

@@ -32,7 +32,7 @@ use crate::import::ImportError;
 use crate::recommend::Recommender;
 use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError};
-use crate::store::{RedbStore, Store, StoreError};
+use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
 /// Movies that are read from the store at once when the catalogue is built.
@@ -73,9 +73,6 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
-    /// A setting names something that this build does not have.
-    #[error("{0}")]
-    Setting(String),
     /// The server ended by itself.
     #[error("the server stopped: {0}")]
     Stopped(String),
@@ -97,11 +94,11 @@ pub struct Running {
 /// Opens the store that the settings name.
 ///
 /// # Errors
-/// [`StoreError`] when it cannot be opened, [`StartError::Setting`] when this build has no such store.
-pub fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, StartError> {
+/// [`StoreError`] when it cannot be opened.
+pub async fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
     match url.url() {
         None => Ok(Arc::new(RedbStore::open(data_dir)?)),
-        Some(_) => Err(StartError::Setting(format!("the store {url} is not supported yet; use redb"))),
+        Some(url) => Ok(Arc::new(ScyllaStore::open(ScyllaSettings::parse(url)?).await?)),
     }
 }
 
@@ -148,7 +145,7 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 /// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
 /// said by [`Running::ready`].
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
-    let store = open_store(&config.store, &config.data_dir)?;
+    let store = open_store(&config.store, &config.data_dir).await?;
     if let Some(sample) = config.sample_dir() {
         import_sample(sample, store.as_ref()).await?;
     }

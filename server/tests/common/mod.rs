@@ -52,7 +52,7 @@ pub async fn sample_data() -> TempDir {
     static TEMPLATE: OnceCell<TempDir> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(|| async {
         let template = tempfile::tempdir().expect("a temporary folder");
-        let store = app::open_store(&StoreUrl::redb(), template.path()).expect("the store opens");
+        let store = app::open_store(&StoreUrl::redb(), template.path()).await.expect("the store opens");
         app::import_sample(&sample(), store.as_ref()).await.expect("the sample is imported");
         template
     });
