@@ -11,7 +11,7 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 use ort::value::{PrimitiveTensorElementType, Shape, Tensor, TensorRefMut};
 
-use super::{builder, with_tables};
+use super::builder;
 use crate::engine::bundle::{Bundle, EncoderGraph};
 use crate::engine::job::{BackendError, EncodedBatch, Encoder, ItemRow};
 
@@ -37,8 +37,9 @@ impl CudaEncoder {
     /// Makes the session on GPU `device` and warms every shape.
     pub(super) fn new(bundle: &Bundle, graph: &EncoderGraph, device: u32) -> ort::Result<Self> {
         let cuda = ep::CUDA::default().with_device_id(device as i32).build().error_on_failure();
-        let builder = builder()?.with_execution_providers([cuda])?.with_disable_cpu_fallback()?;
-        let session = with_tables(builder, bundle)?.commit_from_file(&graph.path)?;
+        let mut builder = builder()?.with_execution_providers([cuda])?.with_disable_cpu_fallback()?;
+        // The tables come from the bundle's folder, where the graph looks for them: the device has its own copy.
+        let session = builder.commit_from_file(&graph.path)?;
         let pinned = Allocator::new(
             &session,
             MemoryInfo::new(
