@@ -13,7 +13,9 @@ pub fn shared_redis() -> Option<String> {
     let url = std::env::var("MARQUEE_TEST_REDIS").ok();
     if url.is_none() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "MARQUEE_TEST_REDIS must be set in CI");
-        eprintln!("skipped: MARQUEE_TEST_REDIS is not set; see deploy/services");
+        // Not `eprintln!`, which the test harness keeps to itself.
+        let said = writeln!(std::io::stderr(), "skipped: MARQUEE_TEST_REDIS is not set; see deploy/services");
+        said.expect("standard error is open");
     }
     url
 }

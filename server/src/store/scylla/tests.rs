@@ -1,6 +1,8 @@
 //! Against the server that `MARQUEE_TEST_CQL` names (`deploy/services up` prints it); without it they
 //! say that they were skipped, which under `CI=true` is a failure.
 
+use std::io::Write as _;
+
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -13,7 +15,9 @@ fn cluster() -> Option<String> {
     let url = std::env::var("MARQUEE_TEST_CQL").ok();
     if url.is_none() {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "MARQUEE_TEST_CQL is not set in CI");
-        eprintln!("skipped: MARQUEE_TEST_CQL is not set; export $(deploy/services up)");
+        // Not `eprintln!`, which the test harness keeps to itself.
+        let sentence = "skipped: MARQUEE_TEST_CQL is not set; export $(deploy/services up)";
+        writeln!(std::io::stderr(), "{sentence}").expect("standard error is open");
     }
     url
 }
