@@ -11,7 +11,7 @@ const LIMIT: usize = 24;
 const HANDICAP: Duration = Duration::from_millis(40);
 
 /// One random event; numbers are reduced to what exists when it happens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Submit { model: ModelKey, sequence: Option<(u32, usize)>, bulk: bool, deadline_ms: Option<u64> },
     Cancel(usize),
@@ -88,7 +88,7 @@ impl Model {
         let pick = |number: usize, from: &[WorkerId]| (!from.is_empty()).then(|| from[number % from.len()]);
         match step {
             Step::Submit { model, sequence, bulk, deadline_ms } => {
-                self.submit(model, sequence, bulk, deadline_ms)
+                self.submit(model, sequence, bulk, deadline_ms);
             }
             Step::Cancel(number) => {
                 let ids: Vec<JobId> = self.waiting.keys().copied().collect();
