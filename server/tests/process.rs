@@ -11,6 +11,9 @@ use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
 use tempfile::TempDir;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// A server process and the address that it printed.
 struct Process {
@@ -121,6 +124,20 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
     assert_eq!(status.code(), Code::NotFound);
     server.signal("-TERM");
     assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_sigint_exits_at_once_while_the_first_one_drains() {
+    let data = TempDir::new().unwrap();
+    let server = Process::start(data.path());
+    let mut health = HealthClient::connect(server.address.clone()).await.unwrap();
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    server.signal("-INT");
+    // The watch is a call in flight, so the server drains for as long as it is open.
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    server.signal("-INT");
+    assert_eq!(server.wait().code(), Some(130));
 }
 
 #[test]

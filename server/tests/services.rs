@@ -204,6 +204,19 @@ async fn health_is_serving_once_the_model_is_warm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn health_says_not_serving_while_calls_in_flight_end() {
+    let server = TestServer::start().await;
+    let mut health = HealthClient::new(server.channel());
+    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    let TestServer { running, .. } = server;
+    let stopped = tokio::spawn(running.stop());
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    drop(watch);
+    stopped.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_is_there_after_a_restart() {
     let server = TestServer::start().await;
     let config = common::config(&server.data);
