@@ -11,6 +11,7 @@ use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
 use tempfile::TempDir;
 use tonic::Code;
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -130,7 +131,8 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
 async fn a_second_sigint_exits_at_once_while_the_first_one_drains() {
     let data = TempDir::new().unwrap();
     let server = Process::start(data.path());
-    let mut health = HealthClient::connect(server.address.clone()).await.unwrap();
+    let channel = Endpoint::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
     server.signal("-INT");
