@@ -68,6 +68,8 @@ unary_calls! {
     get_stats(GetStatsRequest) -> GetStatsResponse = "/marquee.v1.OperationsService/GetStats", Allowed;
     /// The models that the server knows.
     list_models(ListModelsRequest) -> ListModelsResponse = "/marquee.v1.OperationsService/ListModels", Allowed;
+    /// Loads, checks and warms a bundle, and makes it the active model.
+    activate_model(ActivateModelRequest) -> ActivateModelResponse = "/marquee.v1.OperationsService/ActivateModel", Allowed;
 }
 
 const RECORD_INTERACTION: &str = "/marquee.v1.InteractionService/RecordInteraction";
