@@ -46,6 +46,14 @@ const SERVICES: [&str; 6] = [
     "marquee.v1.OperationsService",
 ];
 
+/// The methods of the standard services.
+const STANDARD_METHODS: [&str; 4] = [
+    "grpc.health.v1.Health/Check",
+    "grpc.health.v1.Health/Watch",
+    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 /// The rooms of a running server.
 pub(super) struct Rooms {
     pub(super) engine: Arc<Engine>,
@@ -142,7 +150,7 @@ fn reflection_v1alpha() -> Option<
         .ok()
 }
 
-/// Every method of the API and of health, as `package.Service/Method`. Made once a process.
+/// Every method of the API and of the standard services, as `package.Service/Method`. Made once a process.
 fn methods() -> Vec<&'static str> {
     let Ok(set) = FileDescriptorSet::decode(DESCRIPTOR_SET) else { return Vec::new() };
     let ours = set.file.iter().flat_map(|file| {
@@ -153,8 +161,7 @@ fn methods() -> Vec<&'static str> {
                 .map(move |method| format!("{}.{}/{}", file.package(), service.name(), method.name()))
         })
     });
-    let health = ["Check", "Watch"].map(|method| format!("grpc.health.v1.Health/{method}"));
-    ours.chain(health).map(|method| &*method.leak()).collect()
+    ours.map(|method| &*method.leak()).chain(STANDARD_METHODS).collect()
 }
 
 #[cfg(test)]
