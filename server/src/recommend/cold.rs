@@ -16,6 +16,9 @@ impl Recommender {
         scope: &Scope<'_>,
         preferences: &Preferences,
     ) {
+        if recommended.picks.len() >= question.k {
+            return;
+        }
         let mut excluded = scope.excluded.clone();
         excluded.extend(recommended.picks.iter().map(|pick| pick.movie_id));
         if recommended.picks.is_empty() && !preferences.genres.is_empty() {

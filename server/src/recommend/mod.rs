@@ -149,10 +149,10 @@ impl Recommender {
             },
             Subject::User(user_id) => {
                 let profile = self.store.profile(*user_id, self.events_to_read()).await?;
-                profile.map_or_else(Start::default, |profile| Start {
+                profile.map(Arc::unwrap_or_clone).map_or_else(Start::default, |profile| Start {
                     taste: taste::taste_of(&profile.newest),
-                    seen: profile.seen.clone(),
-                    preferences: profile.preferences.clone(),
+                    seen: profile.seen,
+                    preferences: profile.preferences,
                 })
             }
         };
