@@ -32,11 +32,8 @@ use crate::import::ImportError;
 use crate::recommend::Recommender;
 use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError};
-use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError};
+use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
-
-/// Movies that are read from the store at once when the catalogue is built.
-const MOVIES_A_READ: usize = 10_000;
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
 const VECTOR_BYTES: u64 = 1024;
@@ -127,16 +124,7 @@ fn open_cache(redis: Option<&Arc<Redis>>, limit_mib: u64) -> Option<Arc<dyn Cach
 /// # Errors
 /// [`StoreError`] when the store cannot be read.
 pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
-    let mut movies = Vec::new();
-    loop {
-        let after = movies.last().map(|movie: &crate::domain::MovieRecord| movie.movie_id);
-        let mut page = store.movies(after, MOVIES_A_READ).await?;
-        if page.is_empty() {
-            break;
-        }
-        movies.append(&mut page);
-    }
-    Ok(Catalog::new(movies, store.movie_stats().await?))
+    Ok(Catalog::new(all_movies(store).await?, store.movie_stats().await?))
 }
 
 /// Starts a server: store, sample, catalogue, port; then the model, on a thread of its own.

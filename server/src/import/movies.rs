@@ -10,22 +10,15 @@ use super::rows::{Layout, Row, RowError, Rows, Table};
 use super::source::{Release, Source, SourceFile};
 use super::tables::{self, LinkRow, TagRow};
 use crate::domain::{MovieId, MovieRecord, UserId};
-use crate::store::Store;
+use crate::store::{Store, all_movies};
 
 /// Movies in one write to, or read from, the store.
 const BATCH: usize = 1000;
 
 /// All movies of the store.
 pub(super) async fn stored(store: &dyn Store) -> Result<BTreeMap<MovieId, MovieRecord>, ImportError> {
-    let mut known = BTreeMap::new();
-    loop {
-        let after = known.last_key_value().map(|(movie_id, _)| *movie_id);
-        let page = store.movies(after, BATCH).await?;
-        if page.is_empty() {
-            return Ok(known);
-        }
-        known.extend(page.into_iter().map(|movie| (movie.movie_id, movie)));
-    }
+    let movies = all_movies(store).await?;
+    Ok(movies.into_iter().map(|movie| (movie.movie_id, movie)).collect())
 }
 
 /// Stores the movies of a release that the store does not have like that; the ids of all movies.

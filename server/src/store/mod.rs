@@ -247,6 +247,25 @@ pub trait Store: Send + Sync + 'static {
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
+/// Movies that are read at once by [`all_movies`].
+const MOVIES_A_READ: usize = 10_000;
+
+/// All movies by ascending id, read in pages.
+///
+/// # Errors
+/// [`StoreError`] when a page cannot be read.
+pub async fn all_movies(store: &dyn Store) -> Result<Vec<MovieRecord>, StoreError> {
+    let mut movies: Vec<MovieRecord> = Vec::new();
+    loop {
+        let after = movies.last().map(|movie| movie.movie_id);
+        let mut page = store.movies(after, MOVIES_A_READ).await?;
+        if page.is_empty() {
+            return Ok(movies);
+        }
+        movies.append(&mut page);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
