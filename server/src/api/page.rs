@@ -16,7 +16,7 @@ pub(super) fn movies_token(after: After) -> String {
     let mut bytes = vec![MOVIES];
     bytes.extend(after.score.to_bits().to_be_bytes());
     bytes.extend(after.movie_id.to_be_bytes());
-    to_hex(&bytes)
+    hex::encode(bytes)
 }
 
 /// Where a list of movies goes on; `None` for the first page.
@@ -33,7 +33,7 @@ pub(super) fn events_token(after: EventKey) -> String {
     bytes.extend(after.time_ms.to_be_bytes());
     bytes.extend(after.movie_id.to_be_bytes());
     bytes.push(after.kind as u8);
-    to_hex(&bytes)
+    hex::encode(bytes)
 }
 
 /// Where a list of events goes on; `None` for the first page.
@@ -55,7 +55,8 @@ fn parse<const N: usize, T>(
     if token.is_empty() {
         return Ok(None);
     }
-    from_hex(token)
+    hex::decode(token)
+        .ok()
         .filter(|bytes| bytes.first() == Some(&tag))
         .and_then(|bytes| <[u8; N]>::try_from(&bytes[1..]).ok())
         .and_then(read)
@@ -63,21 +64,6 @@ fn parse<const N: usize, T>(
         .ok_or_else(|| {
             ApiError::invalid("page_token", "is not one of this list; leave it empty for the first page")
         })
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex_digit).collect()
-}
-
-fn hex_digit(value: u8) -> char {
-    char::from_digit(u32::from(value), 16).expect("half a byte is one hexadecimal digit")
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> =
-        text.chars().map(|digit| digit.to_digit(16).map(|digit| digit as u8)).collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    rest.is_empty().then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
 }
 
 #[cfg(test)]

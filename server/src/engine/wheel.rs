@@ -173,13 +173,8 @@ fn verify(wheel: Wheel, file: &Path) -> Result<(), WheelError> {
         let read = bytes.len();
         reader.consume(read);
     }
-    let found = hex(&digest.finalize());
+    let found = hex::encode(digest.finalize());
     if found == wheel.sha256 { Ok(()) } else { Err(WheelError::Hash { package: wheel.package, found }) }
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Takes every `libonnxruntime*.so*` of the wheel into `folder`.

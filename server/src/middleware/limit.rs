@@ -3,7 +3,6 @@
 //! Health and reflection are not limited. A stream counts as one call, whatever it carries.
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -88,11 +87,7 @@ where
 /// The name of the caller: a hash of the key, which must not be told to others, or the address.
 fn caller_of<B>(request: &Request<B>) -> String {
     if let Some(key) = request.headers().get(HEADER).filter(|key| !key.is_empty()) {
-        let mut name = String::from("key-");
-        for byte in &Sha256::digest(key.as_bytes())[..NAME_BYTES] {
-            let _infallible = write!(name, "{byte:02x}");
-        }
-        return name;
+        return format!("key-{}", hex::encode(&Sha256::digest(key.as_bytes())[..NAME_BYTES]));
     }
     let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
     peer.map_or_else(|| "unknown".to_owned(), |peer| format!("peer-{}", peer.ip()))

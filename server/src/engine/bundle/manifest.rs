@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::BundleError;
-use crate::engine::wheel::hex;
 
 /// The manifest's file name.
 pub(super) const FILE: &str = "bundle.json";
@@ -167,7 +166,7 @@ impl Probe {
 
 /// The seal that belongs to a manifest's text, in which `seal` stands now.
 pub(super) fn seal_of(text: &str, seal: &str) -> String {
-    hex(&Sha256::digest(text.replace(seal, &"0".repeat(64))))
+    hex::encode(Sha256::digest(text.replace(seal, &"0".repeat(64))))
 }
 
 fn is_name(text: &str) -> bool {

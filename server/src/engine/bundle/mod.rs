@@ -29,7 +29,6 @@ pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 pub(crate) use tests::rename;
 
 use super::job::ItemRow;
-use super::wheel::hex;
 
 /// A checked bundle. Its tables are mapped, not copied.
 #[derive(Debug)]
@@ -213,7 +212,7 @@ fn check_hashes(
             return Err(BundleError::Missing { bundle: name.to_owned(), file: file.clone(), advice });
         }
         let map = tables::map(&path)?;
-        let found = hex(&Sha256::digest(&map));
+        let found = hex::encode(Sha256::digest(&map));
         if found != *expected {
             let (bundle, file, expected) = (name.to_owned(), file.clone(), expected.clone());
             return Err(BundleError::HashMismatch { bundle, file, found, expected });

@@ -137,7 +137,9 @@ fn a_repeated_movie_id_is_refused() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.copy_within(0..4, 4);
     fs::write(&path, &bytes).unwrap();
-    edit(&folder, |manifest| manifest["sha256"]["vocabulary.u32"] = hex(&Sha256::digest(&bytes)).into());
+    edit(&folder, |manifest| {
+        manifest["sha256"]["vocabulary.u32"] = hex::encode(Sha256::digest(&bytes)).into();
+    });
     let error = Bundle::open(folder.path()).unwrap_err();
     assert!(matches!(error, BundleError::Vocabulary { .. }), "{error}");
 }

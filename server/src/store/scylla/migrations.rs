@@ -145,8 +145,7 @@ pub(super) async fn version(session: &Session) -> Result<u32, StoreError> {
 }
 
 fn checksum(migration: &[&str]) -> String {
-    let digest = Sha256::digest(migration.join(";"));
-    digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex::encode(Sha256::digest(migration.join(";")))
 }
 
 async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
