@@ -154,6 +154,9 @@ impl CatalogService for Movies {
     }
 }
 
+/// Streams that a client may reset before they are accepted.
+const PENDING_RESETS: usize = 1024;
+
 /// Serves on `listener` until the runtime ends.
 pub(crate) async fn serve_on(listener: tokio::net::TcpListener) -> Result<(), tonic::transport::Error> {
     // Without it a reply waits for the client's delayed acknowledgement: 40 ms.
@@ -163,6 +166,8 @@ pub(crate) async fn serve_on(listener: tokio::net::TcpListener) -> Result<(), to
         Ok::<_, std::io::Error>(socket)
     });
     tonic::transport::Server::builder()
+        // Calls that are cancelled before a busy machine has accepted them would otherwise be taken for an attack.
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .add_service(RecommendationServiceServer::new(Recommender))
         .add_service(CatalogServiceServer::new(Movies))
         .serve_with_incoming(sockets)
