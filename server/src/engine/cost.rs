@@ -5,6 +5,7 @@
 //! predicted to be free, so that nothing is refused on a guess. How wrong the model is can be seen in
 //! `marquee_engine_cost_model_error_ratio`.
 
+use std::ops::Add;
 use std::time::Duration;
 
 /// Classes are powers of two: 2^0 up to 2^20 tokens or queries.
@@ -21,6 +22,18 @@ pub(crate) struct BatchShape {
     pub(crate) tokens: usize,
     /// Queries that are scored.
     pub(crate) queries: usize,
+}
+
+impl Add for BatchShape {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            sequences: self.sequences + other.sequences,
+            tokens: self.tokens + other.tokens,
+            queries: self.queries + other.queries,
+        }
+    }
 }
 
 /// What decides the price of a token.

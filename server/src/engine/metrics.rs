@@ -7,8 +7,9 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
+use super::cost::BatchShape;
 use super::job::{DeadlineStage, EngineError};
-use super::scheduler::{Batch, Reason};
+use super::scheduler::Reason;
 
 /// From a tenth of a millisecond to ten seconds.
 const SECONDS: [f64; 16] =
@@ -136,17 +137,18 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn dispatched<T>(&self, batch: &Batch<T>) {
-        let reason = match batch.reason {
+    /// A batch took no more jobs, and why.
+    pub(crate) fn dispatched(&self, reason: Reason, shape: BatchShape, used_tokens: usize) {
+        let reason = match reason {
             Reason::Idle => &self.labels.idle,
             Reason::Full => &self.labels.full,
             Reason::Deadline => &self.labels.deadline,
         };
         self.dispatches.add(1, reason);
-        self.batch_size.record(batch.shape.queries as u64, &[]);
-        if batch.shape.tokens > 0 {
-            self.batch_tokens.record(batch.shape.tokens as u64, &[]);
-            self.padding.record(1.0 - batch.used_tokens as f64 / batch.shape.tokens as f64, &[]);
+        self.batch_size.record(shape.queries as u64, &[]);
+        if shape.tokens > 0 {
+            self.batch_tokens.record(shape.tokens as u64, &[]);
+            self.padding.record(1.0 - used_tokens as f64 / shape.tokens as f64, &[]);
         }
     }
 

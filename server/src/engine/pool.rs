@@ -94,8 +94,8 @@ impl Pool {
         (scheduler.depth(), scheduler.oldest_wait(Instant::now()))
     }
 
-    /// Steps the scheduler and carries out its actions. A batch for the worker `me`, who is calling, is
-    /// returned instead of mailed.
+    /// Steps the scheduler and carries out its actions. A batch for the worker `me`, who is calling, and
+    /// what joins its batch are returned instead of mailed.
     pub(crate) fn step(&self, event: Event<Pending>, me: Option<WorkerId>) -> Option<Batch<Pending>> {
         let (actions, empty) = {
             let mut scheduler = self.lock();
@@ -110,7 +110,6 @@ impl Pool {
             match action {
                 Action::Refuse { payload, error } => self.refuse(payload, error),
                 Action::Dispatch { worker, batch } => {
-                    self.metrics.dispatched(&batch);
                     self.counts.batches.fetch_add(1, Ordering::Relaxed);
                     if me == Some(worker) {
                         mine = Some(batch);
@@ -118,6 +117,7 @@ impl Pool {
                         self.mailboxes[worker].put(|mail| mail.batch = Some(batch));
                     }
                 }
+                Action::Extend { more } => mine = Some(more),
             }
         }
         mine

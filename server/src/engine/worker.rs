@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::cost::BatchShape;
 use super::job::{
     Answer, BackendError, EncodedBatch, EngineError, Input, ItemRow, JobTimings, ScorerQuery, TopK, Want,
 };
 use super::model::Core;
 use super::pool::{Pending, Pool};
-use super::scheduler::{Batch, Event, Group, Ran, WorkerId};
+use super::scheduler::{Batch, Event, Group, Ran, Reason, WorkerId};
 
 /// Starts a worker of the pool.
 pub(crate) fn spawn(pool: Arc<Pool>, id: WorkerId, device: &str) -> std::io::Result<thread::JoinHandle<()>> {
@@ -37,13 +38,26 @@ struct Worker {
     encoded: EncodedBatch,
 }
 
-/// A batch that ran.
-struct Done {
-    vectors: Vec<Arc<[f32]>>,
+/// A batch while it runs.
+struct Work {
+    core: Arc<Core>,
+    /// What was dispatched and what joined, in order.
+    tasks: Vec<Task>,
+    reason: Reason,
+    shape: BatchShape,
+    used_tokens: usize,
+    predicted: Duration,
+    /// Whether all that was taken was done: only then does it teach the cost model.
+    as_formed: bool,
     encode: Duration,
-    score: Duration,
-    /// For each member that wants items, in order.
-    found: Vec<TopK>,
+}
+
+/// A group that was taken by the worker.
+struct Task {
+    taken: Instant,
+    group: Group<Pending>,
+    /// Empty when nobody waited for it any more.
+    vector: Arc<[f32]>,
 }
 
 /// What failed.
@@ -54,29 +68,23 @@ enum Failure {
 
 impl Worker {
     /// Runs a batch, answers its members, and returns the next batch.
-    fn run(&mut self, mut batch: Batch<Pending>) -> Option<Batch<Pending>> {
-        let began = Instant::now();
-        let formed = batch.groups.iter().map(|group| group.members.len()).sum::<usize>();
-        for group in &mut batch.groups {
-            group.members.retain(|member| !member.payload.reply.is_closed());
-        }
-        let mut live = batch.groups.iter().flat_map(|group| &group.members);
-        let Some(first) = live.next() else {
+    fn run(&mut self, batch: Batch<Pending>) -> Option<Batch<Pending>> {
+        let Some(core) = core_of(&batch) else {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
         };
-        let core = Arc::clone(&first.payload.core);
-        let as_formed = live.count() + 1 == formed;
-        match self.compute(&core, &batch.groups) {
-            Ok(done) => {
-                core.succeeded();
-                self.pool.metrics.ran(self.id, batch.predicted, done.encode, done.score);
-                self.pool.counts.busy_us.fetch_add(began.elapsed().as_micros() as u64, Ordering::Relaxed);
-                let ran = as_formed.then_some(Ran { encode: done.encode, score: done.score });
-                let vectors = done.vectors.clone();
-                self.answer(batch, began, done);
+        let mut work = Work::new(core, &batch);
+        match self.encode_all(&mut work, batch).and_then(|()| self.score(&work)) {
+            Ok((found, score)) => {
+                work.core.succeeded();
+                self.pool.metrics.ran(self.id, work.predicted, work.encode, score);
+                let busy = (work.encode + score).as_micros() as u64;
+                self.pool.counts.busy_us.fetch_add(busy, Ordering::Relaxed);
+                let ran = work.as_formed.then_some(Ran { encode: work.encode, score });
+                let vectors = work.tasks.iter().map(|task| Arc::clone(&task.vector)).collect();
+                self.answer(work, found, score);
                 self.report(Event::Finished { worker: self.id, vectors, ran })
             }
-            Err(failure) => self.fail(&core, batch, failure),
+            Err(failure) => self.fail(work, failure),
         }
     }
 
@@ -84,57 +92,74 @@ impl Worker {
         self.pool.step(event, Some(self.id))
     }
 
-    fn compute(&mut self, core: &Core, groups: &[Group<Pending>]) -> Result<Done, Failure> {
-        let began = Instant::now();
-        let vectors = self.encode(core, groups).map_err(Failure::Encoder)?;
-        let encoded = Instant::now();
-        let found = score(core, groups, &vectors).map_err(Failure::Scorer)?;
-        Ok(Done { vectors, found, encode: encoded - began, score: encoded.elapsed() })
+    /// Encodes the batch and, where it may grow, what joins it.
+    fn encode_all(&mut self, work: &mut Work, batch: Batch<Pending>) -> Result<(), Failure> {
+        let mut next = Some(batch);
+        while let Some(batch) = next.take().filter(|batch| !batch.groups.is_empty()) {
+            let taken = Instant::now();
+            work.take(batch, taken);
+            let encoded = self.encode(work, taken);
+            work.encode += taken.elapsed();
+            encoded.map_err(Failure::Encoder)?;
+            next = self.report(Event::Encoded { worker: self.id });
+            if let Some(more) = &next {
+                work.reason = more.reason;
+            }
+        }
+        self.pool.metrics.dispatched(work.reason, work.shape, work.used_tokens);
+        Ok(())
     }
 
-    /// One vector for each group; groups that nobody waits for any more get an empty one.
-    fn encode(&mut self, core: &Core, groups: &[Group<Pending>]) -> Result<Vec<Arc<[f32]>>, BackendError> {
-        let wanted = |group: &&Group<Pending>| !group.members.is_empty();
-        let sequences: Vec<&[ItemRow]> = groups
-            .iter()
-            .filter(wanted)
-            .filter_map(|group| match &group.input {
-                Input::Sequence(sequence) => Some(&**sequence),
+    /// Encodes the sequences that were taken last.
+    fn encode(&mut self, work: &mut Work, taken: Instant) -> Result<(), BackendError> {
+        let first = work.tasks.partition_point(|task| task.taken < taken);
+        let mut wanted: Vec<(&[ItemRow], &mut Arc<[f32]>)> = work.tasks[first..]
+            .iter_mut()
+            .filter(|task| !task.group.members.is_empty())
+            .filter_map(|task| match &task.group.input {
+                Input::Sequence(sequence) => Some((&**sequence, &mut task.vector)),
                 Input::Vector(_) => None,
             })
             .collect();
-        let encoded = &mut self.encoded;
-        if !sequences.is_empty() {
-            caught(|| core.encode(self.id, &sequences, encoded))?;
+        if wanted.is_empty() {
+            return Ok(());
         }
-        let mut rows = encoded.vectors.chunks_exact(core.bundle.dimension());
-        groups
-            .iter()
-            .map(|group| match &group.input {
-                Input::Vector(vector) => Ok(Arc::clone(vector)),
-                Input::Sequence(_) if group.members.is_empty() => Ok(Arc::from([])),
-                Input::Sequence(_) => rows
-                    .next()
-                    .map(Arc::from)
-                    .ok_or_else(|| BackendError("the encoder returned too few vectors".to_owned())),
-            })
-            .collect()
+        let sequences: Vec<&[ItemRow]> = wanted.iter().map(|(sequence, _)| *sequence).collect();
+        caught(|| work.core.encode(self.id, &sequences, &mut self.encoded))?;
+        let rows = self.encoded.vectors.chunks_exact(work.core.bundle.dimension());
+        if rows.len() != wanted.len() {
+            let (found, asked) = (rows.len(), wanted.len());
+            return Err(BackendError(format!("the encoder returned {found} vectors of {asked}")));
+        }
+        for ((_, vector), row) in wanted.iter_mut().zip(rows) {
+            **vector = Arc::from(row);
+        }
+        Ok(())
     }
 
-    fn answer(&self, batch: Batch<Pending>, began: Instant, done: Done) {
-        let mut found = done.found.into_iter();
-        let batch_size = batch.shape.queries;
-        for (group, vector) in batch.groups.into_iter().zip(done.vectors) {
+    /// The best items of every member that wants some, in order, and how long it took.
+    fn score(&self, work: &Work) -> Result<(Vec<TopK>, Duration), Failure> {
+        let began = Instant::now();
+        let found = score(&work.core, &work.tasks).map_err(Failure::Scorer)?;
+        Ok((found, began.elapsed()))
+    }
+
+    fn answer(&self, work: Work, found: Vec<TopK>, score: Duration) {
+        let mut found = found.into_iter();
+        let batch_size = work.shape.queries;
+        let scored = Instant::now();
+        for Task { taken, group, vector } in work.tasks {
             for member in group.members {
                 let top = match member.payload.want {
                     Want::Vector => None,
                     Want::TopK(_) => found.next(),
                 };
-                let queue = began.saturating_duration_since(member.submitted);
+                let queue = taken.saturating_duration_since(member.submitted);
                 self.pool.metrics.waited(queue);
                 self.pool.counts.completed.fetch_add(1, Ordering::Relaxed);
                 let (items, method) = top.map_or((Vec::new(), None), |top| (top.items, Some(top.method)));
-                let timings = JobTimings { queue, encode: done.encode, score: done.score };
+                let encode = scored.saturating_duration_since(taken).saturating_sub(score);
+                let timings = JobTimings { queue, encode, score };
                 let answer = Answer { vector: Arc::clone(&vector), items, method, timings, batch_size };
                 // A caller that has gone in the meantime wants no answer.
                 let _ = member.payload.reply.send(Ok(answer));
@@ -142,7 +167,8 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, core: &Core, batch: Batch<Pending>, failure: Failure) -> Option<Batch<Pending>> {
+    fn fail(&mut self, work: Work, failure: Failure) -> Option<Batch<Pending>> {
+        let core = &work.core;
         let (error, encoder_failed) = match failure {
             Failure::Encoder(error) => (error, true),
             Failure::Scorer(error) => (error, false),
@@ -152,7 +178,7 @@ impl Worker {
         self.pool.counts.failed.fetch_add(1, Ordering::Relaxed);
         let next = self.report(Event::Failed { worker: self.id });
         debug_assert!(next.is_none(), "a worker that recovers gets no batch");
-        for member in batch.groups.into_iter().flat_map(|group| group.members) {
+        for member in work.tasks.into_iter().flat_map(|task| task.group.members) {
             self.pool.refuse(member.payload, EngineError::Backend(error.0.clone()));
         }
         let rebuilt = if encoder_failed { core.rebuild(self.id) } else { Ok(()) };
@@ -168,12 +194,49 @@ impl Worker {
     }
 }
 
+impl Work {
+    fn new(core: Arc<Core>, batch: &Batch<Pending>) -> Self {
+        Self {
+            core,
+            tasks: Vec::new(),
+            reason: batch.reason,
+            shape: BatchShape::default(),
+            used_tokens: 0,
+            predicted: Duration::ZERO,
+            as_formed: true,
+            encode: Duration::ZERO,
+        }
+    }
+
+    /// Takes groups in, without the members who have gone.
+    fn take(&mut self, batch: Batch<Pending>, taken: Instant) {
+        self.predicted = self.encode + batch.predicted;
+        self.shape = self.shape + batch.shape;
+        self.used_tokens += batch.used_tokens;
+        for mut group in batch.groups {
+            let formed = group.members.len();
+            group.members.retain(|member| !member.payload.reply.is_closed());
+            self.as_formed &= group.members.len() == formed;
+            let vector = match &group.input {
+                Input::Vector(vector) => Arc::clone(vector),
+                Input::Sequence(_) => Arc::from([]),
+            };
+            self.tasks.push(Task { taken, group, vector });
+        }
+    }
+}
+
+/// The model of a batch.
+fn core_of(batch: &Batch<Pending>) -> Option<Arc<Core>> {
+    let mut members = batch.groups.iter().flat_map(|group| &group.members);
+    members.next().map(|member| Arc::clone(&member.payload.core))
+}
+
 /// The best items of every member that wants some, in order.
-fn score(core: &Core, groups: &[Group<Pending>], vectors: &[Arc<[f32]>]) -> Result<Vec<TopK>, BackendError> {
-    let queries: Vec<ScorerQuery<'_>> = groups
+fn score(core: &Core, tasks: &[Task]) -> Result<Vec<TopK>, BackendError> {
+    let queries: Vec<ScorerQuery<'_>> = tasks
         .iter()
-        .zip(vectors)
-        .flat_map(|(group, vector)| group.members.iter().map(move |member| (&member.payload.want, vector)))
+        .flat_map(|task| task.group.members.iter().map(|member| (&member.payload.want, &task.vector)))
         .filter_map(|(want, vector)| match want {
             Want::Vector => None,
             Want::TopK(query) => Some(ScorerQuery { vector, query }),

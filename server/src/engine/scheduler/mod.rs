@@ -5,7 +5,9 @@
 //!
 //! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
 //! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, only those of
-//!    one length bucket run together; otherwise the waiting jobs are shared out over the workers.
+//!    one length bucket run together. Where each is encoded by itself, only the scoring is shared: a batch
+//!    begins with one sequence, and after each encoding it takes in another while more jobs wait than it
+//!    holds. So a lone job is scored at once, and under load the scoring is shared by many.
 //! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
 //!    first. So bulk work waits behind interactive work, but only behind what arrived until then: nothing starves.
 //! 4. A deadline is looked at on admission, against the predicted wait and compute; while waiting; and when the
@@ -58,7 +60,7 @@ pub(crate) struct Policy {
 /// How sequences of different lengths share a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Padding {
-    /// Each runs at its own length; waiting jobs are shared out over the workers.
+    /// Each is encoded by itself, at its own length; a batch grows between two encodings.
     None,
     /// All are padded to the upper end of their bucket.
     Buckets {
@@ -76,6 +78,8 @@ pub(crate) enum Event<T> {
     Submit(Submission<T>),
     /// Nobody waits for the job any more.
     Cancel(JobId),
+    /// A worker encoded what its batch holds and asks who else shares the scoring.
+    Encoded { worker: WorkerId },
     /// A worker ran its batch and is free.
     Finished {
         worker: WorkerId,
@@ -117,6 +121,9 @@ pub(crate) struct Submission<T> {
 pub(crate) enum Action<T> {
     /// The worker, which is idle, runs the batch.
     Dispatch { worker: WorkerId, batch: Batch<T> },
+    /// The worker, which has encoded its batch, takes these jobs in too; without any it scores. Batches
+    /// that are padded are never extended.
+    Extend { more: Batch<T> },
     /// The job is answered with an error.
     Refuse { payload: T, error: EngineError },
 }
@@ -128,6 +135,7 @@ pub(crate) struct Batch<T> {
     pub(crate) shape: BatchShape,
     /// The tokens without padding.
     pub(crate) used_tokens: usize,
+    /// From now until its answers, the scoring of those who were held already included.
     pub(crate) predicted: Duration,
     pub(crate) groups: Vec<Group<T>>,
 }
@@ -151,10 +159,10 @@ pub(crate) struct Member<T> {
     pub(crate) payload: T,
 }
 
-/// Why a batch was dispatched.
+/// Why a batch took no more jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
-    /// A worker was idle and took what there was, or its share of it.
+    /// There were no more, or they are the share of other workers.
     Idle,
     /// The batch reached its bound of jobs or tokens.
     Full,
@@ -193,8 +201,11 @@ impl Hash for SequenceKey {
 /// What a busy worker does.
 #[derive(Debug)]
 struct Running {
+    model: ModelKey,
     shape: BatchShape,
     predicted_end: Instant,
+    /// The first deadline of its jobs.
+    earliest: Option<Instant>,
     /// The keys of the batch's groups, in order; `None` for ready vectors.
     keys: Vec<Option<SequenceKey>>,
 }
@@ -260,6 +271,11 @@ impl<T> Scheduler<T> {
         match event {
             Event::Submit(submission) => self.submit(now, submission, &mut actions),
             Event::Cancel(id) => self.cancel(id),
+            Event::Encoded { worker } => {
+                if matches!(self.policy.padding, Padding::None) {
+                    self.extend(now, worker, &mut actions);
+                }
+            }
             Event::Finished { worker, vectors, ran } => {
                 if let Some(running) = self.free(worker) {
                     if let Some(Ran { encode, score }) = ran {
@@ -422,60 +438,100 @@ impl<T> Scheduler<T> {
     /// Gives work to idle workers while there is any.
     fn assign(&mut self, now: Instant, actions: &mut Vec<Action<T>>) {
         while let Some(worker) = self.idle.pop() {
-            let Some((model, batch)) = self.form(now, actions) else {
+            let Some((model, batch, earliest)) = self.form(now, actions) else {
                 self.idle.push(worker);
                 return;
             };
-            let keys: Vec<Option<SequenceKey>> = batch
-                .groups
-                .iter()
-                .map(|group| match &group.input {
-                    Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
-                    Input::Vector(_) => None,
-                })
-                .collect();
-            for key in keys.iter().flatten() {
-                self.followers.entry(key.clone()).or_default();
-            }
+            let keys = self.lead(model, &batch.groups);
             let predicted_end = now + batch.predicted;
-            self.workers[worker] = Worker::Running(Running { shape: batch.shape, predicted_end, keys });
+            let running = Running { model, shape: batch.shape, predicted_end, earliest, keys };
+            self.workers[worker] = Worker::Running(running);
             actions.push(Action::Dispatch { worker, batch });
         }
     }
 
-    /// The next batch, without the jobs that are too late for it; `None` when nothing is left.
-    fn form(&mut self, now: Instant, actions: &mut Vec<Action<T>>) -> Option<(ModelKey, Batch<T>)> {
+    /// Says who joins a batch whose sequences are all encoded.
+    fn extend(&mut self, now: Instant, worker: WorkerId, actions: &mut Vec<Action<T>>) {
+        let Worker::Running(mut running) = std::mem::replace(&mut self.workers[worker], Worker::Idle) else {
+            return;
+        };
+        let more = self.joining(now, &mut running, actions);
+        running.keys.extend(self.lead(running.model, &more.groups));
+        running.shape = running.shape + more.shape;
+        running.predicted_end = now + more.predicted;
+        self.workers[worker] = Worker::Running(running);
+        actions.push(Action::Extend { more });
+    }
+
+    fn joining(&mut self, now: Instant, running: &mut Running, actions: &mut Vec<Action<T>>) -> Batch<T> {
+        let held = running.shape.queries;
+        if held >= self.policy.batch_jobs {
+            return Batch::empty(Reason::Full);
+        }
+        let choice = (held < self.queue.jobs()).then(|| self.queue.choose(now, &self.policy)).flatten();
+        match choice.filter(|choice| choice.lane.model == running.model) {
+            Some(choice) => self.fill(now, &choice, running.shape, &mut running.earliest, actions),
+            None => Batch::empty(Reason::Idle),
+        }
+    }
+
+    /// Remembers which sequences are being encoded; their keys, in order.
+    fn lead(&mut self, model: ModelKey, groups: &[Group<T>]) -> Vec<Option<SequenceKey>> {
+        let keys: Vec<Option<SequenceKey>> = groups
+            .iter()
+            .map(|group| match &group.input {
+                Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
+                Input::Vector(_) => None,
+            })
+            .collect();
+        for key in keys.iter().flatten() {
+            self.followers.entry(key.clone()).or_default();
+        }
+        keys
+    }
+
+    /// The next batch, without the jobs that are too late for it, and its first deadline; `None` when
+    /// nothing is left.
+    fn form(
+        &mut self,
+        now: Instant,
+        actions: &mut Vec<Action<T>>,
+    ) -> Option<(ModelKey, Batch<T>, Option<Instant>)> {
         loop {
             let choice = self.queue.choose(now, &self.policy)?;
-            let batch = self.fill(now, &choice, actions);
+            let mut earliest = None;
+            let batch = self.fill(now, &choice, BatchShape::default(), &mut earliest, actions);
             if !batch.groups.is_empty() {
-                return Some((choice.lane.model, batch));
+                return Some((choice.lane.model, batch, earliest));
             }
         }
     }
 
-    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow.
-    fn fill(&mut self, now: Instant, choice: &queue::Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
-        let mut batch = Batch {
-            reason: if choice.pressed { Reason::Deadline } else { Reason::Idle },
-            shape: BatchShape::default(),
-            used_tokens: 0,
-            predicted: Duration::ZERO,
-            groups: Vec::new(),
-        };
-        let mut earliest: Option<Instant> = None;
+    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow, to join
+    /// jobs that are `held` and encoded already. `earliest` is the first deadline of all.
+    fn fill(
+        &mut self,
+        now: Instant,
+        choice: &queue::Choice,
+        held: BatchShape,
+        earliest: &mut Option<Instant>,
+        actions: &mut Vec<Action<T>>,
+    ) -> Batch<T> {
+        let mut batch = Batch::empty(if choice.pressed { Reason::Deadline } else { Reason::Idle });
         while let Some((input, members)) = self.queue.peek(choice.lane) {
-            let grown = grow(batch.shape, self.shape_of(input, members));
+            let grown = batch.shape + self.shape_of(input, members);
+            let (queries, tokens) = (held.queries + grown.queries, held.tokens + grown.tokens);
             let first = batch.groups.is_empty();
-            if !first && (grown.queries > self.policy.batch_jobs || grown.tokens > self.policy.batch_tokens) {
+            let alone = first && held.queries == 0;
+            if !alone && (queries > self.policy.batch_jobs || tokens > self.policy.batch_tokens) {
                 batch.reason = Reason::Full;
                 break;
             }
             if !first && grown.queries > choice.share {
                 break;
             }
-            let predicted = self.costs.predict(grown);
-            if !first && earliest.is_some_and(|earliest| now + predicted > earliest) {
+            let predicted = self.costs.predict(BatchShape { queries, ..grown });
+            if earliest.is_some_and(|earliest| now + predicted > earliest) {
                 batch.reason = Reason::Deadline;
                 break;
             }
@@ -490,16 +546,28 @@ impl<T> Scheduler<T> {
                 continue;
             }
             let deadlines = entry.members.iter().filter_map(|member| member.deadline);
-            earliest = earliest.into_iter().chain(deadlines).min();
+            *earliest = deadlines.chain(*earliest).min();
             batch.used_tokens += match &entry.input {
                 Input::Sequence(sequence) => sequence.len(),
                 Input::Vector(_) => 0,
             };
-            batch.shape = grow(batch.shape, self.shape_of(&entry.input, entry.members.len()));
+            batch.shape = batch.shape + self.shape_of(&entry.input, entry.members.len());
             batch.predicted = predicted;
             batch.groups.push(Group { input: entry.input, members: entry.members });
         }
         batch
+    }
+}
+
+impl<T> Batch<T> {
+    fn empty(reason: Reason) -> Self {
+        Self {
+            reason,
+            shape: BatchShape::default(),
+            used_tokens: 0,
+            predicted: Duration::ZERO,
+            groups: Vec::new(),
+        }
     }
 }
 
@@ -520,14 +588,6 @@ fn refuse_late<T>(
         Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } }
     }));
     actions.len() > before
-}
-
-fn grow(batch: BatchShape, by: BatchShape) -> BatchShape {
-    BatchShape {
-        sequences: batch.sequences + by.sequences,
-        tokens: batch.tokens + by.tokens,
-        queries: batch.queries + by.queries,
-    }
 }
 
 impl Padding {

@@ -187,7 +187,8 @@ impl<T> Queue<T> {
         let (oldest, queue) = self.lanes.iter().min_by_key(|(_, queue)| head(queue))?;
         match policy.padding {
             Padding::None => {
-                let share = queue.jobs.div_ceil(policy.workers).clamp(1, policy.batch_jobs);
+                // Sequences join one by one, as they are encoded; ready vectors are shared out.
+                let share = if oldest.bucket == 0 { queue.jobs.div_ceil(policy.workers) } else { 1 };
                 Some(Choice { lane: *oldest, share, pressed: false })
             }
             Padding::Buckets { misfit_bound, .. } => {

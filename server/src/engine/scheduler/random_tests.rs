@@ -15,6 +15,7 @@ const HANDICAP: Duration = Duration::from_millis(40);
 enum Step {
     Submit { model: ModelKey, sequence: Option<(u32, usize)>, bulk: bool, deadline_ms: Option<u64> },
     Cancel(usize),
+    Encode(usize),
     Finish(usize),
     Fail(usize),
     Recover(usize),
@@ -29,6 +30,7 @@ fn step() -> impl Strategy<Value = (u64, Step)> {
     let event = prop_oneof![
         12 => submit,
         3 => any::<usize>().prop_map(Step::Cancel),
+        8 => any::<usize>().prop_map(Step::Encode),
         8 => any::<usize>().prop_map(Step::Finish),
         1 => any::<usize>().prop_map(Step::Fail),
         2 => any::<usize>().prop_map(Step::Recover),
@@ -46,6 +48,16 @@ struct Known {
     sequence: Option<Arc<[ItemRow]>>,
 }
 
+/// What a busy worker holds.
+#[derive(Debug)]
+struct Running {
+    model: ModelKey,
+    /// The groups' sequences.
+    groups: Vec<Option<Arc<[ItemRow]>>>,
+    shape: BatchShape,
+    earliest: Option<Instant>,
+}
+
 /// The scheduler and, beside it, what it should know.
 struct Model {
     scheduler: Scheduler<JobId>,
@@ -53,8 +65,7 @@ struct Model {
     now: Instant,
     next: JobId,
     waiting: BTreeMap<JobId, Known>,
-    /// The batch of each busy worker: its groups' sequences.
-    busy: HashMap<WorkerId, Vec<Option<Arc<[ItemRow]>>>>,
+    busy: HashMap<WorkerId, Running>,
     recovering: BTreeSet<WorkerId>,
     answered: BTreeSet<JobId>,
 }
@@ -97,9 +108,16 @@ impl Model {
                     self.step(Event::Cancel(id));
                 }
             }
+            Step::Encode(number) => {
+                if let Some(worker) = pick(number, &busy)
+                    && matches!(self.policy.padding, Padding::None)
+                {
+                    self.step(Event::Encoded { worker });
+                }
+            }
             Step::Finish(number) => {
                 if let Some(worker) = pick(number, &busy) {
-                    let groups = self.busy.remove(&worker).unwrap_or_default();
+                    let groups = self.busy.remove(&worker).map(|running| running.groups).unwrap_or_default();
                     let vectors = groups.iter().map(|_| Arc::from([0.5])).collect();
                     let ran = Some(Ran { encode: Duration::from_millis(3), score: Duration::from_millis(1) });
                     self.step(Event::Finished { worker, vectors, ran });
@@ -151,11 +169,16 @@ impl Model {
     }
 
     fn step(&mut self, event: Event<JobId>) {
+        let encoded = match event {
+            Event::Encoded { worker } => Some(worker),
+            _ => None,
+        };
         let actions = self.scheduler.step(self.now, event);
         for action in actions {
             match action {
                 Action::Refuse { payload, .. } => self.answer(payload),
                 Action::Dispatch { worker, batch } => self.dispatch(worker, &batch),
+                Action::Extend { more } => self.extend(encoded, &more),
             }
         }
         assert_eq!(self.scheduler.depth(), self.waiting.len(), "the depth is the number of waiting jobs");
@@ -170,9 +193,14 @@ impl Model {
     /// A worker idles only when every waiting job waits for an encoding that runs.
     fn assert_all_follow(&self) {
         for known in self.waiting.values() {
-            let runs = self.busy.values().flatten().any(|sequence| *sequence == known.sequence);
-            assert!(known.sequence.is_some() && runs, "a worker idles while {known:?} waits");
+            assert!(self.is_following(known), "a worker idles while {known:?} waits");
         }
+    }
+
+    /// Whether the job waits for an encoding that runs.
+    fn is_following(&self, known: &Known) -> bool {
+        let mut running = self.busy.values().flat_map(|running| &running.groups);
+        known.sequence.is_some() && running.any(|sequence| *sequence == known.sequence)
     }
 
     fn dispatch(&mut self, worker: WorkerId, batch: &Batch<JobId>) {
@@ -180,43 +208,56 @@ impl Model {
             !self.busy.contains_key(&worker) && !self.recovering.contains(&worker),
             "the worker is not idle"
         );
-        let members: Vec<_> = batch.groups.iter().flat_map(|group| &group.members).collect();
-        assert!(!members.is_empty());
-        assert_eq!(members.len(), batch.shape.queries);
-        assert!(members.len() <= self.policy.batch_jobs, "too many jobs");
-        let many = batch.shape.sequences > 1;
-        assert!(!many || batch.shape.tokens <= self.policy.batch_tokens, "too many tokens");
-        assert!(batch.used_tokens <= batch.shape.tokens);
+        assert!(!batch.groups.is_empty());
         self.assert_one_lane(batch);
+        let model = self.waiting[&batch.groups[0].members[0].id].model;
+        let running = Running { model, groups: Vec::new(), shape: BatchShape::default(), earliest: None };
+        self.take(worker, running, batch);
+    }
+
+    fn extend(&mut self, encoded: Option<WorkerId>, more: &Batch<JobId>) {
+        let worker = encoded.expect("a batch grows when it was encoded");
+        let running = self.busy.remove(&worker).expect("only a busy worker's batch grows");
+        self.take(worker, running, more);
+    }
+
+    fn take(&mut self, worker: WorkerId, mut running: Running, batch: &Batch<JobId>) {
         self.assert_order(batch);
-        let model = self.waiting[&members[0].id].model;
+        let members: Vec<_> = batch.groups.iter().flat_map(|group| &group.members).collect();
+        assert_eq!(members.len(), batch.shape.queries);
+        assert!(batch.used_tokens <= batch.shape.tokens);
+        running.shape = running.shape + batch.shape;
+        assert!(running.shape.queries <= self.policy.batch_jobs, "too many jobs");
+        let many = running.shape.sequences > 1;
+        assert!(!many || running.shape.tokens <= self.policy.batch_tokens, "too many tokens");
         for member in &members {
             let known = &self.waiting[&member.id];
-            assert_eq!(known.model, model, "two models in a batch");
-            let end = self.now + batch.predicted;
-            assert!(
-                known.deadline.is_none_or(|deadline| self.now < deadline && end <= deadline),
-                "work for the dead"
-            );
+            assert_eq!(known.model, running.model, "two models in a batch");
+            assert!(known.deadline.is_none_or(|deadline| self.now < deadline), "work for the dead");
+            running.earliest = running.earliest.into_iter().chain(known.deadline).min();
         }
+        let end = self.now + batch.predicted;
+        let kept = members.is_empty() || running.earliest.is_none_or(|deadline| end <= deadline);
+        assert!(kept, "somebody would be answered after the deadline");
         for member in members {
             self.answer(member.id);
         }
-        let sequences = batch.groups.iter().map(|group| match &group.input {
+        running.groups.extend(batch.groups.iter().map(|group| match &group.input {
             Input::Sequence(rows) => Some(Arc::clone(rows)),
             Input::Vector(_) => None,
-        });
-        self.busy.insert(worker, sequences.collect());
+        }));
+        self.busy.insert(worker, running);
     }
 
-    /// Ready vectors run apart, and sequences that are padded with their bucket.
+    /// A batch begins with ready vectors, with one sequence, or with sequences that are padded alike.
     fn assert_one_lane(&self, batch: &Batch<JobId>) {
         let lanes: BTreeSet<usize> = batch
             .groups
             .iter()
-            .map(|group| match (&group.input, &self.policy.padding) {
+            .enumerate()
+            .map(|(number, group)| match (&group.input, &self.policy.padding) {
                 (Input::Vector(_), _) => 0,
-                (Input::Sequence(_), Padding::None) => 1,
+                (Input::Sequence(_), Padding::None) => 1 + number,
                 (Input::Sequence(rows), Padding::Buckets { .. }) => self.policy.padding.padded(rows.len()),
             })
             .collect();
@@ -229,20 +270,11 @@ impl Model {
         if !matches!(self.policy.padding, Padding::None) {
             return;
         }
-        let first = batch
-            .groups
-            .iter()
-            .flat_map(|group| &group.members)
-            .map(|member| self.waiting[&member.id].due)
-            .min();
         let taken: BTreeSet<JobId> =
             batch.groups.iter().flat_map(|group| &group.members).map(|member| member.id).collect();
-        let following = |known: &Known| {
-            known.sequence.is_some()
-                && self.busy.values().flatten().any(|sequence| *sequence == known.sequence)
-        };
+        let first = taken.iter().map(|id| self.waiting[id].due).min();
         let overtaken = self.waiting.iter().find(|(id, known)| {
-            !taken.contains(id) && first.is_some_and(|due| known.due < due) && !following(known)
+            !taken.contains(id) && first.is_some_and(|due| known.due < due) && !self.is_following(known)
         });
         assert!(overtaken.is_none(), "{overtaken:?} was overtaken");
     }

@@ -76,12 +76,38 @@ impl Bench {
         self.step(Event::Submit(Submission { deadline, ..submission(id, 10) }))
     }
 
+    fn submit_vector(&mut self, id: JobId) -> Actions {
+        let input = Input::Vector(Arc::from([1.0]));
+        self.step(Event::Submit(Submission { input, ..submission(id, 1) }))
+    }
+
     fn submit_same(&mut self, id: JobId) -> Actions {
         self.step(Event::Submit(Submission { input: sequence(0, 10), ..submission(id, 10) }))
     }
 
     fn finish(&mut self, worker: WorkerId) -> Actions {
         self.step(Event::Finished { worker, vectors: Vec::new(), ran: None })
+    }
+
+    /// The worker has encoded what it holds: who joins it, and why no more do.
+    fn encoded(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
+        let mut actions = self.step(Event::Encoded { worker });
+        match actions.pop() {
+            Some(Action::Extend { more }) => (jobs(&more), more.reason),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The jobs that join the worker's batch until it is scored, and why no more do.
+    fn grown(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
+        let mut all = Vec::new();
+        loop {
+            let (joined, reason) = self.encoded(worker);
+            if joined.is_empty() {
+                return (all, reason);
+            }
+            all.extend(joined);
+        }
     }
 
     /// Ends the worker's batch, which took so long to encode, and answers its first vector.
@@ -98,22 +124,21 @@ fn dispatched(actions: &Actions) -> Vec<u64> {
         .iter()
         .filter_map(|action| match action {
             Action::Dispatch { batch, .. } => Some(batch),
-            Action::Refuse { .. } => None,
+            Action::Extend { .. } | Action::Refuse { .. } => None,
         })
         .collect();
     assert!(batches.len() <= 1, "{actions:?}");
-    batches
-        .iter()
-        .flat_map(|batch| &batch.groups)
-        .flat_map(|group| &group.members)
-        .map(|member| member.id)
-        .collect()
+    batches.into_iter().flat_map(jobs).collect()
+}
+
+fn jobs(batch: &Batch<u64>) -> Vec<u64> {
+    batch.groups.iter().flat_map(|group| &group.members).map(|member| member.id).collect()
 }
 
 fn batch(actions: Actions) -> Batch<u64> {
     let mut batches = actions.into_iter().filter_map(|action| match action {
         Action::Dispatch { batch, .. } => Some(batch),
-        Action::Refuse { .. } => None,
+        Action::Extend { .. } | Action::Refuse { .. } => None,
     });
     batches.next().expect("a batch was dispatched")
 }
@@ -123,7 +148,7 @@ fn refused(actions: &Actions) -> Vec<(u64, String)> {
         .iter()
         .filter_map(|action| match action {
             Action::Refuse { payload, error } => Some((*payload, format!("{error:?}"))),
-            Action::Dispatch { .. } => None,
+            Action::Dispatch { .. } | Action::Extend { .. } => None,
         })
         .collect()
 }
@@ -149,7 +174,7 @@ fn the_worker_that_became_idle_last_is_taken_first() {
 
 #[test]
 fn the_next_batch_forms_while_one_runs() {
-    let mut bench = cpu(1);
+    let mut bench = gpu(8);
     bench.submit(1);
     for id in 2..6 {
         assert!(bench.submit(id).is_empty());
@@ -160,13 +185,24 @@ fn the_next_batch_forms_while_one_runs() {
 }
 
 #[test]
-fn waiting_jobs_are_shared_out_over_the_workers() {
-    let mut bench = cpu(2);
+fn a_lone_job_is_scored_at_once() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    assert_eq!(bench.encoded(0), (vec![], Reason::Idle));
+    bench.submit(2);
+    assert_eq!(bench.encoded(0), (vec![], Reason::Idle), "one waits, as many as are held");
+}
+
+#[test]
+fn a_batch_grows_while_more_jobs_wait_than_it_holds() {
+    let mut bench = cpu(1);
     for id in 1..=6 {
         bench.submit(id);
     }
-    assert_eq!(dispatched(&bench.finish(0)), [3, 4]);
-    assert_eq!(dispatched(&bench.finish(1)), [5]);
+    assert_eq!(bench.encoded(0), (vec![2], Reason::Idle));
+    bench.submit(7);
+    assert_eq!(bench.grown(0), (vec![3, 4], Reason::Idle));
+    assert_eq!(dispatched(&bench.finish(0)), [5]);
 }
 
 #[test]
@@ -175,20 +211,24 @@ fn a_batch_has_no_more_jobs_than_its_bound() {
     for id in 1..=20 {
         bench.submit(id);
     }
-    let next = bench.finish(0);
-    assert_eq!(dispatched(&next), (2..10).collect::<Vec<_>>());
-    assert_eq!(batch(next).reason, Reason::Full);
+    assert_eq!(bench.grown(0), ((2..=8).collect(), Reason::Full));
+    assert_eq!(dispatched(&bench.finish(0)), [9]);
 }
 
 #[test]
 fn a_batch_has_no_more_tokens_than_its_bound() {
-    let mut bench = cpu(1);
+    let mut bench = gpu(8);
     bench.submit(1);
-    for id in 2..=5 {
-        bench.submit_long(id, 400);
+    for id in 2..=9 {
+        bench.submit_long(id, 200);
     }
     let next = batch(bench.finish(0));
-    assert_eq!((next.shape.sequences, next.shape.tokens, next.reason), (2, 800, Reason::Full));
+    assert_eq!((next.shape.sequences, next.shape.tokens, next.reason), (5, 1000, Reason::Full));
+    let mut bench = cpu(1);
+    for id in 1..=5 {
+        bench.submit_long(id, 400);
+    }
+    assert_eq!(bench.grown(0), (vec![2], Reason::Full));
 }
 
 #[test]
@@ -226,12 +266,32 @@ fn on_a_gpu_a_misfit_waits_no_longer_than_its_bound() {
 }
 
 #[test]
-fn ready_vectors_and_sequences_run_apart() {
+fn ready_vectors_are_shared_out_over_the_workers() {
+    let mut bench = cpu(2);
+    bench.submit(1);
+    bench.submit(2);
+    for id in 3..=8 {
+        bench.submit_vector(id);
+    }
+    assert_eq!(dispatched(&bench.finish(0)), [3, 4, 5]);
+    assert_eq!(dispatched(&bench.finish(1)), [6, 7]);
+}
+
+#[test]
+fn ready_vectors_join_a_batch_of_sequences() {
     let mut bench = cpu(1);
     bench.submit(1);
+    bench.submit_vector(2);
+    bench.submit_vector(3);
+    assert_eq!(bench.grown(0).0, [2, 3]);
+}
+
+#[test]
+fn on_a_gpu_ready_vectors_and_sequences_run_apart() {
+    let mut bench = gpu(8);
+    bench.submit(1);
     bench.submit_long(2, 200);
-    let vector = Submission { input: Input::Vector(Arc::from([1.0])), ..submission(3, 1) };
-    bench.step(Event::Submit(vector));
+    bench.submit_vector(3);
     assert_eq!(dispatched(&bench.finish(0)), [2]);
     let next = batch(bench.finish(0));
     assert_eq!((next.shape.sequences, next.shape.queries), (0, 1));
@@ -244,8 +304,9 @@ fn jobs_of_two_models_run_apart() {
     bench.submit(2);
     bench.step(Event::Submit(Submission { model: 2, ..submission(3, 10) }));
     bench.submit(4);
-    assert_eq!(dispatched(&bench.finish(0)), [2, 4]);
+    assert_eq!(bench.grown(0), (vec![2], Reason::Idle), "another model's job is due");
     assert_eq!(dispatched(&bench.finish(0)), [3]);
+    assert_eq!(dispatched(&bench.finish(0)), [4]);
 }
 
 #[test]
@@ -254,7 +315,8 @@ fn interactive_jobs_go_before_bulk_jobs_that_came_before_them() {
     bench.submit(1);
     bench.submit_bulk(2);
     bench.pass(50 * MS).submit(3);
-    assert_eq!(dispatched(&bench.finish(0)), [3, 2]);
+    assert_eq!(dispatched(&bench.finish(0)), [3]);
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
 }
 
 #[test]
@@ -263,7 +325,7 @@ fn a_bulk_job_that_has_aged_goes_before_interactive_jobs() {
     bench.submit(1);
     bench.submit_bulk(2);
     bench.pass(101 * MS).submit(3);
-    assert_eq!(dispatched(&bench.finish(0)), [2, 3]);
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
 }
 
 #[test]
@@ -323,8 +385,13 @@ fn a_batch_stops_growing_where_its_first_deadline_presses() {
         bench.submit(id);
     }
     let next = bench.finish_after(0, 10 * MS);
-    assert_eq!(dispatched(&next), [2, 3], "three would take 30 ms, 25 ms are left");
-    assert_eq!(batch(next).reason, Reason::Deadline);
+    assert_eq!(dispatched(&next), [2], "it takes 10 ms of the 25 that are left");
+    assert_eq!(bench.pass(10 * MS).encoded(0).0, [3]);
+    assert_eq!(
+        bench.pass(10 * MS).encoded(0),
+        (vec![], Reason::Deadline),
+        "a third one takes 10 ms, 5 are left"
+    );
 }
 
 #[test]
@@ -359,9 +426,9 @@ fn identical_sequences_that_wait_share_one_encoding() {
     bench.submit(3);
     bench.submit_same(4);
     let next = bench.finish(0);
-    assert_eq!(dispatched(&next), [2, 4, 3]);
+    assert_eq!(dispatched(&next), [2, 4]);
     let next = batch(next);
-    assert_eq!((next.groups.len(), next.shape.sequences, next.shape.queries), (2, 2, 3));
+    assert_eq!((next.groups.len(), next.shape.sequences, next.shape.queries), (1, 1, 2));
 }
 
 #[test]
@@ -416,7 +483,7 @@ fn an_interactive_job_lifts_the_bulk_job_of_the_same_sequence() {
     bench.step(Event::Submit(bulk));
     bench.submit_same(3);
     bench.pass(MS).submit(4);
-    assert_eq!(dispatched(&bench.finish(0)), [2, 3, 4]);
+    assert_eq!(dispatched(&bench.finish(0)), [2, 3]);
 }
 
 #[test]
