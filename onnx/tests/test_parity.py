@@ -155,3 +155,16 @@ def test_the_fp16_scorer_finds_what_exact_scores_find(small):
     seen = [np.array(history) for history in histories(SMALL)]
     expected = metrics.top_items(users @ weights.output_embedding.T, seen, 10)
     assert np.mean([np.isin(a, b).mean() for a, b in zip(items, expected, strict=True)]) > 0.99
+
+
+def test_no_node_of_the_cuda_graphs_copies_sizes_from_the_host_or_needs_cudnn(tmp_path):
+    """A replayed CUDA graph would read GatherND's sizes from memory that is gone; reductions need cuDNN."""
+    shape = Shape(items=33_000, dimension=8, maximum_length=6, heads=1, blocks=2)
+    folder, weights = random_bundle_of(shape, tmp_path / "listed", "f16")
+    located = tables.locate(folder / tables.FILE)
+    authors = (CudaEncoder, CudaScorer)
+    operators = {n.op_type for author in authors for n in author(weights, located).build().graph.node}
+    attention = {"MultiHeadAttention", "SkipLayerNormalization", "LayerNormalization", "MatMul", "Gemm"}
+    picking = {"Gather", "GatherElements", "ScatterElements", "TopK", "Where", "Pad", "Expand", "Split"}
+    views = {"Reshape", "Transpose", "Unsqueeze"}
+    assert operators <= attention | picking | views | {"Add", "Sub", "Mul", "Div", "Max", "Equal", "Cast"}

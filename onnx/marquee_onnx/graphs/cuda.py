@@ -7,6 +7,10 @@ dense layer's bias and activation one Max; the constant b goes through the secon
 
 The scorer takes out exclusions by writing -inf over their scores, and finds the best k in two steps: the k
 groups of items with the largest maxima must hold the k best items, so only they are searched.
+
+Every kernel takes its sizes by value, so that a captured CUDA graph can be replayed: GatherND copies its own
+from host memory that is gone by then, which is why rows are picked by GatherElements. No node needs cuDNN:
+ReduceMax would, so the maxima of the groups are a Max of slices.
 """
 
 from __future__ import annotations
@@ -127,9 +131,9 @@ class CudaEncoder:
             graph.node("Cast", "lengths", to=TensorProto.INT64),
             graph.constant("one", np.array(1, np.int64)),
         )
-        index = graph.node("Reshape", last, self.constant_shape("index", -1, 1))
-        rows = graph.node("GatherND", x, index, batch_dims=1)
-        return graph.node("Reshape", rows, self.constant_shape("row", -1, 1, self.weights.shape.dimension))
+        index = graph.node("Reshape", last, self.constant_shape("index", -1, 1, 1))
+        width = self.constant_shape("width", 1, 1, self.weights.shape.dimension)
+        return graph.node("GatherElements", x, graph.node("Expand", index, width), axis=1)
 
     def product(self, x: str, weight: Floats, name: str) -> str:
         """`x @ weight`."""
@@ -223,21 +227,26 @@ class CudaScorer:
         return best, columns
 
     def best_of_best_groups(self, scores: str) -> tuple[str, str]:
-        """The same, by way of the k groups with the largest maxima."""
+        """The same, by way of the k groups with the largest maxima.
+
+        With G groups, group g holds the columns g, G + g, 2G + g, …: the maxima are then a Max of slices.
+        """
         graph, size = self.graph, self.group
         groups = -(-(self.shape.items + 1) // size)
-        grouped = graph.node("Reshape", scores, self.constant_shape("groups", -1, groups, size))
-        maxima = graph.node("ReduceMax", grouped, axes=[2], keepdims=0)
-        _, chosen = self.best(maxima)
-        index = graph.node("Unsqueeze", chosen, graph.constant("last_axis", np.array([2], np.int64)))
-        candidates = graph.node("GatherND", grouped, index, batch_dims=1)
-        flat = graph.node("Reshape", candidates, self.constant_shape("candidates", 0, -1))
+        grouped = graph.node("Reshape", scores, self.constant_shape("groups", -1, size, groups))
+        maxima = graph.node("Max", *graph.nodes_out("Split", size, grouped, axis=1))
+        _, chosen = self.best(graph.node("Reshape", maxima, self.constant_shape("maxima", -1, groups)))
+        index = graph.node("Unsqueeze", chosen, graph.constant("middle_axis", np.array([1], np.int64)))
+        members = graph.node("Expand", index, self.constant_shape("members", 1, size, 1))
+        candidates = graph.node("GatherElements", grouped, members, axis=2)
+        by_group = graph.node("Transpose", candidates, perm=[0, 2, 1])
+        flat = graph.node("Reshape", by_group, self.constant_shape("candidates", 0, -1))
         best, columns = self.best(flat)
         group = graph.constant("group", np.array(size, np.int64))
         slot = graph.node("Div", columns, group)
-        offset = graph.node("Sub", columns, graph.node("Mul", slot, group))
-        first = graph.node("Mul", graph.node("GatherElements", chosen, slot, axis=1), group)
-        return best, graph.node("Add", first, offset)
+        member = graph.node("Sub", columns, graph.node("Mul", slot, group))
+        first = graph.node("Mul", member, graph.constant("groups", np.array(groups, np.int64)))
+        return best, graph.node("Add", first, graph.node("GatherElements", chosen, slot, axis=1))
 
     def constant_shape(self, name: str, *sizes: int) -> str:
         """A constant target of Reshape."""
