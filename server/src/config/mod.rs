@@ -34,7 +34,7 @@ pub struct Settings {
     /// Folder of the embedded store
     #[arg(long, env = "MARQUEE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where users, histories and movies are kept: redb, or scylla://HOST[:PORT],HOST.../KEYSPACE
+    /// Where users, histories and movies are kept: redb, or scylla://[USER:PASSWORD@]HOST[:PORT],HOST.../KEYSPACE?OPTION=VALUE&... with the options consistency, replication_factor, timeout_ms, tls=true and ca=FILE
     #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,

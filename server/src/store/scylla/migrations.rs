@@ -9,7 +9,6 @@ use std::time::Duration;
 use scylla::client::session::Session;
 use sha2::{Digest, Sha256};
 
-use super::failed;
 use super::settings::ScyllaSettings;
 use crate::store::StoreError;
 
@@ -148,7 +147,7 @@ fn checksum(migration: &[&str]) -> String {
     hex::encode(Sha256::digest(migration.join(";")))
 }
 
-async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
+pub(super) async fn keyspace_exists(session: &Session, keyspace: &str) -> Result<bool, StoreError> {
     let select = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
     let found = session.query_unpaged(select, (keyspace.to_lowercase(),)).await.map_err(failed)?;
     Ok(found.into_rows_result().map_err(failed)?.rows_num() > 0)
@@ -194,4 +193,9 @@ async fn lock(session: &Session, owner: &str) -> Result<(), StoreError> {
 async fn unlock(session: &Session, owner: &str) -> Result<(), StoreError> {
     let delete = "DELETE FROM schema_lock WHERE name = 'migrate' IF owner = ?";
     session.query_unpaged(delete, (owner,)).await.map(drop).map_err(failed)
+}
+
+/// An error of the driver as the store's.
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }

@@ -9,41 +9,31 @@
 //! What an event changed ([`Recorded`]) is decided by reading before writing. Two nodes that record
 //! the same event at the same moment may both call it new; what is stored is the same.
 
+mod connect;
 mod known;
+mod link;
+mod metrics;
 mod migrations;
+mod retry;
 mod rows;
 mod settings;
 mod statements;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use scylla::client::session::Session;
-use scylla::client::session_builder::SessionBuilder;
-use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::ExecutionError;
-use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
-use scylla::response::query_result::QueryResult;
-use scylla::serialize::row::SerializeRow;
-use scylla::statement::batch::{Batch, BatchType};
-use scylla::statement::prepared::PreparedStatement;
-use tokio::sync::Semaphore;
 
 use self::known::{Known, Totals};
+use self::link::Link;
 pub use self::migrations::MigrateMode;
 use self::rows::{EventRow, MovieRow, PartitionRow, ScanRow, UserRow};
 pub use self::settings::ScyllaSettings;
-use self::statements::Statements;
+use self::statements::Statement;
 use super::{EventKey, MovieStats, Profile, Recorded, Store, StoreError, StoreStats, UserStats};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Statements under way at once; more wait their turn with their callers.
-const IN_FLIGHT: usize = 256;
 /// Users of one call that are written at once.
 const USERS_AT_ONCE: usize = 32;
 /// Events of one batch: 64 rows are some 4 KB, and servers warn of batches over 5.
@@ -54,17 +44,9 @@ const FEW_EVENTS: usize = 4;
 const SCAN_PARTS: i64 = 64;
 const SCANS_AT_ONCE: usize = 4;
 
-/// A session and what it prepared.
-struct Connected {
-    session: Session,
-    statements: Statements,
-}
-
 /// The store in a cluster.
 pub struct ScyllaStore {
-    settings: ScyllaSettings,
-    connected: ArcSwap<Connected>,
-    in_flight: Semaphore,
+    link: Link,
 }
 
 impl ScyllaStore {
@@ -74,8 +56,7 @@ impl ScyllaStore {
     /// [`StoreError::Open`] when no node can be reached or the credentials or keyspace are wrong,
     /// [`StoreError::Schema`] when the keyspace has another version.
     pub async fn open(settings: ScyllaSettings) -> Result<Self, StoreError> {
-        let connected = ArcSwap::from_pointee(connect(&settings).await?);
-        Ok(Self { settings, connected, in_flight: Semaphore::new(IN_FLIGHT) })
+        Ok(Self { link: Link::open(settings).await? })
     }
 
     /// Makes the keyspace and its tables, or brings them to this program's version; the statements
@@ -84,52 +65,12 @@ impl ScyllaStore {
     /// # Errors
     /// As [`Self::open`], and [`StoreError::Open`] when another migration holds the lock.
     pub async fn migrate(settings: &ScyllaSettings, mode: MigrateMode) -> Result<Vec<String>, StoreError> {
-        migrations::migrate(&session(settings).await?, settings, mode).await
-    }
-
-    async fn execute(
-        &self,
-        statement: impl FnOnce(&Statements) -> &PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<QueryResult, StoreError> {
-        let connected = self.connected.load_full();
-        let _permit = self.in_flight.acquire().await.map_err(failed)?;
-        let outcome = connected.session.execute_unpaged(statement(&connected.statements), values).await;
-        outcome.map_err(|error| refused(&error))
-    }
-
-    /// The first row, if there is one.
-    async fn first<R>(
-        &self,
-        statement: impl FnOnce(&Statements) -> &PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<Option<R>, StoreError>
-    where
-        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
-    {
-        let rows = self.execute(statement, values).await?.into_rows_result().map_err(corrupt)?;
-        rows.maybe_first_row::<R>().map_err(corrupt)
-    }
-
-    /// All rows, read by pages and held in memory: for what is bounded.
-    async fn all<R>(
-        &self,
-        statement: impl FnOnce(&Statements) -> &PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<Vec<R>, StoreError>
-    where
-        R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata> + 'static,
-    {
-        let connected = self.connected.load_full();
-        let _permit = self.in_flight.acquire().await.map_err(failed)?;
-        let statement = statement(&connected.statements).clone();
-        let pager = connected.session.execute_iter(statement, values).await.map_err(failed)?;
-        pager.rows_stream::<R>().map_err(corrupt)?.try_collect().await.map_err(failed)
+        migrations::migrate(&connect::session(settings).await?, settings, mode).await
     }
 
     /// The user and all events, newest first.
     async fn partition(&self, user_id: UserId) -> Result<Option<(User, Vec<Interaction>)>, StoreError> {
-        let rows: Vec<PartitionRow> = self.all(|all| &all.partition, (user_id as i64,)).await?;
+        let rows: Vec<PartitionRow> = self.link.all(Statement::Partition, (user_id as i64,)).await?;
         let mut user = None;
         let mut events = Vec::with_capacity(rows.len());
         for (created_ms, genres, movies, time_ms, movie_id, kind, half_stars) in rows {
@@ -155,7 +96,7 @@ impl ScyllaStore {
         }
         for event in events {
             let values = (user_id as i64, i64::from(event.movie_id));
-            let rows: Vec<EventRow> = self.all(|all| &all.events_of_movie, values).await?;
+            let rows: Vec<EventRow> = self.link.all(Statement::EventsOfMovie, values).await?;
             for row in rows {
                 if let Some(stored) = rows::event(user_id, row)? {
                     known.add(&stored);
@@ -174,7 +115,7 @@ impl ScyllaStore {
     ) -> Result<Vec<Recorded>, StoreError> {
         let (mut known, is_user) = self.known(user_id, events).await?;
         if !is_user {
-            self.execute(|all| &all.create_user, (user_id as i64, now_ms)).await?;
+            self.link.execute(Statement::CreateUser, (user_id as i64, now_ms)).await?;
         }
         let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
         let new: Vec<_> = events
@@ -191,29 +132,20 @@ impl ScyllaStore {
 
     /// Writes rows of one user, so of one partition: together or not at all.
     async fn insert(&self, rows: &[EventValues]) -> Result<(), StoreError> {
-        if let [row] = rows {
-            return self.execute(|all| &all.insert_event, *row).await.map(drop);
+        match rows {
+            [row] => self.link.execute(Statement::InsertEvent, *row).await.map(drop),
+            rows => self.link.batch(Statement::InsertEvent, rows).await,
         }
-        let connected = self.connected.load_full();
-        let _permit = self.in_flight.acquire().await.map_err(failed)?;
-        let statement = &connected.statements.insert_event;
-        let mut batch = Batch::new(BatchType::Unlogged);
-        for _ in rows {
-            batch.append_statement(statement.clone());
-        }
-        batch.set_is_idempotent(true);
-        batch.set_execution_profile_handle(statement.get_execution_profile_handle().cloned());
-        connected.session.batch(&batch, rows).await.map(drop).map_err(|error| refused(&error))
     }
 
     /// Adds or replaces a movie; whether it is new.
     async fn put_movie(&self, movie: &MovieRecord) -> Result<bool, StoreError> {
         let id = i64::from(movie.movie_id);
-        let is_new = self.first::<(i64,)>(|all| &all.movie, (id,)).await?.is_none();
+        let is_new = self.link.first::<(i64,)>(Statement::Movie, (id,)).await?.is_none();
         let tags: Vec<_> = movie.tags.iter().map(|(tag, users)| (tag, i64::from(*users))).collect();
         let (imdb, tmdb) = (movie.imdb.map(i64::from), movie.tmdb.map(i64::from));
         let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags);
-        self.execute(|all| &all.put_movie, values).await?;
+        self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
     }
 
@@ -236,15 +168,9 @@ impl ScyllaStore {
     /// Sums over the users whose tokens are after `start` and up to `end`. A user's rows come
     /// together.
     async fn totals_of_part(&self, start: i64, end: i64) -> Result<Totals, StoreError> {
-        let connected = self.connected.load_full();
-        let statement = connected.statements.scan.clone();
-        let pager = connected.session.execute_iter(statement, (start, end)).await.map_err(failed)?;
-        let mut rows = pager.rows_stream::<ScanRow>().map_err(corrupt)?;
         let mut totals = Totals::default();
         let mut user: Option<(i64, Vec<Interaction>)> = None;
-        while let Some((user_id, time_ms, movie_id, kind, half_stars)) =
-            rows.try_next().await.map_err(failed)?
-        {
+        let take = |(user_id, time_ms, movie_id, kind, half_stars): ScanRow| {
             let event = rows::event(user_id as u64, (time_ms, movie_id, kind, half_stars))?;
             match &mut user {
                 Some((current, events)) if *current == user_id => events.extend(event),
@@ -254,7 +180,9 @@ impl ScyllaStore {
                     }
                 }
             }
-        }
+            Ok(())
+        };
+        self.link.each(Statement::Scan, (start, end), take).await?;
         if let Some((_, events)) = user {
             totals.add_user(&events);
         }
@@ -269,48 +197,6 @@ fn event_values(event: &Interaction) -> EventValues {
     let half_stars = event.rating.map_or(0, |rating| rating.half_stars() as i8);
     let kind = event.kind as u8 as i8;
     (event.user_id as i64, event.time_ms, i64::from(event.movie_id), kind, half_stars)
-}
-
-/// Connects to the keyspace if it has this program's version.
-async fn connect(settings: &ScyllaSettings) -> Result<Connected, StoreError> {
-    let session = session(settings).await?;
-    session.use_keyspace(&settings.keyspace, false).await.map_err(|error| {
-        StoreError::Open(format!("keyspace {}: {error}; run `marquee-server migrate`", settings.keyspace))
-    })?;
-    let (found, expected) = (migrations::version(&session).await?, migrations::expected());
-    if found != expected {
-        return Err(StoreError::Schema { found, expected });
-    }
-    let statements = Statements::prepare(&session, settings.consistency).await?;
-    Ok(Connected { session, statements })
-}
-
-async fn session(settings: &ScyllaSettings) -> Result<Session, StoreError> {
-    let mut builder = SessionBuilder::new()
-        .known_nodes(&settings.nodes)
-        .connection_timeout(CONNECT_TIMEOUT)
-        .timestamp_generator(Arc::new(MonotonicTimestampGenerator::new()));
-    if let Some((user, password)) = &settings.credentials {
-        builder = builder.user(user, password);
-    }
-    let nodes = settings.nodes.join(", ");
-    builder.build().await.map_err(|error| StoreError::Open(format!("no session with {nodes}: {error}")))
-}
-
-/// An error of the driver as the store's.
-fn failed(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(error.to_string())
-}
-
-fn corrupt(error: impl std::fmt::Display) -> StoreError {
-    StoreError::Corrupt(error.to_string())
-}
-
-fn refused(error: &ExecutionError) -> StoreError {
-    match error {
-        ExecutionError::RequestTimeout(_) => StoreError::Timeout,
-        other => failed(other),
-    }
 }
 
 /// A page's limit as CQL takes it.
@@ -357,10 +243,10 @@ impl Store for ScyllaStore {
         let user = user_id as i64;
         let rows: Vec<EventRow> = match after {
             _ if limit == 0 => Vec::new(),
-            None => self.all(|all| &all.events, (user, limit)).await?,
+            None => self.link.all(Statement::Events, (user, limit)).await?,
             Some(EventKey { time_ms, movie_id, kind }) => {
                 let values = (user, time_ms, i64::from(movie_id), kind as u8 as i8, limit);
-                self.all(|all| &all.events_after, values).await?
+                self.link.all(Statement::EventsAfter, values).await?
             }
         };
         if rows.is_empty() && self.user(user_id).await?.is_none() {
@@ -373,7 +259,7 @@ impl Store for ScyllaStore {
     }
 
     async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = self.first(|all| &all.user, (user_id as i64,)).await?;
+        let row: Option<UserRow> = self.link.first(Statement::User, (user_id as i64,)).await?;
         Ok(row.map(|(created_ms, genres, movies)| User {
             user_id,
             created_ms: created_ms.unwrap_or_default(),
@@ -399,7 +285,7 @@ impl Store for ScyllaStore {
         if let Some(user) = self.user(user_id).await? {
             return Ok((user, false));
         }
-        self.execute(|all| &all.create_user, (user_id as i64, now_ms)).await?;
+        self.link.execute(Statement::CreateUser, (user_id as i64, now_ms)).await?;
         Ok((User { user_id, created_ms: now_ms, preferences: Preferences::default() }, true))
     }
 
@@ -412,7 +298,7 @@ impl Store for ScyllaStore {
         let created_ms = self.user(user_id).await?.map_or(now_ms, |user| user.created_ms);
         let movies: Vec<_> = preferences.movie_ids.iter().map(|id| i64::from(*id)).collect();
         let values = (user_id as i64, created_ms, &preferences.genres, movies);
-        self.execute(|all| &all.set_preferences, values).await?;
+        self.link.execute(Statement::SetPreferences, values).await?;
         Ok(User { user_id, created_ms, preferences })
     }
 
@@ -420,7 +306,7 @@ impl Store for ScyllaStore {
         let Some((_, mut events)) = self.partition(user_id).await? else {
             return Ok(Vec::new());
         };
-        self.execute(|all| &all.delete_user, (user_id as i64,)).await?;
+        self.link.execute(Statement::DeleteUser, (user_id as i64,)).await?;
         events.reverse();
         Ok(events)
     }
@@ -436,7 +322,7 @@ impl Store for ScyllaStore {
             return Ok(Vec::new());
         }
         let after = after.map_or(-1, i64::from);
-        let rows: Vec<MovieRow> = self.all(|all| &all.movies, (after, cql_limit(limit))).await?;
+        let rows: Vec<MovieRow> = self.link.all(Statement::Movies, (after, cql_limit(limit))).await?;
         Ok(rows.into_iter().map(rows::movie).collect())
     }
 
@@ -446,27 +332,21 @@ impl Store for ScyllaStore {
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let Totals { users, interactions, .. } = self.totals().await?;
-        let movies: Option<(i64,)> = self.first(|all| &all.count_movies, ()).await?;
+        let movies: Option<(i64,)> = self.link.first(Statement::CountMovies, ()).await?;
         Ok(StoreStats { users, interactions, movies: movies.map_or(0, |(count,)| count as u64) })
     }
 
     async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let row: Option<(Option<Vec<u8>>,)> = self.first(|all| &all.note, (key,)).await?;
+        let row: Option<(Option<Vec<u8>>,)> = self.link.first(Statement::Note, (key,)).await?;
         Ok(row.map(|(value,)| value.unwrap_or_default()))
     }
 
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        self.execute(|all| &all.put_note, (key, value)).await.map(drop)
+        self.link.execute(Statement::PutNote, (key, value)).await.map(drop)
     }
 
-    /// After a failed probe the session is made anew: the driver itself waits up to 10 s before it
-    /// tries a lost node again.
     async fn ping(&self) -> Result<(), StoreError> {
-        if self.execute(|all| &all.ping, ()).await.is_ok() {
-            return Ok(());
-        }
-        self.connected.store(Arc::new(connect(&self.settings).await?));
-        Ok(())
+        self.link.execute(Statement::Ping, ()).await.map(drop)
     }
 }
 

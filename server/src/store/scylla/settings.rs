@@ -1,21 +1,43 @@
 //! Where the cluster is and how to speak to it, from one URL.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
 use scylla::statement::Consistency;
 
 use crate::store::StoreError;
 
+/// How long a statement may take when nothing is said; a request's deadline may end it sooner.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What `scylla://[user:password@]host[:port],host.../keyspace?option=value&...` says.
 ///
-/// Options: `consistency` of user data (`local_quorum` if absent, `quorum`, `one`, `local_one`),
-/// `replication_factor` of a keyspace that is made by the migration (1 if absent; an existing
-/// keyspace stays as it is).
+/// User and password are percent-decoded, so `%2F` stands for a slash. Options:
+/// - `consistency` of user data: `local_quorum` if absent, `quorum`, `one`, `local_one`;
+/// - `replication_factor` of a keyspace that the migration makes: 1 if absent; an existing keyspace
+///   stays as it is;
+/// - `timeout_ms` of a statement: 5000 if absent;
+/// - `tls=true`: encrypted, the server's certificate signed by an authority that the system knows;
+/// - `ca=FILE`: encrypted, the certificate signed by an authority in this PEM file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScyllaSettings {
     pub(super) nodes: Vec<String>,
     pub(super) credentials: Option<(String, String)>,
     pub(super) keyspace: String,
     pub(super) consistency: Consistency,
-    pub(super) replication_factor: u8,
+    pub(super) replication_factor: u32,
+    pub(super) timeout: Duration,
+    pub(super) trust: Option<Trust>,
+}
+
+/// Who may sign the certificate of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// The authorities that the system knows.
+    System,
+    /// Those in a PEM file.
+    Authority(PathBuf),
 }
 
 impl ScyllaSettings {
@@ -35,7 +57,7 @@ impl ScyllaSettings {
         let (credentials, nodes) = match authority.rsplit_once('@') {
             Some((credentials, nodes)) => {
                 let pair = credentials.split_once(':').ok_or_else(|| wrong("the password is missing"))?;
-                (Some((pair.0.to_owned(), pair.1.to_owned())), nodes)
+                (Some((decoded(pair.0), decoded(pair.1))), nodes)
             }
             None => (None, authority),
         };
@@ -49,26 +71,47 @@ impl ScyllaSettings {
             keyspace: keyspace.to_owned(),
             consistency: Consistency::LocalQuorum,
             replication_factor: 1,
+            timeout: TIMEOUT,
+            trust: None,
         };
         if settings.nodes.is_empty() {
             return Err(wrong("no host is named"));
         }
         for option in options.split('&').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("consistency", "local_quorum")) => settings.consistency = Consistency::LocalQuorum,
-                Some(("consistency", "quorum")) => settings.consistency = Consistency::Quorum,
-                Some(("consistency", "local_one")) => settings.consistency = Consistency::LocalOne,
-                Some(("consistency", "one")) => settings.consistency = Consistency::One,
-                Some(("replication_factor", factor)) => {
-                    let number = factor.parse().ok().filter(|number| *number > 0);
-                    settings.replication_factor =
-                        number.ok_or_else(|| wrong("replication_factor is a number from 1"))?;
-                }
-                _ => return Err(wrong(&format!("the option {option} is not known"))),
-            }
+            settings.set(option).map_err(|what| wrong(&what))?;
         }
         Ok(settings)
     }
+
+    /// The nodes that are named, for messages.
+    pub(super) fn names(&self) -> String {
+        self.nodes.join(",")
+    }
+
+    fn set(&mut self, option: &str) -> Result<(), String> {
+        let unknown = || format!("the option {option} is not known");
+        let (name, value) = option.split_once('=').ok_or_else(unknown)?;
+        let number = || {
+            let number = value.parse::<u32>().ok().filter(|number| *number > 0);
+            number.ok_or_else(|| format!("{name} is a number from 1"))
+        };
+        match (name, value) {
+            ("consistency", "local_quorum") => self.consistency = Consistency::LocalQuorum,
+            ("consistency", "quorum") => self.consistency = Consistency::Quorum,
+            ("consistency", "local_one") => self.consistency = Consistency::LocalOne,
+            ("consistency", "one") => self.consistency = Consistency::One,
+            ("replication_factor", _) => self.replication_factor = number()?,
+            ("timeout_ms", _) => self.timeout = Duration::from_millis(u64::from(number()?)),
+            ("tls", "true") => self.trust = self.trust.take().or(Some(Trust::System)),
+            ("ca", path) => self.trust = Some(Trust::Authority(path.into())),
+            _ => return Err(unknown()),
+        }
+        Ok(())
+    }
+}
+
+fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 impl std::fmt::Debug for ScyllaSettings {
@@ -80,6 +123,8 @@ impl std::fmt::Debug for ScyllaSettings {
             .field("keyspace", &self.keyspace)
             .field("consistency", &self.consistency)
             .field("replication_factor", &self.replication_factor)
+            .field("timeout", &self.timeout)
+            .field("trust", &self.trust)
             .finish()
     }
 }
@@ -100,6 +145,17 @@ mod tests {
     }
 
     #[test]
+    fn timeout_and_encryption_are_options() {
+        let url = "scylla://me:a%2Fb@h/k?timeout_ms=250&tls=true&ca=/etc/ca.pem";
+        let settings = ScyllaSettings::parse(url).expect("a good URL");
+        assert_eq!(settings.credentials, Some(("me".to_owned(), "a/b".to_owned())));
+        assert_eq!(settings.timeout, Duration::from_millis(250));
+        assert_eq!(settings.trust, Some(Trust::Authority("/etc/ca.pem".into())));
+        let settings = ScyllaSettings::parse("scylla://h/k?tls=true").expect("a good URL");
+        assert_eq!((settings.timeout, settings.trust), (TIMEOUT, Some(Trust::System)));
+    }
+
+    #[test]
     fn a_wrong_url_says_what_is_wrong() {
         for (url, what) in [
             ("redis://a/b", "another scheme"),
@@ -109,6 +165,8 @@ mod tests {
             ("scylla://me@a/k", "password is missing"),
             ("scylla://a/k?consistency=some", "consistency=some is not known"),
             ("scylla://a/k?replication_factor=0", "number from 1"),
+            ("scylla://a/k?timeout_ms=soon", "number from 1"),
+            ("scylla://a/k?tls=maybe", "tls=maybe is not known"),
         ] {
             let error = ScyllaSettings::parse(url).expect_err(url).to_string();
             assert!(error.contains(what), "{url}: {error}");

@@ -1,129 +1,156 @@
-//! Every statement, prepared once, with its execution profile.
+//! Every statement, prepared once a session, with its execution profile.
 //!
-//! All are idempotent: writes name their whole key and all values. So the driver may retry them on
-//! another node and send a second one when the first is slow.
+//! All are idempotent: writes name their whole key and all values, and the client gives the time. So
+//! the driver may repeat them on another node and send a second one when the first is slow.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join_all;
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
+use scylla::errors::PrepareError;
 use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
 use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 
-use super::failed;
-use crate::store::StoreError;
+use super::retry::RepeatTimeouts;
+use super::settings::ScyllaSettings;
 
-/// Users' data is written and read at the same quorum, so that a write is in the next read.
-const USER_TIMEOUT: Duration = Duration::from_secs(5);
-/// The catalogue and whole-table scans.
+/// Whole-table scans: a page of them may be slow, and nobody waits for it at the edge.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
-/// A read that takes this long is sent to another replica too.
+/// A statement that takes this long is sent to another replica too.
 const SPECULATE_AFTER: Duration = Duration::from_millis(100);
 /// Rows of a page: most users are one page.
 const PAGE_ROWS: i32 = 5_000;
 
-pub(super) struct Statements {
-    pub(super) user: PreparedStatement,
-    pub(super) partition: PreparedStatement,
-    pub(super) events: PreparedStatement,
-    pub(super) events_after: PreparedStatement,
-    pub(super) events_of_movie: PreparedStatement,
-    pub(super) create_user: PreparedStatement,
-    pub(super) set_preferences: PreparedStatement,
-    pub(super) insert_event: PreparedStatement,
-    pub(super) delete_user: PreparedStatement,
-    pub(super) scan: PreparedStatement,
-    pub(super) movie: PreparedStatement,
-    pub(super) put_movie: PreparedStatement,
-    pub(super) movies: PreparedStatement,
-    pub(super) count_movies: PreparedStatement,
-    pub(super) note: PreparedStatement,
-    pub(super) put_note: PreparedStatement,
-    pub(super) ping: PreparedStatement,
+/// Whose data a statement is about, which decides its consistency and its patience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Audience {
+    /// Written and read at the same quorum, so that a write is in the next read.
+    Users,
+    /// Read from the nearest replica.
+    Catalogue,
+    /// Users' data, read as a whole.
+    Scan,
 }
 
+/// One line a statement: its name, its label in metrics, its audience, its text.
+macro_rules! statements {
+    ($($name:ident = $label:literal, $audience:ident, $text:literal;)*) => {
+        /// What is asked of the cluster. A closed set: it labels the metrics.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Statement {
+            $($name,)*
+        }
+
+        /// In the order of [`Statement`].
+        const ENTRIES: &[Entry] = &[$(Entry { label: $label, audience: Audience::$audience, text: $text },)*];
+    };
+}
+
+statements! {
+    User = "user", Users,
+        "SELECT created_ms, preferred_genres, preferred_movies FROM users WHERE user_id = ? LIMIT 1";
+    Partition = "partition", Users,
+        "SELECT created_ms, preferred_genres, preferred_movies, time_ms, movie_id, kind, half_stars \
+         FROM users WHERE user_id = ?";
+    Events = "events", Users,
+        "SELECT time_ms, movie_id, kind, half_stars FROM users WHERE user_id = ? LIMIT ?";
+    EventsAfter = "events_after", Users,
+        "SELECT time_ms, movie_id, kind, half_stars FROM users \
+         WHERE user_id = ? AND (time_ms, movie_id, kind) < (?, ?, ?) LIMIT ?";
+    EventsOfMovie = "events_of_movie", Users,
+        "SELECT time_ms, movie_id, kind, half_stars FROM users \
+         WHERE user_id = ? AND movie_id = ? ALLOW FILTERING";
+    CreateUser = "create_user", Users,
+        "INSERT INTO users (user_id, created_ms) VALUES (?, ?)";
+    SetPreferences = "set_preferences", Users,
+        "INSERT INTO users (user_id, created_ms, preferred_genres, preferred_movies) VALUES (?, ?, ?, ?)";
+    InsertEvent = "insert_event", Users,
+        "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?)";
+    DeleteUser = "delete_user", Users,
+        "DELETE FROM users WHERE user_id = ?";
+    Scan = "scan", Scan,
+        "SELECT user_id, time_ms, movie_id, kind, half_stars FROM users \
+         WHERE token(user_id) > ? AND token(user_id) <= ?";
+    Movie = "movie", Users,
+        "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
+    PutMovie = "put_movie", Users,
+        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags) \
+         VALUES (0, ?, ?, ?, ?, ?, ?)";
+    Movies = "movies", Catalogue,
+        "SELECT movie_id, title, genres, imdb, tmdb, tags FROM movies \
+         WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
+    CountMovies = "count_movies", Catalogue,
+        "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
+    Note = "note", Users,
+        "SELECT value FROM notes WHERE key = ?";
+    PutNote = "put_note", Users,
+        "INSERT INTO notes (key, value) VALUES (?, ?)";
+    Ping = "ping", Catalogue,
+        "SELECT key FROM system.local WHERE key = 'local'";
+}
+
+struct Entry {
+    label: &'static str,
+    audience: Audience,
+    text: &'static str,
+}
+
+impl Statement {
+    /// Its name in metrics.
+    pub(super) fn label(self) -> &'static str {
+        self.entry().label
+    }
+
+    /// How long one page or write of it may take, waiting for its turn not included.
+    pub(super) fn timeout(self, settings: &ScyllaSettings) -> Duration {
+        if self.entry().audience == Audience::Scan { SCAN_TIMEOUT } else { settings.timeout }
+    }
+
+    fn entry(self) -> &'static Entry {
+        &ENTRIES[self as usize]
+    }
+}
+
+/// What a session prepared.
+pub(super) struct Statements(Vec<PreparedStatement>);
+
 impl Statements {
-    pub(super) async fn prepare(session: &Session, consistency: Consistency) -> Result<Self, StoreError> {
-        let speculative =
-            || SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval: SPECULATE_AFTER };
-        let users = ExecutionProfile::builder()
-            .consistency(consistency)
-            .request_timeout(Some(USER_TIMEOUT))
-            .speculative_execution_policy(Some(Arc::new(speculative())))
+    pub(super) async fn prepare(session: &Session, settings: &ScyllaSettings) -> Result<Self, PrepareError> {
+        let profile = |consistency, timeout| {
+            ExecutionProfile::builder()
+                .consistency(consistency)
+                .request_timeout(Some(timeout))
+                .retry_policy(Arc::new(RepeatTimeouts))
+        };
+        let speculation = Arc::new(SimpleSpeculativeExecutionPolicy {
+            max_retry_count: 1,
+            retry_interval: SPECULATE_AFTER,
+        });
+        let users = profile(settings.consistency, settings.timeout)
+            .speculative_execution_policy(Some(speculation.clone()))
             .build()
             .into_handle();
-        let catalogue = ExecutionProfile::builder()
-            .consistency(Consistency::LocalOne)
-            .request_timeout(Some(SCAN_TIMEOUT))
-            .speculative_execution_policy(Some(Arc::new(speculative())))
+        let catalogue = profile(Consistency::LocalOne, settings.timeout)
+            .speculative_execution_policy(Some(speculation))
             .build()
             .into_handle();
-        let scans = ExecutionProfile::builder()
-            .consistency(consistency)
-            .request_timeout(Some(SCAN_TIMEOUT))
-            .build()
-            .into_handle();
-        let of_users = |text| prepare(session, &users, text);
-        let of_catalogue = |text| prepare(session, &catalogue, text);
-        Ok(Self {
-            user: of_users(
-                "SELECT created_ms, preferred_genres, preferred_movies FROM users WHERE user_id = ? LIMIT 1",
-            )
-            .await?,
-            partition: of_users(
-                "SELECT created_ms, preferred_genres, preferred_movies, time_ms, movie_id, kind, half_stars \
-                 FROM users WHERE user_id = ?",
-            )
-            .await?,
-            events: of_users(
-                "SELECT time_ms, movie_id, kind, half_stars FROM users WHERE user_id = ? LIMIT ?",
-            )
-            .await?,
-            events_after: of_users(
-                "SELECT time_ms, movie_id, kind, half_stars FROM users \
-                 WHERE user_id = ? AND (time_ms, movie_id, kind) < (?, ?, ?) LIMIT ?",
-            )
-            .await?,
-            events_of_movie: of_users(
-                "SELECT time_ms, movie_id, kind, half_stars FROM users \
-                 WHERE user_id = ? AND movie_id = ? ALLOW FILTERING",
-            )
-            .await?,
-            create_user: of_users("INSERT INTO users (user_id, created_ms) VALUES (?, ?)").await?,
-            set_preferences: of_users(
-                "INSERT INTO users (user_id, created_ms, preferred_genres, preferred_movies) VALUES (?, ?, ?, ?)",
-            )
-            .await?,
-            insert_event: of_users(
-                "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?)",
-            )
-            .await?,
-            delete_user: of_users("DELETE FROM users WHERE user_id = ?").await?,
-            scan: prepare(
-                session,
-                &scans,
-                "SELECT user_id, time_ms, movie_id, kind, half_stars FROM users \
-                 WHERE token(user_id) > ? AND token(user_id) <= ?",
-            )
-            .await?,
-            movie: of_users("SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?").await?,
-            put_movie: of_users(
-                "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags) \
-                 VALUES (0, ?, ?, ?, ?, ?, ?)",
-            )
-            .await?,
-            movies: of_catalogue(
-                "SELECT movie_id, title, genres, imdb, tmdb, tags FROM movies \
-                 WHERE catalogue = 0 AND movie_id > ? LIMIT ?",
-            )
-            .await?,
-            count_movies: of_catalogue("SELECT COUNT(*) FROM movies WHERE catalogue = 0").await?,
-            note: of_users("SELECT value FROM notes WHERE key = ?").await?,
-            put_note: of_users("INSERT INTO notes (key, value) VALUES (?, ?)").await?,
-            ping: of_catalogue("SELECT key FROM system.local WHERE key = 'local'").await?,
-        })
+        let scans = profile(settings.consistency, SCAN_TIMEOUT).build().into_handle();
+        let prepared = ENTRIES.iter().map(|Entry { audience, text, .. }| {
+            let profile = match audience {
+                Audience::Users => &users,
+                Audience::Catalogue => &catalogue,
+                Audience::Scan => &scans,
+            };
+            prepare(session, profile, text)
+        });
+        Ok(Self(try_join_all(prepared).await?))
+    }
+
+    pub(super) fn get(&self, statement: Statement) -> &PreparedStatement {
+        &self.0[statement as usize]
     }
 }
 
@@ -131,8 +158,8 @@ async fn prepare(
     session: &Session,
     profile: &ExecutionProfileHandle,
     text: &str,
-) -> Result<PreparedStatement, StoreError> {
-    let mut statement = session.prepare(text).await.map_err(failed)?;
+) -> Result<PreparedStatement, PrepareError> {
+    let mut statement = session.prepare(text).await?;
     statement.set_is_idempotent(true);
     statement.set_execution_profile_handle(Some(profile.clone()));
     statement.set_page_size(PAGE_ROWS);

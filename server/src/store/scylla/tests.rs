@@ -44,14 +44,14 @@ impl Keyspace {
         let store = self.open().await;
         for table in ["users", "movies", "notes"] {
             let truncate = format!("TRUNCATE {table}");
-            store.connected.load().session.query_unpaged(truncate, ()).await.expect("a truncation");
+            store.link.connected().session.query_unpaged(truncate, ()).await.expect("a truncation");
         }
         store
     }
 
     async fn remove(self) {
         let drop = format!("DROP KEYSPACE {}", self.settings.keyspace);
-        let session = session(&self.settings).await.expect("a session");
+        let session = connect::session(&self.settings).await.expect("a session");
         session.query_unpaged(drop, ()).await.expect("the keyspace goes");
     }
 }
@@ -95,7 +95,8 @@ async fn a_missing_keyspace_an_old_schema_and_an_edited_migration_are_said() {
         ScyllaStore::migrate(&keyspace.settings, MigrateMode::Apply).await.expect("it may be repeated");
     assert!(again.is_empty(), "nothing is left to do: {again:?}");
     let store = keyspace.open().await;
-    let session = &store.connected.load().session;
+    let connected = store.link.connected();
+    let session = &connected.session;
     session
         .query_unpaged("UPDATE schema_migrations SET checksum = 'other' WHERE version = 1", ())
         .await
