@@ -208,6 +208,23 @@ async fn a_job_whose_deadline_passes_in_the_queue_is_answered_then() {
 }
 
 #[tokio::test]
+async fn a_sequence_without_a_finite_vector_fails_alone() {
+    let folder = other_version("spoilt");
+    bundle::spoil_item(folder.path(), 1);
+    let engine = Engine::start(one_worker());
+    let model = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    engine.activate(Arc::clone(&model));
+    let answers = join_all((0..4).map(|row| model.submit(job(&[row], top(3))))).await;
+    for (row, answer) in answers.iter().enumerate() {
+        match row {
+            1 => assert!(matches!(answer, Err(EngineError::BadJob(_))), "{answer:?}"),
+            _ => assert!(answer.is_ok(), "row {row}: {answer:?}"),
+        }
+    }
+    assert_eq!(engine.stats().failed_batches, 0);
+}
+
+#[tokio::test]
 async fn a_failure_fails_its_batch_only_and_a_panic_is_one() {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);

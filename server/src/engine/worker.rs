@@ -73,7 +73,7 @@ impl Worker {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
         };
         let mut work = Work::new(core, &batch);
-        match self.encode_all(&mut work, batch).and_then(|()| self.score(&work)) {
+        match self.encode_all(&mut work, batch).and_then(|()| score(&work)) {
             Ok((found, score)) => {
                 work.core.succeeded();
                 self.pool.metrics.ran(self.id, work.predicted, work.encode, score);
@@ -97,10 +97,11 @@ impl Worker {
         let mut next = Some(batch);
         while let Some(batch) = next.take().filter(|batch| !batch.groups.is_empty()) {
             let taken = Instant::now();
-            work.take(batch, taken);
-            let encoded = self.encode(work, taken);
+            let first = work.take(batch, taken);
+            let encoded = self.encode(work, first);
             work.encode += taken.elapsed();
             encoded.map_err(Failure::Encoder)?;
+            self.refuse_without_vector(&mut work.tasks[first..]);
             next = self.report(Event::Encoded { worker: self.id });
             if let Some(more) = &next {
                 work.reason = more.reason;
@@ -110,9 +111,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Encodes the sequences that were taken last.
-    fn encode(&mut self, work: &mut Work, taken: Instant) -> Result<(), BackendError> {
-        let first = work.tasks.partition_point(|task| task.taken < taken);
+    /// Encodes the sequences that were taken from `first` on.
+    fn encode(&mut self, work: &mut Work, first: usize) -> Result<(), BackendError> {
         let mut wanted: Vec<(&[ItemRow], &mut Arc<[f32]>)> = work.tasks[first..]
             .iter_mut()
             .filter(|task| !task.group.members.is_empty())
@@ -137,11 +137,15 @@ impl Worker {
         Ok(())
     }
 
-    /// The best items of every member that wants some, in order, and how long it took.
-    fn score(&self, work: &Work) -> Result<(Vec<TopK>, Duration), Failure> {
-        let began = Instant::now();
-        let found = score(&work.core, &work.tasks).map_err(Failure::Scorer)?;
-        Ok((found, began.elapsed()))
+    /// A sequence for which the model has no finite vector can't be scored; its companions can.
+    fn refuse_without_vector(&self, tasks: &mut [Task]) {
+        for task in tasks.iter_mut().filter(|task| !task.vector.iter().all(|value| value.is_finite())) {
+            let why = "the model has no finite vector for this sequence".to_owned();
+            for member in task.group.members.drain(..) {
+                self.pool.refuse(member.payload, EngineError::BadJob(why.clone()));
+            }
+            task.vector = Arc::from([]);
+        }
     }
 
     fn answer(&self, work: Work, found: Vec<TopK>, score: Duration) {
@@ -208,8 +212,9 @@ impl Work {
         }
     }
 
-    /// Takes groups in, without the members who have gone.
-    fn take(&mut self, batch: Batch<Pending>, taken: Instant) {
+    /// Takes groups in, without the members who have gone; the number of the first of them.
+    fn take(&mut self, batch: Batch<Pending>, taken: Instant) -> usize {
+        let first = self.tasks.len();
         self.predicted = self.encode + batch.predicted;
         self.shape = self.shape + batch.shape;
         self.used_tokens += batch.used_tokens;
@@ -223,6 +228,7 @@ impl Work {
             };
             self.tasks.push(Task { taken, group, vector });
         }
+        first
     }
 }
 
@@ -232,9 +238,11 @@ fn core_of(batch: &Batch<Pending>) -> Option<Arc<Core>> {
     members.next().map(|member| Arc::clone(&member.payload.core))
 }
 
-/// The best items of every member that wants some, in order.
-fn score(core: &Core, tasks: &[Task]) -> Result<Vec<TopK>, BackendError> {
-    let queries: Vec<ScorerQuery<'_>> = tasks
+/// The best items of every member that wants some, in order, and how long they took.
+fn score(work: &Work) -> Result<(Vec<TopK>, Duration), Failure> {
+    let began = Instant::now();
+    let queries: Vec<ScorerQuery<'_>> = work
+        .tasks
         .iter()
         .flat_map(|task| task.group.members.iter().map(|member| (&member.payload.want, &task.vector)))
         .filter_map(|(want, vector)| match want {
@@ -243,13 +251,14 @@ fn score(core: &Core, tasks: &[Task]) -> Result<Vec<TopK>, BackendError> {
         })
         .collect();
     if queries.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Duration::ZERO));
     }
-    let found = caught(|| core.scorer.top_k(&queries))?;
+    let found = caught(|| work.core.scorer.top_k(&queries)).map_err(Failure::Scorer)?;
     if found.len() == queries.len() {
-        Ok(found)
+        Ok((found, began.elapsed()))
     } else {
-        Err(BackendError(format!("the scorer answered {} of {} queries", found.len(), queries.len())))
+        let (answered, asked) = (found.len(), queries.len());
+        Err(Failure::Scorer(BackendError(format!("the scorer answered {answered} of {asked} queries"))))
     }
 }
 

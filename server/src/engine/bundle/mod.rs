@@ -26,7 +26,7 @@ use manifest::Manifest;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 #[cfg(test)]
-pub(crate) use tests::rename;
+pub(crate) use tests::{rename, spoil_item};
 
 use super::job::ItemRow;
 

@@ -39,6 +39,22 @@ pub(crate) fn rename(folder: &Path, version: &str) {
     edit_manifest(folder, |manifest| manifest["version"] = version.into());
 }
 
+/// Makes the first number of an item's input embedding NaN.
+pub(crate) fn spoil_item(folder: &Path, row: usize) {
+    let path = folder.join("tables.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let header: Value = serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
+    let table = &header["item_embedding"];
+    let [begin, dimension] =
+        [&table["data_offsets"][0], &table["shape"][1]].map(|n| n.as_u64().unwrap() as usize);
+    let at = 8 + u64::from_le_bytes(*length) as usize + begin + 4 * row * dimension;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, &bytes).unwrap();
+    let sha256 = hex::encode(Sha256::digest(&bytes));
+    edit_manifest(folder, |manifest| manifest["sha256"]["tables.safetensors"] = sha256.into());
+}
+
 #[test]
 fn the_fixture_is_read_as_its_manifest_says() {
     let bundle = Bundle::open(&fixture()).unwrap();
