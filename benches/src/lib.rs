@@ -9,4 +9,5 @@ pub mod machine;
 pub mod report;
 pub mod requests;
 pub mod served;
+pub mod stress;
 pub mod tables;

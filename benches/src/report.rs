@@ -11,7 +11,7 @@ use crate::machine::Machine;
 type Line = (&'static str, &'static str, &'static str);
 
 /// Ratios, each taken within one round.
-const RATIOS: [Line; 9] = [
+const RATIOS: [Line; 11] = [
     ("served_over_bare_c64", "served over bare, 64 callers, fp32, throughput", "at least 0.95"),
     ("served_over_bare_c16", "served over bare, 16 callers, fp32, throughput", "at least 0.93"),
     ("served_over_bare_c1_p50", "served over bare, one caller, fp32, median latency", "at most 1.15"),
@@ -25,10 +25,20 @@ const RATIOS: [Line; 9] = [
         "at least 0.5",
     ),
     ("overload_goodput_over_capacity", "goodput at 10 times the capacity over the capacity", ""),
+    (
+        "overload_goodput_over_rest",
+        "goodput at 10 times the capacity over the capacity less the cost of rejections",
+        "at least 0.9",
+    ),
+    (
+        "swap_p99_over_calm",
+        "p99 at half load while a new model is loaded and activated over p99 without",
+        "below 1.5",
+    ),
 ];
 
 /// Figures in their own units.
-const ABSOLUTE: [Line; 23] = [
+const ABSOLUTE: [Line; 32] = [
     ("naive_fp32_per_s", "naive, fp32", "answers/s"),
     ("bare_fp32_per_s", "bare, fp32", "answers/s"),
     ("bare_int8_per_s", "bare, int8", "answers/s"),
@@ -49,9 +59,18 @@ const ABSOLUTE: [Line; 23] = [
     ("cached_server_cpu_us", "processor time of an answer from a remembered vector: server", "us"),
     ("overload_sent_per_s", "overload: calls sent", "calls/s"),
     ("overload_goodput_per_s", "overload: answers within the deadline of 250 ms", "answers/s"),
+    ("overload_rest_per_s", "overload: capacity less the cost of rejections", "answers/s"),
     ("overload_slowest_ms", "overload: the slowest answer", "ms"),
-    ("overload_rejection_cpu_us", "overload: processor time of a rejection, server and generator", "us"),
+    ("overload_rejection_cpu_us", "processor time of a rejection, server and generator", "us"),
     ("overload_memory_growth_mib", "overload: growth of the server's memory", "MiB"),
+    ("swap_calm_p99_ms", "half load, p99", "ms"),
+    ("swap_p99_ms", "half load while a new model is loaded and activated, p99", "ms"),
+    ("swap_took_s", "loading and activating a new model at half load", "s"),
+    ("swap_errors", "calls that failed at half load, with and without a new model", "calls"),
+    ("cancelled_calls", "calls cancelled within 20 ms", "calls"),
+    ("cancelled_left_in_queue", "jobs in the queue after them", "jobs"),
+    ("cancelled_next_ms", "the next call's answer", "ms"),
+    ("cancelled_memory_growth_mib", "growth of the server's memory by them", "MiB"),
 ];
 
 /// How the measurement was made.

@@ -34,6 +34,14 @@ pub struct Request {
 /// # Errors
 /// When the vocabulary is empty.
 pub fn workload(bundle: &Bundle, seed: u64) -> anyhow::Result<Workload> {
+    cancelling(bundle, seed, Cancellation::default())
+}
+
+/// The same requests, some of which are cancelled.
+///
+/// # Errors
+/// When the vocabulary is empty.
+pub fn cancelling(bundle: &Bundle, seed: u64, cancellation: Cancellation) -> anyhow::Result<Workload> {
     let movies = bundle.vocabulary.iter().map(|movie_id| (*movie_id, 1.0, String::new())).collect();
     let nobody = UserRange { first: 1, last: 1 };
     let settings = MarqueeSettings {
@@ -46,7 +54,7 @@ pub fn workload(bundle: &Bundle, seed: u64) -> anyhow::Result<Workload> {
         priorities: Weighted::single(Priority::default()),
         method: v1::Method::Exact,
         batch: 1,
-        cancellation: Cancellation::default(),
+        cancellation,
     };
     Ok(Workload::Marquee(Box::new(Marquee::new(settings)?)))
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use cpu_time::ProcessTime;
 use marquee_loadgen::drive::{Load, Plan, Progress, RunOutput, run};
-use marquee_loadgen::measure::histogram;
+use marquee_loadgen::measure::{CallStats, histogram};
 use marquee_loadgen::schedule::{Profile, Spacing};
 use marquee_loadgen::wire::Target;
 use marquee_loadgen::workload::Workload;
@@ -82,7 +82,7 @@ impl Server {
     }
 
     async fn is_serving(&self) -> anyhow::Result<bool> {
-        let channel = Endpoint::from_shared(format!("http://{}", self.target.authority))?.connect().await?;
+        let channel = Endpoint::from_shared(self.url())?.connect().await?;
         let mut health = HealthClient::new(channel);
         let answer = health.check(tonic_health::pb::HealthCheckRequest::default()).await?;
         Ok(answer.into_inner().status() == ServingStatus::Serving)
@@ -102,6 +102,11 @@ impl Server {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
         Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+    }
+
+    /// Where it listens, as `http://HOST:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.target.authority)
     }
 
     /// Runs a load and says what came of it.
@@ -139,12 +144,12 @@ fn free_port() -> anyhow::Result<String> {
 pub enum Arrivals {
     /// So many callers, each waiting for its answer.
     Callers(u32),
-    /// So many a second, Poisson, with a deadline.
+    /// So many a second, Poisson.
     Open {
         /// Requests a second.
         rate: f64,
         /// The time each call is given.
-        deadline: Duration,
+        deadline: Option<Duration>,
     },
 }
 
@@ -170,7 +175,7 @@ impl Shape {
             }
             Arrivals::Open { rate, deadline } => {
                 let load = Load::Open(Profile::constant(rate, self.time), Spacing::Poisson);
-                (load, MOST_CONNECTIONS, Some(deadline))
+                (load, MOST_CONNECTIONS, deadline)
             }
         };
         Plan {
@@ -202,12 +207,18 @@ pub struct Served {
     pub p99_ms: f64,
     /// The longest latency of an answer.
     pub slowest_ms: f64,
-    /// Calls that got no answer, whatever the reason.
+    /// Calls that got no answer, whatever the reason; cancelled ones are not among them.
     pub errors: u64,
-    /// Processor time that the server took for an answer, warm-up included.
-    pub server_cpu_us: Option<f64>,
-    /// Processor time that the generator took for an answer, warm-up included.
-    pub client_cpu_us: f64,
+    /// Calls cancelled on purpose.
+    pub cancelled: u64,
+    /// The same as `errors`, a second.
+    pub errors_per_second: f64,
+    /// Processor time of the server, warm-up included.
+    server_cpu: Option<Duration>,
+    /// Processor time of the generator, warm-up included.
+    client_cpu: Duration,
+    /// The time in which it was taken.
+    time: Duration,
 }
 
 impl Served {
@@ -217,18 +228,42 @@ impl Served {
             histogram::add(&mut latency, &call.latency);
         }
         let measured = output.measured.as_secs_f64();
-        let per_second = output.recorder.answers as f64 / measured;
-        let answers = per_second * (measured + shape.warmup.as_secs_f64());
-        let an_answer = |cpu: Duration| cpu.as_secs_f64() * 1e6 / answers;
+        let sum = |of: fn(&CallStats) -> u64| output.recorder.calls.iter().map(of).sum::<u64>();
+        let errors = sum(|call| call.failed);
         Self {
-            per_second,
+            per_second: output.recorder.answers as f64 / measured,
             p50_ms: histogram::quantile_ms(&latency, 0.5),
             p99_ms: histogram::quantile_ms(&latency, 0.99),
             slowest_ms: histogram::quantile_ms(&latency, 1.0),
-            errors: output.recorder.calls.iter().map(|call| call.failed).sum(),
-            server_cpu_us: server.map(an_answer),
-            client_cpu_us: an_answer(client),
+            errors,
+            cancelled: sum(|call| call.cancelled),
+            errors_per_second: errors as f64 / measured,
+            server_cpu: server,
+            client_cpu: client,
+            time: output.measured + shape.warmup,
         }
+    }
+
+    /// Processor time that the server took for an answer, in microseconds; `None` where the system does not say.
+    pub fn server_cpu_us(&self) -> Option<f64> {
+        Some(self.server_cpu?.as_secs_f64() * 1e6 / self.in_all(self.per_second))
+    }
+
+    /// Processor time that the generator took for an answer, in microseconds.
+    pub fn client_cpu_us(&self) -> f64 {
+        self.client_cpu.as_secs_f64() * 1e6 / self.in_all(self.per_second)
+    }
+
+    /// Processor time that both ends took for a call without an answer, in microseconds, where there were no
+    /// others; `None` where the system does not say.
+    pub fn rejection_cpu_us(&self) -> Option<f64> {
+        let both = self.server_cpu? + self.client_cpu;
+        Some(both.as_secs_f64() * 1e6 / self.in_all(self.errors_per_second))
+    }
+
+    /// What comes of so many a second in the time in which processor time was taken.
+    fn in_all(&self, per_second: f64) -> f64 {
+        per_second * self.time.as_secs_f64()
     }
 }
 

@@ -14,19 +14,20 @@ use marquee_benches::figures::Figures;
 use marquee_benches::loops::{Bare, Naive, Scan, best_group, scan, single_call_ms, speed};
 use marquee_benches::machine::{Machine, load_average};
 use marquee_benches::report::{self, Conditions};
-use marquee_benches::requests::{Request, decoded, workload};
+use marquee_benches::requests::{Request, cancelling, decoded, workload};
 use marquee_benches::served::{Arrivals, Server, Shape, built_server};
-use marquee_loadgen::workload::Workload;
+use marquee_benches::stress;
+use marquee_loadgen::workload::{Cancellation, Workload};
 use marquee_server::engine::{Bundle, Precision};
 
 /// Requests that the loops go round.
 const REQUESTS: usize = 4096;
 /// Requests of the measurement with remembered vectors; the server sees each of them again and again.
 const REMEMBERED: usize = 2048;
-/// How much more than the capacity is sent in the overload.
-const OVERLOAD: f64 = 10.0;
-/// The deadline of calls in the overload.
-const DEADLINE: Duration = Duration::from_millis(250);
+/// Most rounds of overload and swaps.
+const STRESS_ROUNDS: usize = 3;
+/// The longest time after which a call is cancelled.
+const CANCELLED_WITHIN: Duration = Duration::from_millis(20);
 
 /// Measure naive, bare and served in one run and print the ratios.
 #[derive(Debug, Parser)]
@@ -52,7 +53,8 @@ struct Arguments {
     /// Threads of the loops and workers of the server; one a core when absent.
     #[arg(long)]
     threads: Option<usize>,
-    /// Leave out what is beyond the ratios of naive, bare and served: remembered vectors and overload.
+    /// Leave out what is beyond the ratios of naive, bare and served: remembered vectors, overload, swaps,
+    /// cancelled calls.
     #[arg(long)]
     only_ratios: bool,
     /// Seed of the requests.
@@ -106,7 +108,7 @@ async fn main() -> anyhow::Result<()> {
     field.measure(&mut figures).await?;
     if !arguments.only_ratios {
         field.measure_remembered(&mut figures).await?;
-        field.measure_overload(&mut figures).await?;
+        field.measure_stress(&mut figures).await?;
     }
     let bundle = &field.bundle;
     let conditions = Conditions {
@@ -156,6 +158,7 @@ struct Field {
     threads: usize,
     rounds: usize,
     time: Duration,
+    seed: u64,
 }
 
 impl Field {
@@ -190,6 +193,7 @@ impl Field {
             threads,
             rounds: arguments.rounds(),
             time: arguments.time(),
+            seed: arguments.seed,
         })
     }
 
@@ -245,8 +249,8 @@ impl Field {
         figures.add("served_c64_p99_ms", c64.p99_ms);
         figures.add("naive_cpu_us", naive.cpu_us);
         figures.add("bare_fp32_cpu_us", bare.cpu_us);
-        figures.add("served_c64_client_cpu_us", c64.client_cpu_us);
-        if let Some(cpu_us) = c64.server_cpu_us {
+        figures.add("served_c64_client_cpu_us", c64.client_cpu_us());
+        if let Some(cpu_us) = c64.server_cpu_us() {
             figures.add("served_c64_server_cpu_us", cpu_us);
         }
         Ok(())
@@ -270,38 +274,24 @@ impl Field {
             figures.add("bare_scan_per_s", scan.per_second);
             figures.add("cached_c64_per_s", served.per_second);
             figures.add("cached_over_bare_scan", served.per_second / scan.per_second);
-            if let Some(cpu_us) = served.server_cpu_us {
+            if let Some(cpu_us) = served.server_cpu_us() {
                 figures.add("cached_server_cpu_us", cpu_us);
             }
         }
         Ok(())
     }
 
-    /// Ten times what the server can do, from an open loop with a deadline.
-    async fn measure_overload(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
+    /// Too many calls, calls that are taken back, a new model.
+    async fn measure_stress(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
         let server = self.start(&["--vector-cache-mib", "0"]).await?;
-        eprintln!("overload");
-        for _ in 0..self.rounds.min(3) {
-            let capacity = server.drive(&self.workload, self.closed(64)).await?;
-            let before = server.resident_mib();
-            let rate = OVERLOAD * capacity.per_second;
-            let arrivals = Arrivals::Open { rate, deadline: DEADLINE };
-            let overload = Shape { arrivals, ..self.closed(64) };
-            let flooded = server.drive(&self.workload, overload).await?;
-            let rejected_per_s = flooded.errors as f64 / self.time.as_secs_f64();
-            figures.add("overload_sent_per_s", rejected_per_s + flooded.per_second);
-            figures.add("overload_goodput_per_s", flooded.per_second);
-            figures.add("overload_goodput_over_capacity", flooded.per_second / capacity.per_second);
-            figures.add("overload_slowest_ms", flooded.slowest_ms);
-            if let Some((before, after)) = before.zip(server.resident_mib()) {
-                figures.add("overload_memory_growth_mib", after - before);
-            }
-            if let Some((calm, busy)) = capacity.server_cpu_us.zip(flooded.server_cpu_us) {
-                // Of each answer's processor time, what is above that of a calm answer went into rejections.
-                let extra = busy + flooded.client_cpu_us - calm - capacity.client_cpu_us;
-                figures.add("overload_rejection_cpu_us", extra * flooded.per_second / rejected_per_s);
-            }
+        for round in 1..=self.rounds.min(STRESS_ROUNDS) {
+            eprintln!("overload and swap, round {round}");
+            stress::overload(&server, &self.workload, self.closed(64), self.threads, figures).await?;
+            stress::swap(&server, &self.workload, self.closed(64), &self.folder, round, figures).await?;
         }
-        Ok(())
+        eprintln!("cancelled calls");
+        let cancellation = Cancellation { share: 1.0, within: CANCELLED_WITHIN };
+        let cancelling = Arc::new(cancelling(&self.bundle, self.seed, cancellation)?);
+        stress::cancelled(&server, &cancelling, &self.workload, figures).await
     }
 }
