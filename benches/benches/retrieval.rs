@@ -1,4 +1,6 @@
-//! Scans by kernel and by number of queries, with and without filters, and the top-k alone.
+//! Scans by kernel and by number of queries, with and without filters, the top-k alone, and the planner.
+
+mod common;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -6,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use marquee_benches::tables::ClusteredTable;
 use marquee_server::engine::{Method, Query, Scorer, ScorerQuery};
-use marquee_server::retrieval::{ExactScorer, ItemTable, ScanScorer};
+use marquee_server::retrieval::{ExactScorer, IndexPolicy, ItemTable, Planner, PlannerOptions, ScanScorer};
 use roaring::RoaringBitmap;
 
 const ITEMS: usize = 84_432;
@@ -26,10 +28,14 @@ fn scans(criterion: &mut Criterion) {
     let mut clustered = ClusteredTable::new(ITEMS, DIMENSION, 1);
     let users = clustered.users(32);
     let movie_ids = clustered.movie_ids();
-    let table = ItemTable::new(clustered.values.into(), DIMENSION, &movie_ids).expect("the table is finite");
+    let values: Arc<[f32]> = clustered.values.into();
+    let table = ItemTable::new(values.clone(), DIMENSION, &movie_ids).expect("the table is finite");
     queries_by_kernel(criterion, &table, &users);
     filters(criterion, &table, &users);
     sizes_of_k(criterion, &table, &users);
+    let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+    let planner = Planner::build(values, DIMENSION, &movie_ids, options).expect("the table is finite");
+    plans(criterion, &planner, &users);
     let mut group = criterion.benchmark_group("reference");
     group.sample_size(10);
     let (exact, query) = (ExactScorer::new(table), query(10, None));
@@ -41,7 +47,6 @@ fn queries_by_kernel(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<
     let query = query(10, None);
     for scan in KERNELS.iter().filter_map(|kernel| ScanScorer::with_kernel_named(table.clone(), kernel)) {
         let mut group = criterion.benchmark_group(format!("scan/{}", scan.kernel_name()));
-        group.sample_size(20);
         for queries in [1, 2, 4, 8, 32] {
             let batch = batch(&users[..queries], &query);
             group.throughput(Throughput::Elements(queries as u64));
@@ -76,5 +81,29 @@ fn sizes_of_k(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) 
     }
 }
 
-criterion_group!(benches, scans);
+/// The planner alone, with company, and in a batch where every query needs another plan.
+fn plans(criterion: &mut Criterion, planner: &Planner, users: &[Vec<f32>]) {
+    let mut group = criterion.benchmark_group("planner");
+    let one_in = |n: u32| query(10, Some((0..ITEMS as u32).filter(|row| row % n == 0).collect()));
+    let queries = [query(10, None), one_in(2), one_in(50), one_in(1000)];
+    for (name, query) in ["no filter", "1 row in 2", "1 row in 50", "1 row in 1000"].into_iter().zip(&queries)
+    {
+        let batch = batch(&users[..1], query);
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(planner.top_k(&batch))));
+    }
+    let mixed: Vec<ScorerQuery<'_>> = users
+        .iter()
+        .zip(queries.iter().cycle())
+        .map(|(vector, query)| ScorerQuery { vector, query })
+        .collect();
+    group.bench_function("32 queries of these four kinds", |bencher| {
+        bencher.iter(|| black_box(planner.top_k(&mixed)));
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = common::criterion();
+    targets = scans
+}
 criterion_main!(benches);

@@ -10,4 +10,5 @@ pub mod report;
 pub mod requests;
 pub mod served;
 pub mod stress;
+pub mod synthetic;
 pub mod tables;

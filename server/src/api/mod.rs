@@ -16,7 +16,7 @@ pub use catalog::CatalogApi;
 pub use error::ApiError;
 pub use interactions::InteractionApi;
 pub use operations::{LoadModel, OperationsApi};
-pub use recommendation::RecommendationApi;
+pub use recommendation::{RecommendationApi, question, response};
 pub use users::UserApi;
 
 use marquee_proto::Validate;

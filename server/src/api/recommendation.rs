@@ -156,7 +156,12 @@ impl RecommendationService for RecommendationApi {
     }
 }
 
-fn question(
+/// What a request asks of the pipeline, once its constraints hold; `of_method` is the priority of those
+/// that name none.
+///
+/// # Errors
+/// [`ApiError`] that names the field.
+pub fn question(
     request: v1::RecommendRequest,
     of_method: Priority,
     deadline: Option<Instant>,
@@ -190,7 +195,8 @@ fn terms(model_version: String, priority: Priority, deadline: Option<Instant>) -
     Terms { model_version, priority, deadline }
 }
 
-fn response(recommended: Recommended) -> v1::RecommendResponse {
+/// An answer of the pipeline in the wire's types.
+pub fn response(recommended: Recommended) -> v1::RecommendResponse {
     v1::RecommendResponse {
         timings: Some(convert::timings(&recommended.timings)),
         model_version: recommended.model_version.unwrap_or_default(),

@@ -12,6 +12,7 @@ mod lifecycle;
 mod metrics;
 mod model;
 mod pool;
+mod rehearsal;
 pub mod runtime;
 mod scheduler;
 mod session;
@@ -28,5 +29,6 @@ pub use job::{
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;
+pub use rehearsal::Rehearsal;
 pub use runtime::Device;
 pub use session::{Precision, bare_encoder};

@@ -23,7 +23,7 @@ pub use request::{
 use rows::RowMaps;
 pub use stages::Timings;
 use stages::{Stage, Stopwatch};
-use vectors::Vectors;
+pub use vectors::Vectors;
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};

@@ -18,17 +18,18 @@ const FORM: u8 = 1;
 const TIME_TO_LIVE: Duration = Duration::from_hours(1);
 
 /// Remembers vectors in a [`Cache`].
-pub(super) struct Vectors {
+pub struct Vectors {
     cache: Arc<dyn Cache>,
 }
 
 impl Vectors {
-    pub(super) fn new(cache: Arc<dyn Cache>) -> Self {
+    /// Remembers them in this cache.
+    pub fn new(cache: Arc<dyn Cache>) -> Self {
         Self { cache }
     }
 
     /// The key of a sequence under a model version.
-    pub(super) fn key(version: &str, rows: &[ItemRow]) -> Key {
+    pub fn key(version: &str, rows: &[ItemRow]) -> Key {
         let mut hash = Xxh3::new();
         hash.update(version.as_bytes());
         hash.update(&[0]);
@@ -37,12 +38,12 @@ impl Vectors {
     }
 
     /// The vector, if it is remembered and has this dimension.
-    pub(super) async fn get(&self, key: Key, dimension: usize) -> Option<Arc<[f32]>> {
+    pub async fn get(&self, key: Key, dimension: usize) -> Option<Arc<[f32]>> {
         decode(&self.cache.get(key).await?, dimension)
     }
 
     /// Remembers a vector.
-    pub(super) async fn put(&self, key: Key, vector: &[f32]) {
+    pub async fn put(&self, key: Key, vector: &[f32]) {
         self.cache.put(key, encode(vector), TIME_TO_LIVE).await;
     }
 }

@@ -1,0 +1,121 @@
+//! The scheduler by itself: what it decides, and what deciding costs.
+//!
+//! An engine hands batches to threads that run a model. Here nothing runs: a batch ends when the caller
+//! says so, at the caller's time. Benchmarks measure the scheduler's own time this way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::job::{Input, ItemRow, Priority};
+use super::scheduler::{
+    Action, Event, JobId, ModelKey, Padding, Policy, Ran, Scheduler, Submission, WorkerId,
+};
+
+/// All jobs are for one model.
+const MODEL: ModelKey = 1;
+const QUEUE_LIMIT: usize = 100_000;
+const BATCH_JOBS: usize = 64;
+const BATCH_TOKENS: usize = 16_384;
+const BULK_HANDICAP: Duration = Duration::from_millis(100);
+const MISFIT_BOUND: Duration = Duration::from_millis(5);
+
+/// A scheduler whose workers only pretend to work.
+#[derive(Debug)]
+pub struct Rehearsal {
+    scheduler: Scheduler<()>,
+    running: VecDeque<Running>,
+    next: JobId,
+    /// What every sequence is encoded to.
+    vector: Arc<[f32]>,
+}
+
+#[derive(Debug)]
+struct Running {
+    worker: WorkerId,
+    groups: usize,
+    jobs: usize,
+}
+
+impl Rehearsal {
+    /// So many idle workers. Sequences run at their own length, as on a CPU, or padded to the `buckets`
+    /// (their upper ends, ascending) when there are any, as on a GPU.
+    pub fn new(workers: usize, buckets: &[usize]) -> Self {
+        let padding = if buckets.is_empty() {
+            Padding::None
+        } else {
+            Padding::Buckets { lengths: buckets.to_vec(), misfit_bound: MISFIT_BOUND }
+        };
+        let policy = Policy {
+            workers,
+            queue_limit: QUEUE_LIMIT,
+            batch_jobs: BATCH_JOBS,
+            batch_tokens: BATCH_TOKENS,
+            bulk_handicap: BULK_HANDICAP,
+            padding,
+        };
+        Self {
+            scheduler: Scheduler::new(policy),
+            running: VecDeque::new(),
+            next: 0,
+            vector: Arc::from([0.0]),
+        }
+    }
+
+    /// A job arrives at `now`, which never goes back.
+    pub fn submit(&mut self, now: Instant, sequence: Arc<[ItemRow]>, priority: Priority) {
+        self.next += 1;
+        let submission = Submission {
+            id: self.next,
+            model: MODEL,
+            input: Input::Sequence(sequence),
+            deadline: None,
+            priority,
+            payload: (),
+        };
+        self.step(now, Event::Submit(submission));
+    }
+
+    /// The batch that runs longest ends at `now` after `took`; the jobs that it held, 0 when none runs.
+    pub fn finish(&mut self, now: Instant, took: Duration) -> usize {
+        let Some(Running { worker, groups, jobs }) = self.running.pop_front() else { return 0 };
+        let vectors = vec![Arc::clone(&self.vector); groups];
+        let ran = Some(Ran { encode: took, score: Duration::ZERO });
+        self.step(now, Event::Finished { worker, vectors, ran });
+        jobs
+    }
+
+    /// The jobs that wait.
+    pub fn waiting(&self) -> usize {
+        self.scheduler.depth()
+    }
+
+    fn step(&mut self, now: Instant, event: Event<()>) {
+        for action in self.scheduler.step(now, event) {
+            if let Action::Dispatch { worker, batch } = action {
+                let jobs = batch.groups.iter().map(|group| group.members.len()).sum();
+                self.running.push_back(Running { worker, groups: batch.groups.len(), jobs });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_is_in_one_batch_that_ends() {
+        let mut rehearsal = Rehearsal::new(2, &[]);
+        let now = Instant::now();
+        for row in 0..10 {
+            rehearsal.submit(now, Arc::from([row]), Priority::Interactive);
+        }
+        assert_eq!(rehearsal.waiting(), 8);
+        let mut answered = 0;
+        while let jobs @ 1.. = rehearsal.finish(now, Duration::from_millis(1)) {
+            answered += jobs;
+        }
+        assert_eq!((answered, rehearsal.waiting()), (10, 0));
+    }
+}
