@@ -219,11 +219,7 @@ impl Call {
     async fn make(mut self, turn: usize, prepared: &Prepared) -> Went {
         let shard = self.shard.clone();
         let call = shard.connections[turn % shard.connections.len()].call(prepared);
-        let result = match shard.limit(prepared) {
-            None => Ok(call.await),
-            Some((limit, outcome)) => tokio::time::timeout(limit, call).await.map_err(|_| outcome),
-        };
-        let outcome = match result {
+        let outcome = match ended(shard.limit(prepared), call).await {
             Ok(Ok(reply)) => shard.answered(prepared.call, &reply.body),
             Ok(Err(failed)) => Outcome::Failed { failure: failed.failure, message: failed.message },
             Err(at_limit) => at_limit,
@@ -260,9 +256,70 @@ impl Drop for Call {
     }
 }
 
+/// How a call that is sent now ended: by itself, or at its limit, with what it counts as then.
+///
+/// The limit is a moment on the generator's own clock, as in every gRPC client. The runtime's timer has steps
+/// of a millisecond and a busy thread looks late, so the clock decides: what comes at the limit or after
+/// it never counts as an answer.
+async fn ended<T>(limit: Option<(Duration, Outcome)>, call: impl Future<Output = T>) -> Result<T, Outcome> {
+    let Some((limit, at_limit)) = limit else { return Ok(call.await) };
+    let end = Instant::now() + limit;
+    match tokio::time::timeout_at(end, call).await {
+        Ok(result) if Instant::now() < end => Ok(result),
+        _ => Err(at_limit),
+    }
+}
+
 /// Whether a caller may go on at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Went {
     Well,
     Broken,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_millis(20);
+
+    /// When and how a call ends that is answered after `answer`, if ever.
+    async fn call_answered_after(answer: Option<Duration>) -> (Duration, Result<(), Outcome>) {
+        let began = Instant::now();
+        let failed = Outcome::Failed { failure: Failure::Deadline, message: String::new() };
+        let result = ended(Some((DEADLINE, failed)), async {
+            match answer {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        });
+        let result = result.await;
+        (began.elapsed(), result)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_without_an_answer_ends_at_its_deadline() {
+        let (time, result) = call_answered_after(None).await;
+        assert_eq!(time, DEADLINE);
+        assert!(matches!(result, Err(Outcome::Failed { failure: Failure::Deadline, .. })), "{result:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_before_the_deadline_counts() {
+        let (time, result) = call_answered_after(Some(Duration::from_millis(19))).await;
+        assert!(result.is_ok() && time < DEADLINE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_at_the_deadline_is_late() {
+        assert!(call_answered_after(Some(DEADLINE)).await.1.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_a_busy_thread_sees_after_the_deadline_is_late() {
+        let failed = Outcome::Failed { failure: Failure::Deadline, message: String::new() };
+        // The answer is there at the first look, but that look is 25 ms after the sending.
+        let busy = async { tokio::time::advance(DEADLINE + Duration::from_millis(5)).await };
+        assert!(ended(Some((DEADLINE, failed)), busy).await.is_err());
+    }
 }

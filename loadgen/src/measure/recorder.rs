@@ -26,7 +26,7 @@ pub enum Failure {
     Status(u16),
     /// The server answered with this HTTP status.
     Http(u16),
-    /// The client's deadline passed without an answer.
+    /// The call's deadline passed at the client without an answer; DEADLINE_EXCEEDED of a server is a status.
     Deadline,
     /// The connection failed.
     Transport,
@@ -65,7 +65,7 @@ impl Failure {
                 .get(usize::from(code))
                 .map_or_else(|| format!("STATUS_{code}"), |name| (*name).to_owned()),
             Self::Http(code) => format!("HTTP_{code}"),
-            Self::Deadline => "client deadline".to_owned(),
+            Self::Deadline => "DEADLINE_EXCEEDED at the client".to_owned(),
             Self::Transport => "connection".to_owned(),
             Self::Malformed => "malformed reply".to_owned(),
             Self::Unanswered => "unanswered".to_owned(),

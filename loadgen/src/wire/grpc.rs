@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use h2::Reason;
 use h2::client::{Builder, SendRequest};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 use http::{Request, Version};
@@ -21,6 +22,13 @@ use crate::measure::Failure;
 const STREAM_WINDOW: u32 = 4 << 20;
 /// Room for all replies of a connection.
 const CONNECTION_WINDOW: u32 = 64 << 20;
+
+/// The codes of the statuses that a reset stream stands for.
+const CANCELLED: u16 = 1;
+const PERMISSION_DENIED: u16 = 7;
+const RESOURCE_EXHAUSTED: u16 = 8;
+const INTERNAL: u16 = 13;
+const UNAVAILABLE: u16 = 14;
 
 /// One HTTP/2 connection, used by the tasks of one thread.
 pub struct GrpcConnection {
@@ -60,10 +68,10 @@ impl GrpcConnection {
     pub async fn call(&self, prepared: &Prepared) -> Result<Reply, CallFailure> {
         let mut sender = self.sender().await?;
         let request = self.requests[prepared.call].clone();
-        let (response, mut body) = sender.send_request(request, false).map_err(CallFailure::transport)?;
-        body.send_data(prepared.body.clone(), true).map_err(CallFailure::transport)?;
+        let (response, mut body) = sender.send_request(request, false).map_err(failed)?;
+        body.send_data(prepared.body.clone(), true).map_err(failed)?;
 
-        let (head, mut reply) = response.await.map_err(CallFailure::transport)?.into_parts();
+        let (head, mut reply) = response.await.map_err(failed)?.into_parts();
         if head.status != http::StatusCode::OK {
             let message = format!("HTTP status {} instead of a gRPC reply", head.status);
             return Err(CallFailure { failure: Failure::Http(head.status.as_u16()), message });
@@ -71,8 +79,8 @@ impl GrpcConnection {
         if head.headers.contains_key("grpc-status") {
             check_status(&head.headers)?;
         }
-        let bytes = read_all(&mut reply).await.map_err(CallFailure::transport)?;
-        if let Some(trailers) = reply.trailers().await.map_err(CallFailure::transport)? {
+        let bytes = read_all(&mut reply).await.map_err(failed)?;
+        if let Some(trailers) = reply.trailers().await.map_err(failed)? {
             check_status(&trailers)?;
         } else if !head.headers.contains_key("grpc-status") {
             let message = "the reply has no grpc-status; is this a gRPC server?".to_owned();
@@ -142,6 +150,20 @@ fn timeout_value(deadline: Duration) -> Result<HeaderValue, http::Error> {
     Ok(HeaderValue::from_str(&text)?)
 }
 
+/// A stream that the server resets ends with a status, as the gRPC protocol maps the reasons; everything
+/// else is the connection's fault.
+fn failed(error: h2::Error) -> CallFailure {
+    let code = match error.reason().filter(|_| error.is_reset()) {
+        None => return CallFailure::transport(error),
+        Some(Reason::REFUSED_STREAM) => UNAVAILABLE,
+        Some(Reason::CANCEL) => CANCELLED,
+        Some(Reason::ENHANCE_YOUR_CALM) => RESOURCE_EXHAUSTED,
+        Some(Reason::INADEQUATE_SECURITY) => PERMISSION_DENIED,
+        Some(_) => INTERNAL,
+    };
+    CallFailure { failure: Failure::Status(code), message: error.to_string() }
+}
+
 async fn read_all(reply: &mut h2::RecvStream) -> Result<Bytes, h2::Error> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
@@ -201,6 +223,32 @@ mod tests {
     fn a_grpc_message_is_percent_decoded() {
         assert_eq!(percent_decode(b"k is 501%3B 1 to 500%20only"), b"k is 501; 1 to 500 only");
         assert_eq!(percent_decode(b"100%"), b"100%");
+    }
+
+    /// The status of a call whose stream the server resets.
+    async fn status_after(reason: Reason) -> Failure {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target { authority: listener.local_addr().unwrap().to_string() };
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut connection = h2::server::handshake(socket).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(reason);
+            }
+        });
+        let call = async {
+            let connection = GrpcConnection::open(&target, &[Route::grpc("/a/B")], None).await.unwrap();
+            let prepared = Prepared { call: 0, body: Bytes::from_static(&[0; 5]), cancel_after: None };
+            connection.call(&prepared).await.unwrap_err().failure
+        };
+        tokio::task::LocalSet::new().run_until(call).await
+    }
+
+    #[tokio::test]
+    async fn a_reset_stream_has_the_status_of_its_reason() {
+        assert_eq!(status_after(Reason::CANCEL).await, Failure::Status(CANCELLED));
+        assert_eq!(status_after(Reason::REFUSED_STREAM).await, Failure::Status(UNAVAILABLE));
+        assert_eq!(status_after(Reason::ENHANCE_YOUR_CALM).await, Failure::Status(RESOURCE_EXHAUSTED));
     }
 
     #[test]
