@@ -132,24 +132,58 @@ impl Objective {
     }
 }
 
-/// What is compared between the windows of a probe.
+/// One window of a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowFigures {
     /// Answers a second.
     pub throughput: f64,
-    /// Median latency.
-    pub p50_ms: f64,
+    /// How far the throughput of such a window strays by itself: arrivals that are random come in random
+    /// numbers. Answers a second.
+    pub noise: f64,
+    /// The share of failed calls.
+    pub error_rate: f64,
+    /// Of the calls that ended in it.
+    pub latency_ms: Quantiles,
 }
 
-/// Whether all windows lie within `tolerance` of their mean, in throughput and in median latency.
+/// Differences between medians that are below this say nothing: timers and schedulers are no better.
+const LATENCY_NOISE_MS: f64 = 0.25;
+
+/// Whether all windows lie within `tolerance` of their mean, in throughput and in median latency. Differences
+/// that chance makes anyway are no objection.
 ///
 /// Fewer than [`WINDOWS`] windows are never stable.
 pub fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
-    let level = |figure: fn(&WindowFigures) -> f64| {
+    let level = |figure: fn(&WindowFigures) -> f64, noise: fn(&WindowFigures) -> f64| {
         let mean = windows.iter().map(figure).sum::<f64>() / windows.len() as f64;
-        windows.iter().all(|window| (figure(window) - mean).abs() <= tolerance * mean)
+        windows.iter().all(|window| (figure(window) - mean).abs() <= (tolerance * mean).max(noise(window)))
     };
-    windows.len() >= WINDOWS && level(|window| window.throughput) && level(|window| window.p50_ms)
+    windows.len() >= WINDOWS
+        && level(|window| window.throughput, |window| window.noise)
+        && level(|window| window.latency_ms.p50, |_| LATENCY_NOISE_MS)
+}
+
+/// What a probe says of its rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// The objective was kept, and the windows agree.
+    Kept,
+    /// The objective was broken, and not by one window alone.
+    Broken,
+    /// Neither is certain: the windows disagree, or a single one of them broke the objective.
+    Unsteady,
+}
+
+impl Standing {
+    /// In a word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::Broken => "broken",
+            Self::Unsteady => "unsteady",
+        }
+    }
 }
 
 /// What a probe at one rate found.
@@ -157,13 +191,11 @@ pub fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
 pub struct Probe {
     /// The rate that was offered, requests a second.
     pub rate: f64,
-    /// Whether the objective was kept, by a stable measurement. The generator's own lateness is part of the
-    /// latency, so an objective that is kept in spite of it is kept all the more.
-    pub kept: bool,
-    /// Why not.
+    /// What it says. The generator's own lateness is part of the latency, so an objective that is kept in
+    /// spite of it is kept all the more.
+    pub standing: Standing,
+    /// What speaks against it.
     pub because: Vec<String>,
-    /// Whether the windows agreed.
-    pub stable: bool,
     /// Whether the generator kept out of the way; if not, a broken objective may be its own fault.
     pub valid: bool,
     /// Answers a second.
@@ -180,27 +212,27 @@ impl Probe {
     /// Judges the result of a run at `rate`, cut into [`WINDOWS`] windows.
     pub fn judge(rate: f64, report: &Report, objective: &Objective, tolerance: f64) -> Self {
         let windows: Vec<WindowFigures> = thirds(report);
-        let stable = is_stable(&windows, tolerance);
         let mut because = objective.broken(&report.latency_ms, report.error_rate);
-        if !stable {
-            because.push(format!(
-                "the three windows differ by more than {:.0}%: {}",
-                tolerance * 100.0,
-                windows
-                    .iter()
-                    .map(|window| format!("{:.0}/s at {:.2} ms", window.throughput, window.p50_ms))
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ));
+        let breaking = windows
+            .iter()
+            .filter(|window| !objective.broken(&window.latency_ms, window.error_rate).is_empty())
+            .count();
+        let stable = is_stable(&windows, tolerance);
+        let standing = match (because.is_empty(), stable) {
+            (true, true) => Standing::Kept,
+            (false, _) if breaking != 1 => Standing::Broken,
+            _ => Standing::Unsteady,
+        };
+        if standing == Standing::Unsteady {
+            because.push(format!("the three windows disagree: {}", in_words(&windows)));
         }
-        if !because.is_empty() {
+        if standing != Standing::Kept {
             because.extend(report.invalid_because.iter().cloned());
         }
         Self {
             rate,
-            kept: because.is_empty(),
+            standing,
             because,
-            stable,
             valid: report.valid,
             throughput: report.throughput,
             goodput: report.goodput.map_or(report.throughput, |goodput| goodput.per_second),
@@ -209,15 +241,23 @@ impl Probe {
         }
     }
 
-    /// Whether another try could turn out better: the objective itself was kept.
-    pub fn is_worth_repeating(&self, objective: &Objective) -> bool {
-        !self.kept && objective.broken(&self.latency_ms, self.error_rate).is_empty()
+    /// Whether the rate counts as one that the server bears.
+    pub fn kept(&self) -> bool {
+        self.standing == Standing::Kept
     }
+}
+
+fn in_words(windows: &[WindowFigures]) -> String {
+    let one = |window: &WindowFigures| {
+        let Quantiles { p50, p99, .. } = window.latency_ms;
+        format!("{:.0}/s at p50 {p50:.2} ms, p99 {p99:.2} ms", window.throughput)
+    };
+    windows.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// The measured time in three parts.
 fn thirds(report: &Report) -> Vec<WindowFigures> {
-    use crate::measure::histogram::{add, coarse, quantile_ms};
+    use crate::measure::histogram::{Encoded, add, coarse};
     let tally = &report.tally;
     let per = tally.windows.len().div_ceil(WINDOWS).max(1);
     tally
@@ -230,8 +270,16 @@ fn thirds(report: &Report) -> Vec<WindowFigures> {
                 add(&mut latency, &window.latency.0);
             }
             let answers: u64 = windows.iter().map(|window| window.answers).sum();
+            let errors: u64 = windows.iter().map(|window| window.errors).sum();
+            let ended = (latency.len() + errors).max(1);
             let seconds: f64 = (0..windows.len()).map(|index| tally.window_seconds(part * per + index)).sum();
-            WindowFigures { throughput: answers as f64 / seconds, p50_ms: quantile_ms(&latency, 0.5) }
+            WindowFigures {
+                throughput: answers as f64 / seconds,
+                // Three standard deviations of a count.
+                noise: 3.0 * (answers as f64).sqrt() / seconds,
+                error_rate: errors as f64 / ended as f64,
+                latency_ms: Quantiles::of(&Encoded(latency)),
+            }
         })
         .collect()
 }
@@ -327,8 +375,8 @@ mod tests {
         }
     }
 
-    /// A report of three seconds at `rate`, all answers after `latency_ms`, with these reasons against it.
-    fn report(rate: u64, latency_ms: u64, reasons: &[&str]) -> Report {
+    /// A report of three seconds at `rate`, with the latency of each second and these reasons against it.
+    fn report(rate: u64, latency_ms: [u64; 3], reasons: &[&str]) -> Report {
         let second = Duration::from_secs(1);
         let calls = vec!["Recommend".to_owned()];
         let settings =
@@ -338,7 +386,8 @@ mod tests {
             let due = second.mul_f64(n as f64 / rate as f64);
             recorder.sent(0, due, due);
             let outcome = Outcome::Answered { answers: 1, failed: 0, stages: None };
-            recorder.done(0, due, due + Duration::from_millis(latency_ms), outcome);
+            let latency = Duration::from_millis(latency_ms[(n / rate) as usize]);
+            recorder.done(0, due, due + latency, outcome);
         }
         let tally = Tally::new(&recorder, &calls, 3 * second, second, None, None);
         let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
@@ -349,25 +398,52 @@ mod tests {
     #[test]
     fn an_objective_kept_in_spite_of_a_late_generator_is_kept() {
         let objective: Objective = "p99<20ms".parse().unwrap();
-        let probe = Probe::judge(100.0, &report(100, 5, &["late"]), &objective, 0.1);
-        assert!(probe.kept && !probe.valid, "{:?}", probe.because);
+        let probe = Probe::judge(100.0, &report(100, [5; 3], &["late"]), &objective, 0.1);
+        assert!(probe.kept() && !probe.valid, "{:?}", probe.because);
     }
 
     #[test]
     fn an_objective_broken_with_a_late_generator_says_both() {
         let objective: Objective = "p99<20ms".parse().unwrap();
-        let probe = Probe::judge(100.0, &report(100, 30, &["late"]), &objective, 0.1);
-        assert!(!probe.kept);
+        let probe = Probe::judge(100.0, &report(100, [30; 3], &["late"]), &objective, 0.1);
+        assert_eq!(probe.standing, Standing::Broken);
         assert_eq!(probe.because.len(), 2, "{:?}", probe.because);
     }
 
     #[test]
+    fn one_window_alone_does_not_break_an_objective() {
+        let objective: Objective = "p99<20ms".parse().unwrap();
+        let judge = |latencies| Probe::judge(100.0, &report(100, latencies, &[]), &objective, 0.1).standing;
+        assert_eq!(judge([5, 5, 300]), Standing::Unsteady);
+        assert_eq!(judge([5, 300, 300]), Standing::Broken);
+        assert_eq!(judge([5, 5, 15]), Standing::Unsteady, "kept, but not stable");
+    }
+
+    #[test]
     fn three_like_windows_are_stable() {
-        let window = |throughput, p50_ms| WindowFigures { throughput, p50_ms };
+        let window = |throughput, p50| WindowFigures {
+            throughput,
+            noise: 0.0,
+            error_rate: 0.0,
+            latency_ms: Quantiles { p50, ..Quantiles::default() },
+        };
         assert!(is_stable(&[window(100.0, 2.0), window(104.0, 2.1), window(97.0, 1.95)], 0.1));
         assert!(!is_stable(&[window(100.0, 2.0), window(100.0, 2.6), window(100.0, 3.4)], 0.1));
         assert!(!is_stable(&[window(100.0, 2.0), window(70.0, 2.0), window(40.0, 2.0)], 0.1));
         assert!(!is_stable(&[window(100.0, 2.0), window(100.0, 2.0)], 0.1));
+        assert!(is_stable(&[window(100.0, 0.2), window(100.0, 0.3), window(100.0, 0.4)], 0.1));
+    }
+
+    #[test]
+    fn windows_with_few_answers_may_differ_as_chance_makes_them() {
+        let window = |throughput| WindowFigures {
+            throughput,
+            noise: 22.0,
+            error_rate: 0.0,
+            latency_ms: Quantiles::default(),
+        };
+        assert!(is_stable(&[window(50.0), window(64.0), window(40.0)], 0.1));
+        assert!(!is_stable(&[window(50.0), window(80.0), window(20.0)], 0.1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{CliError, LoadOptions, Output, write, write_json};
 use crate::drive::Load;
 use crate::report::{Report, html, table};
 use crate::schedule::{Profile, Spacing, parse_time};
-use crate::search::{Bisection, Objective, Probe, WINDOWS};
+use crate::search::{Bisection, Objective, Probe, Standing, WINDOWS};
 use crate::wire::Target;
 
 /// The arguments of `search`.
@@ -32,13 +32,13 @@ pub(super) struct SearchArguments {
     /// The search ends when the gap is this share of the rate.
     #[arg(long, default_value_t = 0.03, value_name = "SHARE", help_heading = "Search")]
     precision: f64,
-    /// The length of one of the three windows of a probe.
+    /// The length of one of the three windows of a probe, in whole seconds.
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "4s", help_heading = "Search")]
     window: Duration,
     /// How far the windows may lie from their mean, in throughput and median latency.
     #[arg(long, default_value_t = 0.15, value_name = "SHARE", help_heading = "Search")]
     tolerance: f64,
-    /// How often a rate is tried when only stability or the generator stood against it.
+    /// How often a rate is tried while it is unsteady: the windows disagree, or one alone broke the objective.
     #[arg(long, default_value_t = 3, help_heading = "Search")]
     attempts: u32,
     /// How requests lie between one another.
@@ -64,6 +64,9 @@ struct SearchReport {
 
 impl SearchArguments {
     pub(super) async fn run(self) -> Result<bool, CliError> {
+        if self.window < Duration::from_secs(1) || self.window.subsec_nanos() > 0 {
+            return Err(CliError::Options("--window must be whole seconds, 1 at least".to_owned()));
+        }
         let mut bisection = Bisection::new(self.min, self.max, self.precision)?;
         let mut options = self.options.clone();
         options.default_goodput(self.objective.latency_limit_ms());
@@ -72,8 +75,8 @@ impl SearchArguments {
         while let Some(rate) = bisection.next_rate() {
             let (probe, report) = self.probe(&options, rate).await?;
             println!("{}", line(&probe));
-            bisection.learn(rate, probe.kept);
-            if probe.kept || best.is_none() {
+            bisection.learn(rate, probe.kept());
+            if probe.kept() || best.is_none() {
                 best = Some(report);
             }
             probes.push(probe);
@@ -85,7 +88,7 @@ impl SearchArguments {
             Some(rate) => println!("\nhighest rate with {}: {rate:.1} requests/s\n", self.objective),
             None => println!("\n{} is broken at the lowest rate already\n", self.objective),
         }
-        if probes.iter().any(|probe| !probe.kept && !probe.valid) {
+        if probes.iter().any(|probe| !probe.kept() && !probe.valid) {
             println!(
                 "The generator lacked CPU at a rate that broke the objective: the server may do better.\n"
             );
@@ -103,7 +106,7 @@ impl SearchArguments {
         Ok(kept)
     }
 
-    /// Probes one rate, again where only noise stood against it.
+    /// Probes one rate, again while it is unsteady.
     async fn probe(&self, options: &LoadOptions, rate: f64) -> Result<(Probe, Report), CliError> {
         let duration = self.window * WINDOWS as u32;
         let mut attempt = 1;
@@ -113,18 +116,19 @@ impl SearchArguments {
             let (output, metrics) = observed(&plan, options, options.progress).await?;
             let report = options.report(&plan, format!("open loop, {rate:.1}/s"), &output, metrics);
             let probe = Probe::judge(rate, &report, &self.objective, self.tolerance);
-            if attempt >= self.attempts || !probe.is_worth_repeating(&self.objective) {
+            if attempt >= self.attempts || probe.standing != Standing::Unsteady {
                 return Ok((probe, report));
             }
+            println!("{}", line(&probe));
             attempt += 1;
         }
     }
 }
 
 fn line(probe: &Probe) -> String {
-    let word = if probe.kept { "kept  " } else { "broken" };
     format!(
-        "{word} {:>9.1}/s  answered {:>9.1}/s  p50 {:>8.2} ms  p99 {:>8.2} ms  errors {:.3}%  {}",
+        "{:<8} {:>9.1}/s  answered {:>9.1}/s  p50 {:>8.2} ms  p99 {:>8.2} ms  errors {:.3}%  {}",
+        probe.standing.label(),
         probe.rate,
         probe.throughput,
         probe.latency_ms.p50,

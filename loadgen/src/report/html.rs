@@ -300,7 +300,7 @@ fn probe_table(probes: &[Probe]) -> String {
     let rows = probes.iter().map(|probe| {
         vec![
             format!("{:.1}", probe.rate),
-            if probe.kept { "kept" } else { "broken" }.to_owned(),
+            probe.standing.label().to_owned(),
             format!("{:.1}", probe.throughput),
             format!("{:.2}", probe.latency_ms.p50),
             format!("{:.2}", probe.latency_ms.p99),
