@@ -3,9 +3,11 @@
 
 pub mod bundle;
 pub mod clock;
+pub mod curve;
 pub mod figures;
 pub mod loops;
 pub mod machine;
+pub mod plot;
 pub mod report;
 pub mod requests;
 pub mod served;

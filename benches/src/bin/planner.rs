@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use comfy_table::Table;
 use marquee_benches::clock::{Spread, cpu_time_of};
+use marquee_benches::plot::{self, Panel, Series};
 use marquee_benches::tables::ClusteredTable;
 use marquee_server::engine::{Method, Query, Scored, Scorer, ScorerQuery};
 use marquee_server::retrieval::exact::rank_allowed;
@@ -45,15 +46,15 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut measured = Vec::new();
+    let mut panels = Vec::new();
     for items in &arguments.items {
         let catalogue = Catalogue::new(*items, &arguments)?;
         let rows = SELECTIVITIES.map(|share| catalogue.measure(share, arguments.rounds));
         catalogue.print(&rows);
-        measured.push((*items, rows));
+        panels.push(panel(*items, &rows));
     }
     if let Some(path) = &arguments.plot {
-        std::fs::write(path, plot::svg(&measured))
+        std::fs::write(path, plot::svg(&panels))
             .with_context(|| format!("cannot write the plot to {}", path.display()))?;
     }
     Ok(())
@@ -172,88 +173,27 @@ fn query(items: usize, selectivity: f64) -> Query {
     Query { k: K, allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), method: Method::Exact }
 }
 
-fn milliseconds(spread: Spread) -> f64 {
-    spread.median.as_secs_f64() * 1e3
+/// Times against selectivity.
+fn panel(items: usize, rows: &[Row]) -> Panel {
+    type Time = fn(&Row) -> Option<f64>;
+    let times: [(&str, Time); 4] = [
+        ("scan alone, ms", |row| Some(milliseconds(row.scan_alone))),
+        ("scan joining, ms", |row| Some(row.scan_joining)),
+        ("rows, ms", |row| Some(milliseconds(row.rows))),
+        ("index, ms", |row| row.index.map(|(spread, _)| milliseconds(spread))),
+    ];
+    let series = times.map(|(name, time)| Series {
+        name: name.to_owned(),
+        points: rows.iter().filter_map(|row| Some((row.selectivity, time(row)?))).collect(),
+    });
+    Panel {
+        title: format!("{items} movies"),
+        x_label: "share of the movies that a filter allows".to_owned(),
+        x_is_share: true,
+        series: series.into(),
+    }
 }
 
-/// Times against selectivity, both on logarithmic scales, one panel a catalogue.
-mod plot {
-    use std::fmt::Write;
-
-    use super::{Row, SELECTIVITIES, milliseconds};
-
-    const WIDTH: f64 = 360.0;
-    const HEIGHT: f64 = 260.0;
-    const MARGIN: f64 = 50.0;
-    /// The range of the time axis, in milliseconds.
-    const TIMES: [f64; 2] = [0.001, 1000.0];
-
-    type Series = (&'static str, &'static str, fn(&Row) -> Option<f64>);
-
-    const SERIES: [Series; 4] = [
-        ("scan alone", "#1f77b4", |row| Some(milliseconds(row.scan_alone))),
-        ("scan joining", "#17becf", |row| Some(row.scan_joining)),
-        ("rows", "#d62728", |row| Some(milliseconds(row.rows))),
-        ("index", "#2ca02c", |row| row.index.map(|(spread, _)| milliseconds(spread))),
-    ];
-
-    pub(super) fn svg(measured: &[(usize, [Row; SELECTIVITIES.len()])]) -> String {
-        let mut out = format!(
-            "<svg xmlns='http://www.w3.org/2000/svg' width='{}' height='{}' font-family='sans-serif' font-size='11'>\n<rect width='100%' height='100%' fill='white'/>\n",
-            measured.len() as f64 * (WIDTH + MARGIN) + MARGIN,
-            HEIGHT + 2.0 * MARGIN
-        );
-        for (panel, (items, rows)) in measured.iter().enumerate() {
-            let left = MARGIN + panel as f64 * (WIDTH + MARGIN);
-            draw(&mut out, left, *items, rows).expect("writing to a string does not fail");
-        }
-        out + "</svg>\n"
-    }
-
-    fn draw(out: &mut String, left: f64, items: usize, rows: &[Row]) -> std::fmt::Result {
-        writeln!(out, "<text x='{left}' y='20'>{items} items: ms against share of rows allowed</text>")?;
-        writeln!(
-            out,
-            "<rect x='{left}' y='{MARGIN}' width='{WIDTH}' height='{HEIGHT}' fill='none' stroke='#888'/>"
-        )?;
-        for exponent in -3..=3 {
-            let y = height_of(10f64.powi(exponent));
-            writeln!(out, "<line x1='{left}' x2='{}' y1='{y}' y2='{y}' stroke='#eee'/>", left + WIDTH)?;
-            writeln!(out, "<text x='{}' y='{}' text-anchor='end'>1e{exponent}</text>", left - 4.0, y + 4.0)?;
-        }
-        for exponent in -3..=0 {
-            let x = left + offset_of(10f64.powi(exponent));
-            let percent = 100.0 * 10f64.powi(exponent);
-            writeln!(
-                out,
-                "<text x='{x}' y='{}' text-anchor='middle'>{percent}%</text>",
-                MARGIN + HEIGHT + 16.0
-            )?;
-        }
-        for (nth, (name, colour, time)) in SERIES.iter().enumerate() {
-            let points: Vec<String> = rows
-                .iter()
-                .filter_map(|row| Some((row.selectivity, time(row)?)))
-                .map(|(share, time)| format!("{:.1},{:.1}", left + offset_of(share), height_of(time)))
-                .collect();
-            writeln!(
-                out,
-                "<polyline points='{}' fill='none' stroke='{colour}' stroke-width='2'/>",
-                points.join(" ")
-            )?;
-            let x = left + nth as f64 * 90.0;
-            writeln!(out, "<text x='{x}' y='40' fill='{colour}'>{name}</text>")?;
-        }
-        Ok(())
-    }
-
-    fn offset_of(share: f64) -> f64 {
-        WIDTH * (1.0 + share.log10() / 3.0)
-    }
-
-    fn height_of(time: f64) -> f64 {
-        let [least, greatest] = TIMES;
-        let part = (time.clamp(least, greatest) / least).log10() / (greatest / least).log10();
-        MARGIN + HEIGHT * (1.0 - part)
-    }
+fn milliseconds(spread: Spread) -> f64 {
+    spread.median.as_secs_f64() * 1e3
 }
