@@ -10,6 +10,7 @@ Compared with the network as it is written down, with the same result up to roun
 - The last block has one query. q.(Wk x_j) = (Wk^T q).x_j, so the key matrix is applied to the query and not
   to every position, and the value matrix to the weighted sum of the positions: two products of T x d x d
   become vectors.
+- With one head the same holds in every block: Wq Wk^T is one matrix, and no block has keys.
 """
 
 from __future__ import annotations
@@ -132,11 +133,14 @@ class CpuEncoder:
         """All positions of one block."""
         self.graph.section = name
         residual = self.norm(x, block.norm1, f"{name}.norm1")
+        return self.feed_forward(self.attended(residual, x, block, name), block, name)
+
+    def attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
+        """The residual and what every position attends to."""
         query = self.layers.dense(residual, block.query.weight, f"{name}.query", block.query.bias)
         key = self.layers.dense(x, block.key, f"{name}.key")
         value = self.layers.dense(x, block.value, f"{name}.value")
-        attended = self.graph.node("Add", self.attention(query, key, value, causal=1), residual)
-        return self.feed_forward(attended, block, name)
+        return self.graph.node("Add", self.attention(query, key, value, causal=1), residual)
 
     def attention(self, query: str, key: str, value: str, causal: int) -> str:
         """Multi-head attention of matrices with a row a position."""
@@ -155,9 +159,12 @@ class CpuEncoder:
         self.layers = Fp32Layers(self.graph)
         newest = self.graph.node("Gather", x, self.graph.constant("newest", np.array([-1], np.int64)), axis=0)
         residual = self.norm(newest, block.norm1, f"{name}.norm1")
+        return self.feed_forward(self.newest_attended(residual, x, block, name), block, name)
+
+    def newest_attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
+        """The residual and what the newest position attends to, [1, d]."""
         query = self.layers.dense(residual, block.query.weight, f"{name}.query", block.query.bias)
-        attended = self.graph.node("Add", self.one_query_attention(query, x, block, name), residual)
-        return self.feed_forward(attended, block, name)
+        return self.graph.node("Add", self.one_query_attention(query, x, block, name), residual)
 
     def one_query_attention(self, query: str, x: str, block: FoldedBlock, name: str) -> str:
         """Attention of one query [1, d] over x [time, d], without a key or value of any position.
@@ -196,6 +203,37 @@ class CpuEncoder:
         return self.graph.node("Reshape", x, self.graph.constant(f"shape.{name}", np.array(shape, np.int64)))
 
 
+class OneHeadEncoder(CpuEncoder):
+    """Attention of one head: what a query looks for is one product, the positions themselves are the keys.
+
+    The value matrix comes after the weighted sum, so that the residual is its Gemm's C.
+    """
+
+    def attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
+        """The residual and what every position attends to."""
+        mixed = self.attention(self.sought(residual, block, name), x, x, causal=1)
+        return self.layers.add(mixed, block.value, residual, f"{name}.value")
+
+    def newest_attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
+        """The residual and what the newest position attends to, [1, d]."""
+        scale = self.shape.dimension**-0.5
+        logits = self.graph.node("Gemm", self.sought(residual, block, name), x, transB=1, alpha=scale)
+        mixed = self.graph.node("MatMul", self.graph.node("Softmax", logits, axis=-1), x)
+        return self.layers.add(mixed, block.value, residual, f"{name}.value")
+
+    def sought(self, residual: str, block: FoldedBlock, name: str) -> str:
+        """The queries times the key matrix."""
+        key = np.asarray(block.key, np.float64).T
+        weight = np.asarray(block.query.weight @ key, np.float32)
+        bias = np.asarray(block.query.bias @ key, np.float32)
+        return self.layers.dense(residual, weight, f"{name}.sought", bias)
+
+
+def author(weights: Weights) -> type[CpuEncoder]:
+    """The encoder that fits the number of heads."""
+    return OneHeadEncoder if weights.shape.heads == 1 else CpuEncoder
+
+
 def cpu_encoder(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
     """The fp32 encoder for batch 1 on a CPU."""
-    return CpuEncoder(weights, tables).build()
+    return author(weights)(weights, tables).build()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from marquee_onnx.graphs.builder import CONTRIB, GraphBuilder
-from marquee_onnx.graphs.cpu import CpuEncoder, Fp32Layers
+from marquee_onnx.graphs.cpu import Fp32Layers, author
 from marquee_onnx.tables import Table
 from marquee_onnx.weights import Dense, Floats, Weights
 
@@ -68,4 +68,4 @@ class Int8Layers(Fp32Layers):
 
 def int8_encoder(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
     """The 8-bit encoder for batch 1 on a CPU."""
-    return CpuEncoder(weights, tables, Int8Layers).build()
+    return author(weights)(weights, tables, Int8Layers).build()
