@@ -1,7 +1,8 @@
 """The bundled model is whole, and its graphs agree with the float64 reference.
 
-Its weights are read back from the fp32 graph, where the key, value and second dense biases are folded away:
-that is a gSASRec network too, with zeros in their places.
+Its weights are read back from the fp32 graph, where the value and second dense biases are folded away, and
+the key matrix of its one head into the query's: that is a gSASRec network too, with zeros and an identity in
+their places.
 """
 
 from __future__ import annotations
@@ -35,11 +36,9 @@ def weights_of(folder: Path) -> Weights:
         return Dense(constants[f"{name}.weight"], constants.get(f"{name}.bias", nothing))
 
     def block(number: int) -> Block:
-        layers = {
-            name: dense(f"block{number}.{name}") for name in ("query", "key", "value", "dense1", "dense2")
-        }
-        if number + 1 == shape.blocks:
-            layers["key"] = Dense(layers["key"].weight.T * shape.head_dimension**0.5, nothing)
+        layers = {name: dense(f"block{number}.{name}") for name in ("value", "dense1", "dense2")}
+        layers["query"] = dense(f"block{number}.sought")
+        layers["key"] = Dense(np.eye(shape.dimension, dtype=np.float32), nothing)
         return Block(norm1=norm(f"block{number}.norm1"), norm2=norm(f"block{number}.norm2"), **layers)
 
     stored = {

@@ -144,9 +144,13 @@ class CpuEncoder:
 
     def attention(self, query: str, key: str, value: str, causal: int) -> str:
         """Multi-head attention of matrices with a row a position."""
+        sequences = {
+            part: self.reshape(part, "sequence", 1, -1, self.shape.dimension)
+            for part in dict.fromkeys((query, key, value))
+        }
         attended = self.graph.node(
             "Attention",
-            *(self.reshape(part, "sequence", 1, -1, self.shape.dimension) for part in (query, key, value)),
+            *(sequences[part] for part in (query, key, value)),
             is_causal=causal,
             q_num_heads=self.shape.heads,
             kv_num_heads=self.shape.heads,
