@@ -4,15 +4,16 @@
 #   onnx/train_ml1m_gpu.sh SPLIT RUNS [SEED...]
 #
 # SPLIT is the folder with train.txt.gz, val_input.txt.gz and val_output.txt; RUNS gets one run folder a seed.
-# A call ends by itself after LIMIT seconds (540); call it again with the same arguments until it says "done":
-# every seed resumes at its last whole epoch. EPOCHS (600) is fixed in advance, because the rate decays to zero at it.
+# A call ends by itself after LIMIT seconds (500); call it again with the same arguments until it says "done", with the
+# mean of the seeds: every seed resumes at its last whole epoch. EPOCHS (600) is fixed in advance, because the rate
+# decays to zero at it. DIMENSION (256) is for trying the script out on a small machine.
 set -euo pipefail
 
 split=$1 runs=$2
 shift 2
 seeds=("${@:-0 1 2}")
 read -ra seeds <<<"${seeds[*]}"
-deadline=$((SECONDS + ${LIMIT:-540}))
+deadline=$((SECONDS + ${LIMIT:-500}))
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 python=${PYTHON:-python3}
@@ -25,7 +26,7 @@ for seed in "${seeds[@]}"; do
   fi
   status=0
   timeout "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
-    --name "ML-1M" --dimension 256 --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
+    --name "ML-1M" --dimension "${DIMENSION:-256}" --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
     --loss softmax --negatives 0 --exclude past --random-windows 0.5 \
     --epochs "${EPOCHS:-600}" --batch-tokens 16384 --rate 1e-3 --validate-every 50 || status=$?
   if ((status == 124)); then
@@ -35,6 +36,13 @@ for seed in "${seeds[@]}"; do
   ((status == 0)) || exit "$status"
 done
 for seed in "${seeds[@]}"; do
-  "$python" -m marquee_onnx evaluate "$runs/seed-$seed" --data "$split" --json
+  "$python" -m marquee_onnx evaluate "$runs/seed-$seed" --data "$split" --json | tee "$runs/seed-$seed/judged.json"
 done
+"$python" - "${seeds[@]/#/$runs/seed-}" <<'PYTHON'
+import json, pathlib, statistics, sys
+
+judged = [json.loads((pathlib.Path(folder) / "judged.json").read_text()) for folder in sys.argv[1:]]
+for name in ("ndcg@10", "recall@1", "recall@10"):
+    print(f"mean {name} of {len(judged)} seeds: {statistics.mean(one[name] for one in judged):.4f}")
+PYTHON
 echo "done"

@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
+        return 2
     except MarqueeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -37,6 +37,9 @@ def read_movies(path: Path) -> dict[int, Movie]:
         rows = csv.DictReader(
             file, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
         )
+        missing = {"movieId", "title", "genres"} - set(rows.fieldnames or ())
+        if missing:
+            raise DataError(f"{path} has no column {', '.join(sorted(missing))}; name its columns so")
         return {int(row["movieId"]): movie(row) for row in rows}
 
 

@@ -80,10 +80,23 @@ class Split(NamedTuple):
 
 
 def read_sequences(path: Path) -> Histories:
-    """Read one sequence of item ids a line, oldest first, from a text file, gzipped or plain."""
+    """Read one sequence of item numbers a line, oldest first, from a text file, gzipped or plain."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt") as lines:
-        return Histories.from_sequences(np.array(line.split(), dtype=np.int32) for line in lines)
+        return Histories.from_sequences(
+            read_items(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)
+        )
+
+
+def read_items(line: str, place: str) -> Ids:
+    """The item numbers of a line, from 1; `place` says where it stands."""
+    try:
+        items = np.array(line.split(), dtype=np.int32)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{place}: item numbers are expected, separated by spaces: {error}") from error
+    if items.min(initial=1) < 1:
+        raise DataError(f"{place}: item {items.min()}; items are numbered from 1")
+    return items
 
 
 def read_targets(path: Path) -> Ids:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from marquee_onnx import catalogue
+from marquee_onnx.__main__ import main
 from marquee_onnx.data import DataError, Dataset, Histories, Reading, Split, read_dataset, read_sequences
 
 RATINGS = [  # user, movie, rating, time
@@ -90,6 +91,26 @@ def test_a_folder_without_ratings_is_refused_with_advice(tmp_path):
     pytest.importorskip("polars")
     with pytest.raises(DataError, match="name a MovieLens folder"):
         read_dataset(tmp_path, Reading())
+
+
+@pytest.mark.parametrize(("line", "complaint"), [("3 x", "line 2: item numbers"), ("3 0", "line 2: item 0;")])
+def test_a_line_that_holds_no_item_numbers_is_refused(tmp_path, line, complaint):
+    (tmp_path / "input.txt").write_text(f"1 2\n{line}\n")
+    with pytest.raises(DataError, match=complaint):
+        read_sequences(tmp_path / "input.txt")
+
+
+def test_a_missing_file_is_one_line_and_not_a_traceback(tmp_path, capsys):
+    histories, missing = tmp_path / "input.txt", tmp_path / "output.txt"
+    histories.write_text("1 2\n")
+    assert main(["evaluate", "popularity", "--input", str(histories), "--output", str(missing)]) == 2
+    assert f"{missing}: No such file" in capsys.readouterr().err
+
+
+def test_a_catalogue_with_other_columns_is_refused_with_their_names(tmp_path):
+    (tmp_path / "items.tsv").write_text("item\tmovie\ttitle\n1\t7\tHeat (1995)\n")
+    with pytest.raises(DataError, match="no column genres, movieId"):
+        catalogue.read_movies(tmp_path)
 
 
 def test_an_empty_line_is_a_user_without_history(tmp_path):
