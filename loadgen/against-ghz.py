@@ -22,6 +22,7 @@ SERVER_TIME = "rpc_server_call_duration_seconds"
 
 
 def arguments():
+    """What the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -38,6 +39,7 @@ def arguments():
 
 
 def main():
+    """Compares in three loads."""
     options = arguments()
     one = ["--connections", "1"]
     many = ["--connections", str(options.callers)]
@@ -88,11 +90,13 @@ def compare(options, name, for_ghz, for_loadgen):
 
 
 def run(options, command):
+    """What a generator printed."""
     pinned = ["taskset", "-c", options.cores] if options.cores else []
     return subprocess.run([*pinned, *command], capture_output=True, text=True, check=True).stdout
 
 
 def ghz(options, load):
+    """One run of ghz, times in milliseconds."""
     user = f"{{{{randomInt 1 {options.users + 1}}}}}"
     data = json.dumps({"user_id": user, "k": 10})
     command = [options.ghz, "--insecure", "--call", CALL, "-d", data, "-O", "json"]
@@ -107,6 +111,7 @@ def ghz(options, load):
 
 
 def loadgen(options, load):
+    """One run of marquee-loadgen, in the same terms."""
     command = [options.loadgen, "run", "--target", f"http://{options.target}", "--progress", "none"]
     draw = ["--users", f"1-{options.users}", "--zipf", "0", "--warmup", "0s"]
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
