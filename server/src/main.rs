@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use marquee_server::app::{self, StartError};
@@ -71,6 +72,8 @@ async fn bring_in(args: ImportArgs) -> Outcome {
     let config = args.resolve()?;
     let store = app::open_store(&config.store, &config.data_dir).await?;
     let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
+    // For the nodes that share the store; their next start would read the whole of it otherwise.
+    store.sum_up(Duration::ZERO, now_ms()).await?;
     println!("{report}");
     Ok(())
 }

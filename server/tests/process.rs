@@ -6,6 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use common::cql::{new_keyspace, shared_cql};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
@@ -25,14 +26,19 @@ struct Process {
 impl Process {
     /// Starts the binary over this folder and waits until it says where it listens.
     fn start(data: &Path) -> Self {
+        let sample = common::sample();
+        Self::start_with(data, &["--sample", sample.to_str().expect("a path of letters")])
+    }
+
+    /// As [`Process::start`], with these arguments too.
+    fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
             .args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--workers", "1"])
             .arg("--data-dir")
             .arg(data)
             .arg("--bundle")
             .arg(common::fixture_bundle())
-            .arg("--sample")
-            .arg(common::sample())
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -69,7 +75,20 @@ fn event(movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_acknowledged_interaction_is_lost_to_kill_9() {
     let data = TempDir::new().unwrap();
-    let server = Process::start(data.path());
+    assert_kill_9_loses_nothing(|| Process::start(data.path())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_acknowledged_interaction_is_lost_to_kill_9_on_the_cql_store() {
+    let Some(cluster) = shared_cql() else { return };
+    let (data, store) = (TempDir::new().unwrap(), new_keyspace(&cluster, "").await);
+    let start = || Process::start_with(data.path(), &["--store", &store, "--sample", "none"]);
+    assert_kill_9_loses_nothing(start).await;
+}
+
+/// Kills a server under writes, starts another, and looks for what was acknowledged.
+async fn assert_kill_9_loses_nothing(start: impl Fn() -> Process) {
+    let server = start();
     let client = InteractionServiceClient::connect(server.address.clone()).await.unwrap();
     let writers: Vec<_> = (0..8)
         .map(|writer| {
@@ -98,7 +117,7 @@ async fn no_acknowledged_interaction_is_lost_to_kill_9() {
         acknowledged += writer.await.unwrap();
     }
 
-    let server = Process::start(data.path());
+    let server = start();
     let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
     let mut found = 0;
     let mut page_token = String::new();

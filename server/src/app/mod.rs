@@ -4,6 +4,7 @@
 //! warm, and again while the server drains.
 
 mod drain;
+mod follow;
 mod sample;
 mod services;
 mod welcome;
@@ -15,9 +16,11 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic_health::server::HealthReporter;
 
 pub use drain::{serve_until_signal, wait_for_signal};
+use follow::Follower;
 pub use sample::import_sample;
 use services::Rooms;
 pub use welcome::welcome;
@@ -84,6 +87,7 @@ pub struct Running {
     rooms: Arc<Rooms>,
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    _following: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
 }
@@ -137,7 +141,14 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     if let Some(sample) = config.sample_dir() {
         import_sample(sample, store.as_ref()).await?;
     }
+    let revision = store.revision().await?;
     let catalog = Arc::new(build_catalog(store.as_ref()).await?);
+    let follower = Follower {
+        store: Arc::clone(&store),
+        catalog: Arc::clone(&catalog),
+        revision,
+        interval: config.statistics_interval.0,
+    };
     let engine = Arc::new(Engine::start(EngineOptions {
         workers: config.worker_threads(),
         queue_limit: config.queue_limit,
@@ -167,7 +178,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     };
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
     let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
-    Ok(Running { address, metrics_address, rooms, loading, serving, stop, config })
+    let _following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    Ok(Running { address, metrics_address, rooms, loading, serving, _following, stop, config })
 }
 
 /// Loads models as the settings say: on which device, in which precision, with which retrieval.

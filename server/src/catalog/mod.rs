@@ -57,15 +57,12 @@ impl Catalog {
     /// A catalogue of these movies. Statistics of movies that are not among them are ignored.
     pub fn new(movies: Vec<MovieRecord>, stats: Vec<MovieStats>) -> Self {
         let movies = Arc::new(Movies::new(movies));
-        let stats: HashMap<MovieId, MovieStats> =
-            stats.into_iter().map(|stats| (stats.movie_id, stats)).collect();
-        let stats_of = |movie: &Arc<Movie>| stats.get(&movie.movie_id).copied().unwrap_or_default();
+        let by_index = by_index(&movies, stats);
         let mut ratings = Ratings::default();
         ratings.grow(movies.len());
-        for (index, movie) in (0..).zip(movies.iter()) {
-            ratings.load(index, &stats_of(movie));
+        for (index, (_, stats)) in (0..).zip(&by_index) {
+            ratings.load(index, stats);
         }
-        let by_index: Vec<_> = movies.iter().map(|movie| (movie.movie_id, stats_of(movie))).collect();
         let titles = Titles::new(&movies);
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, ratings }),
@@ -188,6 +185,20 @@ impl Catalog {
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, ratings }));
     }
 
+    /// Replaces all statistics, which the nodes of a shared store do with those that one of them summed
+    /// up. What is counted while these were summed up may be missing in them until the next ones.
+    pub fn set_stats(&self, stats: Vec<MovieStats>) {
+        let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = self.snapshot.load();
+        let by_index = by_index(&snapshot.movies, stats);
+        let replaced = Orders::new(&by_index);
+        let mut orders = self.orders_mut();
+        for (index, (_, stats)) in (0..).zip(&by_index) {
+            snapshot.ratings.load(index, stats);
+        }
+        *orders = replaced;
+    }
+
     fn orders(&self) -> RwLockReadGuard<'_, Orders> {
         self.orders.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,4 +206,12 @@ impl Catalog {
     fn orders_mut(&self) -> RwLockWriteGuard<'_, Orders> {
         self.orders.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Each movie's statistics, in the order of the dense indexes.
+fn by_index(movies: &Movies, stats: Vec<MovieStats>) -> Vec<(MovieId, MovieStats)> {
+    let stats: HashMap<MovieId, MovieStats> =
+        stats.into_iter().map(|stats| (stats.movie_id, stats)).collect();
+    let stats_of = |movie: &Arc<Movie>| stats.get(&movie.movie_id).copied().unwrap_or_default();
+    movies.iter().map(|movie| (movie.movie_id, stats_of(movie))).collect()
 }

@@ -14,6 +14,7 @@ impl Default for Config {
             metrics_listen: None,
             data_dir: "./.marquee".into(),
             store: StoreUrl::redb(),
+            statistics_interval: Span(Duration::from_mins(10)),
             cache: CacheUrl::local(),
             bundle: "onnx/bundles/movielens-small".into(),
             sample: "onnx/data/ml-latest-small".into(),

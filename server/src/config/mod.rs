@@ -38,6 +38,10 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,
+    /// How old the statistics of a store that nodes share may become; one of the nodes sums them up anew
+    #[arg(long, env = "MARQUEE_STATISTICS_INTERVAL", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub statistics_interval: Option<Span>,
     /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel; ?namespace=NAME for the first part of the keys
     #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
@@ -99,6 +103,9 @@ pub struct Config {
     /// See [`Settings::store`].
     #[serde(serialize_with = "as_text")]
     pub store: StoreUrl,
+    /// See [`Settings::statistics_interval`].
+    #[serde(serialize_with = "as_text")]
+    pub statistics_interval: Span,
     /// See [`Settings::cache`].
     #[serde(serialize_with = "as_text")]
     pub cache: CacheUrl,
@@ -181,6 +188,7 @@ impl Config {
             listen,
             data_dir,
             store,
+            statistics_interval,
             cache,
             bundle,
             sample,

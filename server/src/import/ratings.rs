@@ -24,7 +24,7 @@ const BATCHES_AHEAD: usize = 2;
 /// Batches between two notes of the place.
 const BATCHES_PER_NOTE: u64 = 8;
 /// How often a write is repeated while the store is unavailable, with doubled waits.
-const RETRIES: u32 = 6;
+const RETRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// The ratings of one import.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rand::rngs::StdRng;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, User, UserId};
-use crate::store::{EventKey, MovieStats, Profile, Recorded, RedbStore, StoreStats, UserStats};
+use crate::store::{EventKey, MovieStats, Profile, Recorded, RedbStore, Revision, StoreStats, UserStats};
 
 /// A store in a folder that goes with it.
 struct Fresh {
@@ -440,6 +441,14 @@ impl Store for Interrupted {
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         self.store.stats().await
+    }
+
+    async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError> {
+        self.store.sum_up(older_than, now_ms).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.store.revision().await
     }
 
     async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -5,6 +5,8 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a check is for")]
 
+use std::time::Duration;
+
 use futures::future::join_all;
 
 use super::{EventKey, MovieStats, Store, StoreStats, Trend};
@@ -57,7 +59,7 @@ pub async fn an_unknown_user_is_none_everywhere(store: &impl Store) {
     assert_eq!(store.user_stats(5).await.expect("a read"), None);
     assert_eq!(store.delete_user(5).await.expect("deleting nobody succeeds"), []);
     assert_eq!(store.user(5).await.expect("a read"), None);
-    assert_eq!(store.stats().await.expect("a read"), StoreStats::default());
+    assert_eq!(counts(store).await, StoreStats::default());
     store.ping().await.expect("an open store answers");
 }
 
@@ -75,7 +77,7 @@ pub async fn registering_again_changes_nothing(store: &impl Store) {
     assert_eq!(store.history(3, None, 5).await.expect("a read"), Some(vec![]));
     let stats = store.user_stats(3).await.expect("a read").expect("a known user");
     assert_eq!((stats.interactions, stats.first_ms, stats.last_ms), (0, None, None));
-    assert_eq!(store.stats().await.expect("a read").users, 2);
+    assert_eq!(counts(store).await.users, 2);
 }
 
 /// Preferences are one value.
@@ -168,7 +170,7 @@ pub async fn deletion_takes_everything_of_the_user(store: &impl Store) {
     assert_eq!(store.delete_user(1).await.expect("deleting again succeeds"), []);
     let left = [sums(7, &[(50_000, Some(6))]), sums(8, &[(50_000, None)])];
     assert_sums(store, &left).await;
-    assert_eq!(store.stats().await.expect("a read"), StoreStats { users: 1, interactions: 2, movies: 0 });
+    assert_eq!(counts(store).await, StoreStats { users: 1, interactions: 2, movies: 0 });
     let again = store.record(&gone[..1], 9).await.expect("a write")[0];
     assert!(!again.duplicate && again.first_of_movie, "a deleted user begins anew");
     let history = store.history(1, None, 1000).await.expect("a read").expect("a known user");
@@ -260,7 +262,7 @@ pub async fn concurrent_writes_all_count(store: &impl Store) {
     join_all(writes).await;
     let shared = store.user_stats(1).await.expect("a read").expect("a known user");
     assert_eq!((shared.interactions, shared.half_stars), (32, 32 * 10));
-    assert_eq!(store.stats().await.expect("a read"), StoreStats { users: 33, interactions: 1280, movies: 0 });
+    assert_eq!(counts(store).await, StoreStats { users: 33, interactions: 1280, movies: 0 });
     let users: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.users).sum();
     assert_eq!(users, 32 * 20 + 32);
 }
@@ -278,7 +280,7 @@ pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
     assert_eq!(all[2].title, "B (2000)");
     assert_eq!(store.movies(Some(5), 2).await.expect("a read"), all[2..4]);
     assert_eq!(store.movies(Some(70_000), 2).await.expect("a read"), []);
-    assert_eq!(store.stats().await.expect("a read").movies, 5);
+    assert_eq!(counts(store).await.movies, 5);
 }
 
 /// Unicode, empty and long text, the ends of number ranges.
@@ -335,11 +337,11 @@ where
     for batch in events.chunks(100) {
         store.record(batch, 1).await.expect("a write");
     }
-    let before = (store.profile(1, 200).await.expect("a read"), store.stats().await.expect("a read"));
+    let before = (store.profile(1, 200).await.expect("a read"), counts(&store).await);
     let sums_before = sorted_sums(&store).await;
     drop(store);
     let store = open().await;
-    let after = (store.profile(1, 200).await.expect("a read"), store.stats().await.expect("a read"));
+    let after = (store.profile(1, 200).await.expect("a read"), counts(&store).await);
     assert_eq!(after, before);
     assert_same_sums(&sorted_sums(&store).await, &sums_before);
     assert_eq!(store.movies(None, 10).await.expect("a read"), [movie]);
@@ -375,8 +377,15 @@ async fn assert_sums(store: &impl Store, expected: &[MovieStats]) {
     assert_same_sums(&sorted_sums(store).await, expected);
 }
 
-/// All movies' sums by movie id.
+/// The store's numbers of now.
+pub async fn counts(store: &impl Store) -> StoreStats {
+    store.sum_up(Duration::ZERO, 1).await.expect("a store sums up");
+    store.stats().await.expect("a read succeeds")
+}
+
+/// All movies' sums of now, by movie id.
 pub async fn sorted_sums(store: &impl Store) -> Vec<MovieStats> {
+    store.sum_up(Duration::ZERO, 1).await.expect("a store sums up");
     let mut sums = store.movie_stats().await.expect("a read succeeds");
     sums.sort_unstable_by_key(|stats| stats.movie_id);
     sums

@@ -8,6 +8,8 @@
 //!   call may be repeated after a failure.
 //! - **Ordered**: newest first means (time, movie, kind) descending; oldest first the reverse.
 //! - **Bounded**: every read has a limit that its caller names.
+//! - **Given up with its future**: a caller that waits no longer, as the edge at a request's deadline,
+//!   drops the call. A write is then stored or not; it may be repeated.
 
 pub mod conformance;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod redb;
 mod scylla;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
@@ -155,6 +158,16 @@ pub struct StoreStats {
     pub movies: u64,
 }
 
+/// Numbers of what a node reads once and holds in memory; another number says that another node has
+/// changed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// Of the movies.
+    pub movies: i64,
+    /// Of the statistics.
+    pub statistics: i64,
+}
+
 /// Why the store did not do it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -231,11 +244,19 @@ pub trait Store: Send + Sync + 'static {
     /// Movies by ascending id, after `after`.
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError>;
 
-    /// The statistics of every movie that has any.
+    /// The statistics of every movie that has any: of now in a store that keeps its sums up to date
+    /// with every write, else of the newest [`Store::sum_up`].
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError>;
 
-    /// Numbers about the whole store.
+    /// Numbers about the whole store, as old as those of [`Store::movie_stats`].
     async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Sums up over all users if that was not done for so long, for all who share the store; whether
+    /// this call did. One at a time does. Nothing to do where the sums are kept up to date.
+    async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError>;
+
+    /// Changes when others who share the store have changed movies or summed up.
+    async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// A small value that other code keeps in the store, such as how far an import got.
     async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

@@ -119,7 +119,9 @@ fn tracer_provider(resource: Resource) -> Result<SdkTracerProvider, TelemetryErr
 }
 
 fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    // The CQL driver logs each failed attempt as an error; the store says once what it means.
+    let quiet = "info,ort=warn,scylla=off";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     let spans =
         tracer.map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("marquee-server")));
     let json = match format {

@@ -22,6 +22,7 @@ use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::batch::{Batch, BatchType};
+use scylla::value::{CqlValue, Row};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
@@ -279,4 +280,11 @@ async fn heal(shared: Arc<Shared>) {
 /// An answer that is not what the statement promises.
 pub(super) fn corrupt(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
+}
+
+/// Whether a conditional write was done: its answer's first column says so, whatever follows.
+pub(super) fn applied(answer: QueryResult) -> Result<bool, StoreError> {
+    let rows = answer.into_rows_result().map_err(corrupt)?;
+    let row = rows.first_row::<Row>().map_err(corrupt)?;
+    Ok(matches!(row.columns.first(), Some(Some(CqlValue::Boolean(true)))))
 }

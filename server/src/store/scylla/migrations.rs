@@ -9,11 +9,14 @@ use std::time::Duration;
 use scylla::client::session::Session;
 use sha2::{Digest, Sha256};
 
+use super::link::applied;
 use super::settings::ScyllaSettings;
 use crate::store::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 1] = [&[
+const MIGRATIONS: [&[&str]; 2] = [MIGRATION_1, MIGRATION_2];
+
+const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
     // newest are at its beginning. Whole partitions are deleted and rows never expire, so size-tiered
     // compaction, the default of both servers, reads few tables; a deleted user's tombstone goes
@@ -41,7 +44,32 @@ const MIGRATIONS: [&[&str]; 1] = [&[
         PRIMARY KEY (catalogue, movie_id)
     )",
     "CREATE TABLE IF NOT EXISTS notes (key text PRIMARY KEY, value blob)",
-]];
+];
+
+const MIGRATION_2: &[&str] = &[
+    // A snapshot is written once, read by every node, and dropped whole when the next one is
+    // published; what a dead job left behind ends after a week. No partition is ever written again,
+    // so no read meets a tombstone.
+    "CREATE TABLE IF NOT EXISTS movie_sums (
+        snapshot bigint,
+        part int,
+        sums frozen<list<frozen<tuple<bigint, bigint, bigint, bigint, double>>>>,
+        PRIMARY KEY (snapshot, part)
+    ) WITH default_time_to_live = 604800",
+    // Two rows of one partition: which movies and which statistics are the newest.
+    "CREATE TABLE IF NOT EXISTS revisions (
+        catalogue tinyint,
+        name text,
+        revision bigint,
+        summed_ms bigint,
+        parts int,
+        users bigint,
+        interactions bigint,
+        movies bigint,
+        PRIMARY KEY (catalogue, name)
+    )",
+    "CREATE TABLE IF NOT EXISTS leases (name text PRIMARY KEY, owner bigint)",
+];
 
 const LOCK_SECONDS: u32 = 300;
 const LOCK_TRIES: u32 = 150;
@@ -176,13 +204,7 @@ async fn lock(session: &Session, owner: &str) -> Result<(), StoreError> {
     );
     for _ in 0..LOCK_TRIES {
         let outcome = session.query_unpaged(insert.as_str(), (owner,)).await.map_err(failed)?;
-        let rows = outcome.into_rows_result().map_err(failed)?;
-        let columns = rows.column_specs().len();
-        let applied = match columns {
-            1 => rows.first_row::<(bool,)>().map_err(failed)?.0,
-            _ => rows.first_row::<(bool, Option<String>, Option<String>)>().map_err(failed)?.0,
-        };
-        if applied {
+        if applied(outcome)? {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

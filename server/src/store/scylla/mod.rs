@@ -2,9 +2,8 @@
 //!
 //! Everything of a user is one partition, so a profile, a page of history and a deletion are one
 //! statement each, and a batch of a user's events is written atomically. All writes are inserts by
-//! key and may be repeated; no counters, no lightweight transactions but the migration's lock. Sums
-//! over users are not stored: [`Store::movie_stats`] and [`Store::stats`] read the whole table in
-//! parallel, which a node does once at start.
+//! key and may be repeated; no counters, and lightweight transactions only for the leases of a
+//! migration and of the job in [`sums`] that sums up over all users.
 //!
 //! What an event changed ([`Recorded`]) is decided by reading before writing. Two nodes that record
 //! the same event at the same moment may both call it new; what is stored is the same.
@@ -18,9 +17,11 @@ mod retry;
 mod rows;
 mod settings;
 mod statements;
+mod sums;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -28,10 +29,10 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use self::known::{Known, Totals};
 use self::link::Link;
 pub use self::migrations::MigrateMode;
-use self::rows::{EventRow, MovieRow, PartitionRow, ScanRow, UserRow};
+use self::rows::{EventRow, MovieRow, PartitionRow, UserRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
-use super::{EventKey, MovieStats, Profile, Recorded, Store, StoreError, StoreStats, UserStats};
+use super::{EventKey, MovieStats, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
 /// Users of one call that are written at once.
@@ -40,9 +41,6 @@ const USERS_AT_ONCE: usize = 32;
 const BATCH_ROWS: usize = 64;
 /// With more new events of a user than this, its whole partition is read instead of their movies.
 const FEW_EVENTS: usize = 4;
-/// Parts of the token ring that are scanned one by one, and how many at once.
-const SCAN_PARTS: i64 = 64;
-const SCANS_AT_ONCE: usize = 4;
 
 /// The store in a cluster.
 pub struct ScyllaStore {
@@ -147,46 +145,6 @@ impl ScyllaStore {
         let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags);
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
-    }
-
-    /// Sums over the whole table.
-    async fn totals(&self) -> Result<Totals, StoreError> {
-        let width = u64::MAX / SCAN_PARTS as u64;
-        let start = |part: i64| i64::MIN.wrapping_add((part as u64).wrapping_mul(width) as i64);
-        let parts = (0..SCAN_PARTS).map(|part| {
-            let end = if part + 1 == SCAN_PARTS { i64::MAX } else { start(part + 1) };
-            self.totals_of_part(start(part), end)
-        });
-        let mut totals = Totals::default();
-        let mut parts = stream::iter(parts).buffer_unordered(SCANS_AT_ONCE);
-        while let Some(part) = parts.next().await {
-            totals.merge(part?);
-        }
-        Ok(totals)
-    }
-
-    /// Sums over the users whose tokens are after `start` and up to `end`. A user's rows come
-    /// together.
-    async fn totals_of_part(&self, start: i64, end: i64) -> Result<Totals, StoreError> {
-        let mut totals = Totals::default();
-        let mut user: Option<(i64, Vec<Interaction>)> = None;
-        let take = |(user_id, time_ms, movie_id, kind, half_stars): ScanRow| {
-            let event = rows::event(user_id as u64, (time_ms, movie_id, kind, half_stars))?;
-            match &mut user {
-                Some((current, events)) if *current == user_id => events.extend(event),
-                _ => {
-                    if let Some((_, events)) = user.replace((user_id, event.into_iter().collect())) {
-                        totals.add_user(&events);
-                    }
-                }
-            }
-            Ok(())
-        };
-        self.link.each(Statement::Scan, (start, end), take).await?;
-        if let Some((_, events)) = user {
-            totals.add_user(&events);
-        }
-        Ok(totals)
     }
 }
 
@@ -314,6 +272,9 @@ impl Store for ScyllaStore {
     async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
         let writes: Vec<_> = movies.iter().map(|movie| self.put_movie(movie)).collect();
         let new: Vec<bool> = stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await?;
+        if !movies.is_empty() {
+            self.movies_changed().await?;
+        }
         Ok(new.into_iter().filter(|is_new| *is_new).count() as u64)
     }
 
@@ -327,13 +288,19 @@ impl Store for ScyllaStore {
     }
 
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {
-        Ok(self.totals().await?.movies.into_values().collect())
+        self.newest_sums().await
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
-        let Totals { users, interactions, .. } = self.totals().await?;
-        let movies: Option<(i64,)> = self.link.first(Statement::CountMovies, ()).await?;
-        Ok(StoreStats { users, interactions, movies: movies.map_or(0, |(count,)| count as u64) })
+        self.newest_stats().await
+    }
+
+    async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError> {
+        self.publish_if_due(older_than, now_ms).await
+    }
+
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.newest_revision().await
     }
 
     async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -3,7 +3,7 @@
 //! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
 
 use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
-use crate::store::StoreError;
+use crate::store::{MovieStats, StoreError, Trend};
 
 /// Time, movie, kind, half stars; nothing in a partition that has a user and no events.
 pub(super) type EventRow = (Option<i64>, Option<i64>, Option<i8>, Option<i8>);
@@ -23,6 +23,27 @@ pub(super) type MovieRow = (
     Option<i64>,
     Option<Vec<(Option<String>, Option<i64>)>>,
 );
+
+/// Movie id, users, ratings, half stars, trend.
+pub(super) type SumRow = (i64, i64, i64, i64, f64);
+/// Name and number of a revision; for the statistics also when they were summed up, in how many
+/// parts they are, and the numbers of users, interactions and movies.
+pub(super) type RevisionRow = (String, i64, Option<i64>, Option<i32>, Option<i64>, Option<i64>, Option<i64>);
+
+pub(super) fn sum_row(stats: MovieStats) -> SumRow {
+    let MovieStats { movie_id, users, ratings, half_stars, trend } = stats;
+    (i64::from(movie_id), users as i64, ratings as i64, half_stars as i64, trend.0)
+}
+
+pub(super) fn sums((movie_id, users, ratings, half_stars, trend): SumRow) -> MovieStats {
+    MovieStats {
+        movie_id: movie_id as u32,
+        users: users as u64,
+        ratings: ratings as u64,
+        half_stars: half_stars as u64,
+        trend: Trend(trend),
+    }
+}
 
 pub(super) fn event(user_id: UserId, row: EventRow) -> Result<Option<Interaction>, StoreError> {
     let (Some(time_ms), Some(movie_id), Some(kind), half_stars) = row else {

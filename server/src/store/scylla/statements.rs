@@ -1,7 +1,8 @@
 //! Every statement, prepared once a session, with its execution profile.
 //!
-//! All are idempotent: writes name their whole key and all values, and the client gives the time. So
-//! the driver may repeat them on another node and send a second one when the first is slow.
+//! All but those of leases are idempotent: writes name their whole key and all values, and the client
+//! gives the time. So the driver may repeat them on another node and send a second one when the first
+//! is slow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use scylla::statement::prepared::PreparedStatement;
 use super::retry::RepeatTimeouts;
 use super::settings::ScyllaSettings;
 
-/// Whole-table scans: a page of them may be slow, and nobody waits for it at the edge.
+/// Whole-table scans and leases: they may be slow, and nobody waits for them at the edge.
 const SCAN_TIMEOUT: Duration = Duration::from_secs(30);
 /// A statement that takes this long is sent to another replica too.
 const SPECULATE_AFTER: Duration = Duration::from_millis(100);
@@ -33,6 +34,8 @@ enum Audience {
     Catalogue,
     /// Users' data, read as a whole.
     Scan,
+    /// Taken by one node or by none: never repeated, because a repetition would find itself.
+    Lease,
 }
 
 /// One line a statement: its name, its label in metrics, its audience, its text.
@@ -88,6 +91,25 @@ statements! {
         "SELECT value FROM notes WHERE key = ?";
     PutNote = "put_note", Users,
         "INSERT INTO notes (key, value) VALUES (?, ?)";
+    Revisions = "revisions", Users,
+        "SELECT name, revision, summed_ms, parts, users, interactions, movies FROM revisions \
+         WHERE catalogue = 0";
+    PutRevision = "put_revision", Users,
+        "INSERT INTO revisions (catalogue, name, revision) VALUES (0, ?, ?)";
+    PublishSums = "publish_sums", Users,
+        "INSERT INTO revisions \
+         (catalogue, name, revision, summed_ms, parts, users, interactions, movies) \
+         VALUES (0, 'statistics', ?, ?, ?, ?, ?, ?)";
+    Sums = "sums", Users,
+        "SELECT sums FROM movie_sums WHERE snapshot = ?";
+    PutSums = "put_sums", Users,
+        "INSERT INTO movie_sums (snapshot, part, sums) VALUES (?, ?, ?)";
+    DropSums = "drop_sums", Users,
+        "DELETE FROM movie_sums WHERE snapshot = ?";
+    TakeLease = "take_lease", Lease,
+        "INSERT INTO leases (name, owner) VALUES (?, ?) IF NOT EXISTS USING TTL 600";
+    ReturnLease = "return_lease", Lease,
+        "DELETE FROM leases WHERE name = ? IF owner = ?";
     Ping = "ping", Catalogue,
         "SELECT key FROM system.local WHERE key = 'local'";
 }
@@ -106,7 +128,10 @@ impl Statement {
 
     /// How long one page or write of it may take, waiting for its turn not included.
     pub(super) fn timeout(self, settings: &ScyllaSettings) -> Duration {
-        if self.entry().audience == Audience::Scan { SCAN_TIMEOUT } else { settings.timeout }
+        match self.entry().audience {
+            Audience::Users | Audience::Catalogue => settings.timeout,
+            Audience::Scan | Audience::Lease => SCAN_TIMEOUT,
+        }
     }
 
     fn entry(self) -> &'static Entry {
@@ -142,9 +167,9 @@ impl Statements {
             let profile = match audience {
                 Audience::Users => &users,
                 Audience::Catalogue => &catalogue,
-                Audience::Scan => &scans,
+                Audience::Scan | Audience::Lease => &scans,
             };
-            prepare(session, profile, text)
+            prepare(session, profile, text, *audience != Audience::Lease)
         });
         Ok(Self(try_join_all(prepared).await?))
     }
@@ -158,9 +183,10 @@ async fn prepare(
     session: &Session,
     profile: &ExecutionProfileHandle,
     text: &str,
+    is_idempotent: bool,
 ) -> Result<PreparedStatement, PrepareError> {
     let mut statement = session.prepare(text).await?;
-    statement.set_is_idempotent(true);
+    statement.set_is_idempotent(is_idempotent);
     statement.set_execution_profile_handle(Some(profile.clone()));
     statement.set_page_size(PAGE_ROWS);
     Ok(statement)

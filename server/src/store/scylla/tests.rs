@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::store::conformance;
+use crate::store::conformance::{self, rating};
 use crate::store::model::{assert_follows_the_model, calls};
 
 /// The cluster's URL without a keyspace.
@@ -42,7 +42,7 @@ impl Keyspace {
     /// The store with nothing in it.
     async fn emptied(&self) -> ScyllaStore {
         let store = self.open().await;
-        for table in ["users", "movies", "notes"] {
+        for table in ["users", "movies", "notes", "movie_sums", "revisions"] {
             let truncate = format!("TRUNCATE {table}");
             store.link.connected().session.query_unpaged(truncate, ()).await.expect("a truncation");
         }
@@ -103,9 +103,9 @@ async fn a_missing_keyspace_an_old_schema_and_an_edited_migration_are_said() {
         .expect("a write");
     let edited = ScyllaStore::open(keyspace.settings.clone()).await.err().expect("it is another migration");
     assert!(edited.to_string().contains("not the one of this program"), "{edited}");
-    session.query_unpaged("DELETE FROM schema_migrations WHERE version = 1", ()).await.expect("a write");
+    session.query_unpaged("TRUNCATE schema_migrations", ()).await.expect("a truncation");
     let old = ScyllaStore::open(keyspace.settings.clone()).await.err().expect("it has no version");
-    assert!(matches!(old, StoreError::Schema { found: 0, expected: 1 }), "{old}");
+    assert!(matches!(old, StoreError::Schema { found: 0, expected: 2 }), "{old}");
     keyspace.remove().await;
 }
 
@@ -115,7 +115,7 @@ async fn a_dry_run_says_what_is_missing_and_makes_nothing() {
     let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
     let settings = ScyllaSettings::parse(&url).expect("a good URL");
     let missing = ScyllaStore::migrate(&settings, MigrateMode::DryRun).await.expect("a dry run");
-    assert!(missing[0].starts_with("CREATE KEYSPACE") && missing.len() == 4, "{missing:?}");
+    assert!(missing[0].starts_with("CREATE KEYSPACE") && missing.len() == 7, "{missing:?}");
     assert!(ScyllaStore::open(settings).await.is_err(), "the keyspace was not made");
 }
 
@@ -129,5 +129,56 @@ async fn two_migrations_at_once_both_end_with_the_same_schema() {
     one.and(other).expect("one waits for the other");
     let keyspace = Keyspace { settings };
     keyspace.open().await.ping().await.expect("it answers");
+    keyspace.remove().await;
+}
+
+#[tokio::test]
+async fn what_one_node_sums_up_is_what_all_nodes_read() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let (one, other) = (keyspace.open().await, keyspace.open().await);
+    let before = other.revision().await.expect("a read");
+    one.record(&[rating(1, 7, 10, 8), rating(2, 7, 20, 6), rating(2, 9, 30, 2)], 1).await.expect("a write");
+    one.put_movies(&[MovieRecord { movie_id: 7, ..MovieRecord::default() }]).await.expect("a write");
+    assert!(one.sum_up(Duration::ZERO, 1_000).await.expect("the lease is free"));
+    let counts = StoreStats { users: 2, interactions: 3, movies: 1 };
+    for store in [&one, &other] {
+        let mut sums = store.movie_stats().await.expect("a read");
+        sums.sort_unstable_by_key(|stats| stats.movie_id);
+        let exact: Vec<_> = sums.iter().map(|sum| (sum.movie_id, sum.users, sum.half_stars)).collect();
+        assert_eq!(exact, [(7, 2, 14), (9, 1, 2)]);
+        assert_eq!(store.stats().await.expect("a read"), counts);
+    }
+    let after = other.revision().await.expect("a read");
+    assert!(after.movies != before.movies && after.statistics != before.statistics, "it is noticed");
+
+    one.record(&[rating(3, 7, 40, 1)], 1).await.expect("a write");
+    assert!(!other.sum_up(Duration::from_secs(60), 2_000).await.expect("a read"), "the sums are young");
+    assert_eq!(other.stats().await.expect("a read"), counts, "they stay as they were");
+    assert!(
+        other.sum_up(Duration::from_secs(60), 61_000).await.expect("the lease is free"),
+        "a minute later"
+    );
+    assert_eq!(one.stats().await.expect("a read").users, 3);
+    keyspace.remove().await;
+}
+
+#[tokio::test]
+async fn one_node_at_a_time_sums_up_and_half_a_snapshot_is_never_read() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let store = keyspace.open().await;
+    let connected = store.link.connected();
+    let session = &connected.session;
+    store.record(&[rating(1, 7, 10, 8)], 1).await.expect("a write");
+    session.query_unpaged("INSERT INTO leases (name, owner) VALUES ('sums', 1)", ()).await.expect("a write");
+    assert!(!store.sum_up(Duration::ZERO, 1).await.expect("a read"), "another node has the lease");
+    assert_eq!(store.movie_stats().await.expect("a read").len(), 1, "the table itself is read");
+    session.query_unpaged("TRUNCATE leases", ()).await.expect("a truncation");
+    for now_ms in [1, 2] {
+        assert!(store.sum_up(Duration::ZERO, now_ms).await.expect("the lease was given back"));
+    }
+    session.query_unpaged("TRUNCATE movie_sums", ()).await.expect("a truncation");
+    assert_eq!(store.movie_stats().await.expect("a read").len(), 1, "the table itself is read");
     keyspace.remove().await;
 }

@@ -1,0 +1,67 @@
+//! Keeps the catalogue in memory beside a store that other nodes write to.
+//!
+//! Every few seconds a node asks the store whether movies or statistics have another revision than
+//! those it has read, and reads what changed. One node at a time sums the statistics up anew; which
+//! one, the store decides. Over a store of its own a node finds nothing to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::catalog::Catalog;
+use crate::clock::now_ms;
+use crate::domain::TimeMs;
+use crate::store::{Revision, Store, StoreError, all_movies};
+
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// Brings what the store's other nodes did into a catalogue.
+pub(super) struct Follower {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) catalog: Arc<Catalog>,
+    /// What the catalogue was read from.
+    pub(super) revision: Revision,
+    /// How old the statistics may become.
+    pub(super) interval: Duration,
+}
+
+impl Follower {
+    /// Follows until it is aborted.
+    pub(super) async fn run(mut self) {
+        let mut ticks = interval(self.interval.clamp(Duration::from_millis(1), ASK_EVERY));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.step(now_ms()).await {
+                tracing::debug!(%error, "what other nodes did is read later");
+            }
+        }
+    }
+
+    async fn step(&mut self, now_ms: TimeMs) -> Result<(), StoreError> {
+        if self.store.sum_up(self.interval, now_ms).await? {
+            tracing::info!("the statistics of all nodes are summed up");
+        }
+        let revision = self.store.revision().await?;
+        if revision == self.revision {
+            return Ok(());
+        }
+        let movies = if revision.movies == self.revision.movies {
+            Vec::new()
+        } else {
+            all_movies(self.store.as_ref()).await?
+        };
+        let stats = self.store.movie_stats().await?;
+        let catalog = Arc::clone(&self.catalog);
+        let shown = tokio::task::spawn_blocking(move || {
+            if !movies.is_empty() {
+                catalog.put(movies);
+            }
+            catalog.set_stats(stats);
+        });
+        shown.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.revision = revision;
+        Ok(())
+    }
+}
