@@ -68,7 +68,7 @@ const ABSOLUTE: [Line; 32] = [
     ("swap_took_s", "loading and activating a new model at half load", "s"),
     ("swap_errors", "calls that failed at half load, with and without a new model", "calls"),
     ("cancelled_calls", "calls cancelled within 20 ms", "calls"),
-    ("cancelled_left_in_queue", "jobs in the queue after them", "jobs"),
+    ("cancelled_queue_empty_after_ms", "until the queue was empty after them", "ms"),
     ("cancelled_next_ms", "the next call's answer", "ms"),
     ("cancelled_memory_growth_mib", "growth of the server's memory by them", "MiB"),
 ];

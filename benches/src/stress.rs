@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_millis(250);
 const HOPELESS: Duration = Duration::from_millis(1);
 /// Calls that are cancelled.
 const CANCELLED: u64 = 100_000;
+/// How long the queue may take to be empty after them: the server reads the last cancellations meanwhile.
+const EMPTY_LIMIT: Duration = Duration::from_secs(2);
 /// Their callers.
 const CANCELLERS: u32 = 256;
 
@@ -123,15 +125,28 @@ pub async fn cancelled(
     server.drive(cancelling, Shape { count: Some(CANCELLED / 10), ..all }).await?;
     let before = server.resident_mib();
     let run = server.drive(cancelling, all).await?;
-    let mut operations = OperationsServiceClient::connect(server.url()).await?;
-    let stats = operations.get_stats(v1::GetStatsRequest {}).await?.into_inner();
+    let (left, emptied) = (Instant::now(), emptied(server).await?);
     let one = Shape { arrivals: Arrivals::Callers(1), count: Some(1), ..all };
     let next = server.drive(answered, one).await?;
     figures.add("cancelled_calls", run.cancelled as f64);
-    figures.add("cancelled_left_in_queue", f64::from(stats.queue_depth));
+    figures.add("cancelled_queue_empty_after_ms", emptied.duration_since(left).as_secs_f64() * 1e3);
     figures.add("cancelled_next_ms", next.slowest_ms);
     if let Some((before, after)) = before.zip(server.resident_mib()) {
         figures.add("cancelled_memory_growth_mib", after - before);
     }
     Ok(())
+}
+
+/// When the engine's queue was seen empty.
+async fn emptied(server: &Server) -> anyhow::Result<Instant> {
+    let mut operations = OperationsServiceClient::connect(server.url()).await?;
+    let began = Instant::now();
+    while began.elapsed() < EMPTY_LIMIT {
+        let stats = operations.get_stats(v1::GetStatsRequest {}).await?.into_inner();
+        if stats.queue_depth == 0 {
+            return Ok(Instant::now());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    anyhow::bail!("cancelled jobs were still in the queue after {EMPTY_LIMIT:?}")
 }

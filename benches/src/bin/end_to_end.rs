@@ -17,10 +17,10 @@ use marquee_benches::report::{self, Conditions};
 use marquee_benches::requests::{Request, cancelling, decoded, workload};
 use marquee_benches::served::{Arrivals, Server, Shape, built_server};
 use marquee_benches::stress;
-use marquee_loadgen::workload::{Cancellation, Workload};
+use marquee_loadgen::workload::{Cancellation, Rehearsed, Workload};
 use marquee_server::engine::{Bundle, Precision};
 
-/// Requests that the loops go round.
+/// Requests that the loops and the load generator go round.
 const REQUESTS: usize = 4096;
 /// Requests of the measurement with remembered vectors; the server sees each of them again and again.
 const REMEMBERED: usize = 2048;
@@ -166,8 +166,10 @@ impl Field {
         let bundle = Arc::new(Bundle::open(&folder)?);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = arguments.threads.unwrap_or(cores).max(1);
-        let workload = Arc::new(workload(&bundle, arguments.seed)?);
+        let workload = workload(&bundle, arguments.seed)?;
         let requests = decoded(&workload, &bundle, REQUESTS)?;
+        // The loops read theirs prepared, too.
+        let workload = Arc::new(Workload::Rehearsed(Box::new(Rehearsed::new(workload, REQUESTS as u64))));
         let scorer = scan(&bundle)?;
         let bare = |precision| -> anyhow::Result<Vec<Bare>> {
             (0..threads).map(|_| Bare::new(&bundle, precision, Arc::clone(&scorer))).collect()

@@ -295,7 +295,7 @@ fn framed<M: Message>(messages: &[M]) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashSet;
 
     use super::super::UserRange;
@@ -308,7 +308,7 @@ mod tests {
         Population::new(USERS, 0.9, Some(Catalogue::new(movies).unwrap())).unwrap()
     }
 
-    fn settings(mix: &str, subject: Subject) -> MarqueeSettings {
+    pub(in crate::workload) fn settings(mix: &str, subject: Subject) -> MarqueeSettings {
         MarqueeSettings {
             seed: 7,
             mix: Weighted::parse(mix, str::parse::<Rpc>).unwrap(),

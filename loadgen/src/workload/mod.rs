@@ -96,6 +96,27 @@ pub enum Workload {
     Marquee(Box<Marquee>),
     /// Any call of any server, from a template.
     Template(Box<Template>),
+    /// The first requests of another workload, again and again.
+    Rehearsed(Box<Rehearsed>),
+}
+
+/// Requests that were prepared before the load, so that drawing them takes no processor time from a server on
+/// the same machine. Only for servers that remember nothing: every request comes again.
+pub struct Rehearsed {
+    of: Workload,
+    requests: Vec<Prepared>,
+}
+
+impl Rehearsed {
+    /// The first `count` requests of a workload, at least one.
+    pub fn new(of: Workload, count: u64) -> Self {
+        let requests = (0..count.max(1)).map(|index| of.prepare(index)).collect();
+        Self { of, requests }
+    }
+
+    fn prepare(&self, index: u64) -> Prepared {
+        self.requests[(index % self.requests.len() as u64) as usize].clone()
+    }
 }
 
 impl Workload {
@@ -104,6 +125,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.prepare(index),
             Self::Template(workload) => workload.prepare(index),
+            Self::Rehearsed(workload) => workload.prepare(index),
         }
     }
 
@@ -112,6 +134,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.names(),
             Self::Template(workload) => vec![workload.name().to_owned()],
+            Self::Rehearsed(workload) => workload.of.names(),
         }
     }
 
@@ -120,6 +143,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.routes(),
             Self::Template(workload) => vec![workload.route()],
+            Self::Rehearsed(workload) => workload.of.routes(),
         }
     }
 
@@ -128,6 +152,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.shapes(),
             Self::Template(_) => vec![Shape::Opaque],
+            Self::Rehearsed(workload) => workload.of.shapes(),
         }
     }
 
@@ -136,6 +161,24 @@ impl Workload {
         match self {
             Self::Marquee(_) => true,
             Self::Template(workload) => workload.is_grpc(),
+            Self::Rehearsed(workload) => workload.of.is_grpc(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rehearsed_workload_goes_round() {
+        let settings = || marquee::tests::settings("Recommend", Subject::Users);
+        let plain = Marquee::new(settings()).unwrap();
+        let of = Workload::Marquee(Box::new(Marquee::new(settings()).unwrap()));
+        let rehearsed = Workload::Rehearsed(Box::new(Rehearsed::new(of, 3)));
+        for index in 0..7 {
+            assert_eq!(rehearsed.prepare(index).body, plain.prepare(index % 3).body);
+        }
+        assert_eq!(rehearsed.names(), ["Recommend"]);
     }
 }
