@@ -151,6 +151,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     };
     let engine = Arc::new(Engine::start(EngineOptions {
         workers: config.worker_threads(),
+        gpu_workers: config.gpu_workers(),
         queue_limit: config.queue_limit,
         ..EngineOptions::default()
     }));

@@ -60,7 +60,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_PRECISION", value_name = "PRECISION")]
     #[serde(default, deserialize_with = "from_text")]
     pub precision: Option<Precision>,
-    /// Worker threads of the engine; 0 for one a core
+    /// Worker threads of the engine; 0 for one a core, or two on a GPU
     #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
     /// Jobs that may wait for a worker; one more is refused with RESOURCE_EXHAUSTED
@@ -216,6 +216,14 @@ impl Config {
     pub fn worker_threads(&self) -> usize {
         match self.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    /// The worker threads that `workers` stands for on a GPU, each with a session and a stream of its own.
+    pub fn gpu_workers(&self) -> usize {
+        match self.workers {
+            0 => 2,
             workers => workers,
         }
     }

@@ -172,11 +172,96 @@ impl DeadlineStage {
 #[error("{0}")]
 pub struct BackendError(pub String);
 
-/// Vectors of a batch, row-major.
+/// What an encoder found for a batch.
 #[derive(Clone, Debug, Default)]
 pub struct EncodedBatch {
-    /// `sequences x dimension` numbers.
+    /// `sequences x dimension` numbers, row-major.
     pub vectors: Vec<f32>,
+    /// One for each [`Ask`]; none where the encoder makes no shortlists.
+    pub shortlists: Shortlists,
+}
+
+impl EncodedBatch {
+    /// Forgets the batch before, and keeps its memory.
+    pub fn clear(&mut self) {
+        self.vectors.clear();
+        self.shortlists.clear();
+    }
+}
+
+/// For each input of a batch, the rows among which its best items are.
+#[derive(Clone, Debug, Default)]
+pub struct Shortlists {
+    rows: Vec<ItemRow>,
+    ends: Vec<usize>,
+}
+
+impl Shortlists {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        self.ends.clear();
+    }
+
+    /// Adds the shortlist of the next input; an empty one where there is none.
+    pub fn push(&mut self, rows: impl IntoIterator<Item = ItemRow>) {
+        self.rows.extend(rows);
+        self.ends.push(self.rows.len());
+    }
+
+    /// The shortlist of an input, empty where there is none.
+    pub fn get(&self, input: usize) -> &[ItemRow] {
+        let Some(end) = self.ends.get(input) else { return &[] };
+        let start = input.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.rows[start..*end]
+    }
+}
+
+/// An input of a batch, and the query whose best items are wanted for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// What it starts from.
+    pub input: AskInput<'a>,
+    /// `None` when a vector is all that is wanted.
+    pub query: Option<&'a Query>,
+}
+
+/// [`Input`], borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum AskInput<'a> {
+    /// Item rows, oldest first.
+    Sequence(&'a [ItemRow]),
+    /// A ready vector.
+    Vector(&'a [f32]),
+}
+
+impl<'a> AskInput<'a> {
+    /// Borrows an input.
+    pub fn new(input: &'a Input) -> Self {
+        match input {
+            Input::Sequence(rows) => Self::Sequence(rows),
+            Input::Vector(vector) => Self::Vector(vector),
+        }
+    }
+}
+
+impl Ask<'_> {
+    pub(crate) fn is_sequence(&self) -> bool {
+        matches!(self.input, AskInput::Sequence(_))
+    }
+
+    /// Refuses what has no room in buffers for sequences of `longest` and vectors of `dimension`.
+    pub(crate) fn check(&self, longest: usize, dimension: usize) -> Result<(), BackendError> {
+        match self.input {
+            AskInput::Sequence(rows) if rows.len() > longest => {
+                Err(BackendError(format!("{} items, at most {longest} fit", rows.len())))
+            }
+            AskInput::Vector(vector) if vector.len() != dimension => {
+                Err(BackendError(format!("a vector of {} numbers, not {dimension}", vector.len())))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Turns sequences into vectors. Owned by one worker thread, with its session and its buffers.
@@ -186,6 +271,24 @@ pub trait Encoder: Send {
     /// # Errors
     /// [`BackendError`] when the runtime fails; the worker is then rebuilt.
     fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError>;
+
+    /// The vectors of those inputs that are sequences, in order, and where the device can tell, a shortlist
+    /// for each input with a query: rows that hold the best items which are not excluded. It obeys no other
+    /// filter, and is somewhat longer than the query wants. Into `out` (cleared first).
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn encode_asks(&mut self, asks: &[Ask<'_>], out: &mut EncodedBatch) -> Result<(), BackendError> {
+        out.clear();
+        let sequences: Vec<&[ItemRow]> = asks
+            .iter()
+            .filter_map(|ask| match ask.input {
+                AskInput::Sequence(rows) => Some(rows),
+                AskInput::Vector(_) => None,
+            })
+            .collect();
+        if sequences.is_empty() { Ok(()) } else { self.encode(&sequences, out) }
+    }
 }
 
 /// One query of a scored batch.
@@ -213,4 +316,10 @@ pub trait Scorer: Send + Sync {
     /// # Errors
     /// [`BackendError`] when an index fails.
     fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError>;
+
+    /// The answer of a query from a shortlist of the device: its rows, ranked as `top_k` would. `None` when
+    /// fewer than `k` of them may be answered, or the scorer ranks no shortlists.
+    fn rank_shortlist(&self, _query: &ScorerQuery<'_>, _shortlist: &[ItemRow]) -> Option<TopK> {
+        None
+    }
 }

@@ -443,7 +443,7 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
             batch_tokens: GPU_BATCH_JOBS * longest,
             bulk_handicap,
             padding: Padding::Buckets {
-                lengths: session::cuda_buckets(longest),
+                lengths: session::gpu_buckets(longest),
                 misfit_bound: GPU_MISFIT_BOUND,
             },
         },

@@ -74,6 +74,15 @@ where
         .build();
 }
 
+/// A GPU session does without CUDA graphs, because capturing or replaying one went wrong.
+pub(crate) fn graphs_refused() {
+    let meter = global::meter("marquee");
+    let counter = meter
+        .u64_counter("marquee_engine_cuda_graph_refusals")
+        .with_description("GPU sessions that run without CUDA graphs, because one could not be captured.");
+    counter.build().add(1, &[]);
+}
+
 impl Metrics {
     pub(crate) fn new(workers: usize) -> Self {
         let meter = global::meter("marquee");

@@ -16,6 +16,7 @@ mod rehearsal;
 pub mod runtime;
 mod scheduler;
 mod session;
+mod shortlist;
 #[cfg(test)]
 mod tests;
 #[allow(dead_code, reason = "the CPU wheel is fetched by the build script")]
@@ -24,8 +25,8 @@ mod worker;
 
 pub use bundle::{Bundle, BundleError};
 pub use job::{
-    Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, JobTimings,
-    Method, Priority, Query, Scored, Scorer, ScorerQuery, TopK, Want,
+    Answer, Ask, AskInput, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow,
+    Job, JobTimings, Method, Priority, Query, Scored, Scorer, ScorerQuery, Shortlists, TopK, Want,
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;

@@ -9,8 +9,7 @@ use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
 use super::job::{
-    Answer, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow, Job, Scorer,
-    Want,
+    Answer, Ask, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, Scorer, Want,
 };
 use super::pool::{Pending, Pool};
 use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
@@ -74,12 +73,12 @@ impl Core {
     pub(crate) fn encode(
         &self,
         worker: WorkerId,
-        sequences: &[&[ItemRow]],
+        asks: &[Ask<'_>],
         out: &mut EncodedBatch,
     ) -> Result<(), BackendError> {
         let mut encoder = self.encoders[worker].lock().unwrap_or_else(PoisonError::into_inner);
         match encoder.as_mut() {
-            Some(encoder) => encoder.encode(sequences, out),
+            Some(encoder) => encoder.encode_asks(asks, out),
             None => Err(BackendError("the worker has no encoder".to_owned())),
         }
     }

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 
 use super::cost::BatchShape;
 use super::job::{
-    Answer, BackendError, EncodedBatch, EngineError, Input, ItemRow, JobTimings, ScorerQuery, TopK, Want,
+    Answer, Ask, AskInput, BackendError, EncodedBatch, EngineError, Input, ItemRow, JobTimings, Query,
+    ScorerQuery, TopK, Want,
 };
 use super::model::Core;
 use super::pool::{Pending, Pool};
 use super::scheduler::{Batch, Event, Group, Ran, Reason, WorkerId};
+use super::shortlist;
 
 /// Starts a worker of the pool.
 pub(crate) fn spawn(pool: Arc<Pool>, id: WorkerId, device: &str) -> std::io::Result<thread::JoinHandle<()>> {
@@ -58,6 +60,8 @@ struct Task {
     group: Group<Pending>,
     /// Empty when nobody waited for it any more.
     vector: Arc<[f32]>,
+    /// Where the device made one: the rows that hold the best items for [`Task::query`].
+    shortlist: Vec<ItemRow>,
 }
 
 /// What failed.
@@ -73,7 +77,7 @@ impl Worker {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
         };
         let mut work = Work::new(core, &batch);
-        match self.encode_all(&mut work, batch).and_then(|()| score(&work)) {
+        match self.encode_all(&mut work, batch).and_then(|()| score(&mut work)) {
             Ok((found, score)) => {
                 work.core.succeeded();
                 self.pool.metrics.ran(self.id, work.predicted, work.encode, score);
@@ -111,28 +115,27 @@ impl Worker {
         Ok(())
     }
 
-    /// Encodes the sequences that were taken from `first` on.
+    /// Encodes the sequences that were taken from `first` on, and shortlists where the device can.
     fn encode(&mut self, work: &mut Work, first: usize) -> Result<(), BackendError> {
-        let mut wanted: Vec<(&[ItemRow], &mut Arc<[f32]>)> = work.tasks[first..]
-            .iter_mut()
-            .filter(|task| !task.group.members.is_empty())
-            .filter_map(|task| match &task.group.input {
-                Input::Sequence(sequence) => Some((&**sequence, &mut task.vector)),
-                Input::Vector(_) => None,
-            })
+        let items = work.core.bundle.items();
+        let mut wanted: Vec<&mut Task> =
+            work.tasks[first..].iter_mut().filter(|task| !task.group.members.is_empty()).collect();
+        let asks: Vec<Ask<'_>> = wanted
+            .iter()
+            .map(|task| Ask { input: AskInput::new(&task.group.input), query: task.query(items) })
             .collect();
-        if wanted.is_empty() {
-            return Ok(());
+        let sequences = asks.iter().filter(|ask| ask.is_sequence()).count();
+        caught(|| work.core.encode(self.id, &asks, &mut self.encoded))?;
+        let mut rows = self.encoded.vectors.chunks_exact(work.core.bundle.dimension());
+        if rows.len() != sequences {
+            let found = rows.len();
+            return Err(BackendError(format!("the encoder returned {found} vectors of {sequences}")));
         }
-        let sequences: Vec<&[ItemRow]> = wanted.iter().map(|(sequence, _)| *sequence).collect();
-        caught(|| work.core.encode(self.id, &sequences, &mut self.encoded))?;
-        let rows = self.encoded.vectors.chunks_exact(work.core.bundle.dimension());
-        if rows.len() != wanted.len() {
-            let (found, asked) = (rows.len(), wanted.len());
-            return Err(BackendError(format!("the encoder returned {found} vectors of {asked}")));
-        }
-        for ((_, vector), row) in wanted.iter_mut().zip(rows) {
-            **vector = Arc::from(row);
+        for (index, task) in wanted.iter_mut().enumerate() {
+            if let Input::Sequence(_) = task.group.input {
+                task.vector = rows.next().map_or_else(|| Arc::from([]), Arc::from);
+            }
+            task.shortlist = self.encoded.shortlists.get(index).to_vec();
         }
         Ok(())
     }
@@ -152,7 +155,7 @@ impl Worker {
         let mut found = found.into_iter();
         let batch_size = work.shape.queries;
         let scored = Instant::now();
-        for Task { taken, group, vector } in work.tasks {
+        for Task { taken, group, vector, .. } in work.tasks {
             for member in group.members {
                 let top = match member.payload.want {
                     Want::Vector => None,
@@ -226,9 +229,23 @@ impl Work {
                 Input::Vector(vector) => Arc::clone(vector),
                 Input::Sequence(_) => Arc::from([]),
             };
-            self.tasks.push(Task { taken, group, vector });
+            self.tasks.push(Task { taken, group, vector, shortlist: Vec::new() });
         }
         first
+    }
+}
+
+impl Task {
+    /// What the device is asked to make a shortlist for.
+    fn query(&self, items: usize) -> Option<&Query> {
+        shortlist::query_for(self.group.members.iter().map(|member| &member.payload.want), items)
+    }
+
+    /// The answer of one of its queries from the shortlist; `None` where that does not suffice.
+    fn answer_from_shortlist(&self, core: &Core, wanted: &ScorerQuery<'_>) -> Option<TopK> {
+        let made_for = self.query(core.bundle.items()).filter(|_| !self.shortlist.is_empty())?;
+        let served = shortlist::serves(made_for, wanted.query);
+        if served { core.scorer.rank_shortlist(wanted, &self.shortlist) } else { None }
     }
 }
 
@@ -239,27 +256,42 @@ fn core_of(batch: &Batch<Pending>) -> Option<Arc<Core>> {
 }
 
 /// The best items of every member that wants some, in order, and how long they took.
-fn score(work: &Work) -> Result<(Vec<TopK>, Duration), Failure> {
+fn score(work: &mut Work) -> Result<(Vec<TopK>, Duration), Failure> {
     let began = Instant::now();
-    let queries: Vec<ScorerQuery<'_>> = work
-        .tasks
-        .iter()
-        .flat_map(|task| task.group.members.iter().map(|member| (&member.payload.want, &task.vector)))
-        .filter_map(|(want, vector)| match want {
-            Want::Vector => None,
-            Want::TopK(query) => Some(ScorerQuery { vector, query }),
-        })
-        .collect();
-    if queries.is_empty() {
-        return Ok((Vec::new(), Duration::ZERO));
+    let found = best_items(&work.core, &work.tasks).map_err(Failure::Scorer)?;
+    // A device that was given ready vectors has only scored: its time is the price of the queries.
+    let on_device = if work.shape.tokens == 0 { std::mem::take(&mut work.encode) } else { Duration::ZERO };
+    let here = if found.is_empty() { Duration::ZERO } else { began.elapsed() };
+    Ok((found, on_device + here))
+}
+
+/// From shortlists where they suffice, else by the scorer.
+fn best_items(core: &Core, tasks: &[Task]) -> Result<Vec<TopK>, BackendError> {
+    let mut found: Vec<Option<TopK>> = Vec::new();
+    let mut rest: Vec<ScorerQuery<'_>> = Vec::new();
+    for task in tasks {
+        for member in &task.group.members {
+            let Want::TopK(query) = &member.payload.want else { continue };
+            let wanted = ScorerQuery { vector: &task.vector, query };
+            let answer = task.answer_from_shortlist(core, &wanted);
+            if answer.is_none() {
+                rest.push(wanted);
+            }
+            found.push(answer);
+        }
     }
-    let found = caught(|| work.core.scorer.top_k(&queries)).map_err(Failure::Scorer)?;
-    if found.len() == queries.len() {
-        Ok((found, began.elapsed()))
-    } else {
-        let (answered, asked) = (found.len(), queries.len());
-        Err(Failure::Scorer(BackendError(format!("the scorer answered {answered} of {asked} queries"))))
+    if rest.is_empty() {
+        return Ok(found.into_iter().flatten().collect());
     }
+    let mut scored = caught(|| core.scorer.top_k(&rest))?;
+    if scored.len() != rest.len() {
+        return Err(BackendError(format!("the scorer answered {} of {} queries", scored.len(), rest.len())));
+    }
+    if rest.len() == found.len() {
+        return Ok(scored);
+    }
+    let mut scored = scored.drain(..);
+    Ok(found.into_iter().filter_map(|answer| answer.or_else(|| scored.next())).collect())
 }
 
 /// Turns a panic into an error.

@@ -35,6 +35,20 @@ impl Scorer for ExactScorer {
         let answer = |query| TopK { items: rank_allowed(&self.table, query), method: Method::Exact };
         Ok(queries.iter().map(answer).collect())
     }
+
+    fn rank_shortlist(&self, query: &ScorerQuery<'_>, shortlist: &[ItemRow]) -> Option<TopK> {
+        rank_shortlist(&self.table, query, shortlist)
+    }
+}
+
+/// The exact ranking of a shortlist, under the query's whole filter; `None` when fewer than `k` rows are left
+/// of it, or the vector is one that no ranking is defined for.
+pub fn rank_shortlist(table: &ItemTable, query: &ScorerQuery<'_>, shortlist: &[ItemRow]) -> Option<TopK> {
+    table.check(&[*query]).ok()?;
+    let is_allowed =
+        |row: &ItemRow| query.query.allowed.as_ref().is_none_or(|allowed| allowed.contains(*row));
+    let items = rank_rows(table, query, shortlist.iter().copied().filter(is_allowed));
+    (items.len() == query.query.k).then_some(TopK { items, method: Method::Exact })
 }
 
 /// The exact ranking for a query, from its allowed rows alone. Rows outside the table are passed over:
@@ -91,6 +105,21 @@ mod tests {
         let allowed = Arc::new(RoaringBitmap::from([0, 1, 2, 1000]));
         let excluded = Arc::new(RoaringBitmap::from([1]));
         assert_eq!(rows(&Query { allowed: Some(allowed), excluded, ..query(10) }), [2, 0]);
+    }
+
+    #[test]
+    fn a_shortlist_is_ranked_as_the_whole_table_or_not_at_all() {
+        let ranked = |query: &Query, shortlist: &[ItemRow]| {
+            let found = scorer().rank_shortlist(&ScorerQuery { vector: &[1.0, 0.0], query }, shortlist)?;
+            Some(found.items.iter().map(|item| item.row).collect::<Vec<_>>())
+        };
+        assert_eq!(ranked(&query(3), &[1, 2, 3]), Some(rows(&query(3))));
+        let excluding = Query { excluded: Arc::new(RoaringBitmap::from([1])), ..query(2) };
+        assert_eq!(ranked(&excluding, &[1, 2, 3]), Some(rows(&excluding)));
+        assert_eq!(ranked(&excluding, &[1, 2]), None);
+        let allowing = Query { allowed: Some(Arc::new(RoaringBitmap::from([0, 3]))), ..query(2) };
+        assert_eq!(ranked(&allowing, &[3, 1, 2]), None);
+        assert_eq!(ranked(&allowing, &[3, 1, 2, 0]), Some(rows(&allowing)));
     }
 
     #[test]

@@ -13,11 +13,11 @@ use std::sync::{Arc, Once, OnceLock};
 
 use super::RetrievalError;
 use super::ann::AnnIndex;
-use super::exact::rank_allowed;
+use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
 use super::table::ItemTable;
 use crate::domain::MovieId;
-use crate::engine::{BackendError, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
 pub const ROWS_SHARE_ALONE: f64 = 0.05;
@@ -235,6 +235,10 @@ impl Scorer for Planner {
             *answer = scanned.next().map(|items| TopK { items, method: Method::Exact });
         }
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    fn rank_shortlist(&self, query: &ScorerQuery<'_>, shortlist: &[ItemRow]) -> Option<TopK> {
+        exact::rank_shortlist(self.table(), query, shortlist)
     }
 }
 

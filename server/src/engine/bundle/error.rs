@@ -93,6 +93,19 @@ pub enum BundleError {
         /// What ONNX Runtime said.
         why: String,
     },
+    /// A node of a graph would run on the CPU instead of the GPU.
+    #[error(
+        "bundle {bundle}: {file} has nodes that the GPU can't run ({why}); write the bundle again with marquee_onnx, or \
+         choose --device cpu"
+    )]
+    CpuFallback {
+        /// The bundle's folder.
+        bundle: String,
+        /// The graph.
+        file: String,
+        /// What ONNX Runtime said.
+        why: String,
+    },
     /// A graph answers the probe otherwise than when the bundle was written.
     #[error(
         "bundle {bundle}: {file} is {error:.2e} away from the probe's vector, {tolerance:.2e} is allowed; write the \

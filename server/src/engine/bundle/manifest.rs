@@ -62,6 +62,8 @@ pub(super) struct Graph {
     pub(super) device: String,
     pub(super) precision: String,
     pub(super) tolerance: Option<f32>,
+    /// Of a scorer: the most items that it answers.
+    pub(super) largest_k: Option<usize>,
 }
 
 /// A history and the vector that the fp32 CPU encoder answered for it.

@@ -52,6 +52,14 @@ pub(crate) struct EncoderGraph {
     pub(crate) tolerance: f32,
 }
 
+/// The scorer of a bundle for the GPU.
+#[derive(Clone, Debug)]
+pub(crate) struct ScorerGraph {
+    pub(crate) path: PathBuf,
+    /// The most items that it answers for a query.
+    pub(crate) largest_k: usize,
+}
+
 impl Bundle {
     /// Reads the bundle in `folder` and checks it whole.
     ///
@@ -172,6 +180,15 @@ impl Bundle {
             path: self.folder.join(&graph.file),
             tolerance: graph.tolerance.unwrap_or(self.manifest.probe.tolerance),
         })
+    }
+
+    /// The scorer for CUDA; without one every query is answered on the host.
+    pub(crate) fn cuda_scorer(&self) -> Option<ScorerGraph> {
+        let graph =
+            self.manifest.graphs.iter().find(|graph| {
+                graph.role == "scorer" && graph.device == "cuda" && graph.precision == "fp16"
+            })?;
+        Some(ScorerGraph { path: self.folder.join(&graph.file), largest_k: graph.largest_k? })
     }
 }
 

@@ -59,7 +59,7 @@ impl CpuEncoder {
 
 impl Encoder for CpuEncoder {
     fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError> {
-        out.vectors.clear();
+        out.clear();
         for sequence in sequences {
             if sequence.len() > self.positions.len() {
                 return Err(BackendError(format!(

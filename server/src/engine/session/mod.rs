@@ -6,7 +6,7 @@
 //! copies them and costs 90 MB (ONNX Runtime 1.31.1, resident anonymous memory, one session after another).
 
 mod cpu;
-mod cuda;
+mod gpu;
 
 use std::fmt;
 use std::ptr::NonNull;
@@ -20,9 +20,9 @@ use ort::session::builder::SessionBuilder;
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorRefMut};
 
 use super::bundle::{Bundle, BundleError, ENCODER_TABLES, Elements, EncoderGraph, Table};
-use super::job::{BackendError, EncodedBatch, Encoder};
+use super::job::{Ask, BackendError, EncodedBatch, Encoder};
 use super::runtime::{self, Device, RuntimeError};
-pub(crate) use cuda::buckets as cuda_buckets;
+pub(crate) use gpu::buckets as gpu_buckets;
 
 /// The arithmetic of the encoder on a CPU; a GPU always runs the fp16 graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -118,22 +118,31 @@ fn encoder(
     placement: Placement,
     graph: &EncoderGraph,
 ) -> Result<Box<dyn Encoder>, BundleError> {
-    let failed = |why: String| BundleError::Graph {
-        bundle: bundle.folder().display().to_string(),
-        file: graph.file.clone(),
-        why,
-    };
-    let mut encoder: Box<dyn Encoder> = match placement {
-        Placement::Cpu => {
-            Box::new(cpu::CpuEncoder::new(bundle, graph).map_err(|error| failed(error.to_string()))?)
+    let made: ort::Result<Box<dyn Encoder>> = match placement {
+        Placement::Cpu => cpu::CpuEncoder::new(bundle, graph).map(|encoder| Box::new(encoder) as _),
+        Placement::Cuda(number) => {
+            let scorer = bundle.cuda_scorer();
+            gpu::GpuEncoder::new(bundle, graph, scorer.as_ref(), gpu::Place::Cuda(number))
+                .map(|encoder| Box::new(encoder) as _)
         }
-        Placement::Cuda(number) => Box::new(
-            cuda::CudaEncoder::new(bundle, graph, number).map_err(|error| failed(error.to_string()))?,
-        ),
     };
+    let mut encoder = made.map_err(|error| refused(bundle, graph, &error))?;
     probe(bundle, graph, encoder.as_mut())?;
     Ok(encoder)
 }
+
+/// What ONNX Runtime's refusal of a graph means.
+fn refused(bundle: &Bundle, graph: &EncoderGraph, error: &ort::Error) -> BundleError {
+    let (bundle, file, why) = (bundle.folder().display().to_string(), graph.file.clone(), error.to_string());
+    if why.contains(CPU_FALLBACK) {
+        BundleError::CpuFallback { bundle, file, why }
+    } else {
+        BundleError::Graph { bundle, file, why }
+    }
+}
+
+/// Of the sentence by which ONNX Runtime refuses nodes that only the CPU could run.
+const CPU_FALLBACK: &str = "fallback to CPU EP has been explicitly disabled";
 
 /// An encoder alone, without the engine around it: the bare loop that the engine is measured against.
 ///
@@ -166,6 +175,10 @@ struct Owned {
 impl Encoder for Owned {
     fn encode(&mut self, sequences: &[&[u32]], out: &mut EncodedBatch) -> Result<(), BackendError> {
         self.encoder.encode(sequences, out)
+    }
+
+    fn encode_asks(&mut self, asks: &[Ask<'_>], out: &mut EncodedBatch) -> Result<(), BackendError> {
+        self.encoder.encode_asks(asks, out)
     }
 }
 
