@@ -179,8 +179,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     };
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
     let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
-    let _following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    Ok(Running { address, metrics_address, rooms, loading, serving, _following, stop, config })
+    let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    Ok(Running { address, metrics_address, rooms, loading, serving, _following: following, stop, config })
 }
 
 /// Loads models as the settings say: on which device, in which precision, with which retrieval.
