@@ -93,7 +93,7 @@ fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap, StoreError> {
 }
 
 /// A head being changed.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Head {
     pub(super) created_ms: TimeMs,
     pub(super) first_ms: TimeMs,
@@ -148,11 +148,16 @@ impl Head {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
+        self.encode_from(0)
+    }
+
+    /// Without so many of the oldest events.
+    pub(super) fn encode_from(&self, first: usize) -> Vec<u8> {
         let preferences = encode_preferences(&self.preferences);
         let seen_len = self.seen.serialized_size();
         let all_rated = self.rated.len() == self.seen.len();
         let rated_len = if all_rated { 0 } else { self.rated.serialized_size() };
-        let run = self.newest.as_flattened();
+        let run = self.newest[first..].as_flattened();
         let mut out = Vec::with_capacity(60 + preferences.len() + seen_len + rated_len + run.len());
         for number in [self.created_ms, self.first_ms, self.last_ms] {
             out.extend(number.to_le_bytes());

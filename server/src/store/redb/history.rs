@@ -1,5 +1,5 @@
-//! Users and their histories as the writer sees them: redb as of the last checkpoint, and in memory
-//! the heads that changed since.
+//! Users and their histories as the writer sees them: redb as of the last checkpoint, the heads that the
+//! next one is writing, and the heads that changed since that began.
 //!
 //! The user's latest rating of a movie is not stored apart: it is the newest rating in the history,
 //! looked up only for movies in the packed set of rated ones. So it is right in whatever order
@@ -9,21 +9,14 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use redb::WriteTransaction;
-
-use super::event::{PackedEvent, identity, movie_id, pack, place, rating, time_ms, unpack};
+use super::checkpoint::{Checkpoint, Heads};
+use super::event::{OLDEST, PackedEvent, identity, movie_id, pack, place, rating, time_ms, unpack};
 use super::head::Head;
 use super::recent::Recent;
-use super::runs::RunsMut;
-use super::schema::USERS;
 use super::snapshot::Snapshot;
 use crate::domain::{Interaction, MovieId, Rating, TimeMs, UserId};
 use crate::store::{Recorded, StoreError};
 
-/// The most events in a stored head. A profile of 200 is mostly there; the record stays under 4 KB.
-const HEAD_LIMIT: usize = 256;
-/// What a full head keeps; the rest becomes runs.
-const HEAD_KEEP: usize = 128;
 /// A head that grew so long in memory asks for a checkpoint.
 const LONG_HEAD: usize = 4096;
 /// How many of the newest events are looked at before all ratings are gathered.
@@ -33,13 +26,16 @@ const MANY_HEADS: usize = 32_768;
 
 pub(super) struct Histories {
     stored: Arc<Snapshot>,
-    /// Heads read or changed since the checkpoint; `None` for a user who is not there.
-    heads: HashMap<UserId, Option<Head>>,
+    /// Heads read or changed since the last checkpoint began.
+    heads: Heads,
+    /// Heads that a checkpoint is writing: newer than what is stored.
+    frozen: Arc<Heads>,
     /// Users deleted since the checkpoint, whose runs are still in the file.
     erased: HashSet<UserId>,
     /// Users changed since the last publication.
     unpublished: HashSet<UserId>,
     users: u64,
+    needs_checkpoint: bool,
     wants_checkpoint: bool,
 }
 
@@ -49,9 +45,11 @@ impl Histories {
         Ok(Self {
             stored,
             heads: HashMap::new(),
+            frozen: Arc::default(),
             erased: HashSet::new(),
             unpublished: HashSet::new(),
             users,
+            needs_checkpoint: false,
             wants_checkpoint: false,
         })
     }
@@ -60,7 +58,12 @@ impl Histories {
         self.users
     }
 
-    /// Whether the changes should not stay in memory alone any longer.
+    /// Whether readers may not see the changes before they are one history with what is stored.
+    pub(super) fn needs_checkpoint(&self) -> bool {
+        self.needs_checkpoint
+    }
+
+    /// Whether the changes should not stay in memory alone much longer.
     pub(super) fn wants_checkpoint(&self) -> bool {
         self.wants_checkpoint || self.heads.len() > MANY_HEADS
     }
@@ -69,7 +72,7 @@ impl Histories {
     pub(super) fn head(&mut self, user_id: UserId, now_ms: TimeMs) -> Result<(&mut Head, bool), StoreError> {
         let head = match self.heads.entry(user_id) {
             Entry::Occupied(head) => head.into_mut(),
-            Entry::Vacant(place) => place.insert(self.stored.decoded_head(user_id)?),
+            Entry::Vacant(place) => place.insert(load(&self.frozen, &self.stored, user_id)?),
         };
         let created = head.is_none();
         self.users += u64::from(created);
@@ -108,7 +111,8 @@ impl Histories {
         }
         let first_of_movie = head.seen.insert(event.movie_id);
         let is_long = head.newest.len() > LONG_HEAD;
-        self.wants_checkpoint |= is_long || reaches_back;
+        self.needs_checkpoint |= reaches_back;
+        self.wants_checkpoint |= is_long;
         Ok(Recorded { duplicate: false, first_of_movie, rating_before, rating_now })
     }
 
@@ -116,7 +120,7 @@ impl Histories {
     pub(super) fn remove(&mut self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
         let head = match self.heads.entry(user_id) {
             Entry::Occupied(head) => head.into_mut(),
-            Entry::Vacant(place) => place.insert(self.stored.decoded_head(user_id)?),
+            Entry::Vacant(place) => place.insert(load(&self.frozen, &self.stored, user_id)?),
         };
         let Some(head) = head.take() else {
             return Ok(Vec::new());
@@ -130,7 +134,7 @@ impl Histories {
         }
         self.users -= 1;
         self.erased.insert(user_id);
-        self.wants_checkpoint = true;
+        self.needs_checkpoint = true;
         events.iter().map(|packed| unpack(user_id, packed)).collect()
     }
 
@@ -143,50 +147,47 @@ impl Histories {
         }
     }
 
-    /// Writes what changed since the last checkpoint.
-    pub(super) fn write(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let mut users = transaction.open_table(USERS)?;
-        let mut runs = RunsMut::open(transaction)?;
-        for user_id in self.erased.drain() {
-            runs.remove_all(user_id)?;
-        }
-        let mut heads: Vec<_> = self.heads.drain().collect();
-        heads.sort_unstable_by_key(|(user_id, _)| *user_id);
-        for (user_id, head) in heads {
-            if let Some(mut head) = head {
-                hand_down(user_id, &mut head, &mut runs)?;
-                users.insert(user_id, head.encode().as_slice())?;
-            } else {
-                users.remove(user_id)?;
-            }
-        }
-        Ok(())
+    /// Takes out what changed since the last checkpoint, for the next one; until [`Self::adopt`] it is
+    /// still read here.
+    pub(super) fn freeze(&mut self) -> (Arc<Heads>, HashSet<UserId>) {
+        self.frozen = Arc::new(std::mem::take(&mut self.heads));
+        self.unpublished.clear();
+        self.needs_checkpoint = false;
+        self.wants_checkpoint = false;
+        (Arc::clone(&self.frozen), std::mem::take(&mut self.erased))
     }
 
-    /// Goes on from a checkpoint.
-    pub(super) fn restart(&mut self, stored: Arc<Snapshot>) {
-        self.stored = stored;
-        self.unpublished.clear();
-        self.wants_checkpoint = false;
+    /// Goes on from a checkpoint of what was frozen.
+    pub(super) fn adopt(&mut self, checkpoint: &Checkpoint) {
+        let handed_down = checkpoint.handed_down.iter();
+        // Who was deleted since has no history there, and may have begun another one.
+        for (user_id, handed_down) in handed_down.filter(|(user_id, _)| !self.erased.contains(user_id)) {
+            let (Some(Some(head)), Some(Some(frozen))) =
+                (self.heads.get_mut(user_id), self.frozen.get(user_id))
+            else {
+                continue;
+            };
+            let (older, newest) = frozen.newest.split_at(*handed_down);
+            head.boundary = newest.first().map_or(OLDEST, identity);
+            if head.newest.starts_with(older) {
+                head.newest.drain(..*handed_down);
+            } else {
+                // Events between those that are in runs now: only a checkpoint makes one history of them.
+                head.newest.retain(|event| place(older, event).is_err());
+                self.needs_checkpoint = true;
+            }
+        }
+        self.stored = Arc::clone(&checkpoint.stored);
+        self.frozen = Arc::default();
     }
 }
 
-/// Moves events that do not belong in the stored head to the older runs.
-fn hand_down(user_id: UserId, head: &mut Head, runs: &mut RunsMut<'_>) -> Result<(), StoreError> {
-    if head.has_older()
-        && let Some(boundary) = runs.newest(user_id)?
-    {
-        let older = head.newest.partition_point(|event| identity(event) < identity(&boundary));
-        for event in head.newest.drain(..older) {
-            runs.insert(user_id, event)?;
-        }
+/// The head that the writer has not touched since the last checkpoint began.
+fn load(frozen: &Heads, stored: &Snapshot, user_id: UserId) -> Result<Option<Head>, StoreError> {
+    match frozen.get(&user_id) {
+        Some(head) => Ok(head.clone()),
+        None => stored.decoded_head(user_id),
     }
-    if head.newest.len() > HEAD_LIMIT {
-        let older = head.newest.len() - HEAD_KEEP;
-        runs.append(user_id, &head.newest[..older])?;
-        head.newest.drain(..older);
-    }
-    Ok(())
 }
 
 fn half_stars(rating: Option<Rating>) -> u64 {

@@ -1,11 +1,12 @@
 //! The embedded store: a redb file and its journal, for one machine.
 //!
 //! All writes go through one thread that makes them durable in groups ([`writer`]): events in the
-//! [`journal`], everything else and a checkpoint of the events in redb. Reads see what is durable
+//! [`journal`], everything else and a [`checkpoint`] of the events in redb. Reads see what is durable
 //! ([`view`]). Point reads run on the caller's thread: they take a few microseconds from memory, or a
 //! page or two from the file when they miss, where handing them to a blocking thread costs ten
 //! microseconds or more each time. Scans of a whole table do go to a blocking thread.
 
+mod checkpoint;
 mod codec;
 mod event;
 mod head;
@@ -36,7 +37,7 @@ use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User
 
 /// The files in the data folder.
 const FILE: &str = "marquee.redb";
-const JOURNAL: &str = "marquee.journal";
+const JOURNALS: [&str; 2] = ["marquee.journal", "marquee.journal.2"];
 /// Pages that redb keeps in memory.
 const CACHE_BYTES: usize = 256 << 20;
 /// The most events of one call in a group; a longer call is several, each durable.
@@ -58,6 +59,11 @@ impl RedbStore {
     /// [`StoreError::Open`] when the folder or file cannot be used or another process has it,
     /// [`StoreError::Schema`] when a newer program made it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, journal::FULL)
+    }
+
+    /// As [`Self::open`], with a checkpoint whenever the journal has so many bytes.
+    fn open_with(dir: &Path, journal_bytes: u64) -> Result<Self, StoreError> {
         let failed = |error: &dyn std::fmt::Display| {
             StoreError::Open(format!("{}: {error}; is another server using it?", dir.display()))
         };
@@ -67,7 +73,9 @@ impl RedbStore {
             .create(dir.join(FILE))
             .map_err(|error| failed(&error))?;
         schema::migrate(&database)?;
-        let journal = Journal::open(&dir.join(JOURNAL), schema::epoch(&database)?);
+        let journals = JOURNALS.map(|name| dir.join(name));
+        let epoch = schema::epoch(&database)?;
+        let journal = Journal::open([&journals[0], &journals[1]], epoch, journal_bytes);
         let files = Files::recover(database, journal.map_err(|error| failed(&error))?)?;
         let view = Arc::new(files.view()?);
         let writer = Writer::start(files, Arc::clone(&view))?;
@@ -248,6 +256,47 @@ mod tests {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(assert_follows_the_model(&open(folder.path()), calls));
         }
+
+        #[test]
+        fn it_follows_the_model_while_checkpoints_are_under_way(calls in calls()) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let store = RedbStore::open_with(folder.path(), 500).expect("the store opens");
+            runtime.block_on(assert_follows_the_model(&store, calls));
+        }
+    }
+
+    /// Long histories, events out of order, one at a time: heads are handed down again and again while
+    /// their users go on.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn checkpoints_under_way_lose_and_double_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Arc::new(RedbStore::open_with(folder.path(), 4096).expect("the store opens"));
+        let callers = (1..=8_u64).map(|user| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for i in 0..1200_i64 {
+                    // Now and then an event of before the last few hundred.
+                    let time = if i % 97 == 96 { 10 * i - 2_505 } else { 10 * i };
+                    let event = rating(user, 1 + i as u32, time, 6);
+                    store.record(&[event], 1).await.expect("a write");
+                    if i % 50 == 0 {
+                        let history = store.history(user, None, 5000).await.expect("a read");
+                        assert_eq!(history.expect("a known user").len() as i64, i + 1);
+                    }
+                }
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            caller.await.expect("all is there");
+        }
+        drop(store);
+        let store = open(folder.path());
+        for user in 1..=8 {
+            let history = store.history(user, None, 5000).await.expect("a read").expect("a known user");
+            assert_eq!(history.len(), 1200);
+            assert!(history.is_sorted_by(|newer, older| newer.time_ms > older.time_ms));
+        }
     }
 
     #[tokio::test]
@@ -267,7 +316,7 @@ mod tests {
         for event in &events {
             store.record(&[*event], 1).await.expect("a write");
         }
-        for file in [FILE, JOURNAL] {
+        for file in [FILE, JOURNALS[0], JOURNALS[1]] {
             std::fs::copy(folder.path().join(file), copy.path().join(file)).expect("a copy of a crash");
         }
         let recovered = open(copy.path());

@@ -1,7 +1,8 @@
 //! Users that changed since the last checkpoint, for readers.
 //!
 //! A reader looks here first and then into the snapshot. The writer publishes a new snapshot before
-//! it clears this, so whoever finds nothing here finds everything there.
+//! it clears what that holds, so whoever finds nothing here finds everything there. While a checkpoint
+//! is under way, what it writes stands apart from what changed since.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +14,21 @@ const SHARDS: usize = 64;
 
 /// Encoded heads by user.
 #[derive(Default)]
-struct Shard(RwLock<HashMap<UserId, Arc<[u8]>>>);
+struct Heads {
+    /// Changed since the last checkpoint began.
+    changed: HashMap<UserId, Arc<[u8]>>,
+    /// In the checkpoint that is under way.
+    frozen: HashMap<UserId, Arc<[u8]>>,
+}
+
+#[derive(Default)]
+struct Shard(RwLock<Heads>);
+
+impl Shard {
+    fn change(&self, change: impl FnOnce(&mut Heads)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 pub(super) struct Recent([Shard; SHARDS]);
 
@@ -28,17 +43,31 @@ impl Recent {
 
     pub(super) fn get(&self, user_id: UserId) -> Option<Arc<[u8]>> {
         let heads = self.shard(user_id).0.read().unwrap_or_else(PoisonError::into_inner);
-        heads.get(&user_id).cloned()
+        heads.changed.get(&user_id).or_else(|| heads.frozen.get(&user_id)).cloned()
     }
 
     pub(super) fn put(&self, user_id: UserId, head: &[u8]) {
-        let mut heads = self.shard(user_id).0.write().unwrap_or_else(PoisonError::into_inner);
-        heads.insert(user_id, head.into());
+        self.shard(user_id).change(|heads| drop(heads.changed.insert(user_id, head.into())));
     }
 
+    /// A checkpoint of everything here begins.
+    pub(super) fn freeze(&self) {
+        for shard in &self.0 {
+            shard.change(|heads| heads.frozen = std::mem::take(&mut heads.changed));
+        }
+    }
+
+    /// The checkpoint that began is shown.
+    pub(super) fn forget_frozen(&self) {
+        for shard in &self.0 {
+            shard.change(|heads| heads.frozen = HashMap::new());
+        }
+    }
+
+    /// A checkpoint of everything is shown, or the store is closed.
     pub(super) fn clear(&self) {
         for shard in &self.0 {
-            shard.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+            shard.change(|heads| *heads = Heads::default());
         }
     }
 }

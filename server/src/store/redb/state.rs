@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use redb::Database;
-
+use super::checkpoint::{Changes, Checkpoint};
 use super::codec::encode_movie;
 use super::history::Histories;
 use super::journal::put_entry;
 use super::recent::Recent;
-use super::schema::{EPOCH, EVENTS, META, MOVIES, NOTES};
 use super::snapshot::Snapshot;
 use super::sums::Sums;
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
@@ -64,9 +62,14 @@ impl State {
         &self.group.entries
     }
 
-    /// Whether only a checkpoint can make the group durable, or should because memory fills up.
+    /// Whether only a checkpoint can make the group durable, or fit for readers.
+    pub(super) fn needs_checkpoint(&self) -> bool {
+        self.group.beyond_journal || self.histories.needs_checkpoint()
+    }
+
+    /// Whether memory fills up.
     pub(super) fn wants_checkpoint(&self) -> bool {
-        self.group.beyond_journal || self.histories.wants_checkpoint()
+        self.histories.wants_checkpoint()
     }
 
     pub(super) fn record(
@@ -146,37 +149,25 @@ impl State {
         self.group = Group::default();
     }
 
-    /// Writes all that changed since the last checkpoint to redb, durably; what is stored now. The
-    /// journal has this epoch from now on.
-    ///
-    /// Quick repair saves the allocator's state too, so that opening after a crash need not walk the
-    /// whole file.
-    pub(super) fn checkpoint(
-        &mut self,
-        database: &Database,
-        epoch: u64,
-    ) -> Result<Arc<Snapshot>, StoreError> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(true);
-        self.histories.write(&transaction)?;
-        self.sums.write(&transaction)?;
-        {
-            let mut movies = transaction.open_table(MOVIES)?;
-            for (movie_id, movie) in self.movies.drain() {
-                movies.insert(movie_id, movie.as_slice())?;
-            }
-            let mut notes = transaction.open_table(NOTES)?;
-            for (key, value) in self.notes.drain() {
-                notes.insert(key.as_str(), value.as_slice())?;
-            }
-            let mut meta = transaction.open_table(META)?;
-            meta.insert(EVENTS, self.events)?;
-            meta.insert(EPOCH, epoch)?;
-        }
-        transaction.commit()?;
-        self.stored = Arc::new(Snapshot::open(database)?);
-        self.histories.restart(Arc::clone(&self.stored));
+    /// Takes out all that changed since the last checkpoint, for the next one; the group is part of it.
+    /// The journal has this epoch from now on.
+    pub(super) fn freeze(&mut self, epoch: u64) -> Changes {
+        let (heads, erased) = self.histories.freeze();
         self.group = Group::default();
-        Ok(Arc::clone(&self.stored))
+        Changes {
+            heads,
+            erased,
+            sums: self.sums.freeze(),
+            movies: std::mem::take(&mut self.movies),
+            notes: std::mem::take(&mut self.notes),
+            events: self.events,
+            epoch,
+        }
+    }
+
+    /// Goes on from a checkpoint of what was frozen.
+    pub(super) fn adopt(&mut self, checkpoint: &Checkpoint) {
+        self.histories.adopt(checkpoint);
+        self.stored = Arc::clone(&checkpoint.stored);
     }
 }

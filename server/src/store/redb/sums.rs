@@ -2,12 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use redb::WriteTransaction;
-
-use super::codec::encode_stats;
-use super::schema::MOVIE_STATS;
 use crate::domain::{Interaction, MovieId, Rating};
-use crate::store::{MovieStats, Recorded, StoreError};
+use crate::store::{MovieStats, Recorded};
 
 pub(super) struct Sums {
     all: HashMap<MovieId, MovieStats>,
@@ -64,15 +60,8 @@ impl Sums {
         }
     }
 
-    /// Writes what changed since the last checkpoint.
-    pub(super) fn write(&mut self, transaction: &WriteTransaction) -> Result<(), StoreError> {
-        let mut table = transaction.open_table(MOVIE_STATS)?;
-        for movie_id in self.changed.drain() {
-            match self.all.get(&movie_id) {
-                Some(stats) => table.insert(movie_id, encode_stats(stats))?,
-                None => table.remove(movie_id)?,
-            };
-        }
-        Ok(())
+    /// Takes out what changed since the last checkpoint, for the next one.
+    pub(super) fn freeze(&mut self) -> Vec<(MovieId, Option<MovieStats>)> {
+        self.changed.drain().map(|movie_id| (movie_id, self.all.get(&movie_id).copied())).collect()
     }
 }

@@ -30,9 +30,16 @@ impl View {
         }
     }
 
+    /// Shows a checkpoint of everything.
     pub(super) fn show_checkpoint(&self, stored: Arc<Snapshot>) {
         self.stored.store(Some(stored));
         self.recent.clear();
+    }
+
+    /// Shows a checkpoint of what was frozen when it began.
+    pub(super) fn show_frozen(&self, stored: Arc<Snapshot>) {
+        self.stored.store(Some(stored));
+        self.recent.forget_frozen();
     }
 
     pub(super) fn count(&self, (users, events): (u64, u64)) {

@@ -13,6 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpoint;
 use super::journal::Journal;
 use super::snapshot::Snapshot;
 use super::state::State;
@@ -94,30 +95,34 @@ fn run(files: &mut Files, mut writes: mpsc::Receiver<Write>, view: &View) {
             return;
         }
     }
+    let closed = files.close(view);
     view.close();
-    if let Err(error) = files.close() {
+    if let Err(error) = closed {
         tracing::error!(%error, "the last checkpoint failed; the journal is recovered at the next start");
     }
 }
 
 /// The database, its journal, and what is in memory between them.
 pub(super) struct Files {
-    database: Database,
+    database: Arc<Database>,
     journal: Journal,
     state: State,
+    /// The checkpoint under way.
+    under_way: Option<JoinHandle<Result<Checkpoint, StoreError>>>,
 }
 
 impl Files {
     /// Records the journal's events again, if the store was not closed well.
     pub(super) fn recover(database: Database, journal: Journal) -> Result<Self, StoreError> {
         let state = State::new(Arc::new(Snapshot::open(&database)?))?;
-        let mut files = Self { database, journal, state };
+        let mut files = Self { database: Arc::new(database), journal, state, under_way: None };
         let events = files.journal.recover()?;
         if !events.is_empty() {
             tracing::info!(events = events.len(), "recording the journal's events again");
             for (event, now_ms) in events {
                 files.state.record(&[event], now_ms)?;
             }
+            files.journal.skip_epoch();
             files.checkpoint()?;
         }
         Ok(files)
@@ -132,23 +137,62 @@ impl Files {
 
     /// Makes the group durable and then shows it to readers.
     fn make_durable(&mut self, view: &View) -> Result<(), StoreError> {
-        if self.state.wants_checkpoint() || self.journal.wants_checkpoint(self.state.entries().len()) {
+        if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.end_checkpoint(view)?;
+        }
+        if self.state.needs_checkpoint() || !Journal::has_room_for(self.state.entries().len()) {
+            self.end_checkpoint(view)?;
             view.show_checkpoint(self.checkpoint()?);
         } else {
             self.journal.append(self.state.entries())?;
             self.state.publish(&view.recent);
+            if self.state.wants_checkpoint() || self.journal.is_full() {
+                self.end_checkpoint(view)?;
+                self.begin_checkpoint(view)?;
+            }
         }
         view.count(self.state.counts());
         Ok(())
     }
 
+    /// A checkpoint on this thread: its group is durable with it.
     fn checkpoint(&mut self) -> Result<Arc<Snapshot>, StoreError> {
-        let stored = self.state.checkpoint(&self.database, self.journal.next_epoch())?;
+        let checkpoint = self.state.freeze(self.journal.next_epoch()).write(&self.database)?;
+        self.state.adopt(&checkpoint);
         self.journal.restart();
-        Ok(stored)
+        Ok(checkpoint.stored)
     }
 
-    fn close(&mut self) -> Result<(), StoreError> {
+    /// A checkpoint on a thread of its own, of groups that the journal made durable.
+    fn begin_checkpoint(&mut self, view: &View) -> Result<(), StoreError> {
+        if self.state.needs_checkpoint() {
+            // The next group is one.
+            return Ok(());
+        }
+        let changes = self.state.freeze(self.journal.next_epoch());
+        self.journal.restart();
+        view.recent.freeze();
+        let database = Arc::clone(&self.database);
+        let thread = Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || changes.write(&database))
+            .map_err(|error| StoreError::Unavailable(format!("a checkpoint cannot start: {error}")))?;
+        self.under_way = Some(thread);
+        Ok(())
+    }
+
+    /// Waits for the checkpoint under way, if there is one, and goes on from it.
+    fn end_checkpoint(&mut self, view: &View) -> Result<(), StoreError> {
+        let Some(thread) = self.under_way.take() else { return Ok(()) };
+        let panicked = |_| StoreError::Unavailable("its checkpoint panicked".to_owned());
+        let checkpoint = thread.join().map_err(panicked)??;
+        self.state.adopt(&checkpoint);
+        view.show_frozen(checkpoint.stored);
+        Ok(())
+    }
+
+    fn close(&mut self, view: &View) -> Result<(), StoreError> {
+        self.end_checkpoint(view)?;
         if self.journal.is_empty() { Ok(()) } else { self.checkpoint().map(drop) }
     }
 }
