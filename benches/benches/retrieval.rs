@@ -8,7 +8,9 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use marquee_benches::tables::ClusteredTable;
 use marquee_server::engine::{Method, Query, Scorer, ScorerQuery};
-use marquee_server::retrieval::{ExactScorer, IndexPolicy, ItemTable, Planner, PlannerOptions, ScanScorer};
+use marquee_server::retrieval::{
+    ExactScorer, IndexPolicy, ItemTable, Planner, PlannerOptions, ScanScorer, TableValues,
+};
 use roaring::RoaringBitmap;
 
 const ITEMS: usize = 84_432;
@@ -28,7 +30,7 @@ fn scans(criterion: &mut Criterion) {
     let mut clustered = ClusteredTable::new(ITEMS, DIMENSION, 1);
     let users = clustered.users(32);
     let movie_ids = clustered.movie_ids();
-    let values: Arc<[f32]> = clustered.values.into();
+    let values: TableValues = clustered.values.into();
     let table = ItemTable::new(values.clone(), DIMENSION, &movie_ids).expect("the table is finite");
     queries_by_kernel(criterion, &table, &users);
     filters(criterion, &table, &users);

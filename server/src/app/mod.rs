@@ -34,7 +34,7 @@ use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
 use crate::import::ImportError;
 use crate::recommend::Recommender;
 use crate::redis::{Redis, RedisError};
-use crate::retrieval::{Planner, PlannerOptions, RetrievalError};
+use crate::retrieval::{Planner, PlannerOptions, RetrievalError, TableValues};
 use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
@@ -192,10 +192,19 @@ fn loader(engine: &Arc<Engine>, config: &Config) -> LoadModel {
     })
 }
 
+/// A bundle's output embeddings, which live as long as the bundle.
+struct OutputEmbeddings(Arc<Bundle>);
+
+impl AsRef<[f32]> for OutputEmbeddings {
+    fn as_ref(&self) -> &[f32] {
+        self.0.output_embeddings()
+    }
+}
+
 /// The retrieval of a bundle, as the engine wants it.
 fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
-    let table = bundle.output_embeddings().into();
-    let planner = Planner::build(table, bundle.dimension(), &bundle.vocabulary, PlannerOptions::default())?;
+    let values = TableValues::shared(OutputEmbeddings(Arc::clone(bundle)));
+    let planner = Planner::build(values, bundle.dimension(), &bundle.vocabulary, PlannerOptions::default())?;
     Ok(Arc::new(planner))
 }
 

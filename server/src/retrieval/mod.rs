@@ -15,7 +15,7 @@ pub use ann::AnnIndex;
 pub use exact::ExactScorer;
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
 pub use scan::ScanScorer;
-pub use table::ItemTable;
+pub use table::{ItemTable, TableValues};
 
 use std::sync::Arc;
 

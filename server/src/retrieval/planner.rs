@@ -15,7 +15,7 @@ use super::RetrievalError;
 use super::ann::AnnIndex;
 use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
-use super::table::ItemTable;
+use super::table::{ItemTable, TableValues};
 use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
@@ -104,7 +104,7 @@ impl Planner {
     /// # Errors
     /// As [`ItemTable::new`].
     pub fn build(
-        values: Arc<[f32]>,
+        values: TableValues,
         dimension: usize,
         movie_ids: &[MovieId],
         options: PlannerOptions,

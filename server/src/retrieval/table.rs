@@ -1,5 +1,6 @@
 //! The output embeddings as retrieval holds them, and the one definition of a score.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::RetrievalError;
@@ -9,10 +10,47 @@ use crate::engine::{BackendError, ItemRow, ScorerQuery};
 /// The most columns of a table: with more, the scan's integer sums would not fit.
 const MAX_DIMENSION: usize = 1 << 16;
 
+/// The numbers of a table, which others may hold too: a model's are mapped from its file once.
+#[derive(Clone)]
+pub struct TableValues(Arc<dyn AsRef<[f32]> + Send + Sync>);
+
+impl TableValues {
+    /// The numbers that `owner` gives out, the same ones every time.
+    pub fn shared(owner: impl AsRef<[f32]> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(owner))
+    }
+}
+
+impl Deref for TableValues {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        (*self.0).as_ref()
+    }
+}
+
+impl std::fmt::Debug for TableValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} numbers", self.len())
+    }
+}
+
+impl From<Vec<f32>> for TableValues {
+    fn from(values: Vec<f32>) -> Self {
+        Self::shared(values)
+    }
+}
+
+impl From<&[f32]> for TableValues {
+    fn from(values: &[f32]) -> Self {
+        values.to_vec().into()
+    }
+}
+
 /// `items x dimension` finite numbers, and the movie that each row stands for.
 #[derive(Clone, Debug)]
 pub struct ItemTable {
-    values: Arc<[f32]>,
+    values: TableValues,
     dimension: usize,
     movie_ids: Arc<[MovieId]>,
 }
@@ -23,7 +61,7 @@ impl ItemTable {
     ///
     /// # Errors
     /// [`RetrievalError`] when the shapes do not fit, nothing is there, or a number is not finite.
-    pub fn new(values: Arc<[f32]>, dimension: usize, movie_ids: &[MovieId]) -> Result<Self, RetrievalError> {
+    pub fn new(values: TableValues, dimension: usize, movie_ids: &[MovieId]) -> Result<Self, RetrievalError> {
         let items = movie_ids.len();
         if items == 0 || u32::try_from(items).is_err() || !(1..=MAX_DIMENSION).contains(&dimension) {
             return Err(RetrievalError::Size { items, dimension });
@@ -180,19 +218,19 @@ mod tests {
 
     #[test]
     fn a_table_with_a_number_that_is_not_finite_is_refused() {
-        let refusal = ItemTable::new([0.0, 1.0, f32::NAN, 0.0].into(), 2, &[10, 20]).unwrap_err();
+        let refusal = ItemTable::new(vec![0.0, 1.0, f32::NAN, 0.0].into(), 2, &[10, 20]).unwrap_err();
         assert_eq!(refusal, RetrievalError::NotFinite { row: 1, column: 0 });
     }
 
     #[test]
     fn a_table_that_is_not_whole_is_refused() {
-        let refusal = ItemTable::new([0.0; 5].into(), 2, &[10, 20]).unwrap_err();
+        let refusal = ItemTable::new(vec![0.0; 5].into(), 2, &[10, 20]).unwrap_err();
         assert_eq!(refusal, RetrievalError::Shape { values: 5, items: 2, dimension: 2 });
     }
 
     #[test]
     fn an_empty_table_is_refused() {
-        let refusal = ItemTable::new([].into(), 2, &[]).unwrap_err();
+        let refusal = ItemTable::new(Vec::new().into(), 2, &[]).unwrap_err();
         assert_eq!(refusal, RetrievalError::Size { items: 0, dimension: 2 });
     }
 }

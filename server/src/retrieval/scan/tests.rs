@@ -132,7 +132,7 @@ fn every_kind_of_table_is_ranked_exactly_at_a_served_dimension() {
 
 #[test]
 fn scores_that_overflow_to_infinity_are_tied() {
-    let table = ItemTable::new([2e38, 3e38, 1e38, -3e38].into(), 1, &[4, 3, 2, 1]).unwrap();
+    let table = ItemTable::new(vec![2e38, 3e38, 1e38, -3e38].into(), 1, &[4, 3, 2, 1]).unwrap();
     let query = Query { k: 2, allowed: None, excluded: Arc::default(), method: Method::Exact };
     let answers = ScanScorer::new(table).top_k(&[ScorerQuery { vector: &[1e3], query: &query }]).unwrap();
     assert_eq!(bits(&answers[0]), [(2, f32::INFINITY.to_bits()), (1, f32::INFINITY.to_bits())]);
