@@ -25,7 +25,7 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::limit::Limiter;
-use crate::middleware::{DeadlineLayer, LimitLayer, ObserveLayer, RequestIdLayer};
+use crate::middleware::{DeadlineLayer, LimitLayer, Methods, ObserveLayer, RequestIdLayer};
 use crate::recommend::Recommender;
 use crate::redis::Redis;
 use crate::store::Store;
@@ -91,11 +91,10 @@ pub(super) async fn serve(
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());
 
-    let methods = methods();
-    let limit = config.rate_limit.map(|rate| {
-        let ours = methods.iter().copied().filter(|method| method.starts_with("marquee."));
-        LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), ours)
-    });
+    let methods: Methods = methods().into_iter().collect();
+    let limit = config
+        .rate_limit
+        .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone()));
 
     macro_rules! limited {
         ($service:expr) => {

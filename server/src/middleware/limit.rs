@@ -2,7 +2,6 @@
 //!
 //! Health and reflection are not limited. A stream counts as one call, whatever it carries.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,10 +13,14 @@ use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
+use super::Methods;
 use crate::api::ApiError;
 use crate::limit::Limiter;
 
 const HEADER: &str = "x-api-key";
+
+/// How the methods of the API begin.
+const LIMITED: &str = "marquee.";
 
 /// Bytes of the hash of a key that name its caller.
 const NAME_BYTES: usize = 16;
@@ -26,14 +29,13 @@ const NAME_BYTES: usize = 16;
 #[derive(Clone)]
 pub struct LimitLayer {
     limiter: Arc<Limiter>,
-    methods: Arc<HashMap<String, &'static str>>,
+    methods: Methods,
 }
 
 impl LimitLayer {
-    /// For these methods, each as `package.Service/Method`; all others are not limited.
-    pub fn new(limiter: Limiter, methods: impl IntoIterator<Item = &'static str>) -> Self {
-        let methods = methods.into_iter().map(|method| (format!("/{method}"), method)).collect();
-        Self { limiter: Arc::new(limiter), methods: Arc::new(methods) }
+    /// For those of these methods that are the API's own.
+    pub fn new(limiter: Limiter, methods: Methods) -> Self {
+        Self { limiter: Arc::new(limiter), methods }
     }
 }
 
@@ -67,7 +69,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let Some(method) = self.layer.methods.get(request.uri().path()).copied() else {
+        let method = self.layer.methods.of_path(request.uri().path());
+        let Some(method) = method.filter(|method| method.starts_with(LIMITED)) else {
             return Box::pin(self.inner.call(request));
         };
         let limiter = Arc::clone(&self.layer.limiter);
@@ -105,6 +108,7 @@ mod tests {
     use super::*;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+    const HEALTH: &str = "grpc.health.v1.Health/Check";
 
     async fn call(layer: &LimitLayer, path: &str, key: Option<&str>) -> Option<Status> {
         let service = layer
@@ -118,7 +122,7 @@ mod tests {
     }
 
     fn layer() -> LimitLayer {
-        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), [METHOD])
+        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), [METHOD, HEALTH].into_iter().collect())
     }
 
     #[tokio::test(start_paused = true)]
@@ -149,7 +153,7 @@ mod tests {
     async fn other_methods_are_not_limited() {
         let layer = layer();
         for _ in 0..10 {
-            assert!(call(&layer, "/grpc.health.v1.Health/Check", None).await.is_none());
+            assert!(call(&layer, &format!("/{HEALTH}"), None).await.is_none());
         }
     }
 }

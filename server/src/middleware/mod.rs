@@ -5,10 +5,12 @@
 
 mod deadline;
 mod limit;
+mod methods;
 mod observe;
 mod request_id;
 
 pub use deadline::{Deadline, DeadlineLayer, parse_grpc_timeout};
 pub use limit::LimitLayer;
+pub use methods::Methods;
 pub use observe::ObserveLayer;
 pub use request_id::{RequestId, RequestIdLayer};

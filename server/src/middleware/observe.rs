@@ -3,9 +3,7 @@
 //! A gRPC status stands in the trailers of a reply, or in its headers when there is no message, so
 //! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED.
 
-use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -20,20 +18,20 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::Methods;
 use crate::telemetry::RpcMetrics;
 
 /// Observes every call. Knows the methods that exist, so that labels stay bounded.
 #[derive(Clone)]
 pub struct ObserveLayer {
     metrics: RpcMetrics,
-    methods: Arc<HashMap<String, &'static str>>,
+    methods: Methods,
 }
 
 impl ObserveLayer {
-    /// For these methods, each as `package.Service/Method`; all others are labelled `unknown`.
-    pub fn new(metrics: RpcMetrics, methods: impl IntoIterator<Item = &'static str>) -> Self {
-        let methods = methods.into_iter().map(|method| (format!("/{method}"), method)).collect();
-        Self { metrics, methods: Arc::new(methods) }
+    /// For these methods; all others are labelled `unknown`.
+    pub fn new(metrics: RpcMetrics, methods: Methods) -> Self {
+        Self { metrics, methods }
     }
 }
 
@@ -66,7 +64,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = self.layer.methods.get(request.uri().path()).copied().unwrap_or("unknown");
+        let method = self.layer.methods.of_path(request.uri().path()).unwrap_or("unknown");
         let span = span_of(method, request.headers());
         self.layer.metrics.begin();
         let mut call =
