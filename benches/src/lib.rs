@@ -1,5 +1,5 @@
 //! What the measurements share: tables like those of trained models, a clock that other processes do not
-//! disturb much, and the contestants of the end-to-end measurement.
+//! disturb much, the contestants of the end-to-end measurement, and the figures of one and many nodes.
 
 pub mod bundle;
 pub mod clock;
@@ -7,6 +7,7 @@ pub mod curve;
 pub mod figures;
 pub mod loops;
 pub mod machine;
+pub mod many_nodes;
 pub mod plot;
 pub mod report;
 pub mod requests;
