@@ -14,6 +14,15 @@ pub(super) struct Known {
 }
 
 impl Known {
+    /// With room for so many events more than are known.
+    pub(super) fn expecting(events: usize) -> Self {
+        Self {
+            events: HashSet::with_capacity(events),
+            seen: HashSet::with_capacity(events),
+            latest_ratings: HashMap::with_capacity(events),
+        }
+    }
+
     /// Adds an event; what it changed.
     pub(super) fn add(&mut self, event: &Interaction) -> Recorded {
         let rating_of = |known: &Self| known.latest_ratings.get(&event.movie_id).map(|(_, rating)| *rating);

@@ -31,6 +31,7 @@ use super::connect::connect;
 use super::metrics::Metrics;
 use super::settings::ScyllaSettings;
 use super::statements::{Statement, Statements};
+use super::writes::Write;
 use crate::store::StoreError;
 
 /// Statements under way at once.
@@ -191,21 +192,18 @@ impl Link {
         }
     }
 
-    /// Runs a statement for each of these values, all of one partition: together or not at all.
-    pub(super) async fn batch(
-        &self,
-        statement: Statement,
-        values: &[impl SerializeRow],
-    ) -> Result<(), StoreError> {
-        self.in_turn(statement, async |connected| {
-            let prepared = connected.statements.get(statement);
+    /// Writes rows, all of one partition: together or not at all.
+    pub(super) async fn batch(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+        self.in_turn(Statement::InsertEvent, async |connected| {
+            let prepared = |write: &Write<'_>| connected.statements.get(write.statement()).clone();
             let mut batch = Batch::new(BatchType::Unlogged);
-            for _ in values {
-                batch.append_statement(prepared.clone());
+            for write in writes {
+                batch.append_statement(prepared(write));
             }
+            let of_users = connected.statements.get(Statement::InsertEvent);
             batch.set_is_idempotent(true);
-            batch.set_execution_profile_handle(prepared.get_execution_profile_handle().cloned());
-            connected.session.batch(&batch, values).await.map(drop)
+            batch.set_execution_profile_handle(of_users.get_execution_profile_handle().cloned());
+            connected.session.batch(&batch, writes).await.map(drop)
         })
         .await
     }

@@ -18,6 +18,7 @@ mod rows;
 mod settings;
 mod statements;
 mod sums;
+mod writes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use self::migrations::MigrateMode;
 use self::rows::{EventRow, MovieRow, PartitionRow, UserRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
+use self::writes::Write;
 use super::{EventKey, MovieStats, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
@@ -83,7 +85,7 @@ impl ScyllaStore {
 
     /// What is known of the user that matters to these events, and whether the user is known at all.
     async fn known(&self, user_id: UserId, events: &[Interaction]) -> Result<(Known, bool), StoreError> {
-        let mut known = Known::default();
+        let mut known = Known::expecting(events.len());
         if events.len() > FEW_EVENTS {
             let partition = self.partition(user_id).await?;
             let is_user = partition.is_some();
@@ -112,27 +114,21 @@ impl ScyllaStore {
         now_ms: TimeMs,
     ) -> Result<Vec<Recorded>, StoreError> {
         let (mut known, is_user) = self.known(user_id, events).await?;
-        if !is_user {
-            self.link.execute(Statement::CreateUser, (user_id as i64, now_ms)).await?;
-        }
         let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
-        let new: Vec<_> = events
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| !outcome.duplicate)
-            .map(|(event, _)| event_values(event))
-            .collect();
-        for rows in new.chunks(BATCH_ROWS) {
-            self.insert(rows).await?;
+        let new = events.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.duplicate);
+        let user = (!is_user).then_some(Write::User(user_id, now_ms));
+        let writes: Vec<_> = user.into_iter().chain(new.map(|(event, _)| Write::Event(event))).collect();
+        for batch in writes.chunks(BATCH_ROWS) {
+            self.write(batch).await?;
         }
         Ok(outcomes)
     }
 
     /// Writes rows of one user, so of one partition: together or not at all.
-    async fn insert(&self, rows: &[EventValues]) -> Result<(), StoreError> {
+    async fn write(&self, rows: &[Write<'_>]) -> Result<(), StoreError> {
         match rows {
-            [row] => self.link.execute(Statement::InsertEvent, *row).await.map(drop),
-            rows => self.link.batch(Statement::InsertEvent, rows).await,
+            [row] => self.link.execute(row.statement(), row).await.map(drop),
+            rows => self.link.batch(rows).await,
         }
     }
 
@@ -146,15 +142,6 @@ impl ScyllaStore {
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
     }
-}
-
-/// User, time, movie, kind, half stars (0 for none).
-type EventValues = (i64, i64, i64, i8, i8);
-
-fn event_values(event: &Interaction) -> EventValues {
-    let half_stars = event.rating.map_or(0, |rating| rating.half_stars() as i8);
-    let kind = event.kind as u8 as i8;
-    (event.user_id as i64, event.time_ms, i64::from(event.movie_id), kind, half_stars)
 }
 
 /// A page's limit as CQL takes it.
