@@ -212,7 +212,7 @@ impl GpuEncoder {
         let row = |at: usize| ((at * 7919 + trial * 104_729) % items) as ItemRow;
         if let Some(length) = shape.length {
             let sequences: Vec<Vec<ItemRow>> = (0..shape.batch)
-                .map(|index| (0..1 + (index + trial) % length).map(|at| row(index + at)).collect())
+                .map(|index| (0..=(index + trial) % length).map(|at| row(index + at)).collect())
                 .collect();
             for (index, sequence) in sequences.iter().enumerate() {
                 self.write_sequence(shape.batch, length, index, sequence)?;
@@ -315,7 +315,9 @@ impl GpuEncoder {
     fn run(&mut self, asks: &[Ask<'_>], out: &mut EncodedBatch) -> ort::Result<()> {
         let shape = self.shapes.of(asks);
         if shape.length.is_none() && shape.scoring.is_none() {
-            asks.iter().for_each(|_| out.shortlists.push([]));
+            for _ in asks {
+                out.shortlists.push([]);
+            }
             return Ok(());
         }
         self.stream.enter()?;
