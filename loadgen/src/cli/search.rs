@@ -90,7 +90,8 @@ impl SearchArguments {
         }
         if probes.iter().any(|probe| !probe.kept() && !probe.valid) {
             println!(
-                "The generator lacked CPU at a rate that broke the objective: the server may do better.\n"
+                "Where a broken rate names late requests or a busy worker, the generator lacked CPU and the \
+                 server may do better.\n"
             );
         }
         print!("{}", table::render(&report));
