@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const WRITERS: u64 = 8;
 
 /// Waits until the condition holds.

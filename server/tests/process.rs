@@ -89,7 +89,7 @@ async fn no_acknowledged_interaction_is_lost_to_kill_9_on_the_cql_store() {
 /// Kills a server under writes, starts another, and looks for what was acknowledged.
 async fn assert_kill_9_loses_nothing(start: impl Fn() -> Process) {
     let server = start();
-    let client = InteractionServiceClient::connect(server.address.clone()).await.unwrap();
+    let client = InteractionServiceClient::connect(server.address.clone()).await.expect("the server answers");
     let writers: Vec<_> = (0..8)
         .map(|writer| {
             let mut client = client.clone();
@@ -106,24 +106,25 @@ async fn assert_kill_9_loses_nothing(start: impl Fn() -> Process) {
             })
         })
         .collect();
-    let mut watcher = InteractionServiceClient::connect(server.address.clone()).await.unwrap();
+    let mut watcher =
+        InteractionServiceClient::connect(server.address.clone()).await.expect("the server answers");
     for seconds in 0..50 {
-        watcher.record_interaction(event(100, seconds)).await.unwrap();
+        watcher.record_interaction(event(100, seconds)).await.expect("the server answers");
     }
     server.signal("-KILL");
     server.wait();
     let mut acknowledged = 50;
     for writer in writers {
-        acknowledged += writer.await.unwrap();
+        acknowledged += writer.await.expect("no writer panicked");
     }
 
     let server = start();
-    let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
+    let mut users = UserServiceClient::connect(server.address.clone()).await.expect("the server answers");
     let mut found = 0;
     let mut page_token = String::new();
     loop {
         let request = v1::ListHistoryRequest { user_id: 5_000_000, page_size: Some(1000), page_token };
-        let page = users.list_history(request).await.unwrap().into_inner();
+        let page = users.list_history(request).await.expect("the server answers").into_inner();
         found += page.interactions.len();
         page_token = page.next_page_token;
         if page_token.is_empty() {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::redis::free_port;
 
 /// A Cassandra starts in some ten seconds on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Whether tests with real CQL nodes run: `MARQUEE_TEST_CQL` says so, and names the shared one.
 ///
