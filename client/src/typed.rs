@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use marquee_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -99,6 +99,19 @@ impl Client {
     ) -> Result<DeadlineStream<v1::RecommendStreamResponse>, Status> {
         let method = Method::known("/marquee.v1.RecommendationService/RecommendStream", Repeat::Forbidden);
         self.streaming(method, ProstCodec::default(), requests).await
+    }
+
+    /// Interactions as they are recorded. The stream ends with an error when the server ends or the
+    /// caller is too slow; send the last `position` as `after` to go on.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first interaction.
+    pub async fn watch_interactions(
+        &self,
+        request: v1::WatchInteractionsRequest,
+    ) -> Result<DeadlineStream<v1::WatchInteractionsResponse>, Status> {
+        let method = Method::known("/marquee.v1.InteractionService/WatchInteractions", Repeat::Forbidden);
+        self.streaming(method, ProstCodec::default(), stream::iter([request])).await
     }
 
     /// Adds or replaces movies.

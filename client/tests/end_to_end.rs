@@ -60,6 +60,11 @@ async fn the_daily_commands_work_against_the_real_server() {
     assert_eq!(reply["recommendations"].as_array().map(Vec::len), Some(3), "{reply}");
     assert_eq!(reply["source"], "SOURCE_MODEL");
 
+    let watch =
+        ["--timeout", "1s", "interaction", "watch-interactions", "--after", "0-0", "--output", "json"];
+    let watched = marquee(&running, &watch);
+    assert!(text(&watched.stdout).contains("\"7000000\""), "{watched:?}");
+
     let healthy = marquee(&running, &["health"]);
     assert!(healthy.status.success(), "{healthy:?}");
 }

@@ -1,6 +1,6 @@
 //! The Marquee platform as a library; the binary is a thin shell around it.
 //!
-//! Calls go down and never back up: `api -> recommend -> {engine, catalog, store, cache}`. The lower
+//! Calls go down and never back up: `api -> recommend -> {engine, catalog, profile, store, cache}`. The lower
 //! rooms do not know each other or the protobuf types; the engine gets retrieval as a trait object.
 
 pub mod api;
@@ -12,9 +12,12 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod engine;
+pub mod events;
 pub mod import;
+pub mod ledger;
 pub mod limit;
 pub mod middleware;
+pub mod profile;
 pub mod recommend;
 pub mod redis;
 pub mod retrieval;

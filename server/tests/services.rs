@@ -5,7 +5,7 @@ mod common;
 use common::TestServer;
 use marquee_proto::v1;
 use marquee_server::config::Config;
-use tonic::{Code, Request};
+use tonic::{Code, Request, Response};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -90,6 +90,55 @@ async fn an_imported_movie_is_found_rated_and_recommended() {
     let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
     assert_eq!(answer.recommendations.len(), 1);
     assert_eq!(answer.recommendations[0].source(), v1::Source::Popularity);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_recorded_is_watched_in_order_and_again_after_any_position() {
+    let server = TestServer::start().await;
+    let watch = async |after: &str| {
+        let request = v1::WatchInteractionsRequest { after: after.to_owned() };
+        server.interactions().watch_interactions(request).await.map(Response::into_inner)
+    };
+    let mut from_now = watch("").await.unwrap();
+    for (movie_id, seconds) in [(1, 100), (2, 200), (1, 100), (3, 300)] {
+        server.interactions().record_interaction(rate(2_000_001, movie_id, 4.0, seconds)).await.unwrap();
+    }
+    let mut positions = Vec::new();
+    for movie_id in [1, 2, 3] {
+        let watched = from_now.message().await.unwrap().unwrap();
+        let event = watched.interaction.unwrap();
+        assert_eq!((event.user_id, event.movie_id, event.rating), (2_000_001, movie_id, Some(4.0)));
+        positions.push(watched.position);
+    }
+    for after in ["0-0", &positions[0]] {
+        let again = watch(after).await.unwrap().message().await.unwrap().unwrap();
+        assert_eq!(again.position, positions[usize::from(after != "0-0")]);
+    }
+    let lost = watch("1-1").await.unwrap().message().await.unwrap_err();
+    assert_eq!(
+        (lost.code(), lost.get_error_details().error_info().unwrap().reason.as_str()),
+        (Code::OutOfRange, "EVENTS_LOST")
+    );
+    assert_eq!(watch("yesterday").await.unwrap_err().code(), Code::InvalidArgument);
+
+    server.users().delete_user(v1::DeleteUserRequest { user_id: 2_000_001 }).await.unwrap();
+    server.interactions().record_interaction(rate(2_000_002, 5, 4.0, 400)).await.unwrap();
+    let oldest = watch("0-0").await.unwrap().message().await.unwrap().unwrap();
+    assert_eq!(oldest.interaction.unwrap().user_id, 2_000_002);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_is_told_when_the_server_ends() {
+    let server = TestServer::start().await;
+    let request = v1::WatchInteractionsRequest::default();
+    let mut watched = server.interactions().watch_interactions(request).await.unwrap().into_inner();
+    let (ended, told) = tokio::join!(server.running.stop(), watched.message());
+    ended.unwrap();
+    let told = told.unwrap_err();
+    assert_eq!(
+        (told.code(), told.get_error_details().error_info().unwrap().reason.as_str()),
+        (Code::Unavailable, "SHUTTING_DOWN")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

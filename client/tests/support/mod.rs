@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::{InteractionService, InteractionServiceServer};
 use marquee_proto::v1::recommend_outcome::Outcome;
@@ -182,5 +182,15 @@ impl InteractionService for Fake {
             accepted: events.len() as u64,
             ..Default::default()
         }))
+    }
+    type WatchInteractionsStream =
+        stream::Iter<std::vec::IntoIter<Result<v1::WatchInteractionsResponse, Status>>>;
+
+    async fn watch_interactions(
+        &self,
+        request: Request<v1::WatchInteractionsRequest>,
+    ) -> Result<Response<Self::WatchInteractionsStream>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(stream::iter(Vec::new())))
     }
 }

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::catalog::CatalogError;
 use crate::engine::EngineError;
+use crate::events::EventsError;
 use crate::recommend::RecommendError;
 use crate::store::StoreError;
 
@@ -34,6 +35,15 @@ pub enum ApiError {
         /// When a call may be made again.
         retry_after: Duration,
     },
+    /// No more callers may watch this node.
+    #[error("too many callers watch this node; watch another one, or wait for the time in RetryInfo")]
+    TooManyWatchers {
+        /// When there may be room again.
+        retry_after: Duration,
+    },
+    /// The server ends while a caller watches.
+    #[error("the server ends; go on after the last position on another node")]
+    Draining,
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
@@ -43,6 +53,9 @@ pub enum ApiError {
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The event stream cannot be followed.
+    #[error(transparent)]
+    Events(#[from] EventsError),
 }
 
 impl ApiError {
@@ -57,6 +70,9 @@ impl ApiError {
             Self::Invalid(violations) => violations.first().map(|violation| violation.field.clone()),
             Self::NotFound(_)
             | Self::CalledTooOften { .. }
+            | Self::TooManyWatchers { .. }
+            | Self::Draining
+            | Self::Events(_)
             | Self::Bundle(_)
             | Self::Recommend(_)
             | Self::Store(_) => None,
@@ -105,6 +121,14 @@ impl From<ApiError> for Status {
             }
             ApiError::CalledTooOften { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
+            }
+            ApiError::TooManyWatchers { retry_after } => {
+                retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)
+            }
+            ApiError::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
+            ApiError::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
+            ApiError::Events(EventsError::Unavailable(_)) => {
+                retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
             }
             ApiError::NotFound(_) => verdict(Code::NotFound, "NOT_FOUND"),
             ApiError::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),

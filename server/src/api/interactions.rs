@@ -1,18 +1,23 @@
 //! `marquee.v1.InteractionService`.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::catalog::unknown_movie;
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
-use crate::clock::now_ms;
 use crate::domain::Interaction;
-use crate::store::{Recorded, Store};
+use crate::events::{EventSink, NotAPosition, Position};
+use crate::ledger::Ledger;
+use crate::profile::Mark;
 
 /// Interactions of a stream that are stored at once.
 const STREAM_CHUNK: usize = 1000;
@@ -20,16 +25,39 @@ const STREAM_CHUNK: usize = 1000;
 /// Refused interactions of a stream that are named in the reply.
 const SHOWN_REJECTIONS: usize = 20;
 
+/// Interactions that a watcher reads at once.
+const WATCHED_AT_ONCE: usize = 256;
+
+/// Callers that may watch a node at once.
+const WATCHERS: usize = 256;
+
+/// When a refused watcher may try again.
+const WATCH_RETRY: Duration = Duration::from_secs(5);
+
 /// The service.
 pub struct InteractionApi {
     catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
+    ledger: Ledger,
+    events: Arc<dyn EventSink>,
+    watchers: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl InteractionApi {
-    /// The service over a store and the catalogue that follows it.
-    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>) -> Self {
-        Self { catalog, store }
+    /// The service over a ledger, and the catalogue and the events that follow it. Watching ends with
+    /// `stop`.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        ledger: Ledger,
+        events: Arc<dyn EventSink>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { catalog, ledger, events, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+    }
+
+    fn watcher(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = Arc::clone(&self.watchers).try_acquire_owned();
+        permit.map_err(|_| ApiError::TooManyWatchers { retry_after: WATCH_RETRY })
     }
 
     /// The event, once it is sure that the store may have it. An empty catalogue knows no movie and
@@ -43,28 +71,20 @@ impl InteractionApi {
         Ok(event)
     }
 
-    /// Stores events durably and lets the catalogue's statistics follow.
-    async fn keep(&self, events: &[Interaction]) -> Result<Vec<Recorded>, ApiError> {
-        let recorded = self.store.record(events, now_ms()).await?;
-        for (event, recorded) in events.iter().zip(&recorded) {
-            self.catalog.apply(event, recorded);
-        }
-        Ok(recorded)
-    }
-
     async fn keep_chunk(
         &self,
-        chunk: &mut Vec<Interaction>,
+        chunk: Vec<Interaction>,
+        mark: &mut Mark,
         reply: &mut v1::RecordInteractionsResponse,
     ) -> Result<(), ApiError> {
         if chunk.is_empty() {
             return Ok(());
         }
-        let recorded = self.keep(chunk).await?;
-        chunk.clear();
+        mark.add(&chunk);
+        let recorded = self.ledger.record(chunk).await?;
         reply.accepted += recorded.len() as u64;
         reply.duplicates += recorded.iter().filter(|recorded| recorded.duplicate).count() as u64;
-        reply.consistency_token = token::of_write(now_ms());
+        reply.consistency_token = token::of(mark);
         Ok(())
     }
 }
@@ -83,9 +103,12 @@ impl InteractionService for InteractionApi {
             rating: request.rating,
             time: request.time,
         };
-        let recorded = self.keep(&[self.accepted("", &event)?]).await?;
+        let event = self.accepted("", &event)?;
+        let mut mark = Mark::default();
+        mark.add(&[event]);
+        let recorded = self.ledger.record(vec![event]).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RecordInteractionResponse {
-            consistency_token: token::of_write(now_ms()),
+            consistency_token: token::of(&mark),
             duplicate: recorded.first().is_some_and(|recorded| recorded.duplicate),
         }))
     }
@@ -96,7 +119,7 @@ impl InteractionService for InteractionApi {
     ) -> Result<Response<v1::RecordInteractionsResponse>, Status> {
         let mut incoming = request.into_inner();
         let mut reply = v1::RecordInteractionsResponse::default();
-        let mut chunk = Vec::new();
+        let (mut chunk, mut mark) = (Vec::new(), Mark::default());
         let mut index = 0;
         while let Some(message) = incoming.next().await {
             let checked = valid(message?)
@@ -106,13 +129,58 @@ impl InteractionService for InteractionApi {
                 Err(error) => reject(&mut reply, index, error),
             }
             if chunk.len() == STREAM_CHUNK {
-                self.keep_chunk(&mut chunk, &mut reply).await?;
+                self.keep_chunk(std::mem::take(&mut chunk), &mut mark, &mut reply).await?;
             }
             index += 1;
         }
-        self.keep_chunk(&mut chunk, &mut reply).await?;
+        self.keep_chunk(chunk, &mut mark, &mut reply).await?;
         Ok(Response::new(reply))
     }
+
+    type WatchInteractionsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchInteractionsResponse, Status>> + Send + 'static>>;
+
+    async fn watch_interactions(
+        &self,
+        request: Request<v1::WatchInteractionsRequest>,
+    ) -> Result<Response<Self::WatchInteractionsStream>, Status> {
+        let request = valid(request.into_inner())?;
+        let watcher = self.watcher()?;
+        let start = match request.after.as_str() {
+            "" => self.events.newest().await.map_err(ApiError::from)?,
+            after => {
+                after.parse().map_err(|error: NotAPosition| ApiError::invalid("after", error.to_string()))?
+            }
+        };
+        let pages = pages(Arc::clone(&self.events), start);
+        let stop = self.stop.clone().cancelled_owned();
+        let ending = stream::once(async { Err(Status::from(ApiError::Draining)) });
+        let watched = pages.take_until(stop).chain(ending).inspect(move |_| _ = &watcher);
+        Ok(Response::new(Box::pin(watched)))
+    }
+}
+
+/// Everything after a position, read as fast as it is taken; ends with the first error.
+fn pages(
+    events: Arc<dyn EventSink>,
+    start: Position,
+) -> impl Stream<Item = Result<v1::WatchInteractionsResponse, Status>> + Send {
+    let pages =
+        stream::try_unfold((events, start), |(events, after): (Arc<dyn EventSink>, Position)| async move {
+            let page = events.next(after, WATCHED_AT_ONCE).await.map_err(ApiError::from)?;
+            let last = page.last().map_or(after, |placed| placed.position);
+            Ok::<_, Status>(Some((page, (events, last))))
+        });
+    pages
+        .map_ok(|page| {
+            stream::iter(page.into_iter().map(|placed| {
+                Ok(v1::WatchInteractionsResponse {
+                    interaction: Some(convert::stored_interaction(&placed.event)),
+                    position: placed.position.to_string(),
+                })
+            }))
+        })
+        .try_flatten()
 }
 
 fn reject(reply: &mut v1::RecordInteractionsResponse, index: u64, error: ApiError) {

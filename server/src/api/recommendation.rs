@@ -168,7 +168,7 @@ pub fn question(
 ) -> Result<Question, ApiError> {
     use v1::recommend_request::Subject as Wire;
     let request = valid(request)?;
-    token::check(&request.consistency_token)?;
+    let mark = token::read(&request.consistency_token)?;
     let priority = convert::priority(request.priority(), of_method);
     let method = convert::method(request.method());
     let subject = match request.subject {
@@ -182,6 +182,7 @@ pub fn question(
         method,
         filter: convert::filter(request.filter)?,
         exclude_seen: request.exclude_seen.unwrap_or(true),
+        mark,
         terms: terms(request.model_version, priority, deadline),
     })
 }

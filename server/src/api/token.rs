@@ -1,28 +1,65 @@
 //! Consistency tokens: what a write hands out, so that a later read anywhere reflects it.
 //!
-//! On one node every acknowledged write is there for the next read, so a token is only checked for
-//! its form: `v1.` and the server's time of the write in hexadecimal milliseconds.
+//! A token is the write's [`Mark`] in hexadecimal behind `v1.`: for each user that is named the user, the
+//! time, the movie and the kind of the last event. Whoever changes a token only changes what is read
+//! from the store instead of a cache.
+
+use bytes::{Buf as _, BufMut as _};
 
 use super::ApiError;
-use crate::domain::TimeMs;
+use crate::domain::Kind;
+use crate::profile::{MOST_USERS, Mark};
+use crate::store::EventKey;
 
 const PREFIX: &str = "v1.";
 
-/// The token of a write that was acknowledged at this time.
-pub(super) fn of_write(now_ms: TimeMs) -> String {
-    format!("{PREFIX}{now_ms:x}")
+/// The whole token of [`Mark::Stored`].
+const STORED: &str = "v1.stored";
+
+/// User, time, movie, kind.
+const EVENT_BYTES: usize = 8 + 8 + 4 + 1;
+
+/// The token of a mark.
+pub(super) fn of(mark: &Mark) -> String {
+    let Mark::Events(events) = mark else { return STORED.to_owned() };
+    let mut bytes = Vec::with_capacity(EVENT_BYTES * events.len());
+    for (user_id, key) in events {
+        bytes.put_u64(*user_id);
+        bytes.put_i64(key.time_ms);
+        bytes.put_u32(key.movie_id);
+        bytes.put_u8(key.kind as u8);
+    }
+    format!("{PREFIX}{}", hex::encode(bytes))
 }
 
-/// Whether this text is a token, or empty.
-pub(super) fn check(token: &str) -> Result<(), ApiError> {
-    let good = |time: &str| (1..=16).contains(&time.len()) && time.bytes().all(|b| b.is_ascii_hexdigit());
-    if token.is_empty() || token.strip_prefix(PREFIX).is_some_and(good) {
-        return Ok(());
+/// The mark of a token; nobody's for no token.
+pub(super) fn read(token: &str) -> Result<Mark, ApiError> {
+    if token.is_empty() {
+        return Ok(Mark::default());
     }
-    Err(ApiError::invalid(
-        "consistency_token",
-        "is not one that this server gave; send back what a write answered",
-    ))
+    if token == STORED {
+        return Ok(Mark::Stored);
+    }
+    token.strip_prefix(PREFIX).and_then(events).map(Mark::Events).ok_or_else(|| {
+        ApiError::invalid(
+            "consistency_token",
+            "is not one that this server gave; send back what a write answered",
+        )
+    })
+}
+
+fn events(token: &str) -> Option<Vec<(u64, EventKey)>> {
+    let bytes = hex::decode(token).ok()?;
+    let (events, []) = bytes.as_chunks::<EVENT_BYTES>() else { return None };
+    if !(1..=MOST_USERS).contains(&events.len()) {
+        return None;
+    }
+    let event = |mut bytes: &[u8]| {
+        let (user_id, time_ms, movie_id) = (bytes.get_u64(), bytes.get_i64(), bytes.get_u32());
+        let kind = Kind::from_number(bytes.get_u8())?;
+        Some((user_id, EventKey { time_ms, movie_id, kind }))
+    };
+    events.iter().map(|bytes| event(bytes)).collect()
 }
 
 #[cfg(test)]
@@ -30,11 +67,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_of_a_write_is_accepted_and_another_text_is_not() {
-        assert!(check(&of_write(1_700_000_000_000)).is_ok());
-        assert!(check("").is_ok());
-        for token in ["v1.", "v2.18bcfe56800", "v1.xyz", "18bcfe56800"] {
-            assert!(check(token).is_err(), "{token}");
+    fn a_token_comes_back_as_its_mark() {
+        let key = EventKey { time_ms: -5, movie_id: 7, kind: Kind::Hide };
+        for mark in [Mark::Events(vec![(1, key), (u64::MAX, key)]), Mark::Stored] {
+            assert_eq!(read(&of(&mark)).unwrap(), mark);
+        }
+        assert_eq!(read("").unwrap(), Mark::default());
+    }
+
+    #[test]
+    fn another_text_is_refused() {
+        let good = of(&Mark::Events(vec![(1, EventKey { time_ms: 1, movie_id: 1, kind: Kind::View })]));
+        let bad_kind = format!("{}ff", &good[..good.len() - 2]);
+        for token in ["v1.", "v2.00", "v1.xyz", "v1.00", &good[1..], &good[..good.len() - 2], &bad_kind] {
+            assert!(read(token).is_err(), "{token}");
         }
     }
 }

@@ -7,10 +7,11 @@ use marquee_proto::v1::user_service_server::UserService;
 use tonic::{Request, Response, Status};
 
 use super::catalog::unknown_movie;
-use super::{ApiError, convert, page, valid};
+use super::{ApiError, convert, page, token, valid};
 use crate::catalog::{Catalog, Filter};
-use crate::clock::now_ms;
 use crate::domain::{Preferences, UserId};
+use crate::ledger::Ledger;
+use crate::profile::Mark;
 use crate::recommend::RecommendError;
 use crate::store::{EventKey, Store};
 
@@ -24,12 +25,13 @@ const SHOWN_GENRES: usize = 10;
 pub struct UserApi {
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
+    ledger: Ledger,
 }
 
 impl UserApi {
-    /// The service over a store and the catalogue that follows it.
-    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>) -> Self {
-        Self { catalog, store }
+    /// The service over a store, the ledger that writes to it, and the catalogue that follows it.
+    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>, ledger: Ledger) -> Self {
+        Self { catalog, store, ledger }
     }
 
     fn check_preferences(&self, preferences: &v1::Preferences) -> Result<(), ApiError> {
@@ -52,7 +54,7 @@ impl UserService for UserApi {
         request: Request<v1::RegisterUserRequest>,
     ) -> Result<Response<v1::RegisterUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let (user, created) = self.store.register(request.user_id, now_ms()).await.map_err(ApiError::from)?;
+        let (user, created) = self.ledger.register(request.user_id).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RegisterUserResponse { user: Some(convert::user(user)), created }))
     }
 
@@ -64,12 +66,10 @@ impl UserService for UserApi {
         let preferences = request.preferences.unwrap_or_default();
         self.check_preferences(&preferences)?;
         let preferences = Preferences { genres: preferences.genres, movie_ids: preferences.movie_ids };
-        let user = self
-            .store
-            .set_preferences(request.user_id, preferences, now_ms())
-            .await
-            .map_err(ApiError::from)?;
-        Ok(Response::new(v1::SetPreferencesResponse { user: Some(convert::user(user)) }))
+        let written = self.ledger.set_preferences(request.user_id, preferences).await;
+        let user = written.map_err(ApiError::from)?;
+        let consistency_token = token::of(&Mark::Stored);
+        Ok(Response::new(v1::SetPreferencesResponse { user: Some(convert::user(user)), consistency_token }))
     }
 
     async fn get_user(
@@ -138,9 +138,8 @@ impl UserService for UserApi {
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let removed = self.store.delete_user(request.user_id).await.map_err(ApiError::from)?;
-        self.catalog.forget(&removed);
-        Ok(Response::new(v1::DeleteUserResponse { deleted_interactions: removed.len() as u64 }))
+        let deleted_interactions = self.ledger.delete_user(request.user_id).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::DeleteUserResponse { deleted_interactions }))
     }
 }
 

@@ -28,10 +28,13 @@ pub use welcome::welcome;
 use crate::api::LoadModel;
 use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
+use crate::clock::now_ms;
 use crate::config::{CacheUrl, Config, StoreUrl};
 use crate::engine::runtime::RuntimeError;
 use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
+use crate::events::{EventSink, LocalEvents, SharedEvents};
 use crate::import::ImportError;
+use crate::profile::Profiles;
 use crate::recommend::Recommender;
 use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError, TableValues};
@@ -123,6 +126,18 @@ fn open_cache(redis: Option<&Arc<Redis>>, limit_mib: u64) -> Option<Arc<dyn Cach
     }
 }
 
+/// The profiles, remembered here and in Redis. A store that other nodes may write to needs Redis for
+/// that: without it nobody says when a profile changes, so none is remembered.
+fn open_profiles(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    redis: Option<&Arc<Redis>>,
+) -> Result<Profiles, RedisError> {
+    let is_ours_alone = config.store.url().is_none();
+    let limit_mib = if is_ours_alone || redis.is_some() { config.profile_cache_mib } else { 0 };
+    Profiles::new(Arc::clone(store), limit_mib << 20, redis)
+}
+
 /// The catalogue in memory, from what the store holds.
 ///
 /// # Errors
@@ -157,12 +172,20 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     }));
     let redis = open_redis(&config.cache).await?;
     let cache = open_cache(redis.as_ref(), config.vector_cache_mib);
-    let recommender = Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&store), cache);
+    let profiles = Arc::new(open_profiles(&config, &store, redis.as_ref())?);
+    let events: Arc<dyn EventSink> = match &redis {
+        None => Arc::new(LocalEvents::new(now_ms())),
+        Some(redis) => Arc::new(SharedEvents::new(Arc::clone(redis))),
+    };
+    let recommender =
+        Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let rooms = Arc::new(Rooms {
         load: loader(&engine, &config),
         engine,
         catalog,
         store,
+        profiles,
+        events,
         recommender: Arc::new(recommender),
         redis,
         health: HealthReporter::new(),
@@ -259,6 +282,7 @@ impl Running {
             }
         };
         self.rooms.engine.shutdown(limit).await;
+        self.rooms.profiles.leave().await;
         drained
     }
 }

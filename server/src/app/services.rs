@@ -24,8 +24,11 @@ use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, Recommend
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::events::EventSink;
+use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{DeadlineLayer, LimitLayer, Methods, ObserveLayer, RequestIdLayer};
+use crate::profile::Profiles;
 use crate::recommend::Recommender;
 use crate::redis::Redis;
 use crate::store::Store;
@@ -59,6 +62,8 @@ pub(super) struct Rooms {
     pub(super) engine: Arc<Engine>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) profiles: Arc<Profiles>,
+    pub(super) events: Arc<dyn EventSink>,
     pub(super) recommender: Arc<Recommender>,
     pub(super) load: LoadModel,
     pub(super) redis: Option<Arc<Redis>>,
@@ -85,8 +90,15 @@ pub(super) async fn serve(
     let most_bytes = config.max_message_kib << 10;
     let recommendation = RecommendationApi::new(Arc::clone(&rooms.recommender));
     let catalog = CatalogApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store));
-    let users = UserApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store));
-    let interactions = InteractionApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store));
+    let ledger = Ledger::new(
+        Arc::clone(&rooms.store),
+        Arc::clone(&rooms.catalog),
+        Arc::clone(&rooms.profiles),
+        Arc::clone(&rooms.events),
+    );
+    let users = UserApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store), ledger.clone());
+    let interactions =
+        InteractionApi::new(Arc::clone(&rooms.catalog), ledger, Arc::clone(&rooms.events), stop.clone());
     let operations =
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());

@@ -8,6 +8,7 @@ use super::Running;
 use crate::catalog::Filter;
 use crate::domain::UserId;
 use crate::engine::{Method, Model};
+use crate::profile::Mark;
 use crate::recommend::{Question, Recommended, Source, Subject, Terms};
 
 /// Users that are tried for the sample recommendation.
@@ -43,6 +44,7 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
             method: Method::Auto,
             filter: Filter::default(),
             exclude_seen: true,
+            mark: Mark::default(),
             terms: Terms::default(),
         };
         match running.recommender().recommend(&question).await {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use local::LocalCache;
+pub use metrics::{Lookups, Tier};
 pub use near::NearCache;
 pub use redis::RedisCache;
 
@@ -23,6 +24,19 @@ pub enum Space {
     /// User vectors, keyed by a hash of (model version, item sequence): never wrong, so never
     /// invalidated.
     Vector,
+    /// Users' profiles, which writes make void; their keys and values are
+    /// [`profile`](crate::profile)'s business.
+    Profile,
+}
+
+impl Space {
+    /// Its label in metrics, and its part of a key.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Vector => "vector",
+            Self::Profile => "profile",
+        }
+    }
 }
 
 /// The key of a remembered value.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::metrics::{Lookups, Tier};
-use super::{Cache, Key, LocalCache};
+use super::{Cache, Key, LocalCache, Space};
 
 /// How long a value that came from the shared cache is kept here.
 const LOCAL_TIME: Duration = Duration::from_mins(10);
@@ -24,7 +24,7 @@ pub struct NearCache<C> {
 impl<C: Cache> NearCache<C> {
     /// `near` in front of `far`.
     pub fn new(near: LocalCache, far: C) -> Self {
-        Self { near, far, lookups: Lookups::new(Tier::Near) }
+        Self { near, far, lookups: Lookups::new(Tier::Near, Space::Vector) }
     }
 }
 
@@ -55,7 +55,6 @@ impl<C: Cache> Cache for NearCache<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Space;
 
     const KEY: Key = Key { space: Space::Vector, id: 7 };
     const HOUR: Duration = Duration::from_hours(1);

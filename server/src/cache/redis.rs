@@ -30,14 +30,15 @@ pub struct RedisCache {
 impl RedisCache {
     /// A cache over this link.
     pub fn new(redis: Arc<Redis>) -> Self {
-        Self { redis, writes: Arc::new(Semaphore::new(WRITES_UNDER_WAY)), lookups: Lookups::new(Tier::Redis) }
+        Self {
+            redis,
+            writes: Arc::new(Semaphore::new(WRITES_UNDER_WAY)),
+            lookups: Lookups::new(Tier::Redis, Space::Vector),
+        }
     }
 
     fn name(&self, key: Key) -> String {
-        let space = match key.space {
-            Space::Vector => "vector",
-        };
-        self.redis.key(space, format_args!("{:032x}", key.id))
+        self.redis.key(key.space.label(), format_args!("{:032x}", key.id))
     }
 }
 

@@ -23,6 +23,7 @@ impl Default for Config {
             workers: 0,
             queue_limit: 1024,
             vector_cache_mib: 64,
+            profile_cache_mib: 64,
             rate_limit: None,
             max_message_kib: 4096,
             max_streams: 1024,

@@ -69,6 +69,9 @@ pub struct Settings {
     /// Memory for remembered user vectors, in MiB; 0 to remember none
     #[arg(long, env = "MARQUEE_VECTOR_CACHE_MIB", value_name = "MIB")]
     pub vector_cache_mib: Option<u64>,
+    /// Memory for remembered profiles of users, in MiB; 0 to remember none
+    #[arg(long, env = "MARQUEE_PROFILE_CACHE_MIB", value_name = "MIB")]
+    pub profile_cache_mib: Option<u64>,
     /// How often each caller (x-api-key, else the address) may call each method: 100/s, 600/m or 5000/h; no limit when absent
     #[arg(long, env = "MARQUEE_RATE_LIMIT", value_name = "RATE")]
     #[serde(default, deserialize_with = "from_text")]
@@ -125,6 +128,8 @@ pub struct Config {
     pub queue_limit: usize,
     /// See [`Settings::vector_cache_mib`].
     pub vector_cache_mib: u64,
+    /// See [`Settings::profile_cache_mib`].
+    pub profile_cache_mib: u64,
     /// See [`Settings::rate_limit`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<Rate>,
@@ -197,6 +202,7 @@ impl Config {
             workers,
             queue_limit,
             vector_cache_mib,
+            profile_cache_mib,
             max_message_kib,
             max_streams,
             drain_limit,

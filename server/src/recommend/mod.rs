@@ -27,9 +27,10 @@ pub use vectors::Vectors;
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};
-use crate::domain::{MovieId, Preferences};
+use crate::domain::MovieId;
 use crate::engine::{Answer, Engine, EngineError, Input, ItemRow, Job, Model, Query, Scored, Want};
-use crate::store::Store;
+use crate::profile::{Mark, Profiles};
+use crate::store::Profile;
 use crate::telemetry::StageMetrics;
 
 /// How many of a user's newest events are read for one place in the model's sequence: some events
@@ -43,7 +44,7 @@ const EVENTS_WITHOUT_MODEL: usize = 400;
 pub struct Recommender {
     engine: Arc<Engine>,
     catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
+    profiles: Arc<Profiles>,
     vectors: Option<Vectors>,
     rows: RowMaps,
     metrics: StageMetrics,
@@ -54,9 +55,8 @@ pub struct Recommender {
 struct Start {
     /// Movies that count as taste, oldest first, each once.
     taste: Vec<MovieId>,
-    /// Everything that may be excluded.
-    seen: RoaringBitmap,
-    preferences: Preferences,
+    /// Everything that may be excluded, and the preferences.
+    profile: Arc<Profile>,
 }
 
 /// What of a taste a model can read.
@@ -70,12 +70,12 @@ impl Recommender {
     pub fn new(
         engine: Arc<Engine>,
         catalog: Arc<Catalog>,
-        store: Arc<dyn Store>,
+        profiles: Arc<Profiles>,
         cache: Option<Arc<dyn Cache>>,
     ) -> Self {
         let vectors = cache.map(Vectors::new);
         let (rows, metrics) = (RowMaps::default(), StageMetrics::default());
-        Self { engine, catalog, store, vectors, rows, metrics }
+        Self { engine, catalog, profiles, vectors, rows, metrics }
     }
 
     /// The best movies for a subject.
@@ -85,23 +85,23 @@ impl Recommender {
     pub async fn recommend(&self, question: &Question) -> Result<Recommended, RecommendError> {
         let mut watch = Stopwatch::start();
         let selection = self.catalog.select(&question.filter)?;
-        let start = self.start(&question.subject, &mut watch).await?;
+        let start = self.start(&question.subject, &question.mark, &mut watch).await?;
         let movies = self.catalog.movies();
-        let excluded = if question.exclude_seen { start.seen } else { RoaringBitmap::new() };
-
-        let (taste, origin) = if start.taste.is_empty() {
-            (start.preferences.movie_ids.clone(), Source::Preferences)
-        } else {
-            (start.taste, Source::Model)
+        let Profile { seen, preferences, .. } = &*start.profile;
+        let nothing = RoaringBitmap::new();
+        let excluded = if question.exclude_seen { seen } else { &nothing };
+        let (taste, origin) = match start.taste.as_slice() {
+            [] => (preferences.movie_ids.as_slice(), Source::Preferences),
+            taste => (taste, Source::Model),
         };
         let scope = Scope { movies: &movies, selection: selection.as_ref(), excluded };
-        let modelled = self.modelled(question, &taste, &scope, &mut watch).await?;
+        let modelled = self.modelled(question, taste, &scope, &mut watch).await?;
         let began = Instant::now();
         let mut recommended = match modelled {
             Some(modelled) => modelled.into_recommended(origin),
             None => Recommended::empty(Source::Popularity),
         };
-        self.fill_up(&mut recommended, question, &scope, &start.preferences);
+        self.fill_up(&mut recommended, question, &scope, preferences);
         watch.lap(Stage::Rank, began);
 
         let began = Instant::now();
@@ -119,7 +119,7 @@ impl Recommender {
     pub async fn encode(&self, subject: &Subject, terms: &Terms) -> Result<Encoded, RecommendError> {
         let mut watch = Stopwatch::start();
         let model = self.engine.model(terms.model_version.as_deref())?;
-        let start = self.start(subject, &mut watch).await?;
+        let start = self.start(subject, &Mark::default(), &mut watch).await?;
         let sequence = sequence_of(&model, &start.taste);
         if sequence.rows.is_empty() {
             return Err(RecommendError::NothingToEncode(match subject {
@@ -139,20 +139,24 @@ impl Recommender {
         })
     }
 
-    async fn start(&self, subject: &Subject, watch: &mut Stopwatch) -> Result<Start, RecommendError> {
+    async fn start(
+        &self,
+        subject: &Subject,
+        mark: &Mark,
+        watch: &mut Stopwatch,
+    ) -> Result<Start, RecommendError> {
         let began = Instant::now();
         let start = match subject {
-            Subject::History(movie_ids) => Start {
-                taste: taste::without_repeats(movie_ids),
-                seen: movie_ids.iter().copied().collect(),
-                preferences: Preferences::default(),
-            },
+            Subject::History(movie_ids) => {
+                let seen = movie_ids.iter().copied().collect();
+                let profile = Arc::new(Profile { seen, ..Profile::default() });
+                Start { taste: taste::without_repeats(movie_ids), profile }
+            }
             Subject::User(user_id) => {
-                let profile = self.store.profile(*user_id, self.events_to_read()).await?;
-                profile.map(Arc::unwrap_or_clone).map_or_else(Start::default, |profile| Start {
+                let profile = self.profiles.read(*user_id, self.events_to_read(), mark).await?;
+                profile.map_or_else(Start::default, |profile| Start {
                     taste: taste::taste_of(&profile.newest),
-                    seen: profile.seen,
-                    preferences: profile.preferences,
+                    profile,
                 })
             }
         };
@@ -189,7 +193,7 @@ impl Recommender {
             Some(indexes) => Some(Arc::new(map.rows_of(indexes))),
             None => map.servable(),
         };
-        let excluded = rows_of_movies(&model, &scope.excluded);
+        let excluded = rows_of_movies(&model, scope.excluded);
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
         let answer = self.run(&model, &sequence.rows, Want::TopK(query), &question.terms).await?;
         watch.engine(answer.timings);
@@ -229,7 +233,7 @@ struct Scope<'a> {
     /// Catalogue indexes; all when `None`.
     selection: Option<&'a RoaringBitmap>,
     /// Movie ids.
-    excluded: RoaringBitmap,
+    excluded: &'a RoaringBitmap,
 }
 
 /// The model's part of an answer.

@@ -7,6 +7,7 @@ use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::domain::{MovieId, UserId};
 use crate::engine::{EngineError, Method, Priority};
+use crate::profile::Mark;
 use crate::store::StoreError;
 
 /// Whose recommendations.
@@ -42,6 +43,8 @@ pub struct Question {
     pub filter: Filter,
     /// Whether seen movies are left out.
     pub exclude_seen: bool,
+    /// Writes that the answer must reflect.
+    pub mark: Mark,
     /// Version, priority and deadline.
     pub terms: Terms,
 }

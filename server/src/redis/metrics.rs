@@ -40,6 +40,8 @@ impl Metrics {
             Purpose::Put => "put",
             Purpose::Remove => "remove",
             Purpose::Limit => "limit",
+            Purpose::Announce => "announce",
+            Purpose::Follow => "follow",
         };
         let outcome = match outage {
             None => "ok",

@@ -12,9 +12,10 @@ mod options;
 use std::sync::Arc;
 
 use breaker::{Breaker, Change};
-use fred::clients::{Client, Pool};
+use fred::clients::{Client, Pool, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
+use fred::types::config::Config;
 use metrics::Metrics;
 use tokio::time::{Instant, timeout};
 
@@ -60,10 +61,15 @@ pub enum Purpose {
     Remove,
     /// Take a token of a rate limit.
     Limit,
+    /// Tell the other nodes of a change.
+    Announce,
+    /// Write or read the event stream.
+    Follow,
 }
 
 /// A few connections to Redis, pipelined, behind one breaker.
 pub struct Redis {
+    config: Config,
     pool: Pool,
     namespace: String,
     breaker: Breaker,
@@ -81,12 +87,13 @@ impl Redis {
     pub async fn connect(url: &str) -> Result<Arc<Self>, RedisError> {
         let config = options::config(url)?;
         let reachable = options::try_once(&config).await?;
-        let pool = options::pool(config)?;
+        let pool = options::pool(config.clone())?;
         pool.connect();
         if reachable {
             let _connected = timeout(options::CONNECT_TIMEOUT, pool.wait_for_connect()).await;
         }
         Ok(Arc::new(Self {
+            config,
             pool,
             namespace: options::namespace(url).to_owned(),
             breaker: Breaker::default(),
@@ -97,6 +104,14 @@ impl Redis {
     /// The name of a key: namespace, room, id.
     pub fn key(&self, room: &str, id: impl std::fmt::Display) -> String {
         format!("{}:{room}:{id}", self.namespace)
+    }
+
+    /// A connection of its own that hears channels and comes back by itself; not yet connected.
+    ///
+    /// # Errors
+    /// [`RedisError`] when the settings cannot be used.
+    pub fn subscriber(&self) -> Result<SubscriberClient, RedisError> {
+        options::subscriber(self.config.clone())
     }
 
     /// Sends a command and waits for its answer, 25 ms at most.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fred::clients::Pool;
+use fred::clients::{Pool, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
@@ -23,6 +23,9 @@ const CONNECTIONS: usize = 3;
 
 /// Commands that may wait for one connection; one more fails.
 const COMMANDS_WAITING: usize = 1024;
+
+/// Messages of a channel that may wait to be heard; who is slower is told that it missed some.
+const MESSAGES_WAITING: usize = 4096;
 
 /// A connection on which an answer is overdue for so long is closed and opened again.
 const UNRESPONSIVE_AFTER: Duration = Duration::from_secs(1);
@@ -70,6 +73,20 @@ pub(super) async fn try_once(config: &Config) -> Result<bool, RedisError> {
 
 /// Connections that come back by themselves; not yet connected.
 pub(super) fn pool(config: Config) -> Result<Pool, RedisError> {
+    returning(config).build_pool(CONNECTIONS).map_err(|error| unusable(&error))
+}
+
+/// A connection that hears channels and comes back by itself; not yet connected.
+pub(super) fn subscriber(config: Config) -> Result<SubscriberClient, RedisError> {
+    let mut builder = returning(config);
+    builder.with_performance_config(|performance| {
+        performance.broadcast_channel_capacity = MESSAGES_WAITING;
+        performance.default_command_timeout = CONNECT_TIMEOUT;
+    });
+    builder.build_subscriber_client().map_err(|error| unusable(&error))
+}
+
+fn returning(config: Config) -> Builder {
     let mut builder = builder(config);
     builder.set_policy(ReconnectPolicy::new_exponential(
         0,
@@ -77,7 +94,7 @@ pub(super) fn pool(config: Config) -> Result<Pool, RedisError> {
         RECONNECT_MOST_MS,
         RECONNECT_BASE,
     ));
-    builder.build_pool(CONNECTIONS).map_err(|error| unusable(&error))
+    builder
 }
 
 fn builder(config: Config) -> Builder {

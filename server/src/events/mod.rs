@@ -1,0 +1,126 @@
+//! What users do, as a stream for others to follow: jobs, other services, `WatchInteractions`.
+//!
+//! Off the way of a write: handing an event over never waits, and what cannot be taken is dropped and
+//! counted, for the store is the truth and this only the news. Nor is anything buffered for a reader:
+//! it asks for what comes after its position, and is told when that is no longer kept.
+
+mod local;
+mod shared;
+
+use std::fmt;
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use opentelemetry::global;
+use opentelemetry::metrics::Counter;
+
+pub use local::LocalEvents;
+pub use shared::SharedEvents;
+
+use crate::domain::{Interaction, UserId};
+
+/// A place in the stream, written `A-B` as Redis does. Positions ascend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    major: u64,
+    minor: u64,
+}
+
+impl Position {
+    /// Before everything that is kept.
+    pub const START: Self = Self { major: 0, minor: 0 };
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.major, self.minor)
+    }
+}
+
+/// The text is not a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is not a position of the stream; send back one that a reply had, or 0-0 for the oldest kept")]
+pub struct NotAPosition;
+
+impl FromStr for Position {
+    type Err = NotAPosition;
+
+    fn from_str(text: &str) -> Result<Self, NotAPosition> {
+        let number = |digits: &str| digits.parse().map_err(|_| NotAPosition);
+        let (major, minor) = text.split_once('-').ok_or(NotAPosition)?;
+        Ok(Self { major: number(major)?, minor: number(minor)? })
+    }
+}
+
+/// An event in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where it stands.
+    pub position: Position,
+    /// What happened.
+    pub event: Interaction,
+}
+
+/// Why the stream cannot be followed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum EventsError {
+    /// The reader was too slow, or away for too long.
+    #[error(
+        "what came after position {0} is no longer kept; begin again from now on, or from 0-0 for the oldest kept"
+    )]
+    Lost(Position),
+    /// Redis does not answer.
+    #[error("the event stream cannot be reached: {0}; go on from the last position")]
+    Unavailable(String),
+}
+
+/// Takes events and gives them out in order.
+#[async_trait]
+pub trait EventSink: Send + Sync + 'static {
+    /// Hands events over. Never waits.
+    fn publish(&self, events: &[Interaction]);
+
+    /// The newest position: what comes after it is new.
+    async fn newest(&self) -> Result<Position, EventsError>;
+
+    /// The next events after a position, oldest first, at most `limit`; waits until there is one.
+    async fn next(&self, after: Position, limit: usize) -> Result<Vec<Placed>, EventsError>;
+
+    /// Takes all events of a user out.
+    async fn forget(&self, user_id: UserId) -> Result<(), EventsError>;
+}
+
+/// Counts the events that were dropped.
+struct Dropped(Counter<u64>);
+
+impl Default for Dropped {
+    fn default() -> Self {
+        Self(
+            global::meter("marquee")
+                .u64_counter("marquee.events.dropped")
+                .with_description("Interactions that are stored, and missing in the event stream")
+                .build(),
+        )
+    }
+}
+
+impl Dropped {
+    fn count(&self, events: usize) {
+        self.0.add(events as u64, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_read_as_it_is_written() {
+        let position = Position { major: 1_700_000_000_000, minor: 3 };
+        assert_eq!(position.to_string().parse(), Ok(position));
+        assert_eq!("0-0".parse(), Ok(Position::START));
+        for text in ["", "1", "-", "1-x", "1-2-3"] {
+            assert_eq!(text.parse::<Position>(), Err(NotAPosition), "{text}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Every write of what users do goes through here, so that all that follows a write really follows it:
+//! the catalogue's statistics, the remembered profiles of all nodes, and the event stream.
+//!
+//! A write runs to its end even when its caller goes away: what is durable without having been made
+//! known would be stale in every cache. So writes under way are bounded, and one more waits with its
+//! caller.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+
+use crate::catalog::Catalog;
+use crate::clock::now_ms;
+use crate::domain::{Interaction, Preferences, User, UserId};
+use crate::events::EventSink;
+use crate::profile::Profiles;
+use crate::store::{Recorded, Store, StoreError};
+
+/// Writes that may be under way at once.
+const UNDER_WAY: usize = 1024;
+
+/// The one door for writes.
+#[derive(Clone)]
+pub struct Ledger {
+    rooms: Arc<Rooms>,
+    under_way: Arc<Semaphore>,
+}
+
+struct Rooms {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    profiles: Arc<Profiles>,
+    events: Arc<dyn EventSink>,
+}
+
+impl Ledger {
+    /// A door to these rooms.
+    pub fn new(
+        store: Arc<dyn Store>,
+        catalog: Arc<Catalog>,
+        profiles: Arc<Profiles>,
+        events: Arc<dyn EventSink>,
+    ) -> Self {
+        let rooms = Arc::new(Rooms { store, catalog, profiles, events });
+        Self { rooms, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
+    }
+
+    /// Records events durably; one outcome for each, in order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store did not acknowledge them; they may be there nevertheless.
+    pub async fn record(&self, events: Vec<Interaction>) -> Result<Vec<Recorded>, StoreError> {
+        let users = events.iter().map(|event| event.user_id).collect();
+        self.write(users, async move |rooms| {
+            let recorded = rooms.store.record(&events, now_ms()).await?;
+            let mut new = Vec::with_capacity(events.len());
+            for (event, recorded) in events.iter().zip(&recorded) {
+                rooms.catalog.apply(event, recorded);
+                if !recorded.duplicate {
+                    new.push(*event);
+                }
+            }
+            rooms.events.publish(&new);
+            Ok(recorded)
+        })
+        .await
+    }
+
+    /// Creates the user if needed; whether it was created.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn register(&self, user_id: UserId) -> Result<(User, bool), StoreError> {
+        self.write(vec![user_id], async move |rooms| rooms.store.register(user_id, now_ms()).await).await
+    }
+
+    /// Replaces the user's preferences and creates the user if needed.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn set_preferences(
+        &self,
+        user_id: UserId,
+        preferences: Preferences,
+    ) -> Result<User, StoreError> {
+        let write =
+            async move |rooms: Arc<Rooms>| rooms.store.set_preferences(user_id, preferences, now_ms()).await;
+        self.write(vec![user_id], write).await
+    }
+
+    /// Removes everything of the user; how many events there were.
+    ///
+    /// # Errors
+    /// As [`Self::record`], and when the event stream cannot be reached; repeating the call ends it.
+    pub async fn delete_user(&self, user_id: UserId) -> Result<u64, StoreError> {
+        self.write(vec![user_id], async move |rooms| {
+            let removed = rooms.store.delete_user(user_id).await?;
+            rooms.catalog.forget(&removed);
+            rooms.events.forget(user_id).await.map_err(|error| {
+                StoreError::Unavailable(format!("the user's events are still in the stream: {error}"))
+            })?;
+            Ok(removed.len() as u64)
+        })
+        .await
+    }
+
+    /// Runs a write to its end and makes it known, whatever came of it.
+    async fn write<T, F>(
+        &self,
+        users: Vec<UserId>,
+        write: impl FnOnce(Arc<Rooms>) -> F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let closed = |why: &dyn std::fmt::Display| StoreError::Unavailable(why.to_string());
+        let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|error| closed(&error))?;
+        let (rooms, written) = (Arc::clone(&self.rooms), write(Arc::clone(&self.rooms)));
+        let run = async move {
+            let outcome = written.await;
+            rooms.profiles.changed(users).await;
+            drop(permit);
+            outcome
+        };
+        tokio::spawn(run.in_current_span()).await.map_err(|error| closed(&error))?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Kind;
+    use crate::events::LocalEvents;
+    use crate::profile::Mark;
+    use crate::store::RedbStore;
+
+    fn view(movie_id: u32, time_ms: i64) -> Interaction {
+        Interaction { user_id: 1, movie_id, time_ms, kind: Kind::View, rating: None }
+    }
+
+    /// A ledger over a store of its own, its profiles remembered.
+    fn ledger(folder: &tempfile::TempDir) -> (Ledger, Arc<Profiles>) {
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
+        let profiles = Arc::new(Profiles::new(Arc::clone(&store), 1 << 20, None).unwrap());
+        let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
+        let events = Arc::new(LocalEvents::new(1));
+        (Ledger::new(store, catalog, Arc::clone(&profiles), events), profiles)
+    }
+
+    async fn newest(profiles: &Profiles) -> Vec<u32> {
+        let profile = profiles.read(1, 10, &Mark::default()).await.unwrap();
+        profile.map_or_else(Vec::new, |profile| profile.newest.iter().map(|event| event.movie_id).collect())
+    }
+
+    #[tokio::test]
+    async fn every_write_is_in_the_next_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, profiles) = ledger(&folder);
+        assert!(newest(&profiles).await.is_empty());
+        for movie_id in 1..=5 {
+            ledger.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
+            assert_eq!(newest(&profiles).await, (1..=movie_id).collect::<Vec<_>>());
+        }
+        let preferences = Preferences { movie_ids: vec![7], ..Preferences::default() };
+        ledger.set_preferences(1, preferences.clone()).await.unwrap();
+        let profile = profiles.read(1, 10, &Mark::default()).await.unwrap().unwrap();
+        assert_eq!(profile.preferences, preferences);
+        assert_eq!(ledger.delete_user(1).await.unwrap(), 5);
+        assert_eq!(profiles.read(1, 10, &Mark::default()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_caller_went_away_is_in_the_next_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, profiles) = ledger(&folder);
+        ledger.record(vec![view(1, 1)]).await.unwrap();
+        assert_eq!(newest(&profiles).await, [1]);
+        {
+            let mut write = std::pin::pin!(ledger.record(vec![view(2, 2)]));
+            assert!(futures::poll!(&mut write).is_pending());
+        }
+        // All permits are free again once the write has ended.
+        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        assert_eq!(newest(&profiles).await, [1, 2]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn readers_and_a_writer_at_once_never_see_less_than_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, profiles) = ledger(&folder);
+        let acknowledged = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let (profiles, acknowledged) = (Arc::clone(&profiles), Arc::clone(&acknowledged));
+                tokio::spawn(async move {
+                    loop {
+                        let at_least = acknowledged.load(std::sync::atomic::Ordering::Acquire);
+                        let profile = profiles.read(1, 1000, &Mark::default()).await.unwrap();
+                        let found = profile.map_or(0, |profile| profile.newest.len() as u32);
+                        assert!(found >= at_least, "{found} of {at_least}");
+                        if at_least == 300 {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for movie_id in 1..=300 {
+            ledger.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
+            acknowledged.store(movie_id, std::sync::atomic::Ordering::Release);
+        }
+        for reader in readers {
+            reader.await.unwrap();
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What a read must contain: the meaning of a consistency token.
+//!
+//! A mark names events, not times or versions: whether a profile contains them can be seen from the
+//! profile itself, so no clock, counter or cache has to be believed.
+
+use crate::domain::{Interaction, UserId};
+use crate::store::{EventKey, Profile};
+
+/// More users than this are not named one by one.
+pub const MOST_USERS: usize = 8;
+
+/// Names writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The last event of each of these users; a profile that has it has all that were acknowledged
+    /// before it. Nobody's when empty.
+    Events(Vec<(UserId, EventKey)>),
+    /// Something that no profile shows, or too much to name: only the store itself is good enough.
+    Stored,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self::Events(Vec::new())
+    }
+}
+
+impl Mark {
+    /// Adds events that were written after all that are named already.
+    pub fn add(&mut self, events: &[Interaction]) {
+        for event in events {
+            let Self::Events(last) = self else { return };
+            let key = EventKey::from(event);
+            match last.iter().position(|(user_id, _)| *user_id == event.user_id) {
+                Some(place) => last[place].1 = key,
+                None if last.len() < MOST_USERS => last.push((event.user_id, key)),
+                None => *self = Self::Stored,
+            }
+        }
+    }
+
+    /// Whether this profile, read with its newest `asked` events, contains the user's part.
+    pub fn is_in(&self, user_id: UserId, profile: &Profile, asked: usize) -> bool {
+        match self {
+            Self::Stored => false,
+            Self::Events(events) => {
+                let mut of_user = events.iter().filter(|(user, _)| *user == user_id);
+                of_user.all(|(_, key)| contains(profile, *key, asked))
+            }
+        }
+    }
+}
+
+/// Whether the event is seen, and among the newest unless all those are newer.
+fn contains(profile: &Profile, key: EventKey, asked: usize) -> bool {
+    let newest = &profile.newest;
+    let too_old = newest.len() >= asked && newest.first().is_none_or(|oldest| key < EventKey::from(oldest));
+    profile.seen.contains(key.movie_id)
+        && (too_old || newest.binary_search_by_key(&key, EventKey::from).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Kind, MovieId, TimeMs};
+
+    fn event(user_id: UserId, movie_id: MovieId, time_ms: TimeMs) -> Interaction {
+        Interaction { user_id, movie_id, time_ms, kind: Kind::View, rating: None }
+    }
+
+    fn mark(events: &[Interaction]) -> Mark {
+        let mut mark = Mark::default();
+        mark.add(events);
+        mark
+    }
+
+    /// The profile of user 1 after these events.
+    fn profile(events: &[Interaction], asked: usize) -> Profile {
+        Profile {
+            newest: events[events.len().saturating_sub(asked)..].to_vec(),
+            seen: events.iter().map(|event| event.movie_id).collect(),
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn a_profile_contains_the_write_or_not() {
+        let events = [event(1, 10, 5), event(1, 20, 6), event(1, 30, 7)];
+        for written in events {
+            assert!(mark(&[written]).is_in(1, &profile(&events, 10), 10));
+        }
+        assert!(!mark(&[events[2]]).is_in(1, &profile(&events[..2], 10), 10));
+        assert!(!mark(&[event(1, 10, 6)]).is_in(1, &profile(&events, 10), 10));
+    }
+
+    #[test]
+    fn an_event_older_than_all_of_the_newest_need_only_be_seen() {
+        let events = [event(1, 10, 5), event(1, 20, 6), event(1, 30, 7)];
+        assert!(mark(&[events[0]]).is_in(1, &profile(&events, 2), 2));
+        assert!(!mark(&[event(1, 40, 1)]).is_in(1, &profile(&events, 2), 2));
+    }
+
+    #[test]
+    fn other_users_writes_do_not_matter() {
+        assert!(mark(&[event(2, 10, 5)]).is_in(1, &Profile::default(), 10));
+        assert!(Mark::default().is_in(1, &Profile::default(), 10));
+    }
+
+    #[test]
+    fn of_several_writes_of_a_user_the_last_is_named() {
+        let (first, last) = (event(1, 10, 9), event(1, 20, 5));
+        assert_eq!(mark(&[first, last]), Mark::Events(vec![(1, EventKey::from(&last))]));
+    }
+
+    #[test]
+    fn writes_of_many_users_are_only_satisfied_by_the_store() {
+        let events: Vec<_> = (0..=MOST_USERS as u64).map(|user| event(user, 10, 5)).collect();
+        assert_ne!(mark(&events[1..]), Mark::Stored);
+        let mark = mark(&events);
+        assert_eq!(mark, Mark::Stored);
+        assert!(!mark.is_in(100, &profile(&[event(100, 10, 5)], 10), 10));
+    }
+}

@@ -1,0 +1,164 @@
+//! What users did, as a recommendation reads it: remembered here, shared in Redis, and never older than
+//! promised.
+//!
+//! A write is reflected on its own node at once, on other nodes as soon as they hear of it ([`peers`]),
+//! and anywhere at once for a read that carries the write's [`Mark`]. A node that may have missed
+//! something, or has no connection to Redis, reads the store.
+
+mod codec;
+mod copies;
+mod mark;
+mod near;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use copies::Copies;
+use near::{Entry, Near};
+use peers::{Peers, Remembering as _};
+use tokio::time::Instant;
+
+pub use mark::{MOST_USERS, Mark};
+
+use crate::cache::{Lookups, Space, Tier};
+use crate::domain::UserId;
+use crate::redis::{Redis, RedisError};
+use crate::store::{Profile, Store, StoreError};
+
+/// The profiles of all users.
+pub struct Profiles {
+    store: Arc<dyn Store>,
+    remembered: Option<Remembered>,
+}
+
+struct Remembered {
+    near: Arc<Near>,
+    lookups: Lookups,
+    shared: Option<Shared>,
+}
+
+/// What this node has in common with others.
+struct Shared {
+    copies: Copies,
+    peers: Peers,
+}
+
+/// Where a profile may be found; the generation of the shared copies, if there are any.
+struct Places<'a> {
+    near: &'a Near,
+    copies: Option<(&'a Copies, u64)>,
+}
+
+impl Profiles {
+    /// The profiles in this store, of which this node remembers `limit_bytes`. With `redis` they are
+    /// shared with all nodes on the same store; without, no other node may write to it.
+    ///
+    /// # Errors
+    /// [`RedisError`] when Redis cannot be used with its settings.
+    pub fn new(
+        store: Arc<dyn Store>,
+        limit_bytes: u64,
+        redis: Option<&Arc<Redis>>,
+    ) -> Result<Self, RedisError> {
+        if limit_bytes == 0 && redis.is_none() {
+            return Ok(Self { store, remembered: None });
+        }
+        let near = Arc::new(Near::new(limit_bytes));
+        let share = |redis: &Arc<Redis>| -> Result<Shared, RedisError> {
+            let remembering = Arc::clone(&near);
+            let peers = Peers::join(Arc::clone(redis), remembering)?;
+            Ok(Shared { copies: Copies::new(Arc::clone(redis)), peers })
+        };
+        let shared = redis.map(share).transpose()?;
+        let lookups = Lookups::new(Tier::Near, Space::Profile);
+        Ok(Self { store, remembered: Some(Remembered { near, lookups, shared }) })
+    }
+
+    /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown
+    /// user. It contains what `mark` names.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it has to be read from the store, and cannot be.
+    pub async fn read(
+        &self,
+        user_id: UserId,
+        newest: usize,
+        mark: &Mark,
+    ) -> Result<Option<Arc<Profile>>, StoreError> {
+        let Some(places) = self.remembered.as_ref().and_then(Remembered::places) else {
+            return self.store.profile(user_id, newest).await;
+        };
+        let is_good =
+            |entry: &Entry| entry.asked == newest && mark.is_in(user_id, &entry.profile, entry.asked);
+        let place = match places.near.get(user_id).await {
+            Ok(kept) if is_good(&kept.entry) && !kept.has_ended() => {
+                self.count(true);
+                return Ok(Some(kept.entry.profile));
+            }
+            Ok(_) => {
+                self.count(false);
+                places.near.forget(&[user_id]);
+                return self.store.profile(user_id, newest).await;
+            }
+            Err(place) => place,
+        };
+        self.count(false);
+        if let Some((copies, generation)) = places.copies
+            && let Some(copy) = copies.get(generation, user_id).await.filter(is_good)
+        {
+            place.keep(&copy);
+            return Ok(Some(copy.profile));
+        }
+        let began = Instant::now();
+        let Some(profile) = self.store.profile(user_id, newest).await? else { return Ok(None) };
+        let entry = Entry { asked: newest, profile };
+        place.keep(&entry);
+        if let Some((copies, generation)) = places.copies {
+            copies.fill(generation, user_id, &entry, began);
+        }
+        Ok(Some(entry.profile))
+    }
+
+    /// These users' profiles changed, or may have: to be called after every write, whatever came of it.
+    /// When it returns, no read on this node is answered with what was before.
+    pub async fn changed(&self, mut users: Vec<UserId>) {
+        let Some(remembered) = &self.remembered else { return };
+        users.sort_unstable();
+        users.dedup();
+        remembered.near.forget(&users);
+        if let Some(shared) = &remembered.shared {
+            shared.peers.announce(users).await;
+        }
+    }
+
+    /// Whether what is remembered is used now; if not, every read goes to the store.
+    pub fn are_remembered(&self) -> bool {
+        self.remembered.as_ref().and_then(Remembered::places).is_some()
+    }
+
+    /// Takes leave of the other nodes; to be called when nothing is written any more.
+    pub async fn leave(&self) {
+        if let Some(shared) = self.remembered.as_ref().and_then(|remembered| remembered.shared.as_ref()) {
+            shared.peers.leave().await;
+        }
+    }
+
+    fn count(&self, found: bool) {
+        if let Some(remembered) = &self.remembered {
+            remembered.lookups.count(found);
+        }
+    }
+}
+
+impl Remembered {
+    /// Where to look now; `None` when nothing that is remembered can be believed.
+    fn places(&self) -> Option<Places<'_>> {
+        let copies = match &self.shared {
+            None => None,
+            Some(shared) => Some((&shared.copies, shared.peers.trusted_generation()?)),
+        };
+        Some(Places { near: &self.near, copies })
+    }
+}

@@ -1,0 +1,230 @@
+//! The nodes tell each other whose profiles changed, over a Redis channel.
+//!
+//! A write waits until Redis has its announcement (25 ms at most), so that another node hears of it
+//! about when its caller does. Announcements of writes that wait at the same time go out together.
+//! [`trust`] decides what a node may believe: lost messages, lag, reconnections and a Redis that does
+//! not answer void what is remembered instead of leaving it stale.
+//!
+//! Together with the announcement, and before it, the users' shared copies are buried (see
+//! [`copies`](super::copies)).
+
+mod message;
+mod trust;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use fred::clients::{Client, SubscriberClient};
+use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
+use fred::types::Message as Received;
+use message::{Body, Message, NodeId};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::task::AbortOnDropHandle;
+use trust::{BEAT, Trust, Verdict};
+
+use super::copies;
+use crate::clock::now_ms;
+use crate::domain::UserId;
+use crate::redis::{Outage, Purpose, Redis, RedisError};
+
+/// Announcements that may wait; with more the caches of all nodes are flushed instead.
+const ANNOUNCEMENTS_WAITING: usize = 4096;
+
+/// Announcements that go out together.
+const TOGETHER: usize = 64;
+
+/// Users of one message: as many tombstones go out with it.
+const USERS_A_MESSAGE: usize = 256;
+
+/// What other nodes' messages act on.
+pub(super) trait Remembering: Send + Sync + 'static {
+    /// These users' profiles changed.
+    fn forget(&self, users: &[UserId]);
+
+    /// Anything may have changed.
+    fn forget_all(&self);
+}
+
+/// A node's place among the others.
+pub(super) struct Peers {
+    node: Arc<Node>,
+    announcements: mpsc::Sender<Announcement>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+struct Node {
+    redis: Arc<Redis>,
+    channel: String,
+    trust: Mutex<Trust>,
+    remembering: Arc<dyn Remembering>,
+}
+
+struct Announcement {
+    users: Vec<UserId>,
+    done: oneshot::Sender<()>,
+}
+
+impl Peers {
+    /// Joins the nodes that share this Redis and its namespace. Trust comes once the node hears itself.
+    ///
+    /// # Errors
+    /// [`RedisError`] when the settings cannot be used.
+    pub(super) fn join(redis: Arc<Redis>, remembering: Arc<dyn Remembering>) -> Result<Self, RedisError> {
+        let subscriber = redis.subscriber()?;
+        let channel = redis.key("profile", "changes");
+        let trust = Mutex::new(Trust::new(NodeId(rand::random()), now_ms()));
+        let node = Arc::new(Node { redis, channel, trust, remembering });
+        let (announcements, waiting) = mpsc::channel(ANNOUNCEMENTS_WAITING);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Arc::clone(&node).listen(subscriber));
+        tasks.spawn(Arc::clone(&node).speak(waiting));
+        Ok(Self { node, announcements, tasks: Mutex::new(tasks) })
+    }
+
+    /// The generation of what is remembered, if what is remembered can be believed now.
+    pub(super) fn trusted_generation(&self) -> Option<u64> {
+        let trust = self.node.trust();
+        trust.holds(Instant::now()).then(|| trust.generation())
+    }
+
+    /// Tells all nodes that these users' profiles changed. When this returns, Redis has it, or nothing
+    /// that is remembered of them counts any more.
+    pub(super) async fn announce(&self, users: Vec<UserId>) {
+        let (done, said) = oneshot::channel();
+        match self.announcements.try_send(Announcement { users, done }) {
+            Ok(()) => drop(said.await),
+            Err(_) => self.node.renew("too many announcements wait"),
+        }
+    }
+
+    /// Tells the others that they need not wait for this node any more. It announces nothing afterwards.
+    pub(super) async fn leave(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        let goodbye = self.node.trust().next(Body::Goodbye);
+        let _said = self.node.publish(&goodbye).await;
+    }
+}
+
+impl Node {
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Voids what is remembered, here at once, elsewhere with this node's next message.
+    fn renew(&self, cause: &'static str) {
+        tracing::debug!(cause, "remembered profiles are void");
+        self.trust().renew(now_ms());
+        self.remembering.forget_all();
+    }
+
+    /// Sends announcements as they come, and a beat when none come.
+    async fn speak(self: Arc<Self>, mut waiting: mpsc::Receiver<Announcement>) {
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut together = Vec::with_capacity(TOGETHER);
+        loop {
+            tokio::select! {
+                count = waiting.recv_many(&mut together, TOGETHER) => if count == 0 { return },
+                _ = beat.tick() => self.say(Body::Beat).await,
+            }
+            let users: Vec<UserId> =
+                together.iter().flat_map(|announcement| &announcement.users).copied().collect();
+            for users in users.chunks(USERS_A_MESSAGE) {
+                self.say(Body::Written(users.to_vec())).await;
+            }
+            for announcement in together.drain(..) {
+                let _gone = announcement.done.send(());
+            }
+        }
+    }
+
+    async fn say(&self, body: Body) {
+        let message = self.trust().next(body);
+        if let Err(outage) = self.publish(&message).await {
+            tracing::trace!(%outage, "a message to the other nodes is lost");
+            self.renew("a message could not be sent");
+        }
+    }
+
+    /// Tombstones first, so that whoever reads Redis after the message finds them.
+    async fn publish(&self, message: &Message) -> Result<(), Outage> {
+        let names: Vec<String> = match &message.body {
+            Body::Written(users) => users.iter().map(|user| copies::name(&self.redis, *user)).collect(),
+            Body::Beat | Body::Goodbye => Vec::new(),
+        };
+        let (channel, payload) = (self.channel.clone(), message.encode());
+        let send = |client: Client| async move {
+            let pipeline = client.pipeline();
+            for name in names {
+                copies::bury(&pipeline, name).await?;
+            }
+            pipeline.publish::<(), _, _>(channel, payload).await?;
+            pipeline.last::<i64>().await.map(drop)
+        };
+        self.redis.call(Purpose::Announce, send).await
+    }
+
+    /// Hears all nodes, itself included.
+    async fn listen(self: Arc<Self>, subscriber: SubscriberClient) {
+        let mut messages = subscriber.message_rx();
+        let (mut connections, mut failures) = (subscriber.reconnect_rx(), subscriber.error_rx());
+        let _connection = AbortOnDropHandle::new(subscriber.connect());
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = failures.recv() => self.renew("the connection failed"),
+                _ = connections.recv() => {
+                    self.renew("the connection is new");
+                    self.subscribe(&subscriber).await;
+                }
+                received = messages.recv() => match received {
+                    Ok(received) => self.hear(&received),
+                    Err(RecvError::Lagged(_)) => self.renew("messages came too fast"),
+                    Err(RecvError::Closed) => break,
+                },
+                _ = beat.tick() => self.look_for_the_silent(&subscriber).await,
+            }
+        }
+    }
+
+    fn hear(&self, received: &Received) {
+        let payload: Option<Bytes> = received.value.as_bytes().map(Bytes::copy_from_slice);
+        let Some(message) = payload.and_then(|payload| Message::decode(&payload)) else {
+            return self.renew("another version of the program speaks");
+        };
+        let verdict = self.trust().hear(&message, Instant::now(), now_ms());
+        self.follow(verdict);
+        if let Body::Written(users) = &message.body {
+            self.remembering.forget(users);
+        }
+    }
+
+    async fn look_for_the_silent(&self, subscriber: &SubscriberClient) {
+        let (verdict, hears_itself) = {
+            let mut trust = self.trust();
+            (trust.tick(Instant::now(), now_ms()), trust.hears_itself())
+        };
+        self.follow(verdict);
+        if !hears_itself {
+            self.subscribe(subscriber).await;
+        }
+    }
+
+    /// A subscription that fails is tried again when this node does not hear itself.
+    async fn subscribe(&self, subscriber: &SubscriberClient) {
+        if let Err(error) = subscriber.subscribe(self.channel.as_str()).await {
+            tracing::debug!(%error, "no subscription to the other nodes' messages yet");
+        }
+    }
+
+    fn follow(&self, verdict: Verdict) {
+        if verdict == Verdict::Flush {
+            self.remembering.forget_all();
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! May this node believe what it remembers?
+//!
+//! A pure state machine: messages and the clock go in, verdicts come out. Every node numbers its
+//! messages, sends one at least every [`BEAT`], and hears its own. So a node knows that it hears
+//! everything as long as every node it knows, itself included, was heard within [`LEASE`] and without a
+//! gap. Else it believes nothing it remembers until it hears everything again.
+//!
+//! What is remembered belongs to a *generation*. Who may have failed to tell the others of a write, or
+//! may have been away from Redis, begins a new one; the copies of older ones are never read again, even
+//! if Redis restores them from a backup. Nodes agree on the highest generation that they hear of.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::message::{Body, Message, NodeId};
+use crate::domain::TimeMs;
+
+/// How often a node is heard at least.
+pub(super) const BEAT: Duration = Duration::from_millis(250);
+
+/// A node that is silent for longer may have written without being heard.
+pub(super) const LEASE: Duration = Duration::from_secs(1);
+
+/// A node that is silent for so long is taken for dead.
+const TAKEN_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// What to do with what is remembered here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(super) enum Verdict {
+    /// Nothing was missed.
+    Keep,
+    /// Something may have been missed.
+    Flush,
+}
+
+/// What one node knows of itself and the others.
+pub(super) struct Trust {
+    me: NodeId,
+    generation: u64,
+    sent: u64,
+    heard: HashMap<NodeId, Heard>,
+}
+
+struct Heard {
+    number: u64,
+    at: Instant,
+}
+
+impl Trust {
+    /// A node that has heard nothing yet, not even itself.
+    pub(super) fn new(me: NodeId, now_ms: TimeMs) -> Self {
+        Self { me, generation: now_ms.max(0).cast_unsigned(), sent: 0, heard: HashMap::new() }
+    }
+
+    /// The generation that counts.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether everything was heard until now.
+    pub(super) fn holds(&self, now: Instant) -> bool {
+        self.hears_itself() && self.heard.values().all(|heard| now - heard.at < LEASE)
+    }
+
+    /// Whether this node's own messages come back.
+    pub(super) fn hears_itself(&self) -> bool {
+        self.heard.contains_key(&self.me)
+    }
+
+    /// This node's next message.
+    pub(super) fn next(&mut self, body: Body) -> Message {
+        self.sent += 1;
+        Message { node: self.me, number: self.sent, generation: self.generation, body }
+    }
+
+    /// This node may have missed something, or failed to tell something: nothing that is remembered
+    /// counts any more, anywhere.
+    pub(super) fn renew(&mut self, now_ms: TimeMs) {
+        self.generation = now_ms.max(0).cast_unsigned().max(self.generation + 1);
+        self.heard.remove(&self.me);
+    }
+
+    /// A message arrived.
+    pub(super) fn hear(&mut self, message: &Message, now: Instant, now_ms: TimeMs) -> Verdict {
+        let is_new = message.generation > self.generation;
+        self.generation = self.generation.max(message.generation);
+        let verdict = if message.node == self.me {
+            self.hear_myself(message, now, now_ms)
+        } else {
+            self.hear_another(message, now)
+        };
+        if is_new { Verdict::Flush } else { verdict }
+    }
+
+    fn hear_myself(&mut self, message: &Message, now: Instant, now_ms: TimeMs) -> Verdict {
+        let heard = Heard { number: message.number, at: now };
+        match self.heard.get_mut(&self.me) {
+            Some(last) if message.number > last.number + 1 => {
+                self.renew(now_ms);
+                return Verdict::Flush;
+            }
+            Some(last) if message.number > last.number => *last = heard,
+            None if message.generation == self.generation => {
+                self.heard.insert(self.me, heard);
+            }
+            Some(_) | None => {}
+        }
+        Verdict::Keep
+    }
+
+    fn hear_another(&mut self, message: &Message, now: Instant) -> Verdict {
+        let last = self.heard.get(&message.node).map(|last| last.number);
+        if last.is_some_and(|last| message.number <= last) {
+            return Verdict::Keep;
+        }
+        if message.body == Body::Goodbye {
+            self.heard.remove(&message.node);
+        } else {
+            self.heard.insert(message.node, Heard { number: message.number, at: now });
+        }
+        if last.is_some_and(|last| message.number == last + 1) { Verdict::Keep } else { Verdict::Flush }
+    }
+
+    /// Time passed: looks for the silent.
+    pub(super) fn tick(&mut self, now: Instant, now_ms: TimeMs) -> Verdict {
+        let silent = |node: &NodeId, heard: &Heard, me: NodeId| {
+            now - heard.at >= if *node == me { LEASE } else { TAKEN_FOR_DEAD }
+        };
+        let me = self.me;
+        let before = self.heard.len();
+        self.heard.retain(|node, heard| !silent(node, heard, me));
+        if self.heard.len() == before {
+            return Verdict::Keep;
+        }
+        self.renew(now_ms);
+        Verdict::Flush
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: NodeId = NodeId(1);
+    const OTHER: NodeId = NodeId(2);
+
+    fn message(node: NodeId, number: u64, generation: u64) -> Message {
+        Message { node, number, generation, body: Body::Beat }
+    }
+
+    /// A node at generation 100 that heard itself and another node (its message 7).
+    fn trusting(now: Instant) -> Trust {
+        let mut trust = Trust::new(ME, 100);
+        let own = trust.next(Body::Beat);
+        assert_eq!(trust.hear(&own, now, 100), Verdict::Keep);
+        assert_eq!(trust.hear(&message(OTHER, 7, 100), now, 100), Verdict::Flush);
+        assert!(trust.holds(now));
+        trust
+    }
+
+    #[test]
+    fn a_node_that_never_heard_itself_trusts_nothing() {
+        let now = Instant::now();
+        let mut trust = Trust::new(ME, 100);
+        assert!(!trust.holds(now));
+        let _first = trust.hear(&message(OTHER, 1, 50), now, 100);
+        assert!(!trust.holds(now));
+    }
+
+    #[test]
+    fn messages_without_a_gap_keep_what_is_remembered() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        assert_eq!(trust.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
+        assert_eq!(trust.hear(&message(OTHER, 9, 100), now, 100), Verdict::Keep);
+        assert_eq!(trust.generation(), 100);
+    }
+
+    #[test]
+    fn a_gap_in_anothers_messages_flushes() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        assert_eq!(trust.hear(&message(OTHER, 9, 100), now, 100), Verdict::Flush);
+        assert!(trust.holds(now));
+        assert_eq!(trust.generation(), 100);
+    }
+
+    #[test]
+    fn a_late_message_changes_nothing() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let _gap = trust.hear(&message(OTHER, 9, 100), now, 100);
+        assert_eq!(trust.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
+        assert_eq!(trust.hear(&message(OTHER, 10, 100), now, 100), Verdict::Keep);
+    }
+
+    #[test]
+    fn a_gap_in_its_own_messages_begins_a_new_generation() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let _lost = trust.next(Body::Beat);
+        let own = trust.next(Body::Beat);
+        assert_eq!(trust.hear(&own, now, 50), Verdict::Flush);
+        assert_eq!(trust.generation(), 101);
+        assert!(!trust.holds(now));
+    }
+
+    #[test]
+    fn after_a_renewal_only_its_own_new_generation_brings_trust_back() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let old = trust.next(Body::Beat);
+        trust.renew(200);
+        let _old = trust.hear(&old, now, 200);
+        assert!(!trust.holds(now));
+        let new = trust.next(Body::Beat);
+        assert_eq!(new.generation, 200);
+        let _new = trust.hear(&new, now, 200);
+        assert!(trust.holds(now));
+    }
+
+    #[test]
+    fn a_higher_generation_of_another_is_taken_over() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        assert_eq!(trust.hear(&message(OTHER, 8, 300), now, 100), Verdict::Flush);
+        assert_eq!(trust.generation(), 300);
+        assert!(trust.holds(now));
+    }
+
+    #[test]
+    fn the_silence_of_another_is_waited_out_and_then_forgotten() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let mut later = now;
+        while later < now + TAKEN_FOR_DEAD {
+            assert_eq!(trust.tick(later, 100), Verdict::Keep);
+            let own = trust.next(Body::Beat);
+            let _own = trust.hear(&own, later, 100);
+            assert_eq!(trust.holds(later), later < now + LEASE);
+            later += BEAT;
+        }
+        assert_eq!(trust.tick(later, 100), Verdict::Flush);
+        let own = trust.next(Body::Beat);
+        let _own = trust.hear(&own, later, 100);
+        assert!(trust.holds(later));
+    }
+
+    #[test]
+    fn its_own_silence_begins_a_new_generation() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        assert_eq!(trust.tick(now + LEASE, 100), Verdict::Flush);
+        assert_eq!(trust.generation(), 101);
+        assert!(!trust.holds(now + LEASE));
+    }
+
+    #[test]
+    fn who_says_goodbye_is_not_waited_for() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let goodbye = Message { body: Body::Goodbye, ..message(OTHER, 8, 100) };
+        assert_eq!(trust.hear(&goodbye, now, 100), Verdict::Keep);
+        let later = now + LEASE - BEAT;
+        let own = trust.next(Body::Beat);
+        let _own = trust.hear(&own, later, 100);
+        assert!(trust.holds(now + LEASE));
+    }
+}

@@ -1,0 +1,87 @@
+//! Copies in a real Redis, which `MARQUEE_TEST_REDIS` names.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use super::*;
+use crate::store::RedbStore;
+
+const USER: UserId = 7;
+
+/// A Redis under a namespace that no other test and no other run uses.
+async fn redis() -> Option<Arc<Redis>> {
+    let Ok(url) = std::env::var("MARQUEE_TEST_REDIS") else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "MARQUEE_TEST_REDIS must be set in CI");
+        // Not `eprintln!`, which the test harness keeps to itself.
+        let said = writeln!(std::io::stderr(), "skipped: MARQUEE_TEST_REDIS is not set; see deploy/services");
+        said.expect("standard error is open");
+        return None;
+    };
+    let url = format!("{url}?namespace=test-{:x}", rand::random::<u64>());
+    Some(Redis::connect(&url).await.unwrap())
+}
+
+fn entry(asked: usize) -> Entry {
+    Entry { asked, profile: Arc::default() }
+}
+
+/// The `asked` of the copy, once the fills under way have ended.
+async fn shared(copies: &Copies, generation: u64) -> Option<usize> {
+    copies.wait_for_fills().await;
+    copies.get(generation, USER).await.map(|entry| entry.asked)
+}
+
+async fn bury(redis: &Redis) {
+    let name = copies::name(redis, USER);
+    redis
+        .call(crate::redis::Purpose::Put, |client| async move { copies::bury(&client, name).await })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_is_read_in_its_generation_only() {
+    let Some(redis) = redis().await else { return };
+    let copies = Copies::new(redis);
+    copies.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&copies, 5).await, Some(10));
+    assert_eq!(shared(&copies, 4).await, None);
+    assert_eq!(shared(&copies, 6).await, None);
+}
+
+#[tokio::test]
+async fn only_a_newer_generation_overwrites_a_copy() {
+    let Some(redis) = redis().await else { return };
+    let copies = Copies::new(redis);
+    copies.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&copies, 5).await, Some(10));
+    copies.fill(4, USER, &entry(20), Instant::now());
+    copies.fill(5, USER, &entry(30), Instant::now());
+    assert_eq!(shared(&copies, 5).await, Some(10));
+    copies.fill(6, USER, &entry(40), Instant::now());
+    assert_eq!(shared(&copies, 6).await, Some(40));
+}
+
+#[tokio::test]
+async fn a_fill_that_began_before_a_write_is_not_shared_whatever_its_generation() {
+    let Some(redis) = redis().await else { return };
+    let copies = Copies::new(Arc::clone(&redis));
+    copies.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&copies, 5).await, Some(10));
+    bury(&redis).await;
+    assert_eq!(shared(&copies, 5).await, None);
+    copies.fill(5, USER, &entry(10), Instant::now());
+    copies.fill(6, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&copies, 5).await, None);
+    assert_eq!(shared(&copies, 6).await, None);
+}
+
+#[tokio::test]
+async fn one_that_remembers_nothing_and_shares_nothing_reads_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
+    let profiles = Profiles::new(Arc::clone(&store), 0, None).unwrap();
+    assert!(!profiles.are_remembered());
+    store.register(USER, 1).await.unwrap();
+    assert!(profiles.read(USER, 10, &Mark::default()).await.unwrap().is_some());
+}

@@ -1,0 +1,363 @@
+//! Nodes that share one store and one real Redis: what one writes, the others read, whatever happens to
+//! Redis meanwhile.
+//!
+//! Most of the nodes here are the rooms of a server without its socket, so that they can share an
+//! embedded store; the whole servers need a CQL store.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::proxy::Proxy;
+use common::redis::{RedisServer, shared_redis};
+use common::{TestServer, config, sample_data};
+use marquee_proto::v1;
+use marquee_proto::v1::recommend_request::Subject;
+use marquee_server::catalog::Catalog;
+use marquee_server::config::Config;
+use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
+use marquee_server::events::{EventSink, EventsError, Position, SharedEvents};
+use marquee_server::ledger::Ledger;
+use marquee_server::profile::{Mark, Profiles};
+use marquee_server::redis::Redis;
+use marquee_server::store::{MigrateMode, RedbStore, ScyllaSettings, ScyllaStore, Store};
+use tempfile::TempDir;
+use tonic::Request;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Within which a node uses a Redis again that came back.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+const USER: UserId = 1;
+const NEWEST: usize = 100;
+
+/// Waits until the condition holds.
+async fn until<F: Future<Output = bool>>(what: &str, patience: Duration, mut holds: impl FnMut() -> F) {
+    let polled = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(patience, polled).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// A server's rooms that write and read what users do.
+struct Node {
+    ledger: Ledger,
+    profiles: Arc<Profiles>,
+    events: Arc<SharedEvents>,
+}
+
+impl Node {
+    /// A node that remembers and hears itself.
+    async fn start(store: &Arc<dyn Store>, redis_url: &str) -> Self {
+        let redis = Redis::connect(redis_url).await.expect("the settings are right");
+        let profiles = Profiles::new(Arc::clone(store), 1 << 20, Some(&redis)).expect("the node joins");
+        let profiles = Arc::new(profiles);
+        let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
+        let events = Arc::new(SharedEvents::new(redis));
+        let ledger = Ledger::new(Arc::clone(store), catalog, Arc::clone(&profiles), Arc::clone(&events) as _);
+        let node = Self { ledger, profiles, events };
+        node.until_remembering(PATIENCE).await;
+        node
+    }
+
+    async fn until_remembering(&self, patience: Duration) {
+        until("the node remembers", patience, async || self.profiles.are_remembered()).await;
+    }
+
+    /// Writes an event; its mark.
+    async fn write(&self, movie_id: MovieId) -> Mark {
+        let event =
+            Interaction { user_id: USER, movie_id, time_ms: movie_id.into(), kind: Kind::View, rating: None };
+        let mut mark = Mark::default();
+        mark.add(&[event]);
+        self.ledger.record(vec![event]).await.expect("the store writes");
+        mark
+    }
+
+    async fn sees(&self, movie_id: MovieId, mark: &Mark) -> bool {
+        let profile = self.profiles.read(USER, NEWEST, mark).await.expect("the store answers");
+        profile.is_some_and(|profile| profile.seen.contains(movie_id))
+    }
+
+    async fn until_it_sees(&self, movie_id: MovieId) {
+        until("the write is seen", PATIENCE, async || self.sees(movie_id, &Mark::default()).await).await;
+    }
+}
+
+/// Two nodes with one store; the first reaches Redis directly, the second by its own address.
+struct Pair {
+    here: Node,
+    there: Node,
+    _folder: TempDir,
+}
+
+impl Pair {
+    /// Both have the user's profile in memory, with one event in it.
+    async fn start(here: &str, there: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).expect("the store opens"));
+        let (here, there) = (Node::start(&store, here).await, Node::start(&store, there).await);
+        here.until_remembering(PATIENCE).await;
+        here.write(1).await;
+        for node in [&here, &there] {
+            node.until_it_sees(1).await;
+        }
+        Self { here, there, _folder: folder }
+    }
+}
+
+/// A namespace that no other test and no other run uses.
+fn in_own_namespace(url: &str) -> String {
+    format!("{url}?namespace=test-{:x}", rand::random::<u64>())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_at_once_in_another_nodes_read_that_carries_its_mark() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    for movie_id in 2..200 {
+        let (writer, reader) = if movie_id % 2 == 0 { (&here, &there) } else { (&there, &here) };
+        let mark = writer.write(movie_id).await;
+        assert!(reader.sees(movie_id, &mark).await, "{movie_id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_soon_is_in_another_nodes_reads_without_its_mark() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    for movie_id in 2..100 {
+        here.write(movie_id).await;
+        assert!(here.sees(movie_id, &Mark::default()).await);
+        there.until_it_sees(movie_id).await;
+    }
+    assert!(there.profiles.are_remembered());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_user_leaves_the_caches_of_all_nodes() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    here.ledger.delete_user(USER).await.expect("the store deletes");
+    until("the user is gone", PATIENCE, async || !there.sees(1, &Mark::default()).await).await;
+    assert!(!here.sees(1, &Mark::default()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_while_a_node_was_cut_off_is_seen_when_it_is_back() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(redis.port()).await;
+    let through_proxy = format!("redis://127.0.0.1:{}", proxy.port());
+    let Pair { here, there, _folder } = Pair::start(&redis.url(), &through_proxy).await;
+    for movie_id in 2..6 {
+        proxy.cut();
+        let mark = here.write(movie_id).await;
+        assert!(there.sees(movie_id, &mark).await);
+        there.until_remembering(RECOVERY).await;
+        assert!(there.sees(movie_id, &Mark::default()).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_while_redis_is_frozen_are_seen_and_it_is_used_again_afterwards() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let Pair { here, there, _folder } = Pair::start(&redis.url(), &redis.url()).await;
+    redis.freeze();
+    let mark = here.write(2).await;
+    assert!(here.sees(2, &Mark::default()).await);
+    assert!(there.sees(2, &mark).await);
+    there.until_it_sees(2).await;
+    redis.thaw();
+    for node in [&here, &there] {
+        node.until_remembering(RECOVERY).await;
+        assert!(node.sees(2, &Mark::default()).await);
+    }
+    here.write(3).await;
+    there.until_it_sees(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_while_redis_is_gone_are_seen_and_it_is_used_again_afterwards() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let (url, port) = (redis.url(), redis.port());
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    drop(redis);
+    let mark = here.write(2).await;
+    assert!(here.sees(2, &Mark::default()).await);
+    assert!(there.sees(2, &mark).await);
+    there.until_it_sees(2).await;
+    let _redis = RedisServer::start_on(port, &[]);
+    for node in [&here, &there] {
+        node.until_remembering(RECOVERY).await;
+        assert!(node.sees(2, &Mark::default()).await);
+    }
+    here.write(3).await;
+    there.until_it_sees(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_redis_is_slow_reads_the_store() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(redis.port()).await;
+    let through_proxy = format!("redis://127.0.0.1:{}", proxy.port());
+    let Pair { here, there, _folder } = Pair::start(&redis.url(), &through_proxy).await;
+    proxy.delay(Duration::from_millis(300));
+    here.write(2).await;
+    there.until_it_sees(2).await;
+    let mark = there.write(3).await;
+    assert!(there.sees(3, &Mark::default()).await);
+    assert!(here.sees(3, &mark).await);
+    here.until_it_sees(3).await;
+    proxy.delay(Duration::ZERO);
+    there.until_remembering(PATIENCE).await;
+    assert!(there.sees(3, &Mark::default()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_died_is_not_waited_for_without_end() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    drop(there);
+    until("the silence is noticed", PATIENCE, async || !here.profiles.are_remembered()).await;
+    here.until_remembering(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_records_is_in_the_stream_of_all_until_its_user_is_deleted() {
+    let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    let first = there.events.next(Position::START, 10).await.expect("Redis answers");
+    assert_eq!(first.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [1]);
+    assert_eq!(there.events.newest().await.expect("Redis answers"), first[0].position);
+    here.write(2).await;
+    let second = there.events.next(first[0].position, 10).await.expect("Redis answers");
+    assert_eq!(second.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [2]);
+    here.write(2).await;
+    here.ledger.delete_user(USER).await.expect("the user is deleted");
+    assert_eq!(there.events.newest().await.expect("Redis answers"), Position::START);
+    here.write(3).await;
+    let lost = there.events.next(second[0].position, 10).await;
+    assert!(matches!(lost, Err(EventsError::Lost(position)) if position == second[0].position));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_redis_is_gone_says_so_and_writes_go_on() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let (url, port) = (redis.url(), redis.port());
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    drop(redis);
+    here.write(2).await;
+    let unavailable = there.events.next(Position::START, 10).await;
+    assert!(matches!(unavailable, Err(EventsError::Unavailable(_))));
+    assert!(here.ledger.delete_user(USER).await.is_err());
+    let _redis = RedisServer::start_on(port, &[]);
+    until("the deletion ends", PATIENCE, async || here.ledger.delete_user(USER).await.is_ok()).await;
+}
+
+/// Callers that ask for stored users at once.
+const CALLERS: u64 = 8;
+
+/// Longer than a recommendation takes, shorter than a wait for Redis without limits.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Recommends for stored users from several callers at once; all must be answered in time.
+async fn recommend_under_load(server: &TestServer) {
+    let calls = (0..CALLERS).map(|caller| {
+        let mut client = server.recommendation();
+        tokio::spawn(async move {
+            for call in 0..20 {
+                let subject = Some(Subject::UserId(1 + caller * 20 + call));
+                let mut request = Request::new(v1::RecommendRequest { subject, ..Default::default() });
+                request.set_timeout(DEADLINE);
+                let answer = client.recommend(request).await.expect("an answer in time").into_inner();
+                assert_eq!(answer.recommendations.len(), 10);
+            }
+        })
+    });
+    for call in futures::future::join_all(calls).await {
+        call.expect("no caller failed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recommendations_under_load_go_on_while_redis_is_slow_frozen_and_gone() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(redis.port()).await;
+    let data = sample_data().await;
+    let cache = format!("redis://127.0.0.1:{}", proxy.port()).parse().expect("a valid URL");
+    let server = TestServer::start_with(Config { cache, ..config(&data) }, data).await;
+    recommend_under_load(&server).await;
+    proxy.delay(Duration::from_millis(200));
+    recommend_under_load(&server).await;
+    proxy.delay(Duration::ZERO);
+    redis.freeze();
+    recommend_under_load(&server).await;
+    redis.thaw();
+    recommend_under_load(&server).await;
+    drop(redis);
+    recommend_under_load(&server).await;
+}
+
+/// A new keyspace with this program's schema; `None` where no CQL server is.
+async fn new_keyspace() -> Option<String> {
+    let cluster = std::env::var("MARQUEE_TEST_CQL").ok();
+    let Some(cluster) = cluster else {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "MARQUEE_TEST_CQL must be set in CI");
+        return None;
+    };
+    let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
+    let settings = ScyllaSettings::parse(&url).expect("a good URL");
+    ScyllaStore::migrate(&settings, MigrateMode::Apply).await.expect("the keyspace is made");
+    Some(url)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_with_one_store_and_one_redis_agree() {
+    let Some(redis) = shared_redis().as_deref().map(in_own_namespace) else { return };
+    let Some(store) = new_keyspace().await else { return };
+    let start = async || {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let (store, cache) = (store.parse().expect("a good URL"), redis.parse().expect("a good URL"));
+        let config = Config { store, cache, sample: "none".into(), ..config(&data) };
+        TestServer::start_with(config, data).await
+    };
+    let (here, there) = (start().await, start().await);
+    let record = async |server: &TestServer, movie_id| {
+        let kind = v1::InteractionKind::View.into();
+        let request = v1::RecordInteractionRequest { user_id: USER, movie_id, kind, ..Default::default() };
+        let answer = server.interactions().record_interaction(request).await.expect("a write");
+        answer.into_inner().consistency_token
+    };
+    let recommends = async |server: &TestServer, movie_id, consistency_token: &str| {
+        let request = v1::RecommendRequest {
+            subject: Some(Subject::UserId(USER)),
+            k: Some(500),
+            consistency_token: consistency_token.to_owned(),
+            ..Default::default()
+        };
+        let answer = server.recommendation().recommend(request).await.expect("an answer").into_inner();
+        answer.recommendations.iter().any(|recommendation| recommendation.movie_id == movie_id)
+    };
+    // Movie ids of the fixture's model. The first makes the user known to the model.
+    record(&here, 1).await;
+    for (movie_id, writer, reader) in [(2, &here, &there), (3, &there, &here), (5, &here, &there)] {
+        let token = record(writer, movie_id).await;
+        assert!(!recommends(reader, movie_id, &token).await, "{movie_id}");
+        assert!(!recommends(writer, movie_id, "").await, "{movie_id}");
+    }
+    for (movie_id, writer, reader) in [(6, &here, &there), (7, &there, &here)] {
+        assert!(recommends(reader, movie_id, "").await, "{movie_id}");
+        record(writer, movie_id).await;
+        until("the write is seen", PATIENCE, async || !recommends(reader, movie_id, "").await).await;
+    }
+}
