@@ -90,7 +90,7 @@ pub struct Running {
     rooms: Arc<Rooms>,
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
-    _following: AbortOnDropHandle<()>,
+    following: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
 }
@@ -203,7 +203,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
     let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    Ok(Running { address, metrics_address, rooms, loading, serving, _following: following, stop, config })
+    Ok(Running { address, metrics_address, rooms, loading, serving, following, stop, config })
 }
 
 /// Loads models as the settings say: on which device, in which precision, with which retrieval.
@@ -282,6 +282,8 @@ impl Running {
             }
         };
         self.rooms.engine.shutdown(limit).await;
+        self.following.abort();
+        let _ended = (&mut self.following).await;
         self.rooms.profiles.leave().await;
         drained
     }
