@@ -203,6 +203,8 @@ mod tests {
                         if at_least == 300 {
                             return;
                         }
+                        // A read from memory never waits, and the writer needs a thread too.
+                        tokio::task::yield_now().await;
                     }
                 })
             })
