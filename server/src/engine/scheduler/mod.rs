@@ -19,19 +19,18 @@
 mod queue;
 #[cfg(test)]
 mod random_tests;
+mod sequence;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::cost::{BatchShape, CostModel, TokenClass};
-use super::job::{DeadlineStage, EngineError, Input, ItemRow, Priority};
+use super::job::{DeadlineStage, EngineError, Input, Priority};
 use queue::Queue;
+use sequence::SequenceKey;
 
 /// Names a job for cancellation; unique in one scheduler.
 pub(crate) type JobId = u64;
@@ -168,34 +167,6 @@ pub(crate) enum Reason {
     Full,
     /// A deadline or the bound on a misfit's wait pressed.
     Deadline,
-}
-
-/// A model and a sequence: what one encoding is shared by.
-#[derive(Clone, Debug)]
-pub(crate) struct SequenceKey {
-    hash: u64,
-    model: ModelKey,
-    sequence: Arc<[ItemRow]>,
-}
-
-impl SequenceKey {
-    fn new(model: ModelKey, sequence: &Arc<[ItemRow]>) -> Self {
-        Self { hash: xxh3_64(bytemuck::cast_slice(sequence)), model, sequence: Arc::clone(sequence) }
-    }
-}
-
-impl PartialEq for SequenceKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash && self.model == other.model && self.sequence == other.sequence
-    }
-}
-
-impl Eq for SequenceKey {}
-
-impl Hash for SequenceKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
 }
 
 /// What a busy worker does.

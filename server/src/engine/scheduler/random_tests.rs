@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
+use crate::engine::job::ItemRow;
 
 const LIMIT: usize = 24;
 const HANDICAP: Duration = Duration::from_millis(40);
