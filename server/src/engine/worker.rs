@@ -243,7 +243,10 @@ impl Task {
 
     /// The answer of one of its queries from the shortlist; `None` where that does not suffice.
     fn answer_from_shortlist(&self, core: &Core, wanted: &ScorerQuery<'_>) -> Option<TopK> {
-        let made_for = self.query(core.bundle.items()).filter(|_| !self.shortlist.is_empty())?;
+        if self.shortlist.is_empty() {
+            return None;
+        }
+        let made_for = self.query(core.bundle.items())?;
         let served = shortlist::serves(made_for, wanted.query);
         if served { core.scorer.rank_shortlist(wanted, &self.shortlist) } else { None }
     }
