@@ -76,9 +76,12 @@ impl Rehearsal {
         self.step(now, Event::Submit(submission));
     }
 
-    /// The batch that runs longest ends at `now` after `took`; the jobs that it held, 0 when none runs.
+    /// The batch that runs longest takes in who joins it and ends at `now` after `took`; the jobs that it
+    /// held, 0 when none runs.
     pub fn finish(&mut self, now: Instant, took: Duration) -> usize {
-        let Some(Running { worker, groups, jobs }) = self.running.pop_front() else { return 0 };
+        let Some(mut running) = self.running.pop_front() else { return 0 };
+        while self.grow(now, &mut running) {}
+        let Running { worker, groups, jobs } = running;
         let vectors = vec![Arc::clone(&self.vector); groups];
         let ran = Some(Ran { encode: took, score: Duration::ZERO });
         self.step(now, Event::Finished { worker, vectors, ran });
@@ -90,11 +93,23 @@ impl Rehearsal {
         self.scheduler.depth()
     }
 
+    /// The batch is encoded; whether somebody joined it.
+    fn grow(&mut self, now: Instant, running: &mut Running) -> bool {
+        let before = running.groups;
+        for action in self.scheduler.step(now, Event::Encoded { worker: running.worker }) {
+            if let Action::Extend { more } = action {
+                running.groups += more.groups.len();
+                running.jobs += more.shape.queries;
+            }
+        }
+        running.groups > before
+    }
+
     fn step(&mut self, now: Instant, event: Event<()>) {
         for action in self.scheduler.step(now, event) {
             if let Action::Dispatch { worker, batch } = action {
-                let jobs = batch.groups.iter().map(|group| group.members.len()).sum();
-                self.running.push_back(Running { worker, groups: batch.groups.len(), jobs });
+                let (groups, jobs) = (batch.groups.len(), batch.shape.queries);
+                self.running.push_back(Running { worker, groups, jobs });
             }
         }
     }
@@ -112,7 +127,12 @@ mod tests {
             rehearsal.submit(now, Arc::from([row]), Priority::Interactive);
         }
         assert_eq!(rehearsal.waiting(), 8);
-        let mut answered = 0;
+        assert_eq!(
+            rehearsal.finish(now, Duration::from_millis(1)),
+            5,
+            "it grows while more wait than it holds"
+        );
+        let mut answered = 5;
         while let jobs @ 1.. = rehearsal.finish(now, Duration::from_millis(1)) {
             answered += jobs;
         }
