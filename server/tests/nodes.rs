@@ -163,23 +163,31 @@ async fn what_was_written_while_a_node_was_cut_off_is_seen_when_it_is_back() {
     }
 }
 
+async fn writes_are_seen_without_redis(here: &Node, there: &Node) {
+    let mark = here.write(2).await;
+    assert!(here.sees(2, &Mark::default()).await);
+    assert!(there.sees(2, &mark).await);
+    there.until_it_sees(2).await;
+}
+
+async fn redis_is_used_again(here: &Node, there: &Node) {
+    for node in [here, there] {
+        node.until_remembering(RECOVERY).await;
+        assert!(node.sees(2, &Mark::default()).await);
+    }
+    here.write(3).await;
+    there.until_it_sees(3).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_while_redis_is_frozen_are_seen_and_it_is_used_again_afterwards() {
     let Some(_shared) = shared_redis() else { return };
     let redis = RedisServer::start();
     let Pair { here, there, _folder } = Pair::start(&redis.url(), &redis.url()).await;
     redis.freeze();
-    let mark = here.write(2).await;
-    assert!(here.sees(2, &Mark::default()).await);
-    assert!(there.sees(2, &mark).await);
-    there.until_it_sees(2).await;
+    writes_are_seen_without_redis(&here, &there).await;
     redis.thaw();
-    for node in [&here, &there] {
-        node.until_remembering(RECOVERY).await;
-        assert!(node.sees(2, &Mark::default()).await);
-    }
-    here.write(3).await;
-    there.until_it_sees(3).await;
+    redis_is_used_again(&here, &there).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,17 +197,9 @@ async fn writes_while_redis_is_gone_are_seen_and_it_is_used_again_afterwards() {
     let (url, port) = (redis.url(), redis.port());
     let Pair { here, there, _folder } = Pair::start(&url, &url).await;
     drop(redis);
-    let mark = here.write(2).await;
-    assert!(here.sees(2, &Mark::default()).await);
-    assert!(there.sees(2, &mark).await);
-    there.until_it_sees(2).await;
+    writes_are_seen_without_redis(&here, &there).await;
     let _redis = RedisServer::start_on(port, &[]);
-    for node in [&here, &there] {
-        node.until_remembering(RECOVERY).await;
-        assert!(node.sees(2, &Mark::default()).await);
-    }
-    here.write(3).await;
-    there.until_it_sees(3).await;
+    redis_is_used_again(&here, &there).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
