@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use marquee_server::engine::Bundle;
 use sha2::{Digest as _, Sha256};
 
 /// Where the random bundle is kept between runs.
@@ -44,6 +45,18 @@ fn make(folder: &Path, python: &str) -> anyhow::Result<()> {
     }
 }
 
+/// A bundle's name, version and shape in a line.
+pub fn described(bundle: &Bundle) -> String {
+    format!(
+        "{} {}, {} items, dimension {}, sequences of at most {}",
+        bundle.name(),
+        bundle.version(),
+        bundle.items(),
+        bundle.dimension(),
+        bundle.maximum_length()
+    )
+}
+
 /// The bundle under another version, in a temporary folder that shares its files where the system allows.
 ///
 /// # Errors
@@ -76,8 +89,6 @@ fn sealed(manifest: &str, version: &str) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use marquee_server::engine::Bundle;
-
     use super::*;
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the measurements share: tables like those of trained models, a clock that other processes do not
 //! disturb much, the contestants of the end-to-end measurement, and the figures of one and many nodes.
 
+pub mod arguments;
 pub mod bundle;
 pub mod clock;
 pub mod curve;

@@ -40,7 +40,8 @@ impl Machine {
         Self {
             processor: format!("{model}, {cores} cores, {}", vector.join(" ")),
             memory: format!("{:.0} GiB", memory_kib / f64::from(1 << 20)),
-            system: said("uname", &["-sr"]),
+            // What stands behind the version names a build, which says nothing to others.
+            system: said("uname", &["-sr"]).split('-').next().unwrap_or_default().to_owned(),
             versions: format!(
                 "marquee {} at {}, {}, {}",
                 env!("CARGO_PKG_VERSION"),
@@ -51,6 +52,12 @@ impl Machine {
             date: said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]),
             load_before: load_average(),
         }
+    }
+
+    /// Date, machine and versions as lines of a Markdown list.
+    pub fn lines(&self) -> String {
+        let Self { processor, memory, system, versions, date, .. } = self;
+        format!("- Date: {date}\n- Machine: {processor}, {memory}, {system}\n- Versions: {versions}\n")
     }
 }
 

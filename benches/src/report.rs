@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::figures::{Figures, Spread};
+use crate::figures::{Figures, Spread, short};
 use crate::machine::Machine;
 
 /// A line of a table: the figure's name, what it is, and what is aimed at.
@@ -112,15 +112,6 @@ pub fn tables(figures: &Figures) -> String {
     text
 }
 
-/// Three or four figures that count.
-fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
 /// `RESULTS.md`.
 pub fn results(figures: &Figures, conditions: &Conditions) -> String {
     let Conditions { machine, load_after, command, bundle, rounds, threads, groups, note } = conditions;
@@ -128,9 +119,7 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
     format!(
         "# Naive, bare and served\n\n\
          Written by `{command}`.\n\n\
-         - Date: {date}\n\
-         - Machine: {processor}, {memory}, {system}\n\
-         - Versions: {versions}\n\
+         {machine}\
          - Model: {bundle}\n\
          - {rounds} rounds, in each every contestant once; {threads} threads of the loops and workers of the server; {groups}\n\
          - Load averages (1, 5, 15 minutes): {before} before the first round, {load_after} after the last. This \
@@ -145,11 +134,7 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
          excluded (naive excludes nothing). A ratio is taken within a round; medians are over rounds. Processor \
          time is what the threads really got, so it suffers less from other programs than throughput does.\n\n\
          {tables}",
-        date = machine.date,
-        processor = machine.processor,
-        memory = machine.memory,
-        system = machine.system,
-        versions = machine.versions,
+        machine = machine.lines(),
         before = machine.load_before,
         tables = tables(figures),
     )

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
-use marquee_benches::bundle::taken_or_made;
+use marquee_benches::arguments::Measured;
+use marquee_benches::bundle::described;
 use marquee_benches::figures::Figures;
 use marquee_benches::loops::{Bare, Naive, Scan, best_group, scan, single_call_ms, speed};
 use marquee_benches::machine::{Machine, load_average};
 use marquee_benches::report::{self, Conditions};
 use marquee_benches::requests::{Request, cancelling, decoded, workload};
-use marquee_benches::served::{Arrivals, Server, Shape, built_server};
+use marquee_benches::served::{Arrivals, Server, Shape};
 use marquee_benches::stress;
 use marquee_loadgen::workload::{Cancellation, Rehearsed, Workload};
 use marquee_server::engine::{Bundle, Precision};
@@ -32,15 +33,8 @@ const CANCELLED_WITHIN: Duration = Duration::from_millis(20);
 /// Measure naive, bare and served in one run and print the ratios.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The bundle, made by `marquee-onnx random --with-int8 --with-naive`; made on the spot when absent.
-    #[arg(long)]
-    bundle: Option<PathBuf>,
-    /// The Python that has the package marquee_onnx, for making a bundle.
-    #[arg(long, default_value = "python3")]
-    python: String,
-    /// The server's binary; built when absent.
-    #[arg(long)]
-    server: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// Rounds; 5 with --quick, else 9.
     #[arg(long)]
     rounds: Option<usize>,
@@ -83,7 +77,7 @@ impl Arguments {
 
     /// The command without folders, which are nobody's business.
     fn command(&self) -> String {
-        let bundle = self.bundle.as_ref().map(|_| " --bundle DIR".to_owned());
+        let bundle = self.measured.bundle.as_ref().map(|_| " --bundle DIR".to_owned());
         let quick = self.quick.then(|| " --quick".to_owned());
         let rounds = self.rounds.map(|rounds| format!(" --rounds {rounds}"));
         let seconds = self.seconds.map(|seconds| format!(" --seconds {seconds}"));
@@ -97,11 +91,8 @@ impl Arguments {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let folder = taken_or_made(arguments.bundle.clone(), &arguments.python)?;
-    let binary = match &arguments.server {
-        Some(binary) => binary.clone(),
-        None => built_server()?,
-    };
+    let folder = arguments.measured.folder()?;
+    let binary = arguments.measured.binary()?;
     let machine = Machine::look();
     let mut field = Field::new(&arguments, folder, binary)?;
     let mut figures = Figures::default();
@@ -110,19 +101,11 @@ async fn main() -> anyhow::Result<()> {
         field.measure_remembered(&mut figures).await?;
         field.measure_stress(&mut figures).await?;
     }
-    let bundle = &field.bundle;
     let conditions = Conditions {
         machine,
         load_after: load_average(),
         command: arguments.command(),
-        bundle: format!(
-            "{} {}, {} items, dimension {}, sequences of at most {}",
-            bundle.name(),
-            bundle.version(),
-            bundle.items(),
-            bundle.dimension(),
-            bundle.maximum_length()
-        ),
+        bundle: described(&field.bundle),
         rounds: arguments.rounds(),
         threads: field.threads,
         groups: format!(

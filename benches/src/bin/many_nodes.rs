@@ -8,14 +8,14 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser;
-use marquee_benches::bundle::taken_or_made;
+use marquee_benches::arguments::Measured;
+use marquee_benches::bundle::described;
 use marquee_benches::figures::Figures;
 use marquee_benches::machine::{Machine, load_average};
 use marquee_benches::many_nodes::nodes::{self, Field};
 use marquee_benches::many_nodes::remote::{self, Keyspace};
 use marquee_benches::many_nodes::results::{self, Conditions};
 use marquee_benches::many_nodes::{Extent, embedded, import};
-use marquee_benches::served::built_server;
 use marquee_server::engine::Bundle;
 
 /// A part of the measurement.
@@ -40,15 +40,8 @@ enum Part {
 /// Measure one node and many against their aims.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The bundle, made by `marquee-onnx random --with-int8 --with-naive`; made on the spot when absent.
-    #[arg(long)]
-    bundle: Option<PathBuf>,
-    /// The Python that has the package marquee_onnx, for making a bundle.
-    #[arg(long, default_value = "python3")]
-    python: String,
-    /// The server's binary; built when absent.
-    #[arg(long)]
-    server: Option<PathBuf>,
+    #[command(flatten)]
+    measured: Measured,
     /// The CQL server, scylla://HOST:PORT.
     #[arg(long, env = "MARQUEE_TEST_CQL")]
     cql: Option<String>,
@@ -79,7 +72,7 @@ impl Arguments {
 
     /// The command without folders, which are nobody's business.
     fn command(&self) -> String {
-        let bundle = self.bundle.as_ref().map_or("", |_| " --bundle DIR");
+        let bundle = self.measured.bundle.as_ref().map_or("", |_| " --bundle DIR");
         let quick = if self.quick { " --quick" } else { "" };
         let dashes = if bundle.is_empty() && quick.is_empty() { "" } else { " --" };
         format!("cargo run --release -p marquee-benches --bin many-nodes{dashes}{bundle}{quick}")
@@ -89,11 +82,8 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let folder = taken_or_made(arguments.bundle.clone(), &arguments.python)?;
-    let binary = match &arguments.server {
-        Some(binary) => binary.clone(),
-        None => built_server()?,
-    };
+    let folder = arguments.measured.folder()?;
+    let binary = arguments.measured.binary()?;
     let bundle = Bundle::open(&folder)?;
     let extent = if arguments.quick { Extent::QUICK } else { Extent::FULL };
     let field = Field { binary: &binary, folder: &folder, bundle: &bundle, extent };
@@ -105,14 +95,7 @@ async fn main() -> anyhow::Result<()> {
         machine,
         load_after: load_average(),
         command: arguments.command(),
-        bundle: format!(
-            "{} {}, {} items, dimension {}, sequences of at most {}",
-            bundle.name(),
-            bundle.version(),
-            bundle.items(),
-            bundle.dimension(),
-            bundle.maximum_length()
-        ),
+        bundle: described(&bundle),
         servers,
         import_rows: extent.import_rows,
         note: arguments.note.clone(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::aims::{AIMS, Aim, BESIDE, Needs};
-use crate::figures::{Figures, Spread};
+use crate::figures::{Figures, Spread, short};
 use crate::machine::Machine;
 
 /// How the measurement was made.
@@ -66,15 +66,6 @@ fn why_not(needs: Needs) -> &'static str {
     }
 }
 
-/// Three or four figures that count.
-fn short(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
 /// `RESULTS-many-nodes.md`.
 pub fn results(figures: &Figures, conditions: &Conditions) -> String {
     let Conditions { machine, load_after, command, bundle, servers, import_rows, note } = conditions;
@@ -82,9 +73,7 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
     format!(
         "# One node and many\n\n\
          Written by `{command}`.\n\n\
-         - Date: {date}\n\
-         - Machine: {processor}, {memory}, {system}\n\
-         - Versions: {versions}\n\
+         {machine}\
          - Real servers: {servers}\n\
          - Model: {bundle}\n\
          - Load averages (1, 5, 15 minutes): {before} before, {load_after} after\n\
@@ -98,11 +87,7 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
          node B is liked on node A; measured from the acknowledgement until the first Recommend is sent to B \
          whose answer leaves that movie out.\n\n\
          {tables}",
-        date = machine.date,
-        processor = machine.processor,
-        memory = machine.memory,
-        system = machine.system,
-        versions = machine.versions,
+        machine = machine.lines(),
         before = machine.load_before,
         tables = tables(figures),
     )
