@@ -9,111 +9,18 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::cql::{new_keyspace, shared_cql};
+use common::nodes::{Node, PATIENCE, Pair, RECOVERY, USER, event, in_own_namespace, until};
 use common::proxy::Proxy;
 use common::redis::{RedisServer, shared_redis};
 use common::{TestServer, config, sample_data};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::catalog::Catalog;
 use marquee_server::config::Config;
-use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
-use marquee_server::events::{EventSink, EventsError, Position, SharedEvents};
-use marquee_server::ledger::Ledger;
-use marquee_server::profile::{Mark, Profiles};
-use marquee_server::redis::Redis;
-use marquee_server::store::{MigrateMode, RedbStore, ScyllaSettings, ScyllaStore, Store};
-use tempfile::TempDir;
+use marquee_server::events::{EventSink as _, EventsError, Position};
+use marquee_server::profile::Mark;
+use marquee_server::store::{RedbStore, Store};
 use tonic::Request;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Within which a node uses a Redis again that came back.
-const RECOVERY: Duration = Duration::from_secs(5);
-
-const USER: UserId = 1;
-const NEWEST: usize = 100;
-
-/// Waits until the condition holds.
-async fn until<F: Future<Output = bool>>(what: &str, patience: Duration, mut holds: impl FnMut() -> F) {
-    let polled = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(patience, polled).await.unwrap_or_else(|_| panic!("not in time: {what}"));
-}
-
-/// A server's rooms that write and read what users do.
-struct Node {
-    ledger: Ledger,
-    profiles: Arc<Profiles>,
-    events: Arc<SharedEvents>,
-}
-
-impl Node {
-    /// A node that remembers and hears itself.
-    async fn start(store: &Arc<dyn Store>, redis_url: &str) -> Self {
-        let redis = Redis::connect(redis_url).await.expect("the settings are right");
-        let profiles = Profiles::new(Arc::clone(store), 1 << 20, Some(&redis)).expect("the node joins");
-        let profiles = Arc::new(profiles);
-        let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
-        let events = Arc::new(SharedEvents::new(redis));
-        let ledger = Ledger::new(Arc::clone(store), catalog, Arc::clone(&profiles), Arc::clone(&events) as _);
-        let node = Self { ledger, profiles, events };
-        node.until_remembering(PATIENCE).await;
-        node
-    }
-
-    async fn until_remembering(&self, patience: Duration) {
-        until("the node remembers", patience, async || self.profiles.are_remembered()).await;
-    }
-
-    /// Writes an event; its mark.
-    async fn write(&self, movie_id: MovieId) -> Mark {
-        let event =
-            Interaction { user_id: USER, movie_id, time_ms: movie_id.into(), kind: Kind::View, rating: None };
-        let mut mark = Mark::default();
-        mark.add(&[event]);
-        self.ledger.record(vec![event]).await.expect("the store writes");
-        mark
-    }
-
-    async fn sees(&self, movie_id: MovieId, mark: &Mark) -> bool {
-        let profile = self.profiles.read(USER, NEWEST, mark).await.expect("the store answers");
-        profile.is_some_and(|profile| profile.seen.contains(movie_id))
-    }
-
-    async fn until_it_sees(&self, movie_id: MovieId) {
-        until("the write is seen", PATIENCE, async || self.sees(movie_id, &Mark::default()).await).await;
-    }
-}
-
-/// Two nodes with one store; the first reaches Redis directly, the second by its own address.
-struct Pair {
-    here: Node,
-    there: Node,
-    _folder: TempDir,
-}
-
-impl Pair {
-    /// Both have the user's profile in memory, with one event in it.
-    async fn start(here: &str, there: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).expect("the store opens"));
-        let (here, there) = (Node::start(&store, here).await, Node::start(&store, there).await);
-        here.until_remembering(PATIENCE).await;
-        here.write(1).await;
-        for node in [&here, &there] {
-            node.until_it_sees(1).await;
-        }
-        Self { here, there, _folder: folder }
-    }
-}
-
-/// A namespace that no other test and no other run uses.
-fn in_own_namespace(url: &str) -> String {
-    format!("{url}?namespace=test-{:x}", rand::random::<u64>())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_at_once_in_another_nodes_read_that_carries_its_mark() {
@@ -199,6 +106,26 @@ async fn writes_while_redis_is_gone_are_seen_and_it_is_used_again_afterwards() {
     drop(redis);
     writes_are_seen_without_redis(&here, &there).await;
     let _redis = RedisServer::start_on(port, &[]);
+    redis_is_used_again(&here, &there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_is_seen_although_redis_takes_no_more_values() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).expect("the store opens"));
+    store.record(&[event(1)], 1).await.expect("the store writes");
+    let (here, there) = (Node::start(&store, &redis.url()).await, Node::start(&store, &redis.url()).await);
+    until("Redis has the profile", PATIENCE, async || {
+        assert!(there.sees(1, &Mark::default()).await);
+        redis.keys() > 0
+    })
+    .await;
+    redis.tell("CONFIG SET maxmemory 1");
+    here.write(2).await;
+    there.until_it_sees(2).await;
+    redis.tell("CONFIG SET maxmemory 0");
     redis_is_used_again(&here, &there).await;
 }
 
@@ -308,23 +235,11 @@ async fn recommendations_under_load_go_on_while_redis_is_slow_frozen_and_gone() 
     recommend_under_load(&server).await;
 }
 
-/// A new keyspace with this program's schema; `None` where no CQL server is.
-async fn new_keyspace() -> Option<String> {
-    let cluster = std::env::var("MARQUEE_TEST_CQL").ok();
-    let Some(cluster) = cluster else {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "MARQUEE_TEST_CQL must be set in CI");
-        return None;
-    };
-    let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
-    let settings = ScyllaSettings::parse(&url).expect("a good URL");
-    ScyllaStore::migrate(&settings, MigrateMode::Apply).await.expect("the keyspace is made");
-    Some(url)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn two_servers_with_one_store_and_one_redis_agree() {
     let Some(redis) = shared_redis().as_deref().map(in_own_namespace) else { return };
-    let Some(store) = new_keyspace().await else { return };
+    let Some(cluster) = shared_cql() else { return };
+    let store = new_keyspace(&cluster, "").await;
     let start = async || {
         let data = tempfile::tempdir().expect("a temporary folder");
         let (store, cache) = (store.parse().expect("a good URL"), redis.parse().expect("a good URL"));

@@ -3,7 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod cql;
+pub mod nodes;
 pub mod proxy;
+pub mod recommender;
 pub mod redis;
 
 use std::path::{Path, PathBuf};

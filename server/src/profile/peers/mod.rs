@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
-use fred::types::Message as Received;
+use fred::types::{Message as Received, Value};
 use message::{Body, Message, NodeId};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
@@ -149,7 +149,8 @@ impl Node {
         }
     }
 
-    /// Tombstones first, so that whoever reads Redis after the message finds them.
+    /// Tombstones first, so that whoever reads Redis after the message finds them. The nodes of a cluster
+    /// keep no order among them, so there the message waits for the tombstones.
     async fn publish(&self, message: &Message) -> Result<(), Outage> {
         let names: Vec<String> = match &message.body {
             Body::Written(users) => users.iter().map(|user| copies::name(&self.redis, *user)).collect(),
@@ -161,8 +162,12 @@ impl Node {
             for name in names {
                 copies::bury(&pipeline, name).await?;
             }
+            if client.is_clustered() {
+                pipeline.all::<Value>().await?;
+                return client.publish(channel, payload).await;
+            }
             pipeline.publish::<(), _, _>(channel, payload).await?;
-            pipeline.last::<i64>().await.map(drop)
+            pipeline.all::<Value>().await.map(drop)
         };
         self.redis.call(Purpose::Announce, send).await
     }

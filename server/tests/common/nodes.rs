@@ -1,0 +1,112 @@
+//! The rooms of a server that write and read what users do, without its socket, so that several nodes can
+//! share an embedded store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use marquee_server::catalog::Catalog;
+use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
+use marquee_server::events::SharedEvents;
+use marquee_server::ledger::Ledger;
+use marquee_server::profile::{Mark, Profiles};
+use marquee_server::redis::Redis;
+use marquee_server::store::{RedbStore, Store};
+use tempfile::TempDir;
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Within which a node uses a Redis again that came back.
+pub const RECOVERY: Duration = Duration::from_secs(5);
+
+pub const USER: UserId = 1;
+const NEWEST: usize = 100;
+
+/// Waits until the condition holds.
+pub async fn until<F: Future<Output = bool>>(what: &str, patience: Duration, mut holds: impl FnMut() -> F) {
+    let polled = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(patience, polled).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// The event that stands for a movie.
+pub fn event(movie_id: MovieId) -> Interaction {
+    Interaction { user_id: USER, movie_id, time_ms: movie_id.into(), kind: Kind::View, rating: None }
+}
+
+/// A server's rooms that write and read what users do.
+pub struct Node {
+    pub ledger: Ledger,
+    pub profiles: Arc<Profiles>,
+    pub events: Arc<SharedEvents>,
+}
+
+impl Node {
+    /// A node that remembers and hears itself.
+    pub async fn start(store: &Arc<dyn Store>, redis_url: &str) -> Self {
+        let redis = Redis::connect(redis_url).await.expect("the settings are right");
+        let profiles = Profiles::new(Arc::clone(store), 1 << 20, Some(&redis)).expect("the node joins");
+        let profiles = Arc::new(profiles);
+        let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
+        let events = Arc::new(SharedEvents::new(redis));
+        let ledger = Ledger::new(Arc::clone(store), catalog, Arc::clone(&profiles), Arc::clone(&events) as _);
+        let node = Self { ledger, profiles, events };
+        node.until_remembering(PATIENCE).await;
+        node
+    }
+
+    pub async fn until_remembering(&self, patience: Duration) {
+        until("the node remembers", patience, async || self.profiles.are_remembered()).await;
+    }
+
+    /// Writes an event; its mark.
+    pub async fn write(&self, movie_id: MovieId) -> Mark {
+        let event = event(movie_id);
+        let mut mark = Mark::default();
+        mark.add(&[event]);
+        self.ledger.record(vec![event]).await.expect("the store writes");
+        mark
+    }
+
+    pub async fn sees(&self, movie_id: MovieId, mark: &Mark) -> bool {
+        self.sees_of(USER, movie_id, mark).await
+    }
+
+    pub async fn sees_of(&self, user_id: UserId, movie_id: MovieId, mark: &Mark) -> bool {
+        let profile = self.profiles.read(user_id, NEWEST, mark).await.expect("the store answers");
+        profile.is_some_and(|profile| profile.seen.contains(movie_id))
+    }
+
+    pub async fn until_it_sees(&self, movie_id: MovieId) {
+        until("the write is seen", PATIENCE, async || self.sees(movie_id, &Mark::default()).await).await;
+    }
+}
+
+/// Two nodes with one store; the first reaches Redis directly, the second by its own address.
+pub struct Pair {
+    pub here: Node,
+    pub there: Node,
+    pub _folder: TempDir,
+}
+
+impl Pair {
+    /// Both have the user's profile in memory, with one event in it.
+    pub async fn start(here: &str, there: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).expect("the store opens"));
+        let (here, there) = (Node::start(&store, here).await, Node::start(&store, there).await);
+        here.until_remembering(PATIENCE).await;
+        here.write(1).await;
+        for node in [&here, &there] {
+            node.until_it_sees(1).await;
+        }
+        Self { here, there, _folder: folder }
+    }
+}
+
+/// A namespace that no other test and no other run uses.
+pub fn in_own_namespace(url: &str) -> String {
+    format!("{url}?namespace=test-{:x}", rand::random::<u64>())
+}
