@@ -23,3 +23,4 @@ pub mod redis;
 pub mod retrieval;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

@@ -42,7 +42,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_STATISTICS_INTERVAL", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub statistics_interval: Option<Span>,
-    /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel; ?namespace=NAME for the first part of the keys
+    /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel, and the options namespace=NAME (first part of the keys) and ca=FILE
     #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,

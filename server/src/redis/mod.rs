@@ -19,6 +19,8 @@ use fred::types::config::Config;
 use metrics::Metrics;
 use tokio::time::{Instant, timeout};
 
+use crate::tls::TlsError;
+
 /// Why Redis cannot be used at all: settings that must be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisError {
@@ -28,6 +30,24 @@ pub enum RedisError {
     /// Redis does not accept the credentials.
     #[error("Redis refuses the credentials: {0}; correct user and password in the URL of --cache")]
     Credentials(String),
+    /// The file with the authorities cannot be used.
+    #[error("{0}; correct ca=FILE in the URL of --cache")]
+    Authority(#[from] TlsError),
+    /// Nobody who is trusted vouches for the server.
+    #[error(
+        "the certificate of Redis is signed by nobody who is trusted; name the PEM file of its authority by ca=FILE in the URL of --cache"
+    )]
+    UnknownAuthority,
+    /// The certificate is not good for another reason.
+    #[error(
+        "the certificate of Redis is not accepted: {0}; it must be valid and name the host in the URL of --cache"
+    )]
+    Certificate(String),
+    /// The server answers, but not in TLS.
+    #[error(
+        "Redis speaks no TLS on this port; write redis instead of rediss in --cache, or the port for TLS"
+    )]
+    NoTls,
 }
 
 /// Why a command was not answered. The caller goes on without Redis.
@@ -77,13 +97,14 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects as the URL says; `?namespace=NAME` sets the first part of all keys (`marquee`).
+    /// Connects as the URL says; `?namespace=NAME` sets the first part of all keys (`marquee`), `?ca=FILE`
+    /// the authorities that sign a `rediss` server's certificate instead of the system's.
     ///
     /// A Redis that cannot be reached is no error: the connection is tried again for as long as this
     /// value lives.
     ///
     /// # Errors
-    /// [`RedisError`] when the URL or the credentials are wrong.
+    /// [`RedisError`] when the URL, the credentials or the certificate are wrong.
     pub async fn connect(url: &str) -> Result<Arc<Self>, RedisError> {
         let config = options::config(url)?;
         let reachable = options::try_once(&config).await?;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use fred::clients::{Pool, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
-use fred::types::config::{Config, ReconnectPolicy, TcpConfig, UnresponsiveConfig};
+use fred::types::config::{Config, ReconnectPolicy, TcpConfig, TlsConfig, UnresponsiveConfig};
 use fred::types::{Builder, RespVersion};
 use tokio::time::timeout;
 
 use super::RedisError;
+use crate::tls::Trust;
 
 /// The longest wait for the answer to a command. Far above a network's round trip, far below what a
 /// recommendation may take.
@@ -40,35 +41,90 @@ const DEFAULT_NAMESPACE: &str = "marquee";
 
 /// What the URL says, in RESP3.
 pub(super) fn config(url: &str) -> Result<Config, RedisError> {
-    let config = Config::from_url(url).map_err(|error| unusable(&error))?;
-    Ok(Config { version: RespVersion::RESP3, fail_fast: false, ..config })
+    // The driver reads `rediss` as TLS with the system's authorities alone, and fails where there are none.
+    let encrypted = url.strip_prefix("rediss");
+    let plain = encrypted.map_or_else(|| url.to_owned(), |rest| format!("redis{rest}"));
+    let config = Config::from_url(&plain).map_err(|error| unusable(&error))?;
+    let tls = match (encrypted, option(url, "ca")) {
+        (None, None) => None,
+        (None, Some(_)) => return Err(RedisError::Url("ca stands in a rediss URL only".to_owned())),
+        (Some(_), None) => Some(Trust::System),
+        (Some(_), Some(ca)) => Some(Trust::Authority(ca.into())),
+    };
+    let tls = tls.map(|trust| trust.client_config()).transpose()?.map(TlsConfig::from);
+    Ok(Config { version: RespVersion::RESP3, fail_fast: false, tls, ..config })
 }
 
 /// The first part of all keys.
 pub(super) fn namespace(url: &str) -> &str {
+    option(url, "namespace").unwrap_or(DEFAULT_NAMESPACE)
+}
+
+/// The value of an option in the URL's query; `None` when it is absent or empty.
+fn option<'a>(url: &'a str, name: &str) -> Option<&'a str> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
-    let named = query.split('&').find_map(|pair| pair.strip_prefix("namespace="));
-    named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAMESPACE)
+    let mut options = query.split('&').filter_map(|pair| pair.split_once('='));
+    options.find_map(|(known, value)| (known == name && !value.is_empty()).then_some(value))
 }
 
 /// Connects once, so that wrong settings are said at start. Whether Redis can be reached.
 pub(super) async fn try_once(config: &Config) -> Result<bool, RedisError> {
-    let config = Config { fail_fast: true, ..config.clone() };
-    let client = builder(config).build().map_err(|error| unusable(&error))?;
-    let failure = match timeout(2 * CONNECT_TIMEOUT, client.init()).await {
-        Ok(Ok(task)) => {
-            let _closed = client.quit().await;
-            task.abort();
-            return Ok(true);
-        }
-        Ok(Err(error)) if *error.kind() == ErrorKind::Auth => {
-            return Err(RedisError::Credentials(error.details().to_owned()));
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "no answer".to_owned(),
-    };
+    let Err(failure) = attempt(config.clone()).await else { return Ok(true) };
+    if let Some(wrong) = wrong_setting(&failure) {
+        return Err(wrong);
+    }
+    if config.uses_tls() && answers_in_plain_text(config).await {
+        return Err(RedisError::NoTls);
+    }
     tracing::warn!(%failure, "Redis cannot be reached; the server starts without it and keeps trying");
     Ok(false)
+}
+
+async fn attempt(config: Config) -> Result<(), Error> {
+    let client = builder(Config { fail_fast: true, ..config }).build()?;
+    let slow = |_| Error::new(ErrorKind::Timeout, "no answer");
+    let task = timeout(2 * CONNECT_TIMEOUT, client.init()).await.map_err(slow)??;
+    let _closed = client.quit().await;
+    task.abort();
+    Ok(())
+}
+
+/// What has to be changed before there can be a connection, if that is why there is none.
+///
+/// The driver tells some of it by text alone: a refusal by the master that a Sentinel named, and rustls's
+/// errors.
+fn wrong_setting(error: &Error) -> Option<RedisError> {
+    let details = error.details();
+    if matches!(error.kind(), ErrorKind::Config | ErrorKind::Url) {
+        return Some(unusable(error));
+    }
+    if is_refusal(error) {
+        return Some(RedisError::Credentials(details.to_owned()));
+    }
+    // The signature is bad when the authority that is trusted only bears the name of the one that signed.
+    let unknown = ["InvalidCertificate(UnknownIssuer", "InvalidCertificate(BadSignature"];
+    if unknown.iter().any(|reason| details.contains(reason)) {
+        return Some(RedisError::UnknownAuthority);
+    }
+    details.contains("InvalidCertificate(").then(|| RedisError::Certificate(details.to_owned()))
+}
+
+fn is_refusal(error: &Error) -> bool {
+    let says = |refusal| error.details().starts_with(refusal);
+    *error.kind() == ErrorKind::Auth || says("WRONGPASS") || says("NOAUTH")
+}
+
+/// Whether Redis answers without TLS: it keeps silent when TLS is spoken to it. No password is shown to it,
+/// so a Sentinel, whose password is part of its address, is not asked.
+async fn answers_in_plain_text(config: &Config) -> bool {
+    if config.server.is_sentinel() {
+        return false;
+    }
+    let plain = Config { tls: None, username: None, password: None, ..config.clone() };
+    match attempt(plain).await {
+        Ok(()) => true,
+        Err(error) => is_refusal(&error),
+    }
 }
 
 /// Connections that come back by themselves; not yet connected.
@@ -139,6 +195,18 @@ mod tests {
     fn cluster_sentinel_and_tls_are_read_from_the_url() {
         assert!(config("redis-cluster://h:1?node=h2:1").unwrap().server.is_clustered());
         assert!(config("redis-sentinel://h:1?sentinelServiceName=main").unwrap().server.is_sentinel());
-        assert!(config("rediss://h:1").unwrap().uses_tls());
+        for url in ["rediss://h:1", "rediss-cluster://h:1", "rediss-sentinel://h:1?sentinelServiceName=main"]
+        {
+            assert!(config(url).unwrap().uses_tls(), "{url}");
+        }
+        assert!(!config("redis://h:1").unwrap().uses_tls());
+    }
+
+    #[test]
+    fn an_authority_that_cannot_be_used_is_said() {
+        let error = config("rediss://h:1?ca=/missing.pem").unwrap_err().to_string();
+        assert!(error.contains("/missing.pem cannot be used"), "{error}");
+        let error = config("redis://h:1?ca=/missing.pem").unwrap_err().to_string();
+        assert!(error.contains("ca stands in a rediss URL only"), "{error}");
     }
 }

@@ -233,9 +233,11 @@ impl RedisSentinel {
     /// Ready when this returns: the Sentinel knows the replica, which has all that the master has.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let master = RedisServer::start_on(free_port(), &["--repl-diskless-sync-delay", "0"]);
-        let replica =
-            RedisServer::start_on(free_port(), &["--replicaof", "127.0.0.1", &master.port.to_string()]);
+        let at = folder.path().display().to_string();
+        let options = ["--dir", &at, "--repl-diskless-sync-delay", "0"];
+        let master = RedisServer::start_on(free_port(), &options);
+        let of_master = ["--dir", &at, "--replicaof", "127.0.0.1", &master.port.to_string()];
+        let replica = RedisServer::start_on(free_port(), &of_master);
         replica.until_it_replicates();
         let settings = folder.path().join("sentinel.conf");
         let watch = format!(

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -18,9 +16,10 @@ use tokio::time::timeout;
 
 use super::link::Connected;
 use super::migrations;
-use super::settings::{ScyllaSettings, Trust};
+use super::settings::ScyllaSettings;
 use super::statements::Statements;
 use crate::store::StoreError;
+use crate::tls::Trust;
 
 /// For one connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -78,27 +77,8 @@ pub(super) async fn session(settings: &ScyllaSettings) -> Result<Session, StoreE
 }
 
 fn tls(settings: &ScyllaSettings) -> Result<Option<Arc<ClientConfig>>, StoreError> {
-    let roots = match &settings.trust {
-        None => return Ok(None),
-        Some(Trust::System) => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            roots
-        }
-        Some(Trust::Authority(path)) => {
-            let wrong = |error: &dyn std::fmt::Display| {
-                StoreError::Open(format!("the certificate {} cannot be used: {error}", path.display()))
-            };
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-                let certificate = certificate.map_err(|error| wrong(&error))?;
-                roots.add(certificate).map_err(|error| wrong(&error))?;
-            }
-            roots
-        }
-    };
-    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Ok(Some(Arc::new(config)))
+    let config = settings.trust.as_ref().map(Trust::client_config).transpose();
+    Ok(config.map_err(|error| StoreError::Open(error.to_string()))?.map(Arc::new))
 }
 
 /// What to tell the person who started the program.

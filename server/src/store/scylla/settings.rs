@@ -1,12 +1,12 @@
 //! Where the cluster is and how to speak to it, from one URL.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use scylla::statement::Consistency;
 
 use crate::store::StoreError;
+use crate::tls::Trust;
 
 /// How long a statement may take when nothing is said; a request's deadline may end it sooner.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,15 +29,6 @@ pub struct ScyllaSettings {
     pub(super) replication_factor: u32,
     pub(super) timeout: Duration,
     pub(super) trust: Option<Trust>,
-}
-
-/// Who may sign the certificate of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// The authorities that the system knows.
-    System,
-    /// Those in a PEM file.
-    Authority(PathBuf),
 }
 
 impl ScyllaSettings {
