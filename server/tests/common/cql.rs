@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore, StoreError};
+use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use tempfile::TempDir;
 
 use super::redis::free_port;
 
 /// A Cassandra starts in some ten seconds on two idle cores.
 const PATIENCE: Duration = Duration::from_mins(3);
-/// Between two looks at whether the nodes are ready.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether tests with real CQL nodes run: `MARQUEE_TEST_CQL` says so, and names the shared one.
 ///
@@ -33,18 +31,10 @@ pub fn shared_cql() -> Option<String> {
 
 /// A new keyspace with this program's schema; the store's URL with `options`.
 pub async fn new_keyspace(cluster: &str, options: &str) -> String {
-    let began = Instant::now();
-    loop {
-        // A name of its own for every try: one that failed may hold its keyspace's lock.
-        let url = format!("{cluster}/marquee_test_{:x}?{options}", rand::random::<u64>());
-        let settings = ScyllaSettings::parse(&url).expect("a good URL");
-        match ScyllaStore::migrate(&settings, MigrateMode::Apply).await {
-            Ok(_) => return url,
-            // Nodes that listen may not have heard of each other yet; then there is no quorum.
-            Err(StoreError::Unavailable(_)) if began.elapsed() < PATIENCE => tokio::time::sleep(PAUSE).await,
-            Err(error) => panic!("the keyspace is not made: {error}"),
-        }
-    }
+    let url = format!("{cluster}/marquee_test_{:x}?{options}", rand::random::<u64>());
+    let settings = ScyllaSettings::parse(&url).expect("a good URL");
+    ScyllaStore::migrate(&settings, MigrateMode::Apply).await.expect("the keyspace is made");
+    url
 }
 
 /// What a node asks of those who connect.

@@ -7,9 +7,11 @@
 use std::time::Duration;
 
 use scylla::client::session::Session;
+use scylla::response::query_result::QueryResult;
+use scylla::value::{CqlValue, Row};
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
-use super::link::applied;
 use super::settings::ScyllaSettings;
 use crate::store::StoreError;
 
@@ -72,8 +74,11 @@ const MIGRATION_2: &[&str] = &[
 ];
 
 const LOCK_SECONDS: u32 = 300;
-const LOCK_TRIES: u32 = 150;
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 const SCHEMA_TRIES: u32 = 20;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The version that this program needs.
 pub(super) fn expected() -> u32 {
@@ -111,7 +116,7 @@ pub(super) async fn migrate(
     }
     patiently(async || session.use_keyspace(&settings.keyspace, false).await.map_err(failed)).await?;
     if mode == MigrateMode::DryRun {
-        let found = version(session).await?;
+        let found = patiently(async || version(session).await).await?;
         let missing = MIGRATIONS.iter().skip(found as usize);
         statements.extend(missing.flat_map(|migration| migration.iter().map(ToString::to_string)));
         return Ok(statements);
@@ -133,7 +138,7 @@ pub(super) async fn migrate(
 
 /// Runs the missing migrations; their statements.
 async fn apply(session: &Session) -> Result<Vec<String>, StoreError> {
-    let found = version(session).await?;
+    let found = patiently(async || version(session).await).await?;
     let mut statements = Vec::new();
     for (migration, number) in MIGRATIONS.iter().zip(1..).skip(found as usize) {
         for statement in *migration {
@@ -141,7 +146,8 @@ async fn apply(session: &Session) -> Result<Vec<String>, StoreError> {
             statements.push((*statement).to_owned());
         }
         let insert = "INSERT INTO schema_migrations (version, checksum) VALUES (?, ?)";
-        session.query_unpaged(insert, (number, checksum(migration))).await.map_err(failed)?;
+        let row = (number, checksum(migration));
+        patiently(async || session.query_unpaged(insert, &row).await.map(drop).map_err(failed)).await?;
     }
     Ok(statements)
 }
@@ -185,36 +191,58 @@ async fn run(session: &Session, statement: &str) -> Result<(), StoreError> {
     patiently(async || session.query_unpaged(statement, ()).await.map(drop).map_err(failed)).await
 }
 
-/// Tries again for some seconds: while another runner changes the schema, a server may say that a
-/// keyspace exists and, a moment later, that it does not.
-async fn patiently(step: impl AsyncFn() -> Result<(), StoreError>) -> Result<(), StoreError> {
+/// Tries again for some seconds: while another runner changes the schema, or nodes have just met, a server
+/// may say that a keyspace exists and, a moment later, that it does not, or that it disagrees with another.
+async fn patiently<T>(step: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 0..SCHEMA_TRIES {
-        if step().await.is_ok() {
-            return Ok(());
+        match step().await {
+            Err(StoreError::Unavailable(_)) => tokio::time::sleep(PAUSE).await,
+            ended => return ended,
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     step().await
 }
 
-/// Takes the lock; another holder is waited for, and forgotten after [`LOCK_SECONDS`].
-async fn lock(session: &Session, owner: &str) -> Result<(), StoreError> {
+/// Takes the lock; another holder is waited for, and forgotten after [`LOCK_SECONDS`]. While there is no
+/// quorum, as in a cluster whose nodes have just met, it is tried again too.
+pub(super) async fn lock(session: &Session, owner: &str) -> Result<(), StoreError> {
     let insert = format!(
         "INSERT INTO schema_lock (name, owner) VALUES ('migrate', ?) IF NOT EXISTS USING TTL {LOCK_SECONDS}"
     );
-    for _ in 0..LOCK_TRIES {
-        let outcome = session.query_unpaged(insert.as_str(), (owner,)).await.map_err(failed)?;
-        if applied(outcome)? {
-            return Ok(());
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        let trouble = match session.query_unpaged(insert.as_str(), (owner,)).await {
+            Ok(answer) => {
+                if is_held(answer, owner)? {
+                    return Ok(());
+                }
+                StoreError::Open("another migration holds the lock; wait for it, or five minutes".to_owned())
+            }
+            Err(error) => failed(error),
+        };
+        if Instant::now() > end {
+            return Err(trouble);
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(PAUSE).await;
     }
-    Err(StoreError::Open("another migration holds the lock; wait for it, or five minutes".to_owned()))
 }
 
-async fn unlock(session: &Session, owner: &str) -> Result<(), StoreError> {
+/// Whether the lock is the owner's after this answer to its conditional insert. One that went unanswered
+/// before may have taken it already; then the answer shows the row that is there.
+fn is_held(answer: QueryResult, owner: &str) -> Result<bool, StoreError> {
+    let rows = answer.into_rows_result().map_err(failed)?;
+    let row = rows.first_row::<Row>().map_err(failed)?;
+    let says_so = |column: &Option<CqlValue>| match column {
+        Some(CqlValue::Boolean(applied)) => *applied,
+        Some(CqlValue::Text(holder)) => holder == owner,
+        _ => false,
+    };
+    Ok(row.columns.iter().any(says_so))
+}
+
+pub(super) async fn unlock(session: &Session, owner: &str) -> Result<(), StoreError> {
     let delete = "DELETE FROM schema_lock WHERE name = 'migrate' IF owner = ?";
-    session.query_unpaged(delete, (owner,)).await.map(drop).map_err(failed)
+    patiently(async || session.query_unpaged(delete, (owner,)).await.map(drop).map_err(failed)).await
 }
 
 /// An error of the driver as the store's.

@@ -72,6 +72,25 @@ async fn what_was_acknowledged_survives_a_restart() {
     keyspace.remove().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_took_the_lock_unheard_holds_it() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let store = keyspace.open().await;
+    let connected = store.link.connected();
+    for _ in 0..2 {
+        migrations::lock(&connected.session, "me").await.expect("it is mine");
+    }
+    let (mine, others) = tokio::join!(
+        migrations::unlock(&connected.session, "me"),
+        migrations::lock(&connected.session, "another"),
+    );
+    assert!(mine.is_ok() && others.is_ok());
+    migrations::unlock(&connected.session, "me").await.expect("an answer");
+    migrations::lock(&connected.session, "another").await.expect("it was not mine to give back");
+    keyspace.remove().await;
+}
+
 #[test]
 fn it_follows_the_model() {
     let Some(cluster) = cluster() else { return };
