@@ -4,10 +4,10 @@
 //! batch of an unbroken row of stored ones is kept as a note in the store; whatever was stored
 //! beyond it is sent again after an interruption, and counts once.
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
-use futures::stream::FuturesOrdered;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use roaring::RoaringBitmap;
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ use crate::store::{Recorded, Store, StoreError};
 /// Batches that are parsed and wait for the store.
 const BATCHES_AHEAD: usize = 2;
 /// Batches between two notes of the place.
-const BATCHES_PER_NOTE: u64 = 8;
+const BATCHES_PER_NOTE: u64 = 16;
 /// How often a write is repeated while the store is unavailable, with doubled waits.
 const RETRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -63,15 +63,12 @@ impl Import<'_> {
         let before = self.progress.position();
         let began = Instant::now();
         let mut batches = self.read_from(resumed);
-        let mut writes = FuturesOrdered::new();
+        let writes = stream::poll_fn(|context| batches.poll_recv(context))
+            .map(async |batch| self.write(batch?).await)
+            .buffered(self.options.batches_in_flight);
+        let mut writes = pin!(writes);
         let mut written = 0;
-        loop {
-            while writes.len() < self.options.batches_in_flight
-                && let Some(batch) = batches.recv().await
-            {
-                writes.push_back(self.write(batch?));
-            }
-            let Some(stored) = writes.next().await.transpose()? else { break };
+        while let Some(stored) = writes.try_next().await? {
             written += 1;
             if written % BATCHES_PER_NOTE == 0 {
                 self.store.put_note(&note, &encode_place(stored.end)).await?;
@@ -102,7 +99,7 @@ impl Import<'_> {
         receiver
     }
 
-    async fn write(&self, batch: Batch) -> Result<Stored, StoreError> {
+    async fn write(&self, batch: Batch) -> Result<Stored, ImportError> {
         let outcomes = record(self.store, &batch.events, self.options.now_ms).await?;
         Ok(Stored {
             ratings: outcomes.len() as u64,
