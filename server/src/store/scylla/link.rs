@@ -200,9 +200,9 @@ impl Link {
             for write in writes {
                 batch.append_statement(prepared(write));
             }
-            let of_users = connected.statements.get(Statement::InsertEvent);
+            let of_writes = connected.statements.get(Statement::InsertEvent);
             batch.set_is_idempotent(true);
-            batch.set_execution_profile_handle(of_users.get_execution_profile_handle().cloned());
+            batch.set_execution_profile_handle(of_writes.get_execution_profile_handle().cloned());
             connected.session.batch(&batch, writes).await.map(drop)
         })
         .await

@@ -1,8 +1,9 @@
 //! Every statement, prepared once a session, with its execution profile.
 //!
 //! All but those of leases are idempotent: writes name their whole key and all values, and the client
-//! gives the time. So the driver may repeat them on another node and send a second one when the first
-//! is slow.
+//! gives the time. So the driver may repeat them on another node. Of a slow read it sends a second one
+//! as well; of a slow write it does not, because a cluster that is slow under writes would get twice
+//! as many.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,10 @@ const PAGE_ROWS: i32 = 5_000;
 /// Whose data a statement is about, which decides its consistency and its patience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Audience {
-    /// Written and read at the same quorum, so that a write is in the next read.
+    /// Read at the quorum of writes, so that a write is in the next read.
     Users,
+    /// Written by whom somebody waits for.
+    Writes,
     /// Read from the nearest replica.
     Catalogue,
     /// Users' data, read as a whole.
@@ -66,20 +69,20 @@ statements! {
     EventsOfMovie = "events_of_movie", Users,
         "SELECT time_ms, movie_id, kind, half_stars FROM users \
          WHERE user_id = ? AND movie_id = ? ALLOW FILTERING";
-    CreateUser = "create_user", Users,
+    CreateUser = "create_user", Writes,
         "INSERT INTO users (user_id, created_ms) VALUES (?, ?)";
-    SetPreferences = "set_preferences", Users,
+    SetPreferences = "set_preferences", Writes,
         "INSERT INTO users (user_id, created_ms, preferred_genres, preferred_movies) VALUES (?, ?, ?, ?)";
-    InsertEvent = "insert_event", Users,
+    InsertEvent = "insert_event", Writes,
         "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?)";
-    DeleteUser = "delete_user", Users,
+    DeleteUser = "delete_user", Writes,
         "DELETE FROM users WHERE user_id = ?";
     Scan = "scan", Scan,
         "SELECT user_id, time_ms, movie_id, kind, half_stars FROM users \
          WHERE token(user_id) > ? AND token(user_id) <= ?";
     Movie = "movie", Users,
         "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
-    PutMovie = "put_movie", Users,
+    PutMovie = "put_movie", Writes,
         "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags) \
          VALUES (0, ?, ?, ?, ?, ?, ?)";
     Movies = "movies", Catalogue,
@@ -89,22 +92,22 @@ statements! {
         "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
     Note = "note", Users,
         "SELECT value FROM notes WHERE key = ?";
-    PutNote = "put_note", Users,
+    PutNote = "put_note", Writes,
         "INSERT INTO notes (key, value) VALUES (?, ?)";
     Revisions = "revisions", Users,
         "SELECT name, revision, summed_ms, parts, users, interactions, movies FROM revisions \
          WHERE catalogue = 0";
-    PutRevision = "put_revision", Users,
+    PutRevision = "put_revision", Writes,
         "INSERT INTO revisions (catalogue, name, revision) VALUES (0, ?, ?)";
-    PublishSums = "publish_sums", Users,
+    PublishSums = "publish_sums", Writes,
         "INSERT INTO revisions \
          (catalogue, name, revision, summed_ms, parts, users, interactions, movies) \
          VALUES (0, 'statistics', ?, ?, ?, ?, ?, ?)";
     Sums = "sums", Users,
         "SELECT sums FROM movie_sums WHERE snapshot = ?";
-    PutSums = "put_sums", Users,
+    PutSums = "put_sums", Writes,
         "INSERT INTO movie_sums (snapshot, part, sums) VALUES (?, ?, ?)";
-    DropSums = "drop_sums", Users,
+    DropSums = "drop_sums", Writes,
         "DELETE FROM movie_sums WHERE snapshot = ?";
     TakeLease = "take_lease", Lease,
         "INSERT INTO leases (name, owner) VALUES (?, ?) IF NOT EXISTS USING TTL 600";
@@ -129,7 +132,7 @@ impl Statement {
     /// How long one page or write of it may take, waiting for its turn not included.
     pub(super) fn timeout(self, settings: &ScyllaSettings) -> Duration {
         match self.entry().audience {
-            Audience::Users | Audience::Catalogue => settings.timeout,
+            Audience::Users | Audience::Writes | Audience::Catalogue => settings.timeout,
             Audience::Scan | Audience::Lease => SCAN_TIMEOUT,
         }
     }
@@ -162,10 +165,12 @@ impl Statements {
             .speculative_execution_policy(Some(speculation))
             .build()
             .into_handle();
+        let writes = profile(settings.consistency, settings.timeout).build().into_handle();
         let scans = profile(settings.consistency, SCAN_TIMEOUT).build().into_handle();
         let prepared = ENTRIES.iter().map(|Entry { audience, text, .. }| {
             let profile = match audience {
                 Audience::Users => &users,
+                Audience::Writes => &writes,
                 Audience::Catalogue => &catalogue,
                 Audience::Scan | Audience::Lease => &scans,
             };
