@@ -168,6 +168,28 @@ async fn redis_is_used_again_when_a_sentinel_has_put_the_replica_in_its_masters_
     values_are_shared(&cache, &other).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_used_again_when_a_replica_has_taken_a_frozen_masters_place() {
+    let Some(_shared) = shared_redis() else { return };
+    let mut cluster = RedisCluster::start(Replicas::OfTheFirst);
+    let url = cluster.url();
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    cluster.node(0).freeze();
+    a_write_of_many_users_is_seen(&here, &there, 2).await;
+    all_is_well_after_a_failover(&url, &here, &there, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redis_is_used_again_when_a_sentinel_has_put_the_replica_in_a_frozen_masters_place() {
+    let Some(_shared) = shared_redis() else { return };
+    let sentinel = RedisSentinel::start();
+    let url = sentinel.url();
+    let Pair { here, there, _folder } = Pair::start(&url, &url).await;
+    sentinel.master.freeze();
+    a_write_of_many_users_is_seen(&here, &there, 2).await;
+    all_is_well_after_a_failover(&url, &here, &there, 4).await;
+}
+
 #[tokio::test]
 async fn a_password_that_a_sentinels_master_refuses_is_said_at_start() {
     let Some(_shared) = shared_redis() else { return };

@@ -8,6 +8,7 @@
 mod breaker;
 mod metrics;
 mod options;
+mod pulse;
 
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::Config;
 use metrics::Metrics;
+pub(crate) use pulse::keep_alive;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use crate::tls::TlsError;
@@ -94,6 +97,7 @@ pub struct Redis {
     namespace: String,
     breaker: Breaker,
     metrics: Metrics,
+    _pulses: JoinSet<()>,
 }
 
 impl Redis {
@@ -113,12 +117,14 @@ impl Redis {
         if reachable {
             let _connected = timeout(options::CONNECT_TIMEOUT, pool.wait_for_connect()).await;
         }
+        let pulses = pool.clients().iter().cloned().map(keep_alive).collect();
         Ok(Arc::new(Self {
             config,
             pool,
             namespace: options::namespace(url).to_owned(),
             breaker: Breaker::default(),
             metrics: Metrics::default(),
+            _pulses: pulses,
         }))
     }
 
@@ -127,7 +133,8 @@ impl Redis {
         format!("{}:{room}:{id}", self.namespace)
     }
 
-    /// A connection of its own that hears channels and comes back by itself; not yet connected.
+    /// A connection of its own that hears channels and comes back by itself, if [`keep_alive`] is run for it;
+    /// not yet connected.
     ///
     /// # Errors
     /// [`RedisError`] when the settings cannot be used.

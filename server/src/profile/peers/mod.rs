@@ -28,7 +28,7 @@ use trust::{BEAT, Trust, Verdict};
 use super::copies;
 use crate::clock::now_ms;
 use crate::domain::UserId;
-use crate::redis::{Outage, Purpose, Redis, RedisError};
+use crate::redis::{Outage, Purpose, Redis, RedisError, keep_alive};
 
 /// Announcements that may wait; with more the caches of all nodes are flushed instead.
 const ANNOUNCEMENTS_WAITING: usize = 4096;
@@ -79,6 +79,7 @@ impl Peers {
         let node = Arc::new(Node { redis, channel, trust, remembering });
         let (announcements, waiting) = mpsc::channel(ANNOUNCEMENTS_WAITING);
         let mut tasks = JoinSet::new();
+        tasks.spawn(keep_alive(subscriber.clone()));
         tasks.spawn(Arc::clone(&node).listen(subscriber));
         tasks.spawn(Arc::clone(&node).speak(waiting));
         Ok(Self { node, announcements, tasks: Mutex::new(tasks) })
