@@ -18,6 +18,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -41,7 +42,7 @@ pub struct Bundle {
     pub vocabulary: Vec<u32>,
     /// What was measured offline, as the manifest says it.
     pub metrics: Map<String, Value>,
-    rows: HashMap<u32, ItemRow>,
+    rows: FxHashMap<u32, ItemRow>,
 }
 
 /// One encoder of a bundle.
@@ -79,7 +80,7 @@ impl Bundle {
         };
         let vocabulary = read_vocabulary(&name, &take(&manifest.vocabulary)?, manifest.items)?;
         let tables = Tables::read(&name, take(&manifest.tables.file)?, &manifest)?;
-        let rows: HashMap<u32, ItemRow> =
+        let rows: FxHashMap<u32, ItemRow> =
             vocabulary.iter().enumerate().map(|(row, movie_id)| (*movie_id, row as ItemRow)).collect();
         if rows.len() != vocabulary.len() || rows.contains_key(&0) {
             return Err(BundleError::Vocabulary {

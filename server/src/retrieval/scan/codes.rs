@@ -12,6 +12,7 @@
 //! underflow. A score that may leave f32's range gets an infinite slack: every row is a candidate.
 
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
+use super::pages::vec_in_large_pages;
 use crate::retrieval::table::ItemTable;
 
 /// The greatest code of a row; the least is its negative.
@@ -50,8 +51,10 @@ impl TableCodes {
         let steps = table.dimension().div_ceil(STEP);
         let greatest = (0..table.items() as u32).map(|row| greatest_magnitude(table.row(row)));
         let unit_exponent = exponent_above(greatest.fold(0.0, f32::max));
+        let mut lines = vec_in_large_pages(tiles * steps);
+        lines.resize(tiles * steps, [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]);
         let mut codes = Self {
-            lines: vec![[Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]; tiles * steps],
+            lines,
             bounds: vec![
                 TileBounds {
                     scale: [0.0; TILE_ROWS],

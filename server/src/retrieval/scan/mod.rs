@@ -16,6 +16,7 @@
 mod codes;
 mod kernel;
 mod mask;
+mod pages;
 #[cfg(test)]
 mod tests;
 
