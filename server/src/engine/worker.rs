@@ -85,8 +85,11 @@ impl Worker {
                 self.pool.counts.busy_us.fetch_add(busy, Ordering::Relaxed);
                 let ran = work.as_formed.then_some(Ran { encode: work.encode, score });
                 let vectors = work.tasks.iter().map(|task| Arc::clone(&task.vector)).collect();
+                // Before the answers: whoever is answered may send the next job at once, to this worker,
+                // whose caches are warm.
+                let next = self.report(Event::Finished { worker: self.id, vectors, ran });
                 self.answer(work, found, score);
-                self.report(Event::Finished { worker: self.id, vectors, ran })
+                next
             }
             Err(failure) => self.fail(work, failure),
         }
