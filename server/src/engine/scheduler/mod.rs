@@ -6,8 +6,10 @@
 //! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
 //! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, only those of
 //!    one length bucket run together. Where each is encoded by itself, only the scoring is shared: a batch
-//!    begins with one sequence, and after each encoding it takes in another while more jobs wait than it
-//!    holds. So a lone job is scored at once, and under load the scoring is shared by many.
+//!    begins with one sequence, and after each encoding it may take in another. What it holds waits for
+//!    that; what waits saves a scoring. So a batch grows while more jobs wait than it holds, and under
+//!    [`LASTING`] load, where everybody's wait depends on the throughput, up to its worker's share of all
+//!    that waits and runs. A batch with an interactive job takes in no bulk job.
 //! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
 //!    first. So bulk work waits behind interactive work, but only behind what arrived until then: nothing starves.
 //! 4. A deadline is looked at on admission, against the predicted wait and compute; while waiting; and when the
@@ -31,6 +33,9 @@ use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
 use queue::Queue;
 use sequence::SequenceKey;
+
+/// For how long no worker must have been idle for the load to be a lasting one and not a burst.
+const LASTING: Duration = Duration::from_millis(100);
 
 /// Names a job for cancellation; unique in one scheduler.
 pub(crate) type JobId = u64;
@@ -177,6 +182,8 @@ struct Running {
     predicted_end: Instant,
     /// The first deadline of its jobs.
     earliest: Option<Instant>,
+    /// Whether somebody waits for it who should not wait for bulk jobs.
+    is_interactive: bool,
     /// The keys of the batch's groups, in order; `None` for ready vectors.
     keys: Vec<Option<SequenceKey>>,
 }
@@ -197,6 +204,8 @@ pub(crate) struct Scheduler<T> {
     workers: Vec<Worker>,
     /// Idle workers; the last that became idle is taken first, its caches are warm.
     idle: Vec<WorkerId>,
+    /// Since when no worker is idle.
+    busy_since: Option<Instant>,
     /// Jobs that wait for an encoding that runs.
     followers: HashMap<SequenceKey, Vec<Member<T>>>,
     following: usize,
@@ -214,6 +223,7 @@ impl<T> Scheduler<T> {
             queue: Queue::new(policy.padding.lengths(), policy.batch_jobs),
             workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
             idle: (0..policy.workers).rev().collect(),
+            busy_since: None,
             followers: HashMap::new(),
             following: 0,
             draining: false,
@@ -270,6 +280,7 @@ impl<T> Scheduler<T> {
             Event::Drain => self.draining = true,
         }
         self.assign(now, &mut actions);
+        self.busy_since = self.idle.is_empty().then(|| self.busy_since.unwrap_or(now));
         actions
     }
 
@@ -415,7 +426,9 @@ impl<T> Scheduler<T> {
             };
             let keys = self.lead(model, &batch.groups);
             let predicted_end = now + batch.predicted;
-            let running = Running { model, shape: batch.shape, predicted_end, earliest, keys };
+            let is_interactive = is_interactive(&batch.groups);
+            let running =
+                Running { model, shape: batch.shape, predicted_end, earliest, is_interactive, keys };
             self.workers[worker] = Worker::Running(running);
             actions.push(Action::Dispatch { worker, batch });
         }
@@ -429,6 +442,7 @@ impl<T> Scheduler<T> {
         let more = self.joining(now, &mut running, actions);
         running.keys.extend(self.lead(running.model, &more.groups));
         running.shape = running.shape + more.shape;
+        running.is_interactive |= is_interactive(&more.groups);
         running.predicted_end = now + more.predicted;
         self.workers[worker] = Worker::Running(running);
         actions.push(Action::Extend { more });
@@ -439,11 +453,29 @@ impl<T> Scheduler<T> {
         if held >= self.policy.batch_jobs {
             return Batch::empty(Reason::Full);
         }
-        let choice = (held < self.queue.jobs()).then(|| self.queue.choose(now, &self.policy)).flatten();
-        match choice.filter(|choice| choice.lane.model == running.model) {
+        let is_worth_it = held < self.queue.jobs() || held < self.share_under_lasting_load(now, held);
+        let choice = is_worth_it.then(|| self.queue.choose(now, &self.policy)).flatten();
+        match choice.filter(|choice| self.may_join(running, choice)) {
             Some(choice) => self.fill(now, &choice, running.shape, &mut running.earliest, actions),
             None => Batch::empty(Reason::Idle),
         }
+    }
+
+    /// A worker's part of all that waits and runs, for one that holds so many; 0 in a burst.
+    fn share_under_lasting_load(&self, now: Instant, held: usize) -> usize {
+        let is_lasting = self.busy_since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        let running = self.workers.iter().map(|worker| match worker {
+            Worker::Running(running) => running.shape.queries,
+            Worker::Idle | Worker::Recovering => 0,
+        });
+        let jobs = self.queue.jobs() + held + running.sum::<usize>();
+        if is_lasting { jobs.div_ceil(self.policy.workers) } else { 0 }
+    }
+
+    /// Bulk jobs hold up nobody who is waited for.
+    fn may_join(&self, running: &Running, choice: &queue::Choice) -> bool {
+        let is_held_up = running.is_interactive && self.queue.is_bulk_next(choice.lane);
+        choice.lane.model == running.model && !is_held_up
     }
 
     /// Remembers which sequences are being encoded; their keys, in order.
@@ -528,6 +560,11 @@ impl<T> Scheduler<T> {
         }
         batch
     }
+}
+
+fn is_interactive<T>(groups: &[Group<T>]) -> bool {
+    let mut members = groups.iter().flat_map(|group| &group.members);
+    members.any(|member| member.priority == Priority::Interactive)
 }
 
 impl<T> Batch<T> {

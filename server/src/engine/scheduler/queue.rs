@@ -216,6 +216,12 @@ impl<T> Queue<T> {
         Some((&entry.input, entry.members.len()))
     }
 
+    /// Whether nobody is waited for in the lane's next entry.
+    pub(super) fn is_bulk_next(&self, lane: LaneKey) -> bool {
+        let next = self.lanes.get(&lane).and_then(|queue| queue.entries.first_key_value());
+        next.is_some_and(|(_, entry)| is_bulk(entry))
+    }
+
     /// Takes the lane's next entry.
     pub(super) fn pop(&mut self, lane: LaneKey) -> Option<Entry<T>> {
         let rank = *self.lanes.get(&lane)?.entries.first_key_value()?.0;
@@ -228,6 +234,11 @@ fn head<T>(lane: &Lane<T>) -> Option<Rank> {
 }
 
 /// An entry counts as interactive as soon as one of its members is.
+fn is_bulk<T>(entry: &Entry<T>) -> bool {
+    entry.members.iter().all(|member| member.priority == Priority::Bulk)
+}
+
+/// Where [`Queue::backlog`] counts it.
 fn class<T>(entry: &Entry<T>) -> usize {
-    usize::from(entry.members.iter().all(|member| member.priority == Priority::Bulk))
+    usize::from(is_bulk(entry))
 }

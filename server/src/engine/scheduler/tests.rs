@@ -206,6 +206,42 @@ fn a_batch_grows_while_more_jobs_wait_than_it_holds() {
 }
 
 #[test]
+fn under_lasting_load_a_batch_grows_to_its_workers_share() {
+    let mut bench = cpu(1);
+    for id in 1..=3 {
+        bench.submit(id);
+    }
+    assert_eq!(bench.grown(0), (vec![2], Reason::Idle), "a burst");
+    assert_eq!(dispatched(&bench.pass(LASTING).finish(0)), [3]);
+    bench.submit(4);
+    assert_eq!(bench.grown(0), (vec![4], Reason::Idle));
+    bench.finish(0);
+    bench.submit(5);
+    bench.submit(6);
+    assert_eq!(bench.grown(0), (vec![], Reason::Idle), "the worker was idle in between");
+    let mut bench = cpu(2);
+    for id in 1..=6 {
+        bench.submit(id);
+    }
+    assert_eq!(bench.pass(LASTING).grown(0).0, [3, 4]);
+    assert_eq!(bench.grown(1).0, [5, 6]);
+}
+
+#[test]
+fn a_batch_with_an_interactive_job_takes_in_no_bulk_job() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    for id in 2..=6 {
+        bench.submit_bulk(id);
+    }
+    assert_eq!(bench.pass(50 * MS).encoded(0), (vec![], Reason::Idle));
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
+    bench.submit(7);
+    assert_eq!(bench.encoded(0), (vec![7], Reason::Idle), "a bulk job takes in anybody");
+    assert_eq!(bench.encoded(0), (vec![], Reason::Idle));
+}
+
+#[test]
 fn a_batch_has_no_more_jobs_than_its_bound() {
     let mut bench = cpu(1);
     for id in 1..=20 {
