@@ -5,7 +5,7 @@
 #
 # SPLIT is the folder with train.txt.gz, val_input.txt.gz and val_output.txt; RUNS gets one run folder a seed.
 # A call ends by itself after LIMIT seconds (500); call it again with the same arguments until it says "done", with the
-# mean of the seeds: every seed resumes at its last whole epoch. EPOCHS (600) is fixed in advance, because the rate
+# mean of the seeds: every seed resumes at its last whole epoch. EPOCHS (40) is fixed in advance, because the rate
 # decays to zero at it. DIMENSION (256) is for trying the script out on a small machine.
 set -euo pipefail
 
@@ -28,7 +28,7 @@ for seed in "${seeds[@]}"; do
   timeout "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
     --name "ML-1M" --dimension "${DIMENSION:-256}" --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
     --loss softmax --negatives 0 --exclude past --random-windows 0.5 \
-    --epochs "${EPOCHS:-600}" --batch-tokens 16384 --rate 1e-3 --validate-every 50 || status=$?
+    --epochs "${EPOCHS:-40}" --batch-tokens 2048 --rate 2e-3 --validate-every 8 || status=$?
   if ((status == 124)); then
     echo "time is up within seed $seed; call again"
     exit 0

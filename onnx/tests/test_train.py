@@ -197,7 +197,8 @@ def test_the_rate_warms_up_and_falls_to_zero():
 
 def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_evaluates(tmp_path, capsys):
     run = tmp_path / "run"
-    options = "--epochs 15 --dimension 32 --maximum-length 50 --dropout 0.2 --batch-tokens 1024 --rate 4e-3"
+    options = "--epochs 15 --dimension 32 --maximum-length 50 --dropout 0.2 --negatives 512"
+    options += " --batch-tokens 1024 --rate 4e-3"
     arguments = ["train", str(SAMPLE), "--output", str(run), *options.split(), "--validate-every", "15"]
     assert __main__.main(arguments) == 0
     config = json.loads((run / "config.json").read_text())
