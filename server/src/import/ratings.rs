@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use roaring::RoaringBitmap;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::report::{ImportReport, MalformedRow};
 use super::rows::{Layout, Place, Row, RowError, Rows, Table};
@@ -60,9 +60,23 @@ impl Import<'_> {
         let note = format!("import/{:016x}", self.file.fingerprint);
         let resumed = self.store.get_note(&note).await?.and_then(|note| decode_place(&note));
         report.resumed_at_line = resumed.map(|place| place.line + 1);
+        let batches = self.read_from(resumed);
+        let (reached, places) = watch::channel(Place::default());
+        // Side by side: a note that nobody writes beside would wait for turns that the batches hold.
+        tokio::try_join!(self.write_all(batches, reached, report), self.note_places(&note, places))?;
+        self.store.put_note(&note, FINISHED).await?;
+        Ok(())
+    }
+
+    /// Writes the batches, a few at once, and says now and then how far all are stored.
+    async fn write_all(
+        &self,
+        mut batches: mpsc::Receiver<Result<Batch, ImportError>>,
+        reached: watch::Sender<Place>,
+        report: &mut ImportReport,
+    ) -> Result<(), ImportError> {
         let before = self.progress.position();
         let began = Instant::now();
-        let mut batches = self.read_from(resumed);
         let writes = stream::poll_fn(|context| batches.poll_recv(context))
             .map(async |batch| self.write(batch?).await)
             .buffered(self.options.batches_in_flight);
@@ -71,14 +85,22 @@ impl Import<'_> {
         while let Some(stored) = writes.try_next().await? {
             written += 1;
             if written % BATCHES_PER_NOTE == 0 {
-                self.store.put_note(&note, &encode_place(stored.end)).await?;
+                reached.send_replace(stored.end);
             }
             self.progress.set_position(before + stored.end.byte);
             report.add(stored);
             let rate = report.ratings as f64 / began.elapsed().as_secs_f64();
             self.progress.set_message(format!("{} ratings, {rate:.0}/s", report.ratings));
         }
-        self.store.put_note(&note, FINISHED).await?;
+        Ok(())
+    }
+
+    /// Notes the newest place, until nobody says any more.
+    async fn note_places(&self, note: &str, mut places: watch::Receiver<Place>) -> Result<(), ImportError> {
+        while places.changed().await.is_ok() {
+            let place = *places.borrow_and_update();
+            self.store.put_note(note, &encode_place(place)).await?;
+        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 use super::*;
 use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, User, UserId};
@@ -241,11 +242,23 @@ async fn an_interrupted_import_of_a_zip_goes_on_behind_its_last_note() {
     let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
     let one_by_one = ImportOptions { batch_rows: 1, batches_in_flight: 1, ..options() };
     let fresh = fresh();
-    let interrupted = Interrupted { store: fresh.store.clone(), writes: AtomicUsize::new(20) };
+    let interrupted = Interrupted::after(20, &fresh.store);
     import_into(&interrupted, &path, one_by_one).await.expect_err("it is interrupted");
     let report = import_into(&*fresh.store, &path, one_by_one).await.expect("the zip is sound");
     assert_eq!((report.resumed_at_line, report.ratings, report.duplicates), (Some(17), 14, 4));
     assert_eq!(fresh.store.stats().await.expect("a read succeeds").interactions, 30);
+}
+
+#[tokio::test]
+async fn a_note_that_waits_for_a_turn_holds_up_no_write() {
+    let ratings: Vec<_> = (1..=64).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    let ratings = ratings.concat();
+    let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
+    let many = ImportOptions { batch_rows: 1, batches_in_flight: 32, ..options() };
+    let fresh = fresh();
+    let narrow = Interrupted::after(usize::MAX, &fresh.store);
+    let imported = tokio::time::timeout(Duration::from_secs(60), import_into(&narrow, &path, many)).await;
+    assert_eq!(imported.expect("it ends").expect("the zip is sound").ratings, 64);
 }
 
 #[tokio::test]
@@ -366,7 +379,7 @@ async fn an_import_interrupted_anywhere_goes_on_and_ends_with_the_same_store() {
     let fresh = fresh();
     for _ in 0..4 {
         let writes = AtomicUsize::new(random.random_range(5..50));
-        let interrupted = Interrupted { store: fresh.store.clone(), writes };
+        let interrupted = Interrupted { writes, ..Interrupted::after(0, &fresh.store) };
         import_into(&interrupted, &sample(), options).await.expect_err("it is interrupted");
     }
     let last = import_into(&*fresh.store, &sample(), options).await.expect("it is sound");
@@ -374,10 +387,17 @@ async fn an_import_interrupted_anywhere_goes_on_and_ends_with_the_same_store() {
     assert_eq!(contents(&*fresh.store, 1..672).await, expected);
 }
 
-/// A store that fails for good after some writes of events.
+/// A store with two turns for its writes that fails for good after some of them.
 struct Interrupted {
     store: Arc<RedbStore>,
+    turns: Semaphore,
     writes: AtomicUsize,
+}
+
+impl Interrupted {
+    fn after(writes: usize, store: &Arc<RedbStore>) -> Self {
+        Self { store: Arc::clone(store), turns: Semaphore::new(2), writes: AtomicUsize::new(writes) }
+    }
 }
 
 #[async_trait]
@@ -386,6 +406,7 @@ impl Store for Interrupted {
         let writes =
             self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         writes.map_err(|_| StoreError::Corrupt("interrupted".to_owned()))?;
+        let _turn = self.turns.acquire().await;
         self.store.record(events, now_ms).await
     }
 
@@ -456,6 +477,7 @@ impl Store for Interrupted {
     }
 
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let _turn = self.turns.acquire().await;
         self.store.put_note(key, value).await
     }
 
