@@ -257,7 +257,7 @@ async fn a_note_that_waits_for_a_turn_holds_up_no_write() {
     let many = ImportOptions { batch_rows: 1, batches_in_flight: 32, ..options() };
     let fresh = fresh();
     let narrow = Interrupted::after(usize::MAX, &fresh.store);
-    let imported = tokio::time::timeout(Duration::from_secs(60), import_into(&narrow, &path, many)).await;
+    let imported = tokio::time::timeout(Duration::from_mins(1), import_into(&narrow, &path, many)).await;
     assert_eq!(imported.expect("it ends").expect("the zip is sound").ratings, 64);
 }
 

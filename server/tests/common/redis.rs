@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -312,8 +313,17 @@ fn make_certificate(key: &str, certificate: &str) {
     assert!(made.expect("openssl is installed where MARQUEE_TEST_REDIS is set").success());
 }
 
-/// A loopback port that nobody listens on.
+/// A port that nobody listens on, another one at every call. It lies below those that the kernel gives to
+/// connections, so that none of them takes it before its server listens.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-    listener.local_addr().expect("the listener has an address").port()
+    const FIRST: u32 = 10_000;
+    const PORTS: u32 = 20_000;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let place = std::process::id().wrapping_mul(101).wrapping_add(CALLS.fetch_add(1, Ordering::Relaxed));
+        let port = (FIRST + place % PORTS) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
