@@ -235,11 +235,15 @@ async fn a_zip_is_read_like_its_folder() {
     assert_eq!(packed.store.stats().await.expect("a read succeeds").interactions, 2);
 }
 
+/// A zip with a rating of each user.
+fn zipped_users(users: u64) -> (TempDir, PathBuf) {
+    let ratings: Vec<_> = (1..=users).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.concat().as_bytes())])
+}
+
 #[tokio::test]
 async fn an_interrupted_import_of_a_zip_goes_on_behind_its_last_note() {
-    let ratings: Vec<_> = (1..=30).map(|user| format!("{user},1,4.0,{user}\n")).collect();
-    let ratings = ratings.concat();
-    let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
+    let (_dir, path) = zipped_users(30);
     let one_by_one = ImportOptions { batch_rows: 1, batches_in_flight: 1, ..options() };
     let fresh = fresh();
     let interrupted = Interrupted::after(20, &fresh.store);
@@ -251,9 +255,7 @@ async fn an_interrupted_import_of_a_zip_goes_on_behind_its_last_note() {
 
 #[tokio::test]
 async fn a_note_that_waits_for_a_turn_holds_up_no_write() {
-    let ratings: Vec<_> = (1..=64).map(|user| format!("{user},1,4.0,{user}\n")).collect();
-    let ratings = ratings.concat();
-    let (_dir, path) = zipped(&[("movies.csv", b"1,A,Drama\n"), ("ratings.csv", ratings.as_bytes())]);
+    let (_dir, path) = zipped_users(64);
     let many = ImportOptions { batch_rows: 1, batches_in_flight: 32, ..options() };
     let fresh = fresh();
     let narrow = Interrupted::after(usize::MAX, &fresh.store);

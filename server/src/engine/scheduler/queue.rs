@@ -212,14 +212,16 @@ impl<T> Queue<T> {
 
     /// The lane's next entry: its input and how many members it has.
     pub(super) fn peek(&self, lane: LaneKey) -> Option<(&Input, usize)> {
-        let (_, entry) = self.lanes.get(&lane)?.entries.first_key_value()?;
-        Some((&entry.input, entry.members.len()))
+        self.next(lane).map(|entry| (&entry.input, entry.members.len()))
     }
 
     /// Whether nobody is waited for in the lane's next entry.
     pub(super) fn is_bulk_next(&self, lane: LaneKey) -> bool {
-        let next = self.lanes.get(&lane).and_then(|queue| queue.entries.first_key_value());
-        next.is_some_and(|(_, entry)| is_bulk(entry))
+        self.next(lane).is_some_and(|entry| is_bulk(&entry.members))
+    }
+
+    fn next(&self, lane: LaneKey) -> Option<&Entry<T>> {
+        self.lanes.get(&lane)?.entries.first_key_value().map(|(_, entry)| entry)
     }
 
     /// Takes the lane's next entry.
@@ -233,12 +235,12 @@ fn head<T>(lane: &Lane<T>) -> Option<Rank> {
     lane.entries.first_key_value().map(|(rank, _)| *rank)
 }
 
-/// An entry counts as interactive as soon as one of its members is.
-fn is_bulk<T>(entry: &Entry<T>) -> bool {
-    entry.members.iter().all(|member| member.priority == Priority::Bulk)
+/// Members count as interactive as soon as one of them is.
+pub(super) fn is_bulk<T>(members: &[Member<T>]) -> bool {
+    members.iter().all(|member| member.priority == Priority::Bulk)
 }
 
 /// Where [`Queue::backlog`] counts it.
 fn class<T>(entry: &Entry<T>) -> usize {
-    usize::from(is_bulk(entry))
+    usize::from(is_bulk(&entry.members))
 }
