@@ -24,7 +24,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use codes::{QueryBound, TableCodes, TileBounds};
-use kernel::{GROUP_MAX, Kernel, LINE_ROWS, PackedQueries, Sums, TILE_LINES, TILE_ROWS};
+use kernel::{GROUP_MAX, Kernel, Line, PackedQueries, Sums, TILE_ROWS, Tiles};
 use mask::RowMask;
 
 use super::ranking::{Best, ordered_bits};
@@ -77,18 +77,25 @@ impl ScanScorer {
             .unzip();
         let groups = self.groups(&codes);
         let mut sums = [[0; TILE_ROWS]; GROUP_MAX];
-        for tile in 0..self.codes.tiles() {
-            if searches.iter().all(|search| search.mask.tile(tile) == 0) {
-                continue;
-            }
+        let mut next = self.next_tile(0, &searches);
+        while let Some(tile) = next {
+            next = self.next_tile(tile + 1, &searches);
+            let next_lines = next.map_or(&[][..], |next| self.codes.lines(next).as_flattened());
+            let mut asked = next_lines.chunks(next_lines.len().div_ceil(groups.len()).max(1));
             let mut searches = searches.as_mut_slice();
             for group in &groups {
                 let (group_searches, rest) = searches.split_at_mut(group.queries());
-                self.scan_tile(tile, group, group_searches, &mut sums);
+                let next = asked.next().unwrap_or_default();
+                self.scan_tile(tile, next, group, group_searches, &mut sums);
                 searches = rest;
             }
         }
         searches.into_iter().zip(queries).map(|(search, query)| search.finish(&self.table, query)).collect()
+    }
+
+    /// The first tile from `from` on with a row that a query may answer.
+    fn next_tile(&self, from: usize, searches: &[Search]) -> Option<usize> {
+        (from..self.codes.tiles()).find(|tile| searches.iter().any(|search| search.mask.tile(*tile) != 0))
     }
 
     /// The queries in groups of sizes that kernels take, the greatest first.
@@ -108,17 +115,18 @@ impl ScanScorer {
     fn scan_tile(
         &self,
         tile: usize,
+        next: &[Line],
         group: &PackedQueries,
         searches: &mut [Search],
         sums: &mut [Sums; GROUP_MAX],
     ) {
         let rows = self.codes.bounds(tile);
         let sums = &mut sums[..group.queries()];
-        self.kernel.products(self.codes.lines(tile), group, sums);
+        self.kernel.products(Tiles { tile: self.codes.lines(tile), next }, group, sums);
         for (search, sums) in searches.iter_mut().zip(&*sums) {
-            let in_reach = self.kernel.lines_in_reach(sums, rows, &search.bound, search.threshold);
-            for line in (0..TILE_LINES).filter(|line| in_reach[*line]) {
-                search.take_candidates(tile, line, sums, rows);
+            let in_reach = self.kernel.rows_in_reach(sums, rows, &search.bound, search.threshold);
+            if in_reach != 0 {
+                search.take_candidates(tile, in_reach, sums, rows);
             }
         }
     }
@@ -131,9 +139,6 @@ impl Scorer for ScanScorer {
         Ok(ranked.map(|items| TopK { items, method: Method::Exact }).collect())
     }
 }
-
-/// The bits of a mask that stand for a tile's first line.
-const LINE_MASK: u64 = (1 << LINE_ROWS) - 1;
 
 /// What one query has found so far. Bounds are in the unit of the codes.
 struct Search {
@@ -167,8 +172,8 @@ impl Search {
     }
 
     #[cold]
-    fn take_candidates(&mut self, tile: usize, line: usize, sums: &Sums, rows: &TileBounds) {
-        let mut allowed = self.mask.tile(tile) & LINE_MASK << (line * LINE_ROWS);
+    fn take_candidates(&mut self, tile: usize, in_reach: u64, sums: &Sums, rows: &TileBounds) {
+        let mut allowed = self.mask.tile(tile) & in_reach;
         while allowed != 0 {
             let lane = allowed.trailing_zeros() as usize;
             allowed &= allowed - 1;

@@ -5,23 +5,23 @@ use std::arch::aarch64::{
     vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8, vst1q_s32,
 };
 
-use super::{CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, Sums, TILE_LINES, lines_in_reach};
+use super::{CodeWidth, Kernel, LINE_ROWS, PackedQueries, Steps, Sums, TILE_LINES, Tiles, rows_in_reach};
 
 pub(super) static NEON: Kernel =
-    Kernel { name: "neon", width: CodeWidth::Byte, products, reach: lines_in_reach };
+    Kernel { name: "neon", width: CodeWidth::Byte, products, reach: rows_in_reach };
 
 /// Rows in a register of bytes, and sums in a register of them.
 const ROWS: usize = 4;
 /// Registers in a line.
 const QUARTERS: usize = LINE_ROWS / ROWS;
 
-fn products(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+fn products(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
     for line in 0..TILE_LINES {
         for quarter in 0..QUARTERS {
             match queries.queries {
-                1 => rows::<1>(tile, queries, sums, line, quarter),
-                2 => rows::<2>(tile, queries, sums, line, quarter),
-                _ => rows::<4>(tile, queries, sums, line, quarter),
+                1 => rows::<1>(tiles.tile, queries, sums, line, quarter),
+                2 => rows::<2>(tiles.tile, queries, sums, line, quarter),
+                _ => rows::<4>(tiles.tile, queries, sums, line, quarter),
             }
         }
     }
@@ -30,7 +30,7 @@ fn products(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Su
 /// The sums of `Q` queries with four rows of a line. A row's sum grows as two halves until the end;
 /// products of bytes of magnitude 127 and 128 fit 16 bits.
 fn rows<const Q: usize>(
-    tile: &[[Line; TILE_LINES]],
+    tile: &Steps,
     queries: &PackedQueries,
     sums: &mut [Sums],
     line: usize,

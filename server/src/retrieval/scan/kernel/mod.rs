@@ -127,11 +127,22 @@ pub(crate) struct Kernel {
 
 /// `sums[q][row]` becomes the inner product of the codes of query `q` and the row. Unsafe because the
 /// processor must have the kernel's instruction set.
-type Products = unsafe fn(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]);
+type Products = unsafe fn(Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]);
 
-/// Which lines of a tile have a row that may reach a threshold, in the unit of bounds. Unsafe as
-/// [`Products`].
-type Reach = unsafe fn(&Sums, &TileBounds, &QueryBound, threshold: f32) -> [bool; TILE_LINES];
+/// Which rows of a tile may reach a threshold, in the unit of bounds, the first one in the lowest bit. Unsafe
+/// as [`Products`].
+type Reach = unsafe fn(&Sums, &TileBounds, &QueryBound, threshold: f32) -> u64;
+
+/// The steps of a tile.
+pub(crate) type Steps = [[Line; TILE_LINES]];
+
+/// What a kernel reads, and what it asks the memory for meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Tiles<'a> {
+    pub(crate) tile: &'a Steps,
+    /// What is asked for meanwhile: lines that are read after this tile.
+    pub(crate) next: &'a [Line],
+}
 
 impl Kernel {
     /// The kernels that this processor can run, best first; the last one runs anywhere.
@@ -145,40 +156,33 @@ impl Kernel {
         kernels
     }
 
-    pub(crate) fn products(&self, tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
-        assert_eq!(queries.words.len(), tile.len() * queries.queries * self.width.words());
+    pub(crate) fn products(&self, tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
+        assert_eq!(queries.words.len(), tiles.tile.len() * queries.queries * self.width.words());
         assert_eq!(sums.len(), queries.queries);
         // SAFETY: kernels are only handed out by `available`, which asked the processor.
-        unsafe { (self.products)(tile, queries, sums) }
+        unsafe { (self.products)(tiles, queries, sums) }
     }
 
-    pub(crate) fn lines_in_reach(
+    pub(crate) fn rows_in_reach(
         &self,
         sums: &Sums,
         rows: &TileBounds,
         query: &QueryBound,
         threshold: f32,
-    ) -> [bool; TILE_LINES] {
+    ) -> u64 {
         // SAFETY: as in `products`.
         unsafe { (self.reach)(sums, rows, query, threshold) }
     }
 }
 
-/// [`Reach`] in plain Rust, to be compiled for each instruction set.
-#[inline(always)]
-#[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instruction set")]
-fn lines_in_reach(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
-    let mut reached = [false; TILE_ROWS];
-    for (lane, reached) in reached.iter_mut().enumerate() {
-        let (score, margin) = query.score_and_margin(rows, lane, sums[lane]);
-        *reached = score + margin >= threshold;
+/// [`Reach`] in plain Rust.
+fn rows_in_reach(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> u64 {
+    let mut reached = 0;
+    for (lane, sum) in sums.iter().enumerate() {
+        let (score, margin) = query.score_and_margin(rows, lane, *sum);
+        reached |= u64::from(score + margin >= threshold) << lane;
     }
-    // No `array::from_fn`: it would be compiled for the least processor, and so would what it calls.
-    let mut in_reach = [false; TILE_LINES];
-    for (in_reach, reached) in in_reach.iter_mut().zip(reached.as_chunks::<LINE_ROWS>().0) {
-        *in_reach = reached.iter().fold(false, |any, reached| any | reached);
-    }
-    in_reach
+    reached
 }
 
 #[cfg(test)]
@@ -188,7 +192,7 @@ mod tests {
 
     use super::*;
 
-    fn sum_by_hand(tile: &[[Line; TILE_LINES]], codes: &[i32], row: usize) -> i32 {
+    fn sum_by_hand(tile: &Steps, codes: &[i32], row: usize) -> i32 {
         (0..codes.len())
             .map(|column| {
                 let line = &tile[column / STEP][row / LINE_ROWS];
@@ -212,7 +216,11 @@ mod tests {
             .collect();
         let slices: Vec<&[i32]> = codes.iter().map(Vec::as_slice).collect();
         let mut sums = vec![[0; TILE_ROWS]; queries];
-        kernel.products(&tile, &PackedQueries::new(&slices, kernel.width), &mut sums);
+        kernel.products(
+            Tiles { tile: &tile, next: &[] },
+            &PackedQueries::new(&slices, kernel.width),
+            &mut sums,
+        );
         for (sums, codes) in sums.iter().zip(&codes) {
             for (row, sum) in sums.iter().enumerate() {
                 assert_eq!(*sum, sum_by_hand(&tile, codes, row), "{}, row {row}", kernel.name);
@@ -226,6 +234,24 @@ mod tests {
             for queries in [1, 2, 4] {
                 for steps in [1, 2, 25, 64] {
                     check(kernel, queries, steps, false);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_finds_the_rows_of_plain_arithmetic_in_reach() {
+        let mut random = StdRng::seed_from_u64(8);
+        for slack in [0.0, f32::INFINITY] {
+            let mut numbers = || std::array::from_fn(|_| random.random_range(0.0..1.0));
+            let rows = TileBounds { scale: numbers(), error: numbers(), norm: numbers() };
+            let query = QueryBound { scale: 0.5, norm: 0.7, error: 0.1, slack, unit: 1.0 };
+            let sums: Sums = std::array::from_fn(|_| random.random_range(-100..100));
+            for threshold in [f32::NEG_INFINITY, -10.0, 0.0, 10.0, f32::INFINITY] {
+                let expected = rows_in_reach(&sums, &rows, &query, threshold);
+                for kernel in Kernel::available() {
+                    let found = kernel.rows_in_reach(&sums, &rows, &query, threshold);
+                    assert_eq!(found, expected, "{}, {threshold}", kernel.name);
                 }
             }
         }

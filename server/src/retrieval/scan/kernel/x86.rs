@@ -5,14 +5,17 @@
 //! that kernel widens the rows' codes instead, and can then afford 16-bit codes for the queries.
 
 use std::arch::x86_64::{
-    __m256i, __m512i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_madd_epi16,
-    _mm256_set1_epi16, _mm256_set1_epi32, _mm256_srli_epi16, _mm256_storeu_si256, _mm512_dpbusd_epi32,
-    _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+    __m256, __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
+    _mm256_and_si256, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi16, _mm256_set1_epi32,
+    _mm256_set1_ps, _mm256_srli_epi16, _mm256_storeu_si256, _mm512_add_ps, _mm512_cmp_ps_mask,
+    _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_si512,
 };
 
 use super::{
-    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TileBounds,
-    lines_in_reach,
+    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TILE_ROWS, TileBounds,
+    Tiles,
 };
 
 static VNNI: Kernel =
@@ -28,32 +31,78 @@ pub(super) fn available() -> impl Iterator<Item = &'static Kernel> {
     [vnni.then_some(&VNNI), avx2.then_some(&AVX2)].into_iter().flatten()
 }
 
+/// [`super::rows_in_reach`], 16 rows at a time; the same operations in the same order.
 #[target_feature(enable = "avx512f")]
-fn reach_avx512(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
-    lines_in_reach(sums, rows, query, threshold)
+fn reach_avx512(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> u64 {
+    const ROWS: usize = 16;
+    // SAFETY: callers name the first of 16 numbers.
+    let load = |from: &[f32; TILE_ROWS], first: usize| unsafe { _mm512_loadu_ps(from[first..].as_ptr()) };
+    let [scale, norm, error, slack, threshold]: [__m512; 5] =
+        [query.scale, query.norm, query.error, query.slack, threshold].map(|number| _mm512_set1_ps(number));
+    let mut reached = 0;
+    for first in (0..TILE_ROWS).step_by(ROWS) {
+        // SAFETY: 16 sums are 64 bytes.
+        let sums = unsafe { _mm512_loadu_si512(sums[first..].as_ptr().cast()) };
+        let score = _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), load(&rows.scale, first)), scale);
+        let of_rows = _mm512_mul_ps(norm, load(&rows.error, first));
+        let of_query = _mm512_mul_ps(error, load(&rows.norm, first));
+        let margin = _mm512_add_ps(_mm512_add_ps(of_rows, of_query), slack);
+        let reach = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_add_ps(score, margin), threshold);
+        reached |= u64::from(reach) << first;
+    }
+    reached
 }
 
+/// [`super::rows_in_reach`], 8 rows at a time; the same operations in the same order.
 #[target_feature(enable = "avx2")]
-fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> [bool; TILE_LINES] {
-    lines_in_reach(sums, rows, query, threshold)
+fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32) -> u64 {
+    const ROWS: usize = 8;
+    // SAFETY: callers name the first of 8 numbers.
+    let load = |from: &[f32; TILE_ROWS], first: usize| unsafe { _mm256_loadu_ps(from[first..].as_ptr()) };
+    let [scale, norm, error, slack, threshold]: [__m256; 5] =
+        [query.scale, query.norm, query.error, query.slack, threshold].map(|number| _mm256_set1_ps(number));
+    let mut reached = 0;
+    for first in (0..TILE_ROWS).step_by(ROWS) {
+        // SAFETY: 8 sums are 32 bytes.
+        let sums = unsafe { _mm256_loadu_si256(sums[first..].as_ptr().cast()) };
+        let score = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), load(&rows.scale, first)), scale);
+        let of_rows = _mm256_mul_ps(norm, load(&rows.error, first));
+        let of_query = _mm256_mul_ps(error, load(&rows.norm, first));
+        let margin = _mm256_add_ps(_mm256_add_ps(of_rows, of_query), slack);
+        let reach = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(_mm256_add_ps(score, margin), threshold));
+        reached |= (reach as u64) << first;
+    }
+    reached
+}
+
+/// Asks the memory for a step's part of the lines that come next. The processor does not guess them itself
+/// from one page to another.
+#[inline]
+fn ask_for(next: &[Line], step: usize, lines_a_step: usize) {
+    for line in next.iter().skip(step * lines_a_step).take(lines_a_step) {
+        // SAFETY: every x86-64 processor has the instruction, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast()) };
+    }
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn products_vnni(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+fn products_vnni(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
     match queries.queries {
-        1 => group_vnni::<1>(tile, queries, sums),
-        2 => group_vnni::<2>(tile, queries, sums),
-        _ => group_vnni::<4>(tile, queries, sums),
+        1 => group_vnni::<1>(tiles, queries, sums),
+        2 => group_vnni::<2>(tiles, queries, sums),
+        _ => group_vnni::<4>(tiles, queries, sums),
     }
 }
 
 /// The sums of `Q` queries with a tile, in `4 x Q` registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn group_vnni<const Q: usize>(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+fn group_vnni<const Q: usize>(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
     let mut lanes: [[__m512i; TILE_LINES]; Q] =
         std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); TILE_LINES]);
-    for (lines, words) in tile.iter().zip(queries.words.as_chunks::<Q>().0) {
+    let asked = tiles.next.len().div_ceil(tiles.tile.len());
+    for (step, (lines, words)) in tiles.tile.iter().zip(queries.words.as_chunks::<Q>().0).enumerate() {
+        ask_for(tiles.next, step, asked);
         let rows: [__m512i; TILE_LINES] = std::array::from_fn(|l| {
             // SAFETY: a line is 64 bytes.
             unsafe { _mm512_loadu_si512(lines[l].0.as_ptr().cast()) }
@@ -74,16 +123,18 @@ fn group_vnni<const Q: usize>(tile: &[[Line; TILE_LINES]], queries: &PackedQueri
 }
 
 #[target_feature(enable = "avx2")]
-fn products_avx2(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mut [Sums]) {
+fn products_avx2(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
+    let again = Tiles { next: &[], ..tiles };
     match queries.queries {
-        1 => lines_avx2::<1, 4>(tile, queries, sums, 0),
+        1 => lines_avx2::<1, 4>(tiles, queries, sums, 0),
         2 => {
-            lines_avx2::<2, 2>(tile, queries, sums, 0);
-            lines_avx2::<2, 2>(tile, queries, sums, 2);
+            lines_avx2::<2, 2>(tiles, queries, sums, 0);
+            lines_avx2::<2, 2>(again, queries, sums, 2);
         }
         _ => {
-            for first in 0..TILE_LINES {
-                lines_avx2::<4, 1>(tile, queries, sums, first);
+            lines_avx2::<4, 1>(tiles, queries, sums, 0);
+            for first in 1..TILE_LINES {
+                lines_avx2::<4, 1>(again, queries, sums, first);
             }
         }
     }
@@ -93,7 +144,7 @@ fn products_avx2(tile: &[[Line; TILE_LINES]], queries: &PackedQueries, sums: &mu
 #[inline]
 #[target_feature(enable = "avx2")]
 fn lines_avx2<const Q: usize, const L: usize>(
-    tile: &[[Line; TILE_LINES]],
+    tiles: Tiles<'_>,
     queries: &PackedQueries,
     sums: &mut [Sums],
     first: usize,
@@ -101,7 +152,10 @@ fn lines_avx2<const Q: usize, const L: usize>(
     let low_bytes = _mm256_set1_epi16(0xff);
     let mut lanes: [[[__m256i; 2]; L]; Q] =
         std::array::from_fn(|q| [[_mm256_set1_epi32(-queries.bias[q]); 2]; L]);
-    for (lines, words) in tile.iter().zip(queries.words.as_chunks::<2>().0.as_chunks::<Q>().0) {
+    let words = queries.words.as_chunks::<2>().0.as_chunks::<Q>().0;
+    let asked = tiles.next.len().div_ceil(tiles.tile.len());
+    for (step, (lines, words)) in tiles.tile.iter().zip(words).enumerate() {
+        ask_for(tiles.next, step, asked);
         for l in 0..L {
             for half in 0..2 {
                 // SAFETY: half a line is 32 bytes.
