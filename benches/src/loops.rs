@@ -24,7 +24,7 @@ use ort::value::TensorRef;
 use crate::requests::{K, Request};
 
 /// The groups that are tried before the measurement.
-const GROUPS: [usize; 4] = [1, 4, 8, 16];
+const GROUPS: [usize; 5] = [1, 4, 8, 16, 32];
 /// For how long each of them.
 const TRIAL: Duration = Duration::from_millis(700);
 

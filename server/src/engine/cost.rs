@@ -51,7 +51,7 @@ pub(crate) struct CostModel {
     token_class: TokenClass,
     per_token: [Estimate; CLASSES],
     per_query: [Estimate; CLASSES],
-    batch: Estimate,
+    turnaround: Estimate,
 }
 
 /// A running mean of seconds that forgets slowly.
@@ -67,7 +67,7 @@ impl CostModel {
             token_class,
             per_token: [Estimate::default(); CLASSES],
             per_query: [Estimate::default(); CLASSES],
-            batch: Estimate::default(),
+            turnaround: Estimate::default(),
         }
     }
 
@@ -78,20 +78,28 @@ impl CostModel {
         Duration::from_secs_f64(encode + score)
     }
 
-    /// How long batches take of late, whatever their shape.
-    pub(crate) fn typical_batch(&self) -> Duration {
-        Duration::from_secs_f64(self.batch.seconds)
+    /// How long jobs are in work of late, whatever their shape: from when a worker takes them to their answer.
+    pub(crate) fn typical_turnaround(&self) -> Duration {
+        Duration::from_secs_f64(self.turnaround.seconds)
     }
 
-    /// Learns from a batch that ran.
-    pub(crate) fn observe(&mut self, shape: BatchShape, encode: Duration, score: Duration) {
+    /// Learns how long the sequences of a batch took.
+    pub(crate) fn observe_encoding(&mut self, shape: BatchShape, encode: Duration) {
         if shape.tokens > 0 {
             self.per_token[self.token_class(shape)].observe(encode.as_secs_f64() / shape.tokens as f64);
         }
+    }
+
+    /// Learns how long the queries of a batch took.
+    pub(crate) fn observe_scoring(&mut self, shape: BatchShape, score: Duration) {
         if shape.queries > 0 {
             self.per_query[class(shape.queries)].observe(score.as_secs_f64() / shape.queries as f64);
         }
-        self.batch.observe((encode + score).as_secs_f64());
+    }
+
+    /// Learns how long the slowest job of a batch was in work.
+    pub(crate) fn observe_turnaround(&mut self, turnaround: Duration) {
+        self.turnaround.observe(turnaround.as_secs_f64());
     }
 
     fn token_class(&self, shape: BatchShape) -> usize {
@@ -143,15 +151,15 @@ mod tests {
     #[test]
     fn a_batch_of_twice_the_tokens_costs_twice_the_encoding() {
         let mut costs = CostModel::new(TokenClass::Sequence);
-        costs.observe(shape(2, 200, 0), 4 * MS, Duration::ZERO);
+        costs.observe_encoding(shape(2, 200, 0), 4 * MS);
         assert_eq!(costs.predict(shape(4, 400, 0)), 8 * MS);
     }
 
     #[test]
     fn a_class_that_was_never_seen_borrows_from_the_nearest() {
         let mut costs = CostModel::new(TokenClass::Batch);
-        costs.observe(shape(1, 64, 0), 64 * MS, Duration::ZERO);
-        costs.observe(shape(1, 4096, 0), 8192 * MS, Duration::ZERO);
+        costs.observe_encoding(shape(1, 64, 0), 64 * MS);
+        costs.observe_encoding(shape(1, 4096, 0), 8192 * MS);
         assert_eq!(costs.predict(shape(1, 128, 0)), 128 * MS);
         assert_eq!(costs.predict(shape(1, 2048, 0)), 4096 * MS);
     }
@@ -160,10 +168,12 @@ mod tests {
     fn the_model_follows_a_machine_that_becomes_slower() {
         let mut costs = CostModel::new(TokenClass::Sequence);
         for _ in 0..100 {
-            costs.observe(shape(1, 100, 1), 2 * MS, MS);
+            costs.observe_encoding(shape(1, 100, 1), 2 * MS);
+            costs.observe_scoring(shape(1, 100, 1), MS);
         }
         for _ in 0..100 {
-            costs.observe(shape(1, 100, 1), 6 * MS, 3 * MS);
+            costs.observe_encoding(shape(1, 100, 1), 6 * MS);
+            costs.observe_scoring(shape(1, 100, 1), 3 * MS);
         }
         let predicted = costs.predict(shape(1, 100, 1));
         assert!(

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
@@ -46,7 +47,7 @@ impl Default for EngineOptions {
             workers: thread::available_parallelism().map_or(1, usize::from),
             gpu_workers: 2,
             queue_limit: 4096,
-            batch_jobs: 16,
+            batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
         }
     }
@@ -121,12 +122,13 @@ pub enum ModelState {
 }
 
 impl Registry {
-    /// The device's pool; the first model for a device starts its workers.
+    /// The pool of a device; the first model for it starts its workers. Callers wait on the runtime of the thread
+    /// that calls this.
     fn pool(&mut self, placement: Placement, policy: Policy) -> std::io::Result<Arc<Pool>> {
         if let Some(pool) = self.pools.get(&placement) {
             return Ok(Arc::clone(pool));
         }
-        let pool = Arc::new(Pool::new(policy));
+        let pool = Arc::new(Pool::new(policy, Handle::current()));
         let observed = Arc::downgrade(&pool);
         metrics::observe_queue(&placement.to_string(), move || observed.upgrade().map(|pool| pool.queue()));
         for worker in 0..pool.workers() {

@@ -93,7 +93,7 @@ impl Metrics {
         Self {
             batch_size: meter
                 .u64_histogram("marquee_engine_batch_jobs")
-                .with_description("Jobs of a batch.")
+                .with_description("Jobs of a batch that is scored.")
                 .with_boundaries(SIZES.to_vec())
                 .build(),
             batch_tokens: meter
@@ -108,7 +108,7 @@ impl Metrics {
                 .build(),
             dispatches: meter
                 .u64_counter("marquee_engine_dispatches")
-                .with_description("Batches, by why they were dispatched.")
+                .with_description("Batches that are scored, by why they were dispatched.")
                 .build(),
             wait: seconds("marquee_engine_wait_seconds", "From a job's admission until a worker began."),
             encode: seconds("marquee_engine_encode_seconds", "Encoding of a batch."),
@@ -146,15 +146,17 @@ impl Metrics {
         }
     }
 
-    /// A batch took no more jobs, and why.
+    /// What a batch held and, if it is scored, why it took no more jobs.
     pub(crate) fn dispatched(&self, reason: Reason, shape: BatchShape, used_tokens: usize) {
-        let reason = match reason {
-            Reason::Idle => &self.labels.idle,
-            Reason::Full => &self.labels.full,
-            Reason::Deadline => &self.labels.deadline,
-        };
-        self.dispatches.add(1, reason);
-        self.batch_size.record(shape.queries as u64, &[]);
+        if shape.queries > 0 {
+            let reason = match reason {
+                Reason::Idle => &self.labels.idle,
+                Reason::Full => &self.labels.full,
+                Reason::Deadline => &self.labels.deadline,
+            };
+            self.dispatches.add(1, reason);
+            self.batch_size.record(shape.queries as u64, &[]);
+        }
         if shape.tokens > 0 {
             self.batch_tokens.record(shape.tokens as u64, &[]);
             self.padding.record(1.0 - used_tokens as f64 / shape.tokens as f64, &[]);
@@ -168,8 +170,11 @@ impl Metrics {
     /// A batch ran: its stages, and how well they had been predicted.
     pub(crate) fn ran(&self, worker: usize, predicted: Duration, encode: Duration, score: Duration) {
         let real = (encode + score).as_secs_f64();
-        self.encode.record(encode.as_secs_f64(), &[]);
-        self.score.record(score.as_secs_f64(), &[]);
+        for (stage, time) in [(&self.encode, encode), (&self.score, score)] {
+            if time > Duration::ZERO {
+                stage.record(time.as_secs_f64(), &[]);
+            }
+        }
         self.busy.add(real, &self.labels.workers[worker]);
         if real > 0.0 && predicted > Duration::ZERO {
             self.cost_error.record((predicted.as_secs_f64() - real).abs() / real, &[]);

@@ -153,7 +153,7 @@ impl Model {
             input: job.input,
             deadline,
             priority: job.priority,
-            payload: Pending { want: job.want, core: Arc::clone(&self.core), reply },
+            payload: Pending { want: job.want, core: Arc::clone(&self.core), begun: None, reply },
         });
         let answered = match deadline {
             Some(deadline) => tokio::time::timeout_at(deadline.into(), answer).await,

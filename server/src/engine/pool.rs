@@ -8,19 +8,28 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
 use super::job::{Answer, EngineError, Want};
 use super::metrics::Metrics;
 use super::model::Core;
-use super::scheduler::{Action, Batch, Event, JobId, Policy, Scheduler, Submission, WorkerId};
+use super::scheduler::{Action, Batch, Event, JobId, Policy, Scheduler, Stage, Submission, WorkerId};
 
 /// A job on its way: what it wants, of which model, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) want: Want,
     pub(crate) core: Arc<Core>,
+    /// When a worker first took it.
+    pub(crate) begun: Option<Instant>,
     pub(crate) reply: oneshot::Sender<Result<Answer, EngineError>>,
+}
+
+/// An answer on its way back.
+pub(crate) struct Reply {
+    pub(crate) to: oneshot::Sender<Result<Answer, EngineError>>,
+    pub(crate) answer: Answer,
 }
 
 /// What one device does: its scheduler, its workers' mailboxes, its counts.
@@ -30,6 +39,8 @@ pub(crate) struct Pool {
     mailboxes: Vec<Mailbox>,
     next_job: AtomicU64,
     empty: Notify,
+    /// Where the callers wait.
+    runtime: Handle,
     pub(crate) counts: Counts,
     pub(crate) metrics: Metrics,
 }
@@ -59,7 +70,8 @@ struct Mail {
 }
 
 impl Pool {
-    pub(crate) fn new(policy: Policy) -> Self {
+    /// A pool whose callers wait on `runtime`.
+    pub(crate) fn new(policy: Policy, runtime: Handle) -> Self {
         Self {
             mailboxes: (0..policy.workers).map(|_| Mailbox::default()).collect(),
             metrics: Metrics::new(policy.workers),
@@ -67,6 +79,7 @@ impl Pool {
             next_job: AtomicU64::new(0),
             empty: Notify::new(),
             counts: Counts::default(),
+            runtime,
         }
     }
 
@@ -94,8 +107,8 @@ impl Pool {
         (scheduler.depth(), scheduler.oldest_wait(Instant::now()))
     }
 
-    /// Steps the scheduler and carries out its actions. A batch for the worker `me`, who is calling, and
-    /// what joins its batch are returned instead of mailed.
+    /// Steps the scheduler and carries out its actions. A batch for the worker `me`, who is calling, is returned
+    /// instead of mailed.
     pub(crate) fn step(&self, event: Event<Pending>, me: Option<WorkerId>) -> Option<Batch<Pending>> {
         let (actions, empty) = {
             let mut scheduler = self.lock();
@@ -110,17 +123,32 @@ impl Pool {
             match action {
                 Action::Refuse { payload, error } => self.refuse(payload, error),
                 Action::Dispatch { worker, batch } => {
-                    self.counts.batches.fetch_add(1, Ordering::Relaxed);
+                    if batch.stage == Stage::Answer {
+                        self.counts.batches.fetch_add(1, Ordering::Relaxed);
+                    }
                     if me == Some(worker) {
                         mine = Some(batch);
                     } else {
                         self.mailboxes[worker].put(|mail| mail.batch = Some(batch));
                     }
                 }
-                Action::Extend { more } => mine = Some(more),
             }
         }
         mine
+    }
+
+    /// Answers the callers of a batch. Sent from the worker's thread, each answer would wake the runtime by itself,
+    /// and it would take the processor, and its caches, from a worker for each.
+    pub(crate) fn answer(&self, replies: Vec<Reply>) {
+        if replies.is_empty() {
+            return;
+        }
+        self.runtime.spawn(async move {
+            for Reply { to, answer } in replies {
+                // A caller that has gone in the meantime wants no answer.
+                let _ = to.send(Ok(answer));
+            }
+        });
     }
 
     /// Counts a job that is answered with an error.

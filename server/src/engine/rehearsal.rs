@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::job::{Input, ItemRow, Priority};
 use super::scheduler::{
-    Action, Event, JobId, ModelKey, Padding, Policy, Ran, Scheduler, Submission, WorkerId,
+    Action, Batch, Event, Group, JobId, ModelKey, Padding, Policy, Ran, Scheduler, Stage, Submission,
+    WorkerId,
 };
 
 /// All jobs are for one model.
@@ -33,8 +34,7 @@ pub struct Rehearsal {
 #[derive(Debug)]
 struct Running {
     worker: WorkerId,
-    groups: usize,
-    jobs: usize,
+    batch: Batch<()>,
 }
 
 impl Rehearsal {
@@ -76,16 +76,21 @@ impl Rehearsal {
         self.step(now, Event::Submit(submission));
     }
 
-    /// The batch that runs longest takes in who joins it and ends at `now` after `took`; the jobs that it
-    /// held, 0 when none runs.
+    /// What runs longest ends at `now` after `took`, and so on until jobs are answered; how many they are, 0 when
+    /// nothing runs.
     pub fn finish(&mut self, now: Instant, took: Duration) -> usize {
-        let Some(mut running) = self.running.pop_front() else { return 0 };
-        while self.grow(now, &mut running) {}
-        let Running { worker, groups, jobs } = running;
-        let vectors = vec![Arc::clone(&self.vector); groups];
-        let ran = Some(Ran { encode: took, score: Duration::ZERO });
-        self.step(now, Event::Finished { worker, vectors, ran });
-        jobs
+        while let Some(Running { worker, batch }) = self.running.pop_front() {
+            match batch.stage {
+                Stage::Encode => self.encode(now, took, worker, batch),
+                Stage::Answer => {
+                    let vectors = vec![Arc::clone(&self.vector); batch.groups.len()];
+                    let ran = Some(Ran { encode: took, score: Duration::ZERO, turnaround: took });
+                    self.step(now, Event::Finished { worker, vectors, ran });
+                    return batch.shape.queries;
+                }
+            }
+        }
+        0
     }
 
     /// The jobs that wait.
@@ -93,23 +98,16 @@ impl Rehearsal {
         self.scheduler.depth()
     }
 
-    /// The batch is encoded; whether somebody joined it.
-    fn grow(&mut self, now: Instant, running: &mut Running) -> bool {
-        let before = running.groups;
-        for action in self.scheduler.step(now, Event::Encoded { worker: running.worker }) {
-            if let Action::Extend { more } = action {
-                running.groups += more.groups.len();
-                running.jobs += more.shape.queries;
-            }
-        }
-        running.groups > before
+    fn encode(&mut self, now: Instant, took: Duration, worker: WorkerId, batch: Batch<()>) {
+        let encoded = |group| Group { input: Input::Vector(Arc::clone(&self.vector)), ..group };
+        let groups = batch.groups.into_iter().map(encoded).collect();
+        self.step(now, Event::Encoded { worker, groups, encode: Some(took) });
     }
 
     fn step(&mut self, now: Instant, event: Event<()>) {
         for action in self.scheduler.step(now, event) {
             if let Action::Dispatch { worker, batch } = action {
-                let (groups, jobs) = (batch.groups.len(), batch.shape.queries);
-                self.running.push_back(Running { worker, groups, jobs });
+                self.running.push_back(Running { worker, batch });
             }
         }
     }
@@ -130,7 +128,7 @@ mod tests {
         assert_eq!(
             rehearsal.finish(now, Duration::from_millis(1)),
             5,
-            "it grows while more wait than it holds"
+            "they are scored when no more wait than are ready"
         );
         let mut answered = 5;
         while let jobs @ 1.. = rehearsal.finish(now, Duration::from_millis(1)) {

@@ -1,8 +1,8 @@
 //! A worker: an OS thread that runs batches, one after another.
 //!
-//! It encodes what needs encoding, scores what wants scoring and answers. A failure, a panic included, fails
-//! the batch and nothing else: the encoder is rebuilt, and a model that fails three times in a row is taken
-//! out of service.
+//! It encodes what needs encoding and either hands the vectors back, to be scored with those of other workers,
+//! or scores what wants scoring and answers. A failure, a panic included, fails the batch and nothing else: the
+//! encoder is rebuilt, and a model that fails three times in a row is taken out of service.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,8 +17,8 @@ use super::job::{
     ScorerQuery, TopK, Want,
 };
 use super::model::Core;
-use super::pool::{Pending, Pool};
-use super::scheduler::{Batch, Event, Group, Ran, Reason, WorkerId};
+use super::pool::{Pending, Pool, Reply};
+use super::scheduler::{Batch, Event, Group, Member, Ran, Reason, Stage, WorkerId};
 use super::shortlist;
 
 /// Starts a worker of the pool.
@@ -43,25 +43,32 @@ struct Worker {
 /// A batch while it runs.
 struct Work {
     core: Arc<Core>,
-    /// What was dispatched and what joined, in order.
+    stage: Stage,
     tasks: Vec<Task>,
     reason: Reason,
     shape: BatchShape,
     used_tokens: usize,
     predicted: Duration,
-    /// Whether all that was taken was done: only then does it teach the cost model.
+    /// Whether all that was formed was done: only then does it teach the cost model.
     as_formed: bool,
     encode: Duration,
 }
 
 /// A group that was taken by the worker.
 struct Task {
-    taken: Instant,
     group: Group<Pending>,
     /// Empty when nobody waited for it any more.
     vector: Arc<[f32]>,
     /// Where the device made one: the rows that hold the best items for [`Task::query`].
     shortlist: Vec<ItemRow>,
+}
+
+/// What the answers of a batch have in common.
+#[derive(Clone, Copy)]
+struct Outcome {
+    answered: Instant,
+    score: Duration,
+    batch_size: usize,
 }
 
 /// What failed.
@@ -71,27 +78,21 @@ enum Failure {
 }
 
 impl Worker {
-    /// Runs a batch, answers its members, and returns the next batch.
+    /// Runs a batch, answers who has all that he wants, and returns the next batch.
     fn run(&mut self, batch: Batch<Pending>) -> Option<Batch<Pending>> {
         let Some(core) = core_of(&batch) else {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
         };
-        let mut work = Work::new(core, &batch);
-        match self.encode_all(&mut work, batch).and_then(|()| score(&mut work)) {
-            Ok((found, score)) => {
-                work.core.succeeded();
-                self.pool.metrics.ran(self.id, work.predicted, work.encode, score);
-                let busy = (work.encode + score).as_micros() as u64;
-                self.pool.counts.busy_us.fetch_add(busy, Ordering::Relaxed);
-                let ran = work.as_formed.then_some(Ran { encode: work.encode, score });
-                let vectors = work.tasks.iter().map(|task| Arc::clone(&task.vector)).collect();
-                // Before the answers: whoever is answered may send the next job at once, to this worker,
-                // whose caches are warm.
-                let next = self.report(Event::Finished { worker: self.id, vectors, ran });
-                self.answer(work, found, score);
-                next
-            }
-            Err(failure) => self.fail(work, failure),
+        let mut work = Work::new(core, batch, Instant::now());
+        if let Err(failure) = self.encode(&mut work) {
+            return self.fail(work, failure);
+        }
+        match work.stage {
+            Stage::Encode => self.hand_back(work),
+            Stage::Answer => match score(&mut work) {
+                Ok((found, score)) => self.finish(work, found, score),
+                Err(failure) => self.fail(work, failure),
+            },
         }
     }
 
@@ -99,37 +100,28 @@ impl Worker {
         self.pool.step(event, Some(self.id))
     }
 
-    /// Encodes the batch and, where it may grow, what joins it.
-    fn encode_all(&mut self, work: &mut Work, batch: Batch<Pending>) -> Result<(), Failure> {
-        let mut next = Some(batch);
-        while let Some(batch) = next.take().filter(|batch| !batch.groups.is_empty()) {
-            let taken = Instant::now();
-            let first = work.take(batch, taken);
-            let encoded = self.encode(work, first);
-            work.encode += taken.elapsed();
-            encoded.map_err(Failure::Encoder)?;
-            self.refuse_without_vector(&mut work.tasks[first..]);
-            next = self.report(Event::Encoded { worker: self.id });
-            if let Some(more) = &next {
-                work.reason = more.reason;
-            }
-        }
+    /// Encodes the sequences, and shortlists where the device can.
+    fn encode(&mut self, work: &mut Work) -> Result<(), Failure> {
+        let began = Instant::now();
+        let encoded = self.encode_tasks(&work.core, &mut work.tasks);
+        work.encode = began.elapsed();
+        encoded.map_err(Failure::Encoder)?;
+        self.refuse_without_vector(&mut work.tasks);
         self.pool.metrics.dispatched(work.reason, work.shape, work.used_tokens);
         Ok(())
     }
 
-    /// Encodes the sequences that were taken from `first` on, and shortlists where the device can.
-    fn encode(&mut self, work: &mut Work, first: usize) -> Result<(), BackendError> {
-        let items = work.core.bundle.items();
+    fn encode_tasks(&mut self, core: &Core, tasks: &mut [Task]) -> Result<(), BackendError> {
+        let items = core.bundle.items();
         let mut wanted: Vec<&mut Task> =
-            work.tasks[first..].iter_mut().filter(|task| !task.group.members.is_empty()).collect();
+            tasks.iter_mut().filter(|task| !task.group.members.is_empty()).collect();
         let asks: Vec<Ask<'_>> = wanted
             .iter()
             .map(|task| Ask { input: AskInput::new(&task.group.input), query: task.query(items) })
             .collect();
         let sequences = asks.iter().filter(|ask| ask.is_sequence()).count();
-        caught(|| work.core.encode(self.id, &asks, &mut self.encoded))?;
-        let mut rows = self.encoded.vectors.chunks_exact(work.core.bundle.dimension());
+        caught(|| core.encode(self.id, &asks, &mut self.encoded))?;
+        let mut rows = self.encoded.vectors.chunks_exact(core.bundle.dimension());
         if rows.len() != sequences {
             let found = rows.len();
             return Err(BackendError(format!("the encoder returned {found} vectors of {sequences}")));
@@ -154,27 +146,75 @@ impl Worker {
         }
     }
 
-    fn answer(&self, work: Work, found: Vec<TopK>, score: Duration) {
+    /// Gives back what wants scoring, and answers who wants the vector alone.
+    fn hand_back(&self, work: Work) -> Option<Batch<Pending>> {
+        let Work { core, tasks, predicted, encode, as_formed, .. } = work;
+        self.ran(predicted, encode, Duration::ZERO);
+        let answered = Instant::now();
+        let mut replies = Vec::new();
+        let mut groups = Vec::with_capacity(tasks.len());
+        for Task { group, vector, .. } in tasks {
+            let (done, members): (Vec<_>, Vec<_>) =
+                group.members.into_iter().partition(|member| matches!(member.payload.want, Want::Vector));
+            let outcome = Outcome { answered, score: Duration::ZERO, batch_size: done.len() };
+            replies.extend(done.into_iter().map(|member| self.reply(member, &vector, None, outcome)));
+            groups.push(Group { input: Input::Vector(vector), members });
+        }
+        if !replies.is_empty() {
+            core.succeeded();
+        }
+        let encode = as_formed.then_some(encode);
+        let next = self.report(Event::Encoded { worker: self.id, groups, encode });
+        self.pool.answer(replies);
+        next
+    }
+
+    /// Answers everybody.
+    fn finish(&self, work: Work, found: Vec<TopK>, score: Duration) -> Option<Batch<Pending>> {
+        work.core.succeeded();
+        self.ran(work.predicted, work.encode, score);
+        let outcome = Outcome { answered: Instant::now(), score, batch_size: work.shape.queries };
+        let turnaround = outcome.answered.saturating_duration_since(work.begun());
+        let ran = work.as_formed.then_some(Ran { encode: work.encode, score, turnaround });
+        let vectors = work.tasks.iter().map(|task| Arc::clone(&task.vector)).collect();
+        let next = self.report(Event::Finished { worker: self.id, vectors, ran });
         let mut found = found.into_iter();
-        let batch_size = work.shape.queries;
-        let scored = Instant::now();
-        for Task { taken, group, vector, .. } in work.tasks {
+        let mut replies = Vec::new();
+        for Task { group, vector, .. } in work.tasks {
             for member in group.members {
                 let top = match member.payload.want {
                     Want::Vector => None,
                     Want::TopK(_) => found.next(),
                 };
-                let queue = taken.saturating_duration_since(member.submitted);
-                self.pool.metrics.waited(queue);
-                self.pool.counts.completed.fetch_add(1, Ordering::Relaxed);
-                let (items, method) = top.map_or((Vec::new(), None), |top| (top.items, Some(top.method)));
-                let encode = scored.saturating_duration_since(taken).saturating_sub(score);
-                let timings = JobTimings { queue, encode, score };
-                let answer = Answer { vector: Arc::clone(&vector), items, method, timings, batch_size };
-                // A caller that has gone in the meantime wants no answer.
-                let _ = member.payload.reply.send(Ok(answer));
+                replies.push(self.reply(member, &vector, top, outcome));
             }
         }
+        self.pool.answer(replies);
+        next
+    }
+
+    fn ran(&self, predicted: Duration, encode: Duration, score: Duration) {
+        self.pool.metrics.ran(self.id, predicted, encode, score);
+        self.pool.counts.busy_us.fetch_add((encode + score).as_micros() as u64, Ordering::Relaxed);
+    }
+
+    fn reply(
+        &self,
+        member: Member<Pending>,
+        vector: &Arc<[f32]>,
+        top: Option<TopK>,
+        outcome: Outcome,
+    ) -> Reply {
+        let Outcome { answered, score, batch_size } = outcome;
+        let begun = member.payload.begun.unwrap_or(answered);
+        let queue = begun.saturating_duration_since(member.submitted);
+        self.pool.metrics.waited(queue);
+        self.pool.counts.completed.fetch_add(1, Ordering::Relaxed);
+        let (items, method) = top.map_or((Vec::new(), None), |top| (top.items, Some(top.method)));
+        let encode = answered.saturating_duration_since(begun).saturating_sub(score);
+        let timings = JobTimings { queue, encode, score };
+        let answer = Answer { vector: Arc::clone(vector), items, method, timings, batch_size };
+        Reply { to: member.payload.reply, answer }
     }
 
     fn fail(&mut self, work: Work, failure: Failure) -> Option<Batch<Pending>> {
@@ -205,36 +245,31 @@ impl Worker {
 }
 
 impl Work {
-    fn new(core: Arc<Core>, batch: &Batch<Pending>) -> Self {
-        Self {
-            core,
-            tasks: Vec::new(),
-            reason: batch.reason,
-            shape: BatchShape::default(),
-            used_tokens: 0,
-            predicted: Duration::ZERO,
-            as_formed: true,
-            encode: Duration::ZERO,
-        }
-    }
-
-    /// Takes groups in, without the members who have gone; the number of the first of them.
-    fn take(&mut self, batch: Batch<Pending>, taken: Instant) -> usize {
-        let first = self.tasks.len();
-        self.predicted = self.encode + batch.predicted;
-        self.shape = self.shape + batch.shape;
-        self.used_tokens += batch.used_tokens;
-        for mut group in batch.groups {
+    /// A batch without the members who have gone.
+    fn new(core: Arc<Core>, batch: Batch<Pending>, taken: Instant) -> Self {
+        let Batch { stage, reason, shape, used_tokens, predicted, groups } = batch;
+        let mut as_formed = true;
+        let tasks = groups.into_iter().map(|mut group| {
             let formed = group.members.len();
             group.members.retain(|member| !member.payload.reply.is_closed());
-            self.as_formed &= group.members.len() == formed;
+            as_formed &= group.members.len() == formed;
+            for member in &mut group.members {
+                member.payload.begun.get_or_insert(taken);
+            }
             let vector = match &group.input {
                 Input::Vector(vector) => Arc::clone(vector),
                 Input::Sequence(_) => Arc::from([]),
             };
-            self.tasks.push(Task { taken, group, vector, shortlist: Vec::new() });
-        }
-        first
+            Task { group, vector, shortlist: Vec::new() }
+        });
+        let tasks = tasks.collect();
+        Self { core, stage, tasks, reason, shape, used_tokens, predicted, as_formed, encode: Duration::ZERO }
+    }
+
+    /// When a worker took the first of its jobs.
+    fn begun(&self) -> Instant {
+        let members = self.tasks.iter().flat_map(|task| &task.group.members);
+        members.filter_map(|member| member.payload.begun).min().unwrap_or_else(Instant::now)
     }
 }
 

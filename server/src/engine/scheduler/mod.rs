@@ -5,11 +5,9 @@
 //!
 //! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
 //! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, only those of
-//!    one length bucket run together. Where each is encoded by itself, only the scoring is shared: a batch
-//!    begins with one sequence, and after each encoding it may take in another. What it holds waits for
-//!    that; what waits saves a scoring. So a batch grows while more jobs wait than it holds, and under
-//!    [`LASTING`] load, where everybody's wait depends on the throughput, up to its worker's share of all
-//!    that waits and runs. A batch with an interactive job takes in no bulk job.
+//!    one length bucket run together, and a worker encodes and scores them in one go. Where each is encoded
+//!    by itself, a worker encodes one and hands its vector back, and [`ready`] says when the vectors of all
+//!    workers are scored together.
 //! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
 //!    first. So bulk work waits behind interactive work, but only behind what arrived until then: nothing starves.
 //! 4. A deadline is looked at on admission, against the predicted wait and compute; while waiting; and when the
@@ -18,10 +16,10 @@
 //! 6. Identical sequences that wait, or of which one is being encoded, share one encoding.
 //! 7. Every batch says why it was dispatched.
 
-mod growth;
 mod queue;
 #[cfg(test)]
 mod random_tests;
+mod ready;
 mod sequence;
 #[cfg(test)]
 mod tests;
@@ -32,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
-use queue::Queue;
+use queue::{Choice, LaneKey, Queue};
 use sequence::SequenceKey;
 
 /// For how long no worker must have been idle for the load to be a lasting one and not a burst.
@@ -65,7 +63,7 @@ pub(crate) struct Policy {
 /// How sequences of different lengths share a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Padding {
-    /// Each is encoded by itself, at its own length; a batch grows between two encodings.
+    /// Each is encoded by itself, at its own length; their vectors are scored together.
     None,
     /// All are padded to the upper end of their bucket.
     Buckets {
@@ -83,9 +81,16 @@ pub(crate) enum Event<T> {
     Submit(Submission<T>),
     /// Nobody waits for the job any more.
     Cancel(JobId),
-    /// A worker encoded what its batch holds and asks who else shares the scoring.
-    Encoded { worker: WorkerId },
-    /// A worker ran its batch and is free.
+    /// A worker did a [`Stage::Encode`] and is free.
+    Encoded {
+        worker: WorkerId,
+        /// The batch's groups, in order, as vectors: with the members that want items, and an empty vector for a
+        /// group that was not encoded.
+        groups: Vec<Group<T>>,
+        /// How long it took; `None` when it did not run as it was formed.
+        encode: Option<Duration>,
+    },
+    /// A worker did a [`Stage::Answer`] and is free.
     Finished {
         worker: WorkerId,
         /// The vectors of the batch's groups, in order; empty for a group that was not encoded.
@@ -108,6 +113,8 @@ pub(crate) enum Event<T> {
 pub(crate) struct Ran {
     pub(crate) encode: Duration,
     pub(crate) score: Duration,
+    /// Since a worker first took the one of its jobs that has been in work longest.
+    pub(crate) turnaround: Duration,
 }
 
 /// A job that wants to enter.
@@ -126,9 +133,6 @@ pub(crate) struct Submission<T> {
 pub(crate) enum Action<T> {
     /// The worker, which is idle, runs the batch.
     Dispatch { worker: WorkerId, batch: Batch<T> },
-    /// The worker, which has encoded its batch, takes these jobs in too; without any it scores. Batches
-    /// that are padded are never extended.
-    Extend { more: Batch<T> },
     /// The job is answered with an error.
     Refuse { payload: T, error: EngineError },
 }
@@ -136,13 +140,24 @@ pub(crate) enum Action<T> {
 /// Jobs that run together.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
+    pub(crate) stage: Stage,
     pub(crate) reason: Reason,
+    /// What is done; a [`Stage::Encode`] scores no queries.
     pub(crate) shape: BatchShape,
     /// The tokens without padding.
     pub(crate) used_tokens: usize,
-    /// From now until its answers, the scoring of those who were held already included.
+    /// From now until the worker is free.
     pub(crate) predicted: Duration,
     pub(crate) groups: Vec<Group<T>>,
+}
+
+/// How far a worker goes with a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It encodes and hands the vectors back: [`Event::Encoded`].
+    Encode,
+    /// It encodes what is no vector yet, scores and answers: [`Event::Finished`].
+    Answer,
 }
 
 /// Jobs of one batch with the same input.
@@ -178,13 +193,9 @@ pub(crate) enum Reason {
 /// What a busy worker does.
 #[derive(Debug)]
 struct Running {
-    model: ModelKey,
+    stage: Stage,
     shape: BatchShape,
     predicted_end: Instant,
-    /// The first deadline of its jobs.
-    earliest: Option<Instant>,
-    /// Whether somebody waits for it who should not wait for bulk jobs.
-    is_interactive: bool,
     /// The keys of the batch's groups, in order; `None` for ready vectors.
     keys: Vec<Option<SequenceKey>>,
 }
@@ -253,24 +264,29 @@ impl<T> Scheduler<T> {
         match event {
             Event::Submit(submission) => self.submit(now, submission, &mut actions),
             Event::Cancel(id) => self.cancel(id),
-            Event::Encoded { worker } => {
-                if matches!(self.policy.padding, Padding::None) {
-                    self.extend(now, worker, &mut actions);
+            Event::Encoded { worker, groups, encode } => {
+                if let Some(running) = self.free(worker) {
+                    if let Some(encode) = encode {
+                        self.costs.observe_encoding(running.shape, encode);
+                    }
+                    self.collect(&running, groups);
                 }
             }
             Event::Finished { worker, vectors, ran } => {
                 if let Some(running) = self.free(worker) {
-                    if let Some(Ran { encode, score }) = ran {
-                        self.costs.observe(running.shape, encode, score);
+                    if let Some(Ran { encode, score, turnaround }) = ran {
+                        self.costs.observe_encoding(running.shape, encode);
+                        self.costs.observe_scoring(running.shape, score);
+                        self.costs.observe_turnaround(turnaround);
                     }
-                    self.release_followers(&running, Some(&vectors));
+                    self.release_followers(&running, &vectors);
                 }
             }
             Event::Failed { worker } => {
                 if let Worker::Running(running) =
                     std::mem::replace(&mut self.workers[worker], Worker::Recovering)
                 {
-                    self.release_followers(&running, None);
+                    self.release_followers(&running, &[]);
                 }
             }
             Event::Recovered { worker } => {
@@ -340,7 +356,7 @@ impl<T> Scheduler<T> {
             })
             .sum();
         let ahead = self.queue.backlog(job.priority) + running;
-        ahead / self.policy.workers as u32 + alone.max(self.costs.typical_batch())
+        ahead / self.policy.workers as u32 + alone.max(self.costs.typical_turnaround())
     }
 
     /// When a quarter of what waits will have been done.
@@ -386,21 +402,37 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Those who waited for an encoding get its vector and wait for scoring only; without a vector they wait
-    /// for an encoding of their own.
-    fn release_followers(&mut self, running: &Running, vectors: Option<&[Arc<[f32]>]>) {
+    /// Takes in what a worker encoded: it waits for scoring now, with those who waited for the encoding.
+    fn collect(&mut self, running: &Running, groups: Vec<Group<T>>) {
+        for (key, Group { input, members }) in running.keys.iter().zip(groups) {
+            if let (Some(key), Input::Vector(vector)) = (key, input) {
+                self.release(key, Some(&vector), members);
+            }
+        }
+    }
+
+    /// Lets go of those who waited for the encodings of a batch; `vectors` are those of its groups, in order.
+    fn release_followers(&mut self, running: &Running, vectors: &[Arc<[f32]>]) {
         for (group, key) in running.keys.iter().enumerate() {
-            let Some(key) = key else { continue };
-            let members = self.followers.remove(key).unwrap_or_default();
-            self.following -= members.len();
-            for member in members {
-                let vector =
-                    vectors.and_then(|vectors| vectors.get(group)).filter(|vector| !vector.is_empty());
-                let (input, shared) = vector.map_or_else(
-                    || (Input::Sequence(Arc::clone(&key.sequence)), Some(key.clone())),
-                    |vector| (Input::Vector(Arc::clone(vector)), None),
-                );
-                self.enqueue(key.model, input, shared, member);
+            if let Some(key) = key {
+                self.release(key, vectors.get(group), Vec::new());
+            }
+        }
+    }
+
+    /// Those who wanted or waited for an encoding wait for the scoring of its vector; without one, those who
+    /// waited for it wait for an encoding of their own.
+    fn release(&mut self, key: &SequenceKey, vector: Option<&Arc<[f32]>>, mut members: Vec<Member<T>>) {
+        let followers = self.followers.remove(key).unwrap_or_default();
+        self.following -= followers.len();
+        if let Some(vector) = vector.filter(|vector| !vector.is_empty()) {
+            members.extend(followers);
+            let each = self.costs.predict(BatchShape { queries: 1, ..BatchShape::default() });
+            self.queue.insert_encoded(key, vector, members, each);
+        } else {
+            for member in followers {
+                let input = Input::Sequence(Arc::clone(&key.sequence));
+                self.enqueue(key.model, input, Some(key.clone()), member);
             }
         }
     }
@@ -421,15 +453,13 @@ impl<T> Scheduler<T> {
     /// Gives work to idle workers while there is any.
     fn assign(&mut self, now: Instant, actions: &mut Vec<Action<T>>) {
         while let Some(worker) = self.idle.pop() {
-            let Some((model, batch, earliest)) = self.form(now, actions) else {
+            let Some((model, batch)) = self.form(now, actions) else {
                 self.idle.push(worker);
                 return;
             };
             let keys = self.lead(model, &batch.groups);
-            let predicted_end = now + batch.predicted;
-            let is_interactive = is_interactive(&batch.groups);
-            let running =
-                Running { model, shape: batch.shape, predicted_end, earliest, is_interactive, keys };
+            let Batch { stage, shape, predicted, .. } = batch;
+            let running = Running { stage, shape, predicted_end: now + predicted, keys };
             self.workers[worker] = Worker::Running(running);
             actions.push(Action::Dispatch { worker, batch });
         }
@@ -450,47 +480,37 @@ impl<T> Scheduler<T> {
         keys
     }
 
-    /// The next batch, without the jobs that are too late for it, and its first deadline; `None` when
-    /// nothing is left.
-    fn form(
-        &mut self,
-        now: Instant,
-        actions: &mut Vec<Action<T>>,
-    ) -> Option<(ModelKey, Batch<T>, Option<Instant>)> {
+    /// The next batch, without the jobs that are too late for it; `None` when nothing is left.
+    fn form(&mut self, now: Instant, actions: &mut Vec<Action<T>>) -> Option<(ModelKey, Batch<T>)> {
         loop {
-            let choice = self.queue.choose(now, &self.policy)?;
-            let mut earliest = None;
-            let batch = self.fill(now, &choice, BatchShape::default(), &mut earliest, actions);
+            let choice = match self.policy.padding {
+                Padding::None => self.choose_stage(now)?,
+                Padding::Buckets { misfit_bound, .. } => {
+                    self.queue.choose_bucket(now, self.policy.batch_jobs, misfit_bound)?
+                }
+            };
+            let batch = self.fill(now, &choice, actions);
             if !batch.groups.is_empty() {
-                return Some((choice.lane.model, batch, earliest));
+                return Some((choice.lane.model, batch));
             }
         }
     }
 
-    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow, to join
-    /// jobs that are `held` and encoded already. `earliest` is the first deadline of all.
-    fn fill(
-        &mut self,
-        now: Instant,
-        choice: &queue::Choice,
-        held: BatchShape,
-        earliest: &mut Option<Instant>,
-        actions: &mut Vec<Action<T>>,
-    ) -> Batch<T> {
-        let mut batch = Batch::empty(if choice.pressed { Reason::Deadline } else { Reason::Idle });
+    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow.
+    fn fill(&mut self, now: Instant, choice: &Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
+        let mut batch = Batch::empty(self.stage_of(choice.lane), choice.reason);
+        let mut earliest: Option<Instant> = None;
         while let Some((input, members)) = self.queue.peek(choice.lane) {
             let grown = batch.shape + self.shape_of(input, members);
-            let (queries, tokens) = (held.queries + grown.queries, held.tokens + grown.tokens);
             let first = batch.groups.is_empty();
-            let alone = first && held.queries == 0;
-            if !alone && (queries > self.policy.batch_jobs || tokens > self.policy.batch_tokens) {
+            if !first && (grown.queries > self.policy.batch_jobs || grown.tokens > self.policy.batch_tokens) {
                 batch.reason = Reason::Full;
                 break;
             }
             if !first && grown.queries > choice.share {
                 break;
             }
-            let predicted = self.costs.predict(BatchShape { queries, ..grown });
+            let predicted = self.costs.predict(grown);
             if earliest.is_some_and(|earliest| now + predicted > earliest) {
                 batch.reason = Reason::Deadline;
                 break;
@@ -506,26 +526,34 @@ impl<T> Scheduler<T> {
                 continue;
             }
             let deadlines = entry.members.iter().filter_map(|member| member.deadline);
-            *earliest = deadlines.chain(*earliest).min();
+            earliest = deadlines.chain(earliest).min();
             batch.used_tokens += match &entry.input {
                 Input::Sequence(sequence) => sequence.len(),
                 Input::Vector(_) => 0,
             };
             batch.shape = batch.shape + self.shape_of(&entry.input, entry.members.len());
-            batch.predicted = predicted;
             batch.groups.push(Group { input: entry.input, members: entry.members });
         }
+        if batch.stage == Stage::Encode {
+            batch.shape.queries = 0;
+        }
+        batch.predicted = self.costs.predict(batch.shape);
         batch
+    }
+
+    /// How far a worker goes with what waits in a lane.
+    fn stage_of(&self, lane: LaneKey) -> Stage {
+        match self.policy.padding {
+            Padding::None if !lane.is_ready() => Stage::Encode,
+            Padding::None | Padding::Buckets { .. } => Stage::Answer,
+        }
     }
 }
 
-fn is_interactive<T>(groups: &[Group<T>]) -> bool {
-    groups.iter().any(|group| !queue::is_bulk(&group.members))
-}
-
 impl<T> Batch<T> {
-    fn empty(reason: Reason) -> Self {
+    fn empty(stage: Stage, reason: Reason) -> Self {
         Self {
+            stage,
             reason,
             shape: BatchShape::default(),
             used_tokens: 0,

@@ -1,21 +1,39 @@
 //! What waits: lanes of entries in order of rank, an index for cancellation, and what it all will cost.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{JobId, Member, ModelKey, Padding, Policy, SequenceKey};
+use super::{JobId, Member, ModelKey, Reason, SequenceKey};
 use crate::engine::job::{Input, Priority};
 
 /// What may run together: one model, and one length bucket or ready vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LaneKey {
     pub(super) model: ModelKey,
-    /// 0 for ready vectors, from 1 for the buckets.
+    /// [`READY`], or from 1 for the buckets.
     bucket: usize,
 }
 
+/// The bucket of ready vectors.
+const READY: usize = 0;
+
+impl LaneKey {
+    /// Whether ready vectors wait there, not sequences.
+    pub(super) fn is_ready(self) -> bool {
+        self.bucket == READY
+    }
+}
+
 /// The order within a lane: when due, then who came first.
-type Rank = (Instant, JobId);
+pub(super) type Rank = (Instant, JobId);
+
+/// The first in a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) lane: LaneKey,
+    pub(super) rank: Rank,
+}
 
 /// Members who want the same input done; ranked as the first of them.
 #[derive(Debug)]
@@ -39,8 +57,8 @@ pub(super) struct Choice {
     pub(super) lane: LaneKey,
     /// The most jobs that the worker may take from it.
     pub(super) share: usize,
-    /// Whether it was chosen because a job in it had waited too long.
-    pub(super) pressed: bool,
+    /// Why it is done now.
+    pub(super) reason: Reason,
 }
 
 #[derive(Debug)]
@@ -112,6 +130,24 @@ impl<T> Queue<T> {
         self.put(lane, Entry { input, members: vec![member], key, cost: cost.alone });
     }
 
+    /// Adds jobs whose sequence has been encoded, each of which costs so much.
+    pub(super) fn insert_encoded(
+        &mut self,
+        key: &SequenceKey,
+        vector: &Arc<[f32]>,
+        members: Vec<Member<T>>,
+        each: Duration,
+    ) {
+        let lane = LaneKey { model: key.model, bucket: READY };
+        let mut rest = members.into_iter().peekable();
+        while rest.peek().is_some() {
+            let members: Vec<Member<T>> = rest.by_ref().take(self.most_members).collect();
+            let cost = each * members.len() as u32;
+            let input = Input::Vector(Arc::clone(vector));
+            self.put(lane, Entry { input, members, key: Some(key.clone()), cost });
+        }
+    }
+
     fn has_room(&self, lane: LaneKey, rank: Rank) -> bool {
         let entry = self.lanes.get(&lane).and_then(|queue| queue.entries.get(&rank));
         entry.is_some_and(|entry| entry.members.len() < self.most_members)
@@ -119,7 +155,7 @@ impl<T> Queue<T> {
 
     fn bucket(&self, input: &Input) -> usize {
         match input {
-            Input::Vector(_) => 0,
+            Input::Vector(_) => READY,
             Input::Sequence(sequence) => 1 + self.bucket_ends.partition_point(|end| *end < sequence.len()),
         }
     }
@@ -182,26 +218,41 @@ impl<T> Queue<T> {
             .collect()
     }
 
-    /// Whose turn it is; `None` when nothing waits.
-    pub(super) fn choose(&self, now: Instant, policy: &Policy) -> Option<Choice> {
-        let (oldest, queue) = self.lanes.iter().min_by_key(|(_, queue)| head(queue))?;
-        match policy.padding {
-            Padding::None => {
-                // Sequences join one by one, as they are encoded; ready vectors are shared out.
-                let share = if oldest.bucket == 0 { queue.jobs.div_ceil(policy.workers) } else { 1 };
-                Some(Choice { lane: *oldest, share, pressed: false })
-            }
-            Padding::Buckets { misfit_bound, .. } => {
-                let share = policy.batch_jobs;
-                let waited =
-                    head(queue).map_or(Duration::ZERO, |(due, _)| now.saturating_duration_since(due));
-                if waited > misfit_bound {
-                    return Some(Choice { lane: *oldest, share, pressed: self.lanes.len() > 1 });
-                }
-                let fullest = self.lanes.iter().max_by_key(|(lane, queue)| self.tokens(**lane, queue));
-                fullest.map(|(lane, _)| Choice { lane: *lane, share, pressed: false })
-            }
+    /// The first of every lane.
+    pub(super) fn heads(&self) -> impl Iterator<Item = Head> {
+        self.lanes.iter().filter_map(|(lane, queue)| Some(Head { lane: *lane, rank: head(queue)? }))
+    }
+
+    /// The bucket whose turn it is, the fullest unless a job has waited for `misfit_bound` after it was due, and
+    /// up to `share` jobs of it; `None` when nothing waits.
+    pub(super) fn choose_bucket(&self, now: Instant, share: usize, misfit_bound: Duration) -> Option<Choice> {
+        let oldest = self.heads().min_by_key(|head| head.rank)?;
+        if now.saturating_duration_since(oldest.rank.0) > misfit_bound {
+            let reason = if self.lanes.len() > 1 { Reason::Deadline } else { Reason::Idle };
+            return Some(Choice { lane: oldest.lane, share, reason });
         }
+        let fullest = self.lanes.iter().max_by_key(|(lane, queue)| self.tokens(**lane, queue));
+        fullest.map(|(lane, _)| Choice { lane: *lane, share, reason: Reason::Idle })
+    }
+
+    /// The jobs of a lane.
+    pub(super) fn jobs_of(&self, lane: LaneKey) -> usize {
+        self.lanes.get(&lane).map_or(0, |queue| queue.jobs)
+    }
+
+    /// The first deadline in a lane.
+    pub(super) fn earliest(&self, lane: LaneKey) -> Option<Instant> {
+        self.members(lane).filter_map(|member| member.deadline).min()
+    }
+
+    /// Whether somebody waits for a job of the lane.
+    pub(super) fn is_interactive(&self, lane: LaneKey) -> bool {
+        self.members(lane).any(|member| member.priority == Priority::Interactive)
+    }
+
+    fn members(&self, lane: LaneKey) -> impl Iterator<Item = &Member<T>> {
+        let entries = self.lanes.get(&lane).into_iter().flat_map(|queue| queue.entries.values());
+        entries.flat_map(|entry| &entry.members)
     }
 
     /// How full a lane is; ready vectors, which cost no encoding, count as one token each.
@@ -236,7 +287,7 @@ fn head<T>(lane: &Lane<T>) -> Option<Rank> {
 }
 
 /// Members count as interactive as soon as one of them is.
-pub(super) fn is_bulk<T>(members: &[Member<T>]) -> bool {
+fn is_bulk<T>(members: &[Member<T>]) -> bool {
     members.iter().all(|member| member.priority == Priority::Bulk)
 }
 

@@ -16,7 +16,6 @@ const HANDICAP: Duration = Duration::from_millis(40);
 enum Step {
     Submit { model: ModelKey, sequence: Option<(u32, usize)>, bulk: bool, deadline_ms: Option<u64> },
     Cancel(usize),
-    Encode(usize),
     Finish(usize),
     Fail(usize),
     Recover(usize),
@@ -31,8 +30,7 @@ fn step() -> impl Strategy<Value = (u64, Step)> {
     let event = prop_oneof![
         12 => submit,
         3 => any::<usize>().prop_map(Step::Cancel),
-        8 => any::<usize>().prop_map(Step::Encode),
-        8 => any::<usize>().prop_map(Step::Finish),
+        16 => any::<usize>().prop_map(Step::Finish),
         1 => any::<usize>().prop_map(Step::Fail),
         2 => any::<usize>().prop_map(Step::Recover),
         1 => (0_u64..2).prop_map(Step::Close),
@@ -47,16 +45,34 @@ struct Known {
     due: Instant,
     deadline: Option<Instant>,
     sequence: Option<Arc<[ItemRow]>>,
+    form: Form,
 }
 
-/// What a busy worker holds.
+/// What the test knows of how a job waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Sequence,
+    Vector,
+    /// It may have got the vector of an identical sequence.
+    Either,
+}
+
+/// What a busy worker does.
 #[derive(Debug)]
 struct Running {
-    model: ModelKey,
-    /// The groups' sequences.
-    groups: Vec<Option<Arc<[ItemRow]>>>,
-    shape: BatchShape,
-    earliest: Option<Instant>,
+    batch: Batch<JobId>,
+    /// Its jobs that are encoded only; they wait again after it.
+    unscored: BTreeMap<JobId, Known>,
+}
+
+impl Running {
+    /// The sequences that are encoded.
+    fn sequences(&self) -> impl Iterator<Item = &Arc<[ItemRow]>> {
+        self.batch.groups.iter().filter_map(|group| match &group.input {
+            Input::Sequence(rows) => Some(rows),
+            Input::Vector(_) => None,
+        })
+    }
 }
 
 /// The scheduler and, beside it, what it should know.
@@ -109,24 +125,18 @@ impl Model {
                     self.step(Event::Cancel(id));
                 }
             }
-            Step::Encode(number) => {
-                if let Some(worker) = pick(number, &busy)
-                    && matches!(self.policy.padding, Padding::None)
-                {
-                    self.step(Event::Encoded { worker });
-                }
-            }
             Step::Finish(number) => {
-                if let Some(worker) = pick(number, &busy) {
-                    let groups = self.busy.remove(&worker).map(|running| running.groups).unwrap_or_default();
-                    let vectors = groups.iter().map(|_| Arc::from([0.5])).collect();
-                    let ran = Some(Ran { encode: Duration::from_millis(3), score: Duration::from_millis(1) });
-                    self.step(Event::Finished { worker, vectors, ran });
+                if let Some(running) = pick(number, &busy).and_then(|worker| self.busy.remove_entry(&worker))
+                {
+                    self.finish_batch(running.0, running.1);
                 }
             }
             Step::Fail(number) => {
                 if let Some(worker) = pick(number, &busy) {
-                    self.busy.remove(&worker);
+                    let running = self.busy.remove(&worker);
+                    for id in running.into_iter().flat_map(|running| running.unscored.into_keys()) {
+                        assert!(self.answered.insert(id), "job {id} was answered twice");
+                    }
                     self.recovering.insert(worker);
                     self.step(Event::Failed { worker });
                 }
@@ -165,21 +175,58 @@ impl Model {
         let deadline = deadline_ms.map(|ms| self.now + Duration::from_millis(ms));
         let priority = if bulk { Priority::Bulk } else { Priority::Interactive };
         let due = self.now + if bulk { HANDICAP } else { Duration::ZERO };
-        self.waiting.insert(id, Known { model, due, deadline, sequence });
+        let has_twin = self
+            .waiting
+            .values()
+            .any(|known| known.model == model && known.sequence == sequence && known.form != Form::Sequence);
+        let form = match sequence {
+            None => Form::Vector,
+            Some(_) if has_twin => Form::Either,
+            Some(_) => Form::Sequence,
+        };
+        self.waiting.insert(id, Known { model, due, deadline, sequence, form });
         self.step(Event::Submit(Submission { id, model, input, deadline, priority, payload: id }));
     }
 
+    /// What was encoded only waits again; every third vector is all that its job wants.
+    fn finish_batch(&mut self, worker: WorkerId, running: Running) {
+        for known in self.waiting.values_mut().filter(|known| known.form == Form::Sequence) {
+            if running.sequences().any(|sequence| Some(sequence) == known.sequence.as_ref()) {
+                known.form = Form::Either;
+            }
+        }
+        let Running { batch, unscored } = running;
+        let vector: Arc<[f32]> = Arc::from([0.5]);
+        if batch.stage == Stage::Answer {
+            let vectors = vec![vector; batch.groups.len()];
+            let (encode, score) = (Duration::from_millis(3), Duration::from_millis(1));
+            let ran = Some(Ran { encode, score, turnaround: encode + score });
+            return self.step(Event::Finished { worker, vectors, ran });
+        }
+        for (id, known) in unscored {
+            if id % 3 == 0 {
+                assert!(self.answered.insert(id), "job {id} was answered twice");
+            } else {
+                self.waiting.insert(id, Known { form: Form::Vector, ..known });
+            }
+        }
+        let groups = batch.groups.into_iter().map(|group| {
+            let members = group.members.into_iter().filter(|member| member.id % 3 != 0).collect();
+            Group { input: Input::Vector(Arc::clone(&vector)), members }
+        });
+        let groups = groups.collect();
+        self.step(Event::Encoded { worker, groups, encode: Some(Duration::from_millis(3)) });
+    }
+
     fn step(&mut self, event: Event<JobId>) {
-        let encoded = match event {
-            Event::Encoded { worker } => Some(worker),
-            _ => None,
-        };
+        if let Event::Encoded { worker, .. } = &event {
+            assert!(!self.busy.contains_key(worker));
+        }
         let actions = self.scheduler.step(self.now, event);
         for action in actions {
             match action {
                 Action::Refuse { payload, .. } => self.answer(payload),
-                Action::Dispatch { worker, batch } => self.dispatch(worker, &batch),
-                Action::Extend { more } => self.extend(encoded, &more),
+                Action::Dispatch { worker, batch } => self.dispatch(worker, batch),
             }
         }
         assert_eq!(self.scheduler.depth(), self.waiting.len(), "the depth is the number of waiting jobs");
@@ -200,57 +247,53 @@ impl Model {
 
     /// Whether the job waits for an encoding that runs.
     fn is_following(&self, known: &Known) -> bool {
-        let mut running = self.busy.values().flat_map(|running| &running.groups);
-        known.sequence.is_some() && running.any(|sequence| *sequence == known.sequence)
+        let mut running = self.busy.values().flat_map(Running::sequences);
+        known.form != Form::Vector
+            && known.sequence.as_ref().is_some_and(|sequence| running.any(|other| other == sequence))
     }
 
-    fn dispatch(&mut self, worker: WorkerId, batch: &Batch<JobId>) {
+    fn dispatch(&mut self, worker: WorkerId, batch: Batch<JobId>) {
         assert!(
             !self.busy.contains_key(&worker) && !self.recovering.contains(&worker),
             "the worker is not idle"
         );
         assert!(!batch.groups.is_empty());
-        self.assert_one_lane(batch);
-        let model = self.waiting[&batch.groups[0].members[0].id].model;
-        let running = Running { model, groups: Vec::new(), shape: BatchShape::default(), earliest: None };
-        self.take(worker, running, batch);
+        self.assert_one_lane(&batch);
+        let ids: Vec<JobId> = members(&batch).map(|member| member.id).collect();
+        self.assert_bounds(&batch, &ids);
+        if matches!(self.policy.padding, Padding::None) {
+            self.assert_order(&batch, &ids);
+        }
+        let mut unscored = BTreeMap::new();
+        for id in ids {
+            match batch.stage {
+                Stage::Encode => {
+                    let known = self.waiting.remove(&id).expect("what runs was waiting");
+                    unscored.insert(id, known);
+                }
+                Stage::Answer => self.answer(id),
+            }
+        }
+        self.busy.insert(worker, Running { batch, unscored });
     }
 
-    fn extend(&mut self, encoded: Option<WorkerId>, more: &Batch<JobId>) {
-        let worker = encoded.expect("a batch grows when it was encoded");
-        let running = self.busy.remove(&worker).expect("only a busy worker's batch grows");
-        self.take(worker, running, more);
-    }
-
-    fn take(&mut self, worker: WorkerId, mut running: Running, batch: &Batch<JobId>) {
-        self.assert_order(batch);
-        let members: Vec<_> = batch.groups.iter().flat_map(|group| &group.members).collect();
-        assert_eq!(members.len(), batch.shape.queries);
+    fn assert_bounds(&self, batch: &Batch<JobId>, ids: &[JobId]) {
+        let queries = if batch.stage == Stage::Encode { 0 } else { ids.len() };
+        assert_eq!(queries, batch.shape.queries);
+        assert!(ids.len() <= self.policy.batch_jobs, "too many jobs");
         assert!(batch.used_tokens <= batch.shape.tokens);
-        running.shape = running.shape + batch.shape;
-        assert!(running.shape.queries <= self.policy.batch_jobs, "too many jobs");
-        let many = running.shape.sequences > 1;
-        assert!(!many || running.shape.tokens <= self.policy.batch_tokens, "too many tokens");
-        for member in &members {
-            let known = &self.waiting[&member.id];
-            assert_eq!(known.model, running.model, "two models in a batch");
-            assert!(known.deadline.is_none_or(|deadline| self.now < deadline), "work for the dead");
-            running.earliest = running.earliest.into_iter().chain(known.deadline).min();
-        }
+        let many = batch.shape.sequences > 1;
+        assert!(!many || batch.shape.tokens <= self.policy.batch_tokens, "too many tokens");
         let end = self.now + batch.predicted;
-        let kept = members.is_empty() || running.earliest.is_none_or(|deadline| end <= deadline);
-        assert!(kept, "somebody would be answered after the deadline");
-        for member in members {
-            self.answer(member.id);
+        for id in ids {
+            let known = &self.waiting[id];
+            assert_eq!(known.model, self.waiting[&ids[0]].model, "two models in a batch");
+            assert!(known.deadline.is_none_or(|deadline| self.now < deadline), "work for the dead");
+            assert!(known.deadline.is_none_or(|deadline| end <= deadline), "answered after the deadline");
         }
-        running.groups.extend(batch.groups.iter().map(|group| match &group.input {
-            Input::Sequence(rows) => Some(Arc::clone(rows)),
-            Input::Vector(_) => None,
-        }));
-        self.busy.insert(worker, running);
     }
 
-    /// A batch begins with ready vectors, with one sequence, or with sequences that are padded alike.
+    /// A batch is of ready vectors, of one sequence, or of sequences that are padded alike.
     fn assert_one_lane(&self, batch: &Batch<JobId>) {
         let lanes: BTreeSet<usize> = batch
             .groups
@@ -265,19 +308,30 @@ impl Model {
         assert_eq!(lanes.len(), 1);
     }
 
-    /// On a CPU nobody who is due earlier stays behind, unless it waits for an encoding that runs. So bulk
-    /// work waits only for what arrived until its handicap had passed: it never starves.
-    fn assert_order(&self, batch: &Batch<JobId>) {
-        if !matches!(self.policy.padding, Padding::None) {
-            return;
-        }
-        let taken: BTreeSet<JobId> =
-            batch.groups.iter().flat_map(|group| &group.members).map(|member| member.id).collect();
-        let first = taken.iter().map(|id| self.waiting[id].due).min();
+    /// Among sequences, and among the vectors of a model, nobody who is due earlier stays behind, unless it waits
+    /// for an encoding that runs; and no vector goes before a sequence that is due before it. So bulk work waits
+    /// only for what arrived until its handicap had passed, and vectors only for as many encodings as fill a batch:
+    /// nothing starves.
+    fn assert_order(&self, batch: &Batch<JobId>, ids: &[JobId]) {
+        let first = ids.iter().map(|id| self.waiting[id].due).min();
+        let model = self.waiting[&ids[0]].model;
+        let vectors = batch.stage == Stage::Answer;
         let overtaken = self.waiting.iter().find(|(id, known)| {
-            !taken.contains(id) && first.is_some_and(|due| known.due < due) && !self.is_following(known)
+            let competes = match known.form {
+                Form::Vector => vectors && known.model == model,
+                Form::Sequence => true,
+                Form::Either => false,
+            };
+            competes
+                && !ids.contains(id)
+                && first.is_some_and(|due| known.due < due)
+                && !self.is_following(known)
         });
         assert!(overtaken.is_none(), "{overtaken:?} was overtaken");
+        let held = self.waiting.values().filter(|known| {
+            known.form == Form::Vector && known.model == model && first.is_some_and(|due| known.due < due)
+        });
+        assert!(vectors || held.count() < self.policy.batch_jobs, "a full batch of vectors waits");
     }
 
     fn answer(&mut self, id: JobId) {
@@ -295,6 +349,10 @@ impl Model {
         assert!(self.waiting.is_empty(), "{:?} starved", self.waiting);
         assert!(self.scheduler.is_empty());
     }
+}
+
+fn members(batch: &Batch<JobId>) -> impl Iterator<Item = &Member<JobId>> {
+    batch.groups.iter().flat_map(|group| &group.members)
 }
 
 proptest! {

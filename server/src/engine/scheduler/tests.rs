@@ -5,12 +5,26 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 const MODEL: ModelKey = 1;
 
-type Actions = Vec<Action<u64>>;
+/// What the scheduler said.
+#[derive(Debug, Default, PartialEq)]
+struct Actions {
+    /// Workers and the jobs of their batches.
+    dispatched: Vec<(WorkerId, Vec<u64>)>,
+    refused: Vec<(u64, String)>,
+}
+
+impl Actions {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// A scheduler with a clock that the test moves.
 struct Bench {
     scheduler: Scheduler<u64>,
     now: Instant,
+    /// What the workers do.
+    running: HashMap<WorkerId, Batch<u64>>,
 }
 
 fn cpu(workers: usize) -> Bench {
@@ -36,7 +50,7 @@ fn gpu(batch_jobs: usize) -> Bench {
 }
 
 fn bench(policy: Policy) -> Bench {
-    Bench { scheduler: Scheduler::new(policy), now: Instant::now() }
+    Bench { scheduler: Scheduler::new(policy), now: Instant::now(), running: HashMap::new() }
 }
 
 /// A sequence of its own for each job.
@@ -55,8 +69,25 @@ impl Bench {
         self
     }
 
+    /// What is done now; a batch's groups are kept here, and its jobs in what is returned.
     fn step(&mut self, event: Event<u64>) -> Actions {
-        self.scheduler.step(self.now, event)
+        let mut actions = Actions::default();
+        for action in self.scheduler.step(self.now, event) {
+            match action {
+                Action::Dispatch { worker, batch } => {
+                    actions.dispatched.push((worker, jobs(&batch)));
+                    self.running.insert(worker, batch);
+                }
+                Action::Refuse { payload, error } => actions.refused.push((payload, format!("{error:?}"))),
+            }
+        }
+        actions
+    }
+
+    /// The one batch that runs.
+    fn batch(&self) -> &Batch<u64> {
+        assert_eq!(self.running.len(), 1);
+        self.running.values().next().expect("one runs")
     }
 
     fn submit(&mut self, id: JobId) -> Actions {
@@ -85,72 +116,59 @@ impl Bench {
         self.step(Event::Submit(Submission { input: sequence(0, 10), ..submission(id, 10) }))
     }
 
+    /// The worker's batch is done, and nobody of it wants items.
     fn finish(&mut self, worker: WorkerId) -> Actions {
-        self.step(Event::Finished { worker, vectors: Vec::new(), ran: None })
+        self.finished(worker, None)
     }
 
-    /// The worker has encoded what it holds: who joins it, and why no more do.
-    fn encoded(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
-        let mut actions = self.step(Event::Encoded { worker });
-        match actions.pop() {
-            Some(Action::Extend { more }) => (jobs(&more), more.reason),
-            other => panic!("{other:?}"),
+    /// The same, after so long.
+    fn finish_after(&mut self, worker: WorkerId, time: Duration) -> Actions {
+        self.pass(time).finished(worker, Some(time))
+    }
+
+    fn finished(&mut self, worker: WorkerId, time: Option<Duration>) -> Actions {
+        if let Some(Batch { stage: Stage::Encode, groups, .. }) = self.running.remove(&worker) {
+            let answered = groups.into_iter().map(|group| Group { members: Vec::new(), ..group });
+            return self.hand_back(worker, answered.collect(), time);
         }
+        let ran = time.map(|time| Ran { encode: Duration::ZERO, score: time, turnaround: time });
+        self.step(Event::Finished { worker, vectors: Vec::new(), ran })
     }
 
-    /// The jobs that join the worker's batch until it is scored, and why no more do.
-    fn grown(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
-        let mut all = Vec::new();
-        loop {
-            let (joined, reason) = self.encoded(worker);
-            if joined.is_empty() {
-                return (all, reason);
-            }
-            all.extend(joined);
+    /// The worker has encoded what it was given, and its jobs want items.
+    fn encoded(&mut self, worker: WorkerId) -> Actions {
+        let batch = self.running.remove(&worker).expect("the worker runs");
+        assert_eq!(batch.stage, Stage::Encode);
+        self.hand_back(worker, batch.groups, None)
+    }
+
+    fn hand_back(&mut self, worker: WorkerId, groups: Vec<Group<u64>>, encode: Option<Duration>) -> Actions {
+        let encoded = |group| Group { input: Input::Vector(Arc::from([1.0])), ..group };
+        self.step(Event::Encoded { worker, groups: groups.into_iter().map(encoded).collect(), encode })
+    }
+
+    /// The worker encodes one sequence after the other until it is given vectors to score: which, and why then.
+    fn scored(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
+        while self.running[&worker].stage == Stage::Encode {
+            self.encoded(worker);
         }
-    }
-
-    /// Ends the worker's batch, which took so long to encode, and answers its first vector.
-    fn finish_after(&mut self, worker: WorkerId, encode: Duration) -> Actions {
-        self.pass(encode);
-        let ran = Some(Ran { encode, score: Duration::ZERO });
-        self.step(Event::Finished { worker, vectors: vec![Arc::from([1.0])], ran })
+        let batch = &self.running[&worker];
+        (jobs(batch), batch.reason)
     }
 }
 
 /// The jobs of the one batch that was dispatched.
 fn dispatched(actions: &Actions) -> Vec<u64> {
-    let batches: Vec<_> = actions
-        .iter()
-        .filter_map(|action| match action {
-            Action::Dispatch { batch, .. } => Some(batch),
-            Action::Extend { .. } | Action::Refuse { .. } => None,
-        })
-        .collect();
-    assert!(batches.len() <= 1, "{actions:?}");
-    batches.into_iter().flat_map(jobs).collect()
+    assert!(actions.dispatched.len() <= 1, "{actions:?}");
+    actions.dispatched.iter().flat_map(|(_, jobs)| jobs.clone()).collect()
 }
 
 fn jobs(batch: &Batch<u64>) -> Vec<u64> {
     batch.groups.iter().flat_map(|group| &group.members).map(|member| member.id).collect()
 }
 
-fn batch(actions: Actions) -> Batch<u64> {
-    let mut batches = actions.into_iter().filter_map(|action| match action {
-        Action::Dispatch { batch, .. } => Some(batch),
-        Action::Extend { .. } | Action::Refuse { .. } => None,
-    });
-    batches.next().expect("a batch was dispatched")
-}
-
 fn refused(actions: &Actions) -> Vec<(u64, String)> {
-    actions
-        .iter()
-        .filter_map(|action| match action {
-            Action::Refuse { payload, error } => Some((*payload, format!("{error:?}"))),
-            Action::Dispatch { .. } | Action::Extend { .. } => None,
-        })
-        .collect()
+    actions.refused.clone()
 }
 
 #[test]
@@ -169,7 +187,7 @@ fn the_worker_that_became_idle_last_is_taken_first() {
     bench.submit(2);
     bench.finish(0);
     bench.finish(1);
-    assert!(matches!(bench.submit(3)[0], Action::Dispatch { worker: 1, .. }));
+    assert_eq!(bench.submit(3).dispatched, [(1, vec![3])]);
 }
 
 #[test]
@@ -181,64 +199,102 @@ fn the_next_batch_forms_while_one_runs() {
     }
     let next = bench.finish(0);
     assert_eq!(dispatched(&next), [2, 3, 4, 5]);
-    assert_eq!(batch(next).reason, Reason::Idle);
+    assert_eq!(bench.batch().reason, Reason::Idle);
 }
 
 #[test]
 fn a_lone_job_is_scored_at_once() {
     let mut bench = cpu(1);
     bench.submit(1);
-    assert_eq!(bench.encoded(0), (vec![], Reason::Idle));
+    assert_eq!(bench.batch().stage, Stage::Encode);
+    assert_eq!(bench.scored(0), (vec![1], Reason::Idle));
+    let mut bench = cpu(1);
+    bench.submit(1);
     bench.submit(2);
-    assert_eq!(bench.encoded(0), (vec![], Reason::Idle), "one waits, as many as are held");
+    assert_eq!(bench.scored(0), (vec![1], Reason::Idle), "one waits, as many as are ready");
 }
 
 #[test]
-fn a_batch_grows_while_more_jobs_wait_than_it_holds() {
+fn in_a_burst_vectors_wait_for_one_another_while_more_sequences_wait() {
     let mut bench = cpu(1);
     for id in 1..=6 {
         bench.submit(id);
     }
-    assert_eq!(bench.encoded(0), (vec![2], Reason::Idle));
-    bench.submit(7);
-    assert_eq!(bench.grown(0), (vec![3, 4], Reason::Idle));
-    assert_eq!(dispatched(&bench.finish(0)), [5]);
+    assert_eq!(bench.scored(0), (vec![1, 2, 3], Reason::Idle));
+    assert_eq!(dispatched(&bench.finish(0)), [4]);
+    assert_eq!(bench.scored(0).0, [4, 5]);
 }
 
 #[test]
-fn under_lasting_load_a_batch_grows_to_its_workers_share() {
-    let mut bench = cpu(1);
-    for id in 1..=3 {
-        bench.submit(id);
-    }
-    assert_eq!(bench.grown(0), (vec![2], Reason::Idle), "a burst");
-    assert_eq!(dispatched(&bench.pass(LASTING).finish(0)), [3]);
-    bench.submit(4);
-    assert_eq!(bench.grown(0), (vec![4], Reason::Idle));
-    bench.finish(0);
-    bench.submit(5);
-    bench.submit(6);
-    assert_eq!(bench.grown(0), (vec![], Reason::Idle), "the worker was idle in between");
+fn vectors_of_all_workers_are_scored_together() {
     let mut bench = cpu(2);
     for id in 1..=6 {
         bench.submit(id);
     }
-    assert_eq!(bench.pass(LASTING).grown(0).0, [3, 4]);
-    assert_eq!(bench.grown(1).0, [5, 6]);
+    bench.encoded(0);
+    bench.encoded(1);
+    assert_eq!(bench.encoded(0).dispatched, [(0, vec![1, 2, 3])]);
+    assert_eq!(jobs(&bench.running[&1]), [4], "the other encodes meanwhile");
 }
 
 #[test]
-fn a_batch_with_an_interactive_job_takes_in_no_bulk_job() {
+fn under_lasting_load_vectors_are_scored_when_one_sequence_waits_for_each_worker() {
+    let mut bench = cpu(2);
+    for id in 1..=10 {
+        bench.submit(id);
+    }
+    bench.pass(LASTING);
+    assert_eq!(bench.scored(0), (vec![1, 3, 4, 5, 6, 7, 8], Reason::Idle), "2 runs, 9 and 10 wait");
+    assert_eq!(dispatched(&bench.encoded(1)), [9], "while somebody scores, all that waits is encoded");
+    assert_eq!(dispatched(&bench.encoded(1)), [10]);
+}
+
+#[test]
+fn under_lasting_load_few_vectors_wait_for_what_is_there() {
+    let mut bench = cpu(2);
+    for id in 1..=4 {
+        bench.submit(id);
+    }
+    assert_eq!(dispatched(&bench.pass(LASTING).encoded(0)), [3], "one is not worth a pass");
+    assert_eq!(bench.scored(0), (vec![1, 3], Reason::Idle));
+    let mut bench = cpu(2);
+    for id in 1..=2 {
+        bench.submit(id);
+    }
+    assert_eq!(bench.pass(LASTING).scored(0), (vec![1], Reason::Idle), "nothing else waits");
+}
+
+#[test]
+fn a_worker_that_was_idle_ends_the_lasting_load() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.pass(LASTING).finish(0);
+    for id in 2..=4 {
+        bench.submit(id);
+    }
+    assert_eq!(bench.scored(0), (vec![2, 3], Reason::Idle), "a burst");
+}
+
+#[test]
+fn no_vector_that_somebody_waits_for_waits_for_a_bulk_job() {
     let mut bench = cpu(1);
     bench.submit(1);
     for id in 2..=6 {
         bench.submit_bulk(id);
     }
-    assert_eq!(bench.pass(50 * MS).encoded(0), (vec![], Reason::Idle));
+    assert_eq!(bench.pass(50 * MS).scored(0), (vec![1], Reason::Idle));
     assert_eq!(dispatched(&bench.finish(0)), [2]);
-    bench.submit(7);
-    assert_eq!(bench.encoded(0), (vec![7], Reason::Idle), "a bulk job takes in anybody");
-    assert_eq!(bench.encoded(0), (vec![], Reason::Idle));
+    assert_eq!(dispatched(&bench.encoded(0)), [3], "a bulk job waits for others");
+}
+
+#[test]
+fn a_sequence_that_is_due_before_all_vectors_is_encoded_first() {
+    let mut bench = cpu(1);
+    bench.submit(1);
+    bench.submit_bulk(2);
+    bench.pass(101 * MS).submit_vector(3);
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
+    assert_eq!(bench.scored(0).0, [2, 3]);
 }
 
 #[test]
@@ -247,7 +303,7 @@ fn a_batch_has_no_more_jobs_than_its_bound() {
     for id in 1..=20 {
         bench.submit(id);
     }
-    assert_eq!(bench.grown(0), ((2..=8).collect(), Reason::Full));
+    assert_eq!(bench.scored(0), ((1..=8).collect(), Reason::Full));
     assert_eq!(dispatched(&bench.finish(0)), [9]);
 }
 
@@ -258,13 +314,9 @@ fn a_batch_has_no_more_tokens_than_its_bound() {
     for id in 2..=9 {
         bench.submit_long(id, 200);
     }
-    let next = batch(bench.finish(0));
+    bench.finish(0);
+    let next = bench.batch();
     assert_eq!((next.shape.sequences, next.shape.tokens, next.reason), (5, 1000, Reason::Full));
-    let mut bench = cpu(1);
-    for id in 1..=5 {
-        bench.submit_long(id, 400);
-    }
-    assert_eq!(bench.grown(0), (vec![2], Reason::Full));
 }
 
 #[test]
@@ -282,7 +334,7 @@ fn on_a_gpu_only_sequences_of_one_bucket_run_together() {
     }
     let first = bench.finish(0);
     assert_eq!(dispatched(&first), [3, 4, 6], "the fullest bucket goes first");
-    let first = batch(first);
+    let first = bench.batch();
     assert_eq!((first.shape.tokens, first.used_tokens), (150, 101));
     assert_eq!(dispatched(&bench.finish(0)), [2, 5]);
 }
@@ -296,30 +348,33 @@ fn on_a_gpu_a_misfit_waits_no_longer_than_its_bound() {
     for id in 3..9 {
         bench.submit_long(id, 200);
     }
-    let next = bench.finish(0);
-    assert_eq!(dispatched(&next), [2]);
-    assert_eq!(batch(next).reason, Reason::Deadline);
+    assert_eq!(dispatched(&bench.finish(0)), [2]);
+    assert_eq!(bench.batch().reason, Reason::Deadline);
 }
 
 #[test]
-fn ready_vectors_are_shared_out_over_the_workers() {
+fn ready_vectors_are_shared_out_over_the_workers_that_do_not_encode() {
     let mut bench = cpu(2);
-    bench.submit(1);
-    bench.submit(2);
-    for id in 3..=8 {
+    for id in 1..=8 {
         bench.submit_vector(id);
     }
     assert_eq!(dispatched(&bench.finish(0)), [3, 4, 5]);
     assert_eq!(dispatched(&bench.finish(1)), [6, 7]);
+    let mut bench = cpu(2);
+    bench.submit(1);
+    for id in 2..=5 {
+        bench.submit_vector(id);
+    }
+    assert_eq!(dispatched(&bench.finish(1)), [3, 4, 5], "the other worker encodes");
 }
 
 #[test]
-fn ready_vectors_join_a_batch_of_sequences() {
+fn ready_vectors_join_those_that_were_encoded() {
     let mut bench = cpu(1);
     bench.submit(1);
     bench.submit_vector(2);
     bench.submit_vector(3);
-    assert_eq!(bench.grown(0).0, [2, 3]);
+    assert_eq!(bench.scored(0).0, [1, 2, 3]);
 }
 
 #[test]
@@ -329,7 +384,8 @@ fn on_a_gpu_ready_vectors_and_sequences_run_apart() {
     bench.submit_long(2, 200);
     bench.submit_vector(3);
     assert_eq!(dispatched(&bench.finish(0)), [2]);
-    let next = batch(bench.finish(0));
+    bench.finish(0);
+    let next = bench.batch();
     assert_eq!((next.shape.sequences, next.shape.queries), (0, 1));
 }
 
@@ -340,8 +396,9 @@ fn jobs_of_two_models_run_apart() {
     bench.submit(2);
     bench.step(Event::Submit(Submission { model: 2, ..submission(3, 10) }));
     bench.submit(4);
-    assert_eq!(bench.grown(0), (vec![2], Reason::Idle), "another model's job is due");
+    assert_eq!(bench.scored(0), (vec![1, 2], Reason::Idle), "another model's job is due");
     assert_eq!(dispatched(&bench.finish(0)), [3]);
+    assert_eq!(bench.scored(0), (vec![3], Reason::Idle));
     assert_eq!(dispatched(&bench.finish(0)), [4]);
 }
 
@@ -413,21 +470,17 @@ fn a_job_that_its_batch_would_make_late_is_refused_at_submission() {
 }
 
 #[test]
-fn a_batch_stops_growing_where_its_first_deadline_presses() {
+fn vectors_are_scored_before_their_first_deadline_presses() {
     let mut bench = cpu(1);
     bench.submit(1);
     bench.submit_by(2, 35 * MS);
     for id in 3..=6 {
         bench.submit(id);
     }
-    let next = bench.finish_after(0, 10 * MS);
-    assert_eq!(dispatched(&next), [2], "it takes 10 ms of the 25 that are left");
-    assert_eq!(bench.pass(10 * MS).encoded(0).0, [3]);
-    assert_eq!(
-        bench.pass(10 * MS).encoded(0),
-        (vec![], Reason::Deadline),
-        "a third one takes 10 ms, 5 are left"
-    );
+    assert_eq!(dispatched(&bench.finish_after(0, 10 * MS)), [2], "it takes 10 ms of the 25 that are left");
+    assert_eq!(dispatched(&bench.pass(10 * MS).encoded(0)), [3], "and so does the next, of 15");
+    assert_eq!(dispatched(&bench.pass(10 * MS).encoded(0)), [2, 3]);
+    assert_eq!(bench.batch().reason, Reason::Deadline, "a third one takes 10 ms, 5 are left");
 }
 
 #[test]
@@ -461,10 +514,9 @@ fn identical_sequences_that_wait_share_one_encoding() {
     bench.submit_same(2);
     bench.submit(3);
     bench.submit_same(4);
-    let next = bench.finish(0);
-    assert_eq!(dispatched(&next), [2, 4]);
-    let next = batch(next);
-    assert_eq!((next.groups.len(), next.shape.sequences, next.shape.queries), (1, 1, 2));
+    assert_eq!(dispatched(&bench.finish(0)), [2, 4]);
+    let next = bench.batch();
+    assert_eq!((next.groups.len(), next.shape.sequences), (1, 1));
 }
 
 #[test]
@@ -473,9 +525,36 @@ fn a_job_whose_sequence_is_being_encoded_waits_for_its_vector() {
     bench.submit_same(1);
     assert!(bench.submit_same(2).is_empty(), "the idle worker does not encode it again");
     assert_eq!(bench.scheduler.depth(), 1);
-    let next = batch(bench.finish_after(0, MS));
-    assert_eq!((next.shape.sequences, next.shape.queries), (0, 1));
+    bench.submit(3);
+    assert_eq!(dispatched(&bench.encoded(0)), [1, 2]);
+    let next = &bench.running[&0];
+    assert_eq!((next.shape.sequences, next.shape.queries), (0, 2));
     assert!(matches!(&next.groups[0].input, Input::Vector(vector) if **vector == [1.0]));
+}
+
+#[test]
+fn a_job_whose_sequence_has_been_encoded_shares_the_vector_that_waits() {
+    let mut bench = cpu(1);
+    bench.submit_same(1);
+    bench.submit(2);
+    bench.submit(3);
+    assert_eq!(dispatched(&bench.encoded(0)), [2]);
+    bench.submit_same(4);
+    assert_eq!(bench.scored(0).0, [1, 4, 2]);
+    assert_eq!(bench.batch().groups.len(), 2);
+}
+
+#[test]
+fn more_jobs_of_one_sequence_than_a_batch_holds_are_scored_in_several() {
+    let mut bench = cpu(1);
+    for id in 1..=20 {
+        bench.submit_same(id);
+    }
+    assert_eq!(bench.scored(0), ((1..=8).collect(), Reason::Full));
+    assert_eq!(dispatched(&bench.finish(0)), (9..=16).collect::<Vec<_>>());
+    assert_eq!(dispatched(&bench.finish(0)), (17..=20).collect::<Vec<_>>());
+    bench.finish(0);
+    assert!(bench.scheduler.is_empty());
 }
 
 #[test]
@@ -485,9 +564,8 @@ fn when_an_encoding_fails_those_who_waited_for_it_get_their_own() {
     bench.submit_same(2);
     bench.submit_same(3);
     assert!(bench.step(Event::Failed { worker: 0 }).is_empty(), "a failed worker gets nothing");
-    let next = bench.step(Event::Recovered { worker: 0 });
-    assert_eq!(dispatched(&next), [2, 3]);
-    assert_eq!(batch(next).shape.sequences, 1);
+    assert_eq!(dispatched(&bench.step(Event::Recovered { worker: 0 })), [2, 3]);
+    assert_eq!(bench.batch().shape.sequences, 1);
 }
 
 #[test]
