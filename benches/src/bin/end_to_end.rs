@@ -97,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
     let mut field = Field::new(&arguments, folder, binary)?;
     let mut figures = Figures::default();
     field.measure(&mut figures).await?;
+    field.measure_awake(&mut figures).await?;
     if !arguments.only_ratios {
         field.measure_remembered(&mut figures).await?;
         field.measure_stress(&mut figures).await?;
@@ -237,6 +238,24 @@ impl Field {
         figures.add("served_c64_client_cpu_us", c64.client_cpu_us());
         if let Some(cpu_us) = c64.server_cpu_us() {
             figures.add("served_c64_server_cpu_us", cpu_us);
+        }
+        Ok(())
+    }
+
+    /// One caller of a server that keeps the processors awake, if it may.
+    async fn measure_awake(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
+        eprintln!("one caller, processors awake");
+        let server = match self.start(&["--vector-cache-mib", "0", "--wake-latency-us", "0"]).await {
+            Ok(server) => server,
+            Err(error) => {
+                eprintln!("left out: {error:#}");
+                return Ok(());
+            }
+        };
+        for _ in 0..self.rounds {
+            let single = single_call_ms(&mut self.fp32[0], &self.requests, self.time)?;
+            let served = server.drive(&self.workload, self.closed(1)).await?;
+            figures.add("served_over_bare_c1_awake_p50", served.p50_ms / single);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! The port opens as soon as the catalogue is in memory; health says NOT_SERVING until the model is
 //! warm, and again while the server drains.
 
+mod awake;
 mod drain;
 mod follow;
 mod sample;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic_health::server::HealthReporter;
 
+use awake::{Awake, keep_awake};
 pub use drain::{serve_until_signal, wait_for_signal};
 use follow::Follower;
 pub use sample::import_sample;
@@ -68,6 +70,12 @@ pub enum StartError {
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// The system does not take the wake-up latency.
+    #[error(
+        "the system takes no wake-up latency: {0}; let this user write to /dev/cpu_dma_latency, or leave out \
+         --wake-latency-us"
+    )]
+    Awake(std::io::Error),
     /// The port cannot be opened.
     #[error("cannot listen on {address}: {source}; choose another --listen")]
     Listen {
@@ -93,6 +101,7 @@ pub struct Running {
     following: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
+    _awake: Option<Awake>,
 }
 
 /// Opens the store that the settings name.
@@ -152,6 +161,8 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 /// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
 /// said by [`Running::ready`].
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
+    let awake = config.wake_latency_us.map(|latency_us| keep_awake(latency_us.into()));
+    let awake = awake.transpose().map_err(StartError::Awake)?;
     let store = open_store(&config.store, &config.data_dir).await?;
     if let Some(sample) = config.sample_dir() {
         import_sample(sample, store.as_ref()).await?;
@@ -203,7 +214,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
     let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    Ok(Running { address, metrics_address, rooms, loading, serving, following, stop, config })
+    Ok(Running { address, metrics_address, rooms, loading, serving, following, stop, config, _awake: awake })
 }
 
 /// Loads models as the settings say: on which device, in which precision, with which retrieval.

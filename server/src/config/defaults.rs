@@ -21,6 +21,7 @@ impl Default for Config {
             device: Device::Auto,
             precision: Precision::Fp32,
             workers: 0,
+            wake_latency_us: None,
             queue_limit: 1024,
             vector_cache_mib: 64,
             profile_cache_mib: 64,

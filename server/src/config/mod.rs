@@ -63,6 +63,9 @@ pub struct Settings {
     /// Worker threads of the engine; 0 for one a core, or two on a GPU
     #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
+    /// Ask Linux for processors that are awake within so many microseconds, 0 for none that sleep: lower latency at low load for more power, needs write access to /dev/cpu_dma_latency; not asked for when absent
+    #[arg(long, env = "MARQUEE_WAKE_LATENCY_US", value_name = "US")]
+    pub wake_latency_us: Option<u16>,
     /// Jobs that may wait for a worker; one more is refused with RESOURCE_EXHAUSTED
     #[arg(long, env = "MARQUEE_QUEUE_LIMIT", value_name = "N")]
     pub queue_limit: Option<usize>,
@@ -124,6 +127,9 @@ pub struct Config {
     pub precision: Precision,
     /// See [`Settings::workers`].
     pub workers: usize,
+    /// See [`Settings::wake_latency_us`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wake_latency_us: Option<u16>,
     /// See [`Settings::queue_limit`].
     pub queue_limit: usize,
     /// See [`Settings::vector_cache_mib`].
@@ -185,6 +191,7 @@ impl Config {
                 Self {
                     metrics_listen: over.metrics_listen.or(under.metrics_listen),
                     rate_limit: over.rate_limit.or(under.rate_limit),
+                    wake_latency_us: over.wake_latency_us.or(under.wake_latency_us),
                     $($field: over.$field.or(under.$field).unwrap_or(default.$field)),*
                 }
             };
