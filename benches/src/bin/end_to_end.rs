@@ -263,18 +263,15 @@ impl Field {
     /// The same requests again and again to a server that remembers their vectors, against the scan alone.
     async fn measure_remembered(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
         let server = self.start(&["--vector-cache-mib", "64"]).await?;
-        let again = Shape {
-            arrivals: Arrivals::Callers(64),
-            warmup: Duration::ZERO,
-            time: Duration::from_mins(1),
-            count: Some(REMEMBERED as u64),
-        };
+        let workload = workload(&self.bundle, self.seed)?;
+        let again = Arc::new(Workload::Rehearsed(Box::new(Rehearsed::new(workload, REMEMBERED as u64))));
         eprintln!("remembered vectors");
-        server.drive(&self.workload, again).await?;
+        let once = Shape { time: Duration::from_mins(1), count: Some(REMEMBERED as u64), ..self.closed(64) };
+        server.drive(&again, once).await?;
         let group = best_group(&mut self.scan, &self.requests)?;
         for _ in 0..self.rounds {
             let scan = speed(&mut self.scan, &self.requests, group, Duration::from_secs(1))?;
-            let served = server.drive(&self.workload, again).await?;
+            let served = server.drive(&again, self.closed(64)).await?;
             figures.add("bare_scan_per_s", scan.per_second);
             figures.add("cached_c64_per_s", served.per_second);
             figures.add("cached_over_bare_scan", served.per_second / scan.per_second);
