@@ -154,8 +154,10 @@ impl Worker {
         let mut replies = Vec::new();
         let mut groups = Vec::with_capacity(tasks.len());
         for Task { group, vector, .. } in tasks {
+            // Who left meanwhile was not in the queue to be taken out of it.
+            let here = group.members.into_iter().filter(|member| !member.payload.reply.is_closed());
             let (done, members): (Vec<_>, Vec<_>) =
-                group.members.into_iter().partition(|member| matches!(member.payload.want, Want::Vector));
+                here.partition(|member| matches!(member.payload.want, Want::Vector));
             let outcome = Outcome { answered, score: Duration::ZERO, batch_size: done.len() };
             replies.extend(done.into_iter().map(|member| self.reply(member, &vector, None, outcome)));
             groups.push(Group { input: Input::Vector(vector), members });
