@@ -1,6 +1,6 @@
 //! The binary: reads the command line and hands over to the library.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,41 +13,25 @@ use marquee_server::engine::runtime;
 use marquee_server::import::{ImportOptions, import, progress_bar};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
-use tokio::runtime::{Builder, Runtime};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-fn main() -> ExitCode {
+#[tokio::main]
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = async_runtime().map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli)));
+    let outcome = match cli.command {
+        None => serve(cli.serve).await,
+        Some(Command::Serve(args)) => serve(args).await,
+        Some(Command::Import(args)) => bring_in(args).await,
+        Some(Command::Migrate(args)) => migrate(args).await,
+        Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("marquee-server: {error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// The threads that speak with callers, stores and caches: one for two cores, unless `TOKIO_WORKER_THREADS` says
-/// otherwise. What is computed has threads of its own, from which each further one here takes its core, and its
-/// caches, more often than it is of use.
-fn async_runtime() -> io::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        builder.worker_threads(cores.div_ceil(2));
-    }
-    builder.enable_all().build()
-}
-
-async fn run(cli: Cli) -> Outcome {
-    match cli.command {
-        None => serve(cli.serve).await,
-        Some(Command::Serve(args)) => serve(args).await,
-        Some(Command::Import(args)) => bring_in(args).await,
-        Some(Command::Migrate(args)) => migrate(args).await,
-        Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
     }
 }
 
@@ -59,15 +43,12 @@ async fn serve(args: ServeArgs) -> Outcome {
         return Ok(());
     }
     let telemetry = Telemetry::start(config.log_format)?;
-    let served = serve_until_stopped(config, &telemetry).await;
+    let served = run(config, &telemetry).await;
     tokio::task::spawn_blocking(move || telemetry.flush()).await?;
     Ok(served?)
 }
 
-async fn serve_until_stopped(
-    config: marquee_server::config::Config,
-    telemetry: &Telemetry,
-) -> Result<(), StartError> {
+async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
     let mut running = app::start(config, telemetry).await?;
     tracing::info!(address = %running.address, metrics = ?running.metrics_address, "listening");
     let model = tokio::select! {
@@ -78,7 +59,7 @@ async fn serve_until_stopped(
         }
     };
     // Who started the server may have closed its output; that is no reason to stop.
-    if let Err(error) = writeln!(io::stdout(), "{}", app::welcome(&running, &model).await) {
+    if let Err(error) = writeln!(std::io::stdout(), "{}", app::welcome(&running, &model).await) {
         tracing::debug!(%error, "nobody reads the welcome");
     }
     drop(model);
