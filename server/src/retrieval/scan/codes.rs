@@ -140,8 +140,7 @@ pub(crate) struct QueryBound {
 
 impl QueryBound {
     /// The score that the codes give, and how far off it may be, in the unit.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instruction set")]
+    #[inline]
     pub(crate) fn score_and_margin(&self, rows: &TileBounds, lane: usize, sum: i32) -> (f32, f32) {
         let score = sum as f32 * rows.scale[lane] * self.scale;
         let margin = self.norm * rows.error[lane] + self.error * rows.norm[lane] + self.slack;

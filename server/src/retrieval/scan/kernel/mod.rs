@@ -141,6 +141,7 @@ pub(crate) type Steps = [[Line; TILE_LINES]];
 pub(crate) struct Tiles<'a> {
     pub(crate) tile: &'a Steps,
     /// What is asked for meanwhile: lines that are read after this tile.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has a stable prefetch"))]
     pub(crate) next: &'a [Line],
 }
 
