@@ -1,7 +1,7 @@
 //! What happens to every call before its handler: a request id, a deadline, a limit, a span and a count.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
-//! outside: [`observe`] (span and metrics), [`request_id`], [`deadline`], [`limit`].
+//! outside: [`request_id`], [`observe`] (span and metrics), [`deadline`], [`limit`].
 
 mod deadline;
 mod limit;

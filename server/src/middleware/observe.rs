@@ -15,10 +15,10 @@ use opentelemetry::propagation::Extractor;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::Methods;
+use super::{Methods, RequestId};
 use crate::telemetry::RpcMetrics;
 
 /// Observes every call. Knows the methods that exist, so that labels stay bounded.
@@ -65,33 +65,33 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = self.layer.methods.of_path(request.uri().path()).unwrap_or("unknown");
-        let span = span_of(method, request.headers());
+        let span = span_of(method, &request);
         self.layer.metrics.begin();
         let mut call =
             Call { method, began: Instant::now(), metrics: self.layer.metrics.clone(), code: None };
         let answer = self.inner.call(request).instrument(span.clone());
         Box::pin(async move {
             let response = answer.await?;
-            if let Some(request_id) = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()) {
-                span.record("request_id", request_id);
-            }
             call.code = Status::from_header_map(response.headers()).map(|status| status.code());
             Ok(response.map(|inner| Body::new(ObservedBody { inner, call, span })))
         })
     }
 }
 
-fn span_of(method: &'static str, headers: &HeaderMap) -> Span {
+/// The span of a call. Lines of the log are written within it and carry its fields, so these are known from the
+/// start; what a call comes to is for the exporter alone.
+fn span_of<B>(method: &'static str, request: &Request<B>) -> Span {
+    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok());
     let span = tracing::info_span!(
         "call",
         otel.name = method,
         otel.kind = "server",
         rpc.system.name = "grpc",
         rpc.method = method,
-        rpc.response.status_code = field::Empty,
-        request_id = field::Empty,
+        request_id,
     );
-    let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(headers)));
+    let headers = Headers(request.headers());
+    let parent = global::get_text_map_propagator(|propagator| propagator.extract(&headers));
     if let Err(error) = span.set_parent(parent) {
         tracing::trace!(%error, "the span has no exporter, so no parent");
     }
@@ -134,7 +134,7 @@ struct ObservedBody {
 impl Drop for ObservedBody {
     fn drop(&mut self) {
         let code = self.call.code.unwrap_or(Code::Cancelled);
-        self.span.record("rpc.response.status_code", name_of(code));
+        self.span.set_attribute("rpc.response.status_code", name_of(code));
     }
 }
 
@@ -188,5 +188,48 @@ fn name_of(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use opentelemetry::trace::TracerProvider as _;
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+    use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    use super::*;
+    use crate::middleware::RequestIdLayer;
+
+    const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+
+    #[tokio::test]
+    async fn the_span_says_whose_call_it_was_and_what_came_of_it() {
+        let exported = InMemorySpanExporter::default();
+        let provider = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
+        let _here = tracing_subscriber::registry().with(spans).set_default();
+
+        let methods = [METHOD].into_iter().collect();
+        let service = ServiceBuilder::new()
+            .layer(RequestIdLayer)
+            .layer(ObserveLayer::new(RpcMetrics::default(), methods))
+            .service(service_fn(|_: Request<()>| async {
+                Ok::<_, Infallible>(Status::not_found("no such movie").into_http())
+            }));
+        let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
+        drop(service.oneshot(request.body(()).unwrap()).await.unwrap());
+
+        let spans = exported.get_finished_spans().unwrap();
+        let said = |key| {
+            let mut attributes = spans[0].attributes.iter();
+            attributes.find(|attribute| attribute.key.as_str() == key).map(|found| found.value.to_string())
+        };
+        assert_eq!(said("request_id").as_deref(), Some("order-66"));
+        assert_eq!(said("rpc.method").as_deref(), Some(METHOD));
+        assert_eq!(said("rpc.response.status_code").as_deref(), Some("NOT_FOUND"));
     }
 }
