@@ -148,7 +148,7 @@ impl Recommender {
         let began = Instant::now();
         let start = match subject {
             Subject::History(movie_ids) => {
-                let seen = movie_ids.iter().copied().collect();
+                let seen = bitmap_of(movie_ids.clone());
                 let profile = Arc::new(Profile { seen, ..Profile::default() });
                 Start { taste: taste::without_repeats(movie_ids), profile }
             }
@@ -284,7 +284,14 @@ fn sequence_of(model: &Model, taste: &[MovieId]) -> Sequence {
 }
 
 fn rows_of_movies(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
-    movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect()
+    bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
+}
+
+/// The bitmap of numbers in any order: sorting them first costs less than to insert one after another.
+fn bitmap_of(mut numbers: Vec<u32>) -> RoaringBitmap {
+    numbers.sort_unstable();
+    numbers.dedup();
+    RoaringBitmap::from_sorted_iter(numbers).expect("the numbers are sorted, each is there once")
 }
 
 /// Only the movies of a request's own history are its caller's business.

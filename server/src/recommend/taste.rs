@@ -4,13 +4,13 @@
 //! stands, and that event decides whether it is taste: who liked a movie and later hid it is not asked
 //! about it again.
 
-use std::collections::HashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::domain::{Interaction, MovieId};
 
 /// The movies that count as taste, oldest first, each once. `events` are oldest first.
 pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
-    let mut decided = HashSet::with_capacity(events.len());
+    let mut decided = FxHashSet::with_capacity_and_hasher(events.len(), FxBuildHasher);
     let mut newest_first: Vec<MovieId> = events
         .iter()
         .rev()
@@ -23,7 +23,7 @@ pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
 
 /// The movies of a request's own history, oldest first, each once, where it stands last.
 pub(super) fn without_repeats(movie_ids: &[MovieId]) -> Vec<MovieId> {
-    let mut met = HashSet::with_capacity(movie_ids.len());
+    let mut met = FxHashSet::with_capacity_and_hasher(movie_ids.len(), FxBuildHasher);
     let mut newest_first: Vec<MovieId> =
         movie_ids.iter().rev().copied().filter(|movie_id| met.insert(*movie_id)).collect();
     newest_first.reverse();
