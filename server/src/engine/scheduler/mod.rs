@@ -182,7 +182,7 @@ pub(crate) struct Member<T> {
 /// Why a batch took no more jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
-    /// There were no more, or they are the share of other workers.
+    /// There were no more, or each is encoded by itself.
     Idle,
     /// The batch reached its bound of jobs or tokens.
     Full,
@@ -485,9 +485,7 @@ impl<T> Scheduler<T> {
         loop {
             let choice = match self.policy.padding {
                 Padding::None => self.choose_stage(now)?,
-                Padding::Buckets { misfit_bound, .. } => {
-                    self.queue.choose_bucket(now, self.policy.batch_jobs, misfit_bound)?
-                }
+                Padding::Buckets { misfit_bound, .. } => self.queue.choose_bucket(now, misfit_bound)?,
             };
             let batch = self.fill(now, &choice, actions);
             if !batch.groups.is_empty() {
@@ -507,7 +505,7 @@ impl<T> Scheduler<T> {
                 batch.reason = Reason::Full;
                 break;
             }
-            if !first && grown.queries > choice.share {
+            if !first && batch.stage == Stage::Encode {
                 break;
             }
             let predicted = self.costs.predict(grown);

@@ -55,8 +55,6 @@ pub(super) struct Cost {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
     pub(super) lane: LaneKey,
-    /// The most jobs that the worker may take from it.
-    pub(super) share: usize,
     /// Why it is done now.
     pub(super) reason: Reason,
 }
@@ -223,16 +221,16 @@ impl<T> Queue<T> {
         self.lanes.iter().filter_map(|(lane, queue)| Some(Head { lane: *lane, rank: head(queue)? }))
     }
 
-    /// The bucket whose turn it is, the fullest unless a job has waited for `misfit_bound` after it was due, and
-    /// up to `share` jobs of it; `None` when nothing waits.
-    pub(super) fn choose_bucket(&self, now: Instant, share: usize, misfit_bound: Duration) -> Option<Choice> {
+    /// The bucket whose turn it is, the fullest unless a job has waited for `misfit_bound` after it was due; `None`
+    /// when nothing waits.
+    pub(super) fn choose_bucket(&self, now: Instant, misfit_bound: Duration) -> Option<Choice> {
         let oldest = self.heads().min_by_key(|head| head.rank)?;
         if now.saturating_duration_since(oldest.rank.0) > misfit_bound {
             let reason = if self.lanes.len() > 1 { Reason::Deadline } else { Reason::Idle };
-            return Some(Choice { lane: oldest.lane, share, reason });
+            return Some(Choice { lane: oldest.lane, reason });
         }
         let fullest = self.lanes.iter().max_by_key(|(lane, queue)| self.tokens(**lane, queue));
-        fullest.map(|(lane, _)| Choice { lane: *lane, share, reason: Reason::Idle })
+        fullest.map(|(lane, _)| Choice { lane: *lane, reason: Reason::Idle })
     }
 
     /// The jobs of a lane.

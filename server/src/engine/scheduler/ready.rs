@@ -27,12 +27,8 @@ impl<T> Scheduler<T> {
         let scored = due
             .filter_map(|head| Some((head, self.reason_to_score(now, head.lane, sequence)?)))
             .min_by_key(|(head, _)| head.rank);
-        match scored {
-            Some((Head { lane, .. }, reason)) => {
-                Some(Choice { lane, share: self.share(lane, sequence), reason })
-            }
-            None => sequence.map(|Head { lane, .. }| Choice { lane, share: 1, reason: Reason::Idle }),
-        }
+        let chosen = scored.or_else(|| Some((sequence?, Reason::Idle)));
+        chosen.map(|(Head { lane, .. }, reason)| Choice { lane, reason })
     }
 
     /// Why the ready vectors of a lane are scored now; `None` when the sequence is encoded first.
@@ -60,15 +56,6 @@ impl<T> Scheduler<T> {
     /// pass while there is anything to encode.
     fn few_under_lasting_load(&self, held: usize) -> usize {
         if self.doing(Stage::Answer) > 0 { 0 } else { self.policy.workers.min(held / 2) }
-    }
-
-    /// How many of the ready vectors a worker takes: all, unless other workers have nothing else to do.
-    fn share(&self, ready: LaneKey, sequence: Option<Head>) -> usize {
-        let sharing = match sequence {
-            Some(_) => 1,
-            None => self.policy.workers - self.doing(Stage::Encode),
-        };
-        self.queue.jobs_of(ready).div_ceil(sharing.max(1))
     }
 
     /// How many workers are at this stage.
