@@ -5,13 +5,14 @@
 //! that kernel widens the rows' codes instead, and can then afford 16-bit codes for the queries.
 
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
+    __m256, __m256i, __m512, __m512i, _CMP_GE_OQ, _MM_HINT_T1, _mm_prefetch, _mm256_add_epi32, _mm256_add_ps,
     _mm256_and_si256, _mm256_cmp_ps, _mm256_cvtepi32_ps, _mm256_loadu_ps, _mm256_loadu_si256,
     _mm256_madd_epi16, _mm256_movemask_ps, _mm256_mul_ps, _mm256_set1_epi16, _mm256_set1_epi32,
     _mm256_set1_ps, _mm256_srli_epi16, _mm256_storeu_si256, _mm512_add_ps, _mm512_cmp_ps_mask,
     _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_si512,
 };
+use std::slice::Chunks;
 
 use super::{
     CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TILE_ROWS, TileBounds,
@@ -75,13 +76,18 @@ fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32
     reached
 }
 
-/// Asks the memory for a step's part of the lines that come next. The processor does not guess them itself
-/// from one page to another.
+/// The lines that come next, a step's part of them at a time, for [`ask_for`].
+fn parts<'a>(tiles: &Tiles<'a>) -> Chunks<'a, Line> {
+    tiles.next.chunks(tiles.next.len().div_ceil(tiles.tile.len()).max(1))
+}
+
+/// Asks the memory for lines, since the processor does not guess them itself from one page to another. They
+/// come into the second level: there is more room on the way to it than to the first.
 #[inline]
-fn ask_for(next: &[Line], step: usize, lines_a_step: usize) {
-    for line in next.iter().skip(step * lines_a_step).take(lines_a_step) {
+fn ask_for(lines: Option<&[Line]>) {
+    for line in lines.unwrap_or_default() {
         // SAFETY: every x86-64 processor has the instruction, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.0.as_ptr().cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast()) };
     }
 }
 
@@ -100,9 +106,9 @@ fn products_vnni(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
 fn group_vnni<const Q: usize>(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
     let mut lanes: [[__m512i; TILE_LINES]; Q] =
         std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); TILE_LINES]);
-    let asked = tiles.next.len().div_ceil(tiles.tile.len());
-    for (step, (lines, words)) in tiles.tile.iter().zip(queries.words.as_chunks::<Q>().0).enumerate() {
-        ask_for(tiles.next, step, asked);
+    let mut next = parts(&tiles);
+    for (lines, words) in tiles.tile.iter().zip(queries.words.as_chunks::<Q>().0) {
+        ask_for(next.next());
         let rows: [__m512i; TILE_LINES] = std::array::from_fn(|l| {
             // SAFETY: a line is 64 bytes.
             unsafe { _mm512_loadu_si512(lines[l].0.as_ptr().cast()) }
@@ -153,9 +159,9 @@ fn lines_avx2<const Q: usize, const L: usize>(
     let mut lanes: [[[__m256i; 2]; L]; Q] =
         std::array::from_fn(|q| [[_mm256_set1_epi32(-queries.bias[q]); 2]; L]);
     let words = queries.words.as_chunks::<2>().0.as_chunks::<Q>().0;
-    let asked = tiles.next.len().div_ceil(tiles.tile.len());
-    for (step, (lines, words)) in tiles.tile.iter().zip(words).enumerate() {
-        ask_for(tiles.next, step, asked);
+    let mut next = parts(&tiles);
+    for (lines, words) in tiles.tile.iter().zip(words) {
+        ask_for(next.next());
         for l in 0..L {
             for half in 0..2 {
                 // SAFETY: half a line is 32 bytes.
