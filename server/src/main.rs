@@ -13,6 +13,13 @@ use marquee_server::engine::runtime;
 use marquee_server::import::{ImportOptions, import, progress_bar};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
+use mimalloc::MiMalloc;
+
+/// A call is received, scored and answered on different threads, and its memory is freed on another one than it
+/// was taken from: what this allocator is made for. ONNX Runtime takes its memory from it too (its feature
+/// `override`), and so has its weights in large pages, which stay known to the processor while others run on it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 

@@ -20,6 +20,11 @@ use marquee_benches::served::{Arrivals, Server, Shape};
 use marquee_benches::stress;
 use marquee_loadgen::workload::{Cancellation, Rehearsed, Workload};
 use marquee_server::engine::{Bundle, Precision};
+use mimalloc::MiMalloc;
+
+/// The server's, so that the loops have the memory that it has.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Requests that the loops and the load generator go round.
 const REQUESTS: usize = 4096;
