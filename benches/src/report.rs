@@ -135,9 +135,10 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
          on each thread. *Bare*: the project's graph and exact int8 scan in a loop, no server. *Served*: \
          `marquee-server` in a process of its own, stateless histories over loopback from the load generator, \
          which runs on the same cores; no vectors remembered unless said. All have the same allocator and answer \
-         the same requests: exact top 10, histories n = 19 + LogNormal(3.93, 1.42) cut at the model's longest, the history's own items \
-         excluded (naive excludes nothing). A ratio is taken within a round; medians are over rounds. Processor \
-         time is what the threads really got, so it suffers less from other programs than throughput does.\n\n\
+         the same requests: exact top 10, histories n = 19 + LogNormal(3.93, 1.42) cut at the model's longest, \
+         the history's own items excluded (naive excludes nothing). A ratio is taken within a round; medians are \
+         over rounds. Processor time is what the threads really got, so it suffers less from other programs than \
+         throughput does.\n\n\
          {tables}",
         machine = machine.lines(),
         before = machine.load_before,

@@ -55,13 +55,13 @@ impl<T> Scheduler<T> {
     /// How many sequences may wait under lasting load when so many vectors are scored. Few vectors are not worth a
     /// pass while there is anything to encode.
     fn few_under_lasting_load(&self, held: usize) -> usize {
-        if self.doing(Stage::Answer) > 0 { 0 } else { self.policy.workers.min(held / 2) }
+        if self.somebody_scores() { 0 } else { self.policy.workers.min(held / 2) }
     }
 
-    /// How many workers are at this stage.
-    fn doing(&self, stage: Stage) -> usize {
-        let is_at = |worker: &&Worker| matches!(worker, Worker::Running(running) if running.stage == stage);
-        self.workers.iter().filter(is_at).count()
+    fn somebody_scores(&self) -> bool {
+        let scores =
+            |worker: &Worker| matches!(worker, Worker::Running(running) if running.stage == Stage::Answer);
+        self.workers.iter().any(scores)
     }
 
     /// Whether no worker has been idle for so long that this is no burst.
