@@ -25,7 +25,8 @@ from onnx import ModelProto
 
 from marquee_onnx import bench_batched, bundle, random_bundle, sessions, tables
 from marquee_onnx.errors import MarqueeError
-from marquee_onnx.graphs.cpu import CpuEncoder, FoldedBlock, cpu_encoder
+from marquee_onnx.graphs.cpu import CpuEncoder, cpu_encoder
+from marquee_onnx.graphs.folding import FoldedBlock
 from marquee_onnx.graphs.int8 import int8_encoder
 from marquee_onnx.graphs.naive import naive_encoder
 from marquee_onnx.tables import Table

@@ -1,12 +1,19 @@
 """`encoder.cuda.onnx` and `scorer.cuda.onnx`: fp16, any batch, every node with a CUDA kernel.
 
-The encoder is fused as far as ONNX Runtime's CUDA kernels go: projection biases go into MultiHeadAttention,
-and each residual addition with its LayerNorm and the bias before it is one SkipLayerNormalization, whose
-fourth output, the sum, feeds the next block's keys and values. relu(a + b) = max(a, -b) + b makes the first
-dense layer's bias and activation one Max; the constant b goes through the second layer into its bias.
+A large batch is bound by memory: what counts is how often a [batch, time, d] tensor is read or written.
+
+- Biases are folded (`folding.py`), so keys and values have none, and attention reads the products as they are.
+- Each residual addition with its LayerNorm is one SkipLayerNormalization, whose fourth output, the sum, feeds
+  the next block's keys and values. The first of them adds the positions to the items.
+- relu(a + b) = max(a, -b) + b makes the first dense layer's bias and activation one Max; the constant b goes
+  through the second layer into its bias.
+- The last block has one query, so its key and value matrices are applied to the query and to the weighted sum
+  of the positions, head by head, and not to every position (as on the CPU, see `cpu.py`).
+- Tables are cast to fp16 as a whole, which ONNX Runtime does once, when a session is made.
 
 The scorer takes out exclusions by writing -inf over their scores, and finds the best k in two steps: the k
-groups of items with the largest maxima must hold the k best items, so only they are searched.
+groups of items with the largest maxima must hold the k best items, so only they are searched. Its table is
+filled up to whole groups with rows of zeros, whose scores are taken out like exclusions.
 
 Every kernel takes its sizes by value, so that a captured CUDA graph can be replayed: GatherND copies its own
 from host memory that is gone by then, which is why rows are picked by GatherElements. No node needs cuDNN:
@@ -23,14 +30,17 @@ from onnx import ModelProto, TensorProto
 from onnx.helper import make_tensor_value_info, np_dtype_to_tensor_dtype
 
 from marquee_onnx.graphs.builder import CONTRIB, GraphBuilder, encoder_inputs, encoder_outputs
+from marquee_onnx.graphs.folding import FoldedBlock, fold
 from marquee_onnx.tables import Table
-from marquee_onnx.weights import Block, Floats, Norm, Weights
+from marquee_onnx.weights import Dense, Floats, Norm, Weights
 
 EPSILON = 1e-5
 # CUDA kernels are registered up to some operator set; these graphs need nothing beyond 17.
 OPSET = 17
 LARGEST_K = 512
 SMALLEST_GROUP = 8
+# Added to the logit of a position that is padding; fp16 goes down to -65504.
+HIDDEN = -60_000.0
 
 
 class CudaEncoder:
@@ -38,6 +48,7 @@ class CudaEncoder:
 
     def __init__(self, weights: Weights, tables: Mapping[str, Table], dtype: DTypeLike = np.float16) -> None:
         self.weights = weights
+        self.shape = weights.shape
         self.tables = tables
         self.dtype = np.dtype(dtype)
         self.element = np_dtype_to_tensor_dtype(self.dtype)
@@ -45,61 +56,85 @@ class CudaEncoder:
 
     def build(self) -> ModelProto:
         """The finished model."""
-        graph, blocks = self.graph, self.weights.blocks
-        x = self.embed()
-        normed = graph.node("LayerNormalization", x, *self.norm(blocks[0].norm1, "norm1"), epsilon=EPSILON)
-        for number, block in enumerate(blocks):
-            newest_only = number + 1 == len(blocks)
-            after = self.weights.final_norm if newest_only else blocks[number + 1].norm1
-            normed, x = self.block(normed, x, block, after, f"block{number}", newest_only)
+        graph = self.graph
+        blocks = [fold(block) for block in self.weights.blocks]
+        after = [*(block.norm1 for block in blocks[1:]), self.weights.final_norm]
+        normed, x = self.embed(blocks[0].norm1)
+        for number, block in enumerate(blocks[:-1]):
+            normed, x = self.full_block(normed, x, block, after[number], f"block{number}")
+        user = self.last_block(normed, x, blocks[-1], after[-1], f"block{len(blocks) - 1}")
         graph.section = "output"
-        user = graph.node("Reshape", normed, self.constant_shape("user", -1, self.weights.shape.dimension))
+        user = graph.node("Reshape", user, self.constant_shape("user", -1, self.shape.dimension))
         graph.node("Cast", user, to=TensorProto.FLOAT)
         graph.rename(graph.nodes[-1].output[0], "user")
-        return graph.model(encoder_inputs("batch"), encoder_outputs("batch", self.weights.shape.dimension))
+        return graph.model(encoder_inputs("batch"), encoder_outputs("batch", self.shape.dimension))
 
-    def embed(self) -> str:
-        """Item and position rows added; item 0 wraps around to the last row, which nothing looks at."""
-        index = self.graph.node("Sub", "items", self.graph.constant("one", np.array(1, np.int64)))
-        return self.graph.node(
-            "Add", self.rows("item_embedding", index), self.rows("position_embedding", "positions")
-        )
+    def embed(self, norm: Norm) -> tuple[str, str]:
+        """Item and position rows added: their LayerNorm and the sum itself.
 
-    def rows(self, table: str, index: str) -> str:
-        """Rows of a table in the body's type."""
-        gathered = self.graph.node("Gather", self.graph.table(self.tables[table]), index)
-        stored = TensorProto.FLOAT16 if self.tables[table].precision == "f16" else TensorProto.FLOAT
-        return gathered if stored == self.element else self.graph.node("Cast", gathered, to=self.element)
+        Item 0 wraps around to the last row, which nothing looks at.
+        """
+        graph = self.graph
+        index = graph.node("Sub", "items", graph.constant("one", np.array(1, np.int64)))
+        items = graph.node("Gather", table(graph, self.tables["item_embedding"], self.element), index)
+        positions = table(graph, self.tables["position_embedding"], self.element)
+        return self.sum_and_norm(items, graph.node("Gather", positions, "positions"), norm, "norm1")
 
-    def block(
-        self, normed: str, x: str, block: Block, after: Norm, name: str, newest_only: bool
-    ) -> tuple[str, str]:
-        """One block and the norm after it: returns (LayerNorm of the output, the output itself)."""
-        graph, heads = self.graph, self.weights.shape.heads
-        graph.section = name
-        key = self.product(x, block.key.weight, f"{name}.key")
-        value = self.product(x, block.value.weight, f"{name}.value")
-        bias = self.cast(
-            f"{name}.attention.bias", np.concatenate([block.query.bias, block.key.bias, block.value.bias])
-        )
-        if newest_only:
-            normed = self.newest(normed)
-            mask, causal = "lengths", 0
-        else:
-            mask, causal = "", 1
-        query = self.product(normed, block.query.weight, f"{name}.query")
-        attended = graph.node(
+    def full_block(self, normed: str, x: str, block: FoldedBlock, after: Norm, name: str) -> tuple[str, str]:
+        """All positions of one block and the norm after it: (LayerNorm of the output, the output itself)."""
+        self.graph.section = name
+        attended = self.graph.node(
             "MultiHeadAttention",
-            *(query, key, value, bias, mask) if mask else (query, key, value, bias),
+            self.dense(normed, block.query, f"{name}.query"),
+            self.product(x, block.key, f"{name}.key"),
+            self.product(x, block.value, f"{name}.value"),
             domain=CONTRIB,
-            num_heads=heads,
-            unidirectional=causal,
+            num_heads=self.shape.heads,
+            unidirectional=1,
         )
+        return self.feed_forward(attended, normed, block, after, name)
+
+    def last_block(self, normed: str, x: str, block: FoldedBlock, after: Norm, name: str) -> str:
+        """The newest position of the last block and the norm after it, [batch, 1, d]: all that the answer needs."""
+        self.graph.section = name
+        normed = self.newest(normed)
+        attended = self.one_query_attention(self.dense(normed, block.query, f"{name}.query"), x, block, name)
+        return self.feed_forward(attended, normed, block, after, name)[0]
+
+    def one_query_attention(self, query: str, x: str, block: FoldedBlock, name: str) -> str:
+        """Attention of one query a sequence, [batch, 1, d], over x without a key or value of any position."""
+        graph, heads, width = self.graph, self.shape.heads, self.shape.head_dimension
+        dimension = self.shape.dimension
+        parts = graph.node("Reshape", query, self.constant_shape("parts", -1, heads, width))
+        keys = (block.key.T * np.float32(width**-0.5)).reshape(heads, width, dimension)
+        sought = self.by_head(parts, keys, f"{name}.key")
+        logits = graph.node("FusedMatMul", sought, x, domain=CONTRIB, transB=1)
+        weights = graph.node("Softmax", graph.node("Add", logits, self.padding_mask()), axis=-1)
+        values = block.value.reshape(dimension, heads, width).transpose(1, 0, 2)
+        attended = self.by_head(graph.node("MatMul", weights, x), values, f"{name}.value")
+        return graph.node("Reshape", attended, self.constant_shape("newest", -1, 1, dimension))
+
+    def by_head(self, x: str, weights: Floats, name: str) -> str:
+        """[batch, heads, ..] times a matrix of its own for each head."""
+        by_head = self.graph.node("Transpose", x, perm=[1, 0, 2])
+        return self.graph.node("Transpose", self.product(by_head, weights, name), perm=[1, 0, 2])
+
+    def padding_mask(self) -> str:
+        """[batch, 1, time]: what takes padding, whose item is 0, out of a softmax."""
+        graph = self.graph
+        padding = graph.node("Equal", "items", graph.constant("no_item", np.array(0, np.int64)))
+        hidden = self.cast("hidden", np.array(HIDDEN))
+        mask = graph.node("Where", padding, hidden, self.cast("shown", np.array(0.0)))
+        return graph.node("Unsqueeze", mask, graph.constant("middle_axis", np.array([1], np.int64)))
+
+    def feed_forward(
+        self, attended: str, residual: str, block: FoldedBlock, after: Norm, name: str
+    ) -> tuple[str, str]:
+        """What follows attention, and the norm after the block: (LayerNorm of the output, the output itself)."""
+        graph = self.graph
         z = graph.node(
             "SkipLayerNormalization",
-            attended,
-            normed,
-            *self.norm(block.norm2, f"{name}.norm2"),
+            *(attended, residual, *self.norm(block.norm2, f"{name}.norm2")),
             domain=CONTRIB,
             epsilon=EPSILON,
         )
@@ -108,19 +143,18 @@ class CudaEncoder:
             self.product(z, block.dense1.weight, f"{name}.dense1"),
             self.cast(f"{name}.dense1.floor", -block.dense1.bias),
         )
-        bias2 = (
-            block.dense2.bias.astype(np.float64) + block.dense1.bias.astype(np.float64) @ block.dense2.weight
-        )
-        outputs = graph.nodes_out(
-            "SkipLayerNormalization",
-            [f"{name}.normed", "", "", f"{name}.sum"],
-            self.product(hidden, block.dense2.weight, f"{name}.dense2"),
-            z,
-            *self.norm(after, f"{name}.after"),
-            self.cast(f"{name}.dense2.bias", bias2),
-            domain=CONTRIB,
-            epsilon=EPSILON,
-        )
+        constant = np.asarray(block.dense1.bias, np.float64) @ block.dense2
+        output = self.product(hidden, block.dense2, f"{name}.dense2")
+        return self.sum_and_norm(output, z, after, f"{name}.after", constant)
+
+    def sum_and_norm(
+        self, x: str, y: str, norm: Norm, name: str, constant: Floats | None = None
+    ) -> tuple[str, str]:
+        """(LayerNorm of x + y + constant, the sum itself)."""
+        bias = [] if constant is None else [self.cast(f"{name}.constant", constant)]
+        outputs = [f"{name}.normed", "", "", f"{name}.sum"]
+        inputs = [x, y, *self.norm(norm, name), *bias]
+        self.graph.nodes_out("SkipLayerNormalization", outputs, *inputs, domain=CONTRIB, epsilon=EPSILON)
         return outputs[0], outputs[3]
 
     def newest(self, x: str) -> str:
@@ -132,8 +166,12 @@ class CudaEncoder:
             graph.constant("one", np.array(1, np.int64)),
         )
         index = graph.node("Reshape", last, self.constant_shape("index", -1, 1, 1))
-        width = self.constant_shape("width", 1, 1, self.weights.shape.dimension)
+        width = self.constant_shape("width", 1, 1, self.shape.dimension)
         return graph.node("GatherElements", x, graph.node("Expand", index, width), axis=1)
+
+    def dense(self, x: str, layer: Dense, name: str) -> str:
+        """`x @ weight + bias`."""
+        return self.graph.node("Add", self.product(x, layer.weight, name), self.cast(f"{name}.bias", layer.bias))
 
     def product(self, x: str, weight: Floats, name: str) -> str:
         """`x @ weight`."""
@@ -150,6 +188,13 @@ class CudaEncoder:
     def constant_shape(self, name: str, *sizes: int) -> str:
         """A constant target of Reshape."""
         return self.graph.constant(f"shape.{name}", np.array(sizes, np.int64))
+
+
+def table(graph: GraphBuilder, stored: Table, element: int) -> str:
+    """A table of the bundle in the body's type."""
+    name = graph.table(stored)
+    is_stored = element == (TensorProto.FLOAT16 if stored.precision == "f16" else TensorProto.FLOAT)
+    return name if is_stored else graph.node("Cast", name, to=element)
 
 
 def cuda_encoder(weights: Weights, tables: Mapping[str, Table]) -> ModelProto:
@@ -201,25 +246,33 @@ class CudaScorer:
         return graph.model(inputs, outputs)
 
     def allowed_scores(self) -> str:
-        """Scores with -inf for exclusions, padded with -inf to whole groups and at least one column.
+        """Scores of whole groups of columns, at least one of them beyond the items; -inf for exclusions and there.
 
-        An exclusion of 0 becomes index -1, the last column, which is padding.
+        An exclusion of 0 becomes index -1, the last column, which is no item's.
         """
         graph = self.graph
         minus_infinity = graph.constant("minus_infinity", np.array(-np.inf, self.dtype))
-        table = graph.table(self.table)
-        stored = TensorProto.FLOAT16 if self.table.precision == "f16" else TensorProto.FLOAT
-        if stored != self.element:
-            table = graph.node("Cast", table, to=self.element)
+        beyond = self.group - self.shape.items % self.group
+        zeros = graph.constant("zeros", np.zeros((beyond, self.shape.dimension), self.dtype))
+        columns = graph.node("Concat", table(graph, self.table, self.element), zeros, axis=0)
         user = "user" if self.element == TensorProto.FLOAT else graph.node("Cast", "user", to=self.element)
-        scores = graph.node("Gemm", user, table, transB=1)
-        padding = self.group - self.shape.items % self.group
-        pads = graph.constant("pads", np.array([0, 0, 0, padding], np.int64))
-        scores = graph.node("Pad", scores, pads, minus_infinity)
-        index = graph.node("Sub", "excluded", graph.constant("one", np.array(1, np.int64)))
-        always = graph.node("Equal", "excluded", "excluded")
+        scores = graph.node("Gemm", user, columns, transB=1)
+        index = graph.node("Concat", self.excluded_columns(), self.columns_beyond(beyond), axis=1)
+        always = graph.node("Equal", index, index)
         blanks = graph.node("Where", always, minus_infinity, minus_infinity)
         return graph.node("ScatterElements", scores, index, blanks, axis=1)
+
+    def excluded_columns(self) -> str:
+        """[batch, exclusions]."""
+        return self.graph.node("Sub", "excluded", self.graph.constant("one", np.array(1, np.int64)))
+
+    def columns_beyond(self, count: int) -> str:
+        """[batch, count]: the columns behind the items'. The batch comes from any input, times zero."""
+        graph = self.graph
+        any_column = graph.node("Gather", "excluded", graph.constant("first", np.array([0], np.int64)), axis=1)
+        zero = graph.node("Mul", any_column, graph.constant("zero", np.array(0, np.int64)))
+        beyond = np.arange(self.shape.items, self.shape.items + count, dtype=np.int64)
+        return graph.node("Add", zero, graph.constant("beyond", beyond[None]))
 
     def best(self, scores: str) -> tuple[str, str]:
         """The k best of each row, and their columns."""
