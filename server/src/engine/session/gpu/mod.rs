@@ -17,6 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 
+use ort::ep::cuda::AttentionBackend;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, RunOptions, Session};
@@ -422,8 +423,10 @@ fn session(stream: &Stream, place: Place) -> ort::Result<ort::session::builder::
         (Stream::Cuda(stream), Place::Cuda(number)) => {
             let cuda = ep::CUDA::default()
                 .with_device_id(number as i32)
-                // No node needs cuDNN, and it need not be there.
-                .with_arbitrary_config("enable_cudnn", "0");
+                // No node needs cuDNN, and it need not be there. Where it is, attention would prefer it, plan every
+                // shape anew on every thread, and access memory that it may not when sessions run side by side.
+                .with_arbitrary_config("enable_cudnn", "0")
+                .with_attention_backend(AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION);
             // SAFETY: the sessions go before the stream.
             let cuda = unsafe { cuda.with_compute_stream(stream.handle()) }.build().error_on_failure();
             Ok(builder()?.with_execution_providers([cuda])?.with_disable_cpu_fallback()?)

@@ -9,7 +9,7 @@ use crate::engine::job::{Ask, AskInput, Query};
 /// The upper ends of the length buckets; the model's longest sequence is added to them.
 const BUCKETS: [usize; 7] = [8, 16, 32, 64, 96, 128, 160];
 /// The batch sizes that run.
-const BATCHES: [usize; 6] = [1, 4, 16, 64, 256, 1024];
+const BATCHES: [usize; 12] = [1, 4, 8, 16, 32, 64, 128, 256, 384, 512, 768, 1024];
 /// How many exclusions a query of a batch can have in the graph; the host takes out what is beyond.
 const EXCLUSIONS: [usize; 2] = [256, 1024];
 /// The lengths of shortlists, if the model has as many items.
@@ -161,7 +161,7 @@ mod tests {
         let (short, long) = (vec![0; 9], vec![0; 65]);
         let ask = |rows| Ask { input: AskInput::Sequence(rows), query: None };
         let shape = shapes().of(&[ask(&short), ask(&long), ask(&short), ask(&short), ask(&short)]);
-        assert_eq!(shape, Shape { batch: 16, length: Some(96), scoring: None });
+        assert_eq!(shape, Shape { batch: 8, length: Some(96), scoring: None });
     }
 
     #[test]
@@ -204,8 +204,8 @@ mod tests {
                 assert!(all.contains(&Shape { length: None, ..shape }));
             }
         }
-        assert_eq!(all.len(), 6 * 8 + 6 * 2 * 3);
-        assert_eq!(shapes.captured().len(), 4 * (8 + 9));
+        assert_eq!(all.len(), 12 * 8 + 12 * 2 * 3);
+        assert_eq!(shapes.captured().len(), 6 * (8 + 9));
     }
 
     #[test]
