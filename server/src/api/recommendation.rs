@@ -16,9 +16,9 @@ use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subj
 /// Movies answered when a request does not say how many.
 const DEFAULT_K: u32 = 10;
 
-/// Requests of one batch or stream that are in the engine at once: enough to keep it busy, and little
-/// enough that one caller does not fill its queue.
-const AT_ONCE: usize = 64;
+/// Requests of one batch or stream that are in the engine at once: enough for a few callers to keep a GPU busy,
+/// and little enough that one does not fill the queue.
+const AT_ONCE: usize = 256;
 
 /// The service.
 #[derive(Clone)]

@@ -446,6 +446,7 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
             bulk_handicap,
             padding: Padding::Buckets {
                 lengths: session::gpu_buckets(longest),
+                sizes: session::GPU_BATCHES.to_vec(),
                 misfit_bound: GPU_MISFIT_BOUND,
             },
         },

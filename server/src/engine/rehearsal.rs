@@ -44,7 +44,11 @@ impl Rehearsal {
         let padding = if buckets.is_empty() {
             Padding::None
         } else {
-            Padding::Buckets { lengths: buckets.to_vec(), misfit_bound: MISFIT_BOUND }
+            Padding::Buckets {
+                lengths: buckets.to_vec(),
+                sizes: vec![1, BATCH_JOBS],
+                misfit_bound: MISFIT_BOUND,
+            }
         };
         let policy = Policy {
             workers,

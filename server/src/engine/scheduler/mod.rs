@@ -4,8 +4,9 @@
 //! clock and no knowledge of models, so that every rule below is tested by handing it events.
 //!
 //! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
-//! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, only those of
-//!    one length bucket run together, and a worker encodes and scores them in one go. Where each is encoded
+//! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, those of one
+//!    length bucket run together, with shorter ones in places that would hold padding, and a worker encodes and
+//!    scores them in one go. Where each is encoded
 //!    by itself, a worker encodes one and hands its vector back, and [`ready`] says when the vectors of all
 //!    workers are scored together.
 //! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
-use queue::{Choice, LaneKey, Queue};
+use queue::{Choice, Entry, LaneKey, Queue};
 use sequence::SequenceKey;
 
 /// For how long no worker must have been idle for the load to be a lasting one and not a burst.
@@ -65,10 +66,12 @@ pub(crate) struct Policy {
 pub(crate) enum Padding {
     /// Each is encoded by itself, at its own length; their vectors are scored together.
     None,
-    /// All are padded to the upper end of their bucket.
+    /// All are padded to the upper end of their bucket, and the batch to one of a few sizes.
     Buckets {
         /// The buckets' upper ends, ascending; the last is the longest sequence.
         lengths: Vec<usize>,
+        /// The sequences that a batch is filled up to, ascending; the last is the most that run at once.
+        sizes: Vec<usize>,
         /// The fullest bucket goes first until a job has waited so long; then that job's does.
         misfit_bound: Duration,
     },
@@ -494,7 +497,8 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow.
+    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow; then shorter
+    /// sequences, where they cost nothing.
     fn fill(&mut self, now: Instant, choice: &Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
         let mut batch = Batch::empty(self.stage_of(choice.lane), choice.reason);
         let mut earliest: Option<Instant> = None;
@@ -536,7 +540,39 @@ impl<T> Scheduler<T> {
             batch.shape.queries = 0;
         }
         batch.predicted = self.costs.predict(batch.shape);
+        self.fill_up(now, choice.lane, earliest, &mut batch);
         batch
+    }
+
+    /// Takes shorter sequences along in places that would hold padding, the longest first; `earliest` is the first
+    /// deadline in the batch.
+    fn fill_up(&mut self, now: Instant, lane: LaneKey, mut earliest: Option<Instant>, batch: &mut Batch<T>) {
+        let Padding::Buckets { lengths, sizes, .. } = &self.policy.padding else { return };
+        let Some(length) = lane.end(lengths).filter(|_| !batch.groups.is_empty()) else { return };
+        let taken = batch.shape.sequences;
+        let mut room = sizes.iter().find(|size| **size >= taken).map_or(0, |size| size - taken);
+        for shorter in self.queue.shorter_lanes(lane) {
+            while room > 0
+                && let Some((_, members)) = self.queue.peek(shorter)
+            {
+                let grown = batch.shape + BatchShape { sequences: 1, tokens: length, queries: members };
+                let predicted = self.costs.predict(grown);
+                let deadline = self.queue.next_deadlines(shorter).chain(earliest).min();
+                if grown.queries > self.policy.batch_jobs
+                    || grown.tokens > self.policy.batch_tokens
+                    || deadline.is_some_and(|deadline| now + predicted > deadline)
+                {
+                    break;
+                }
+                let Some(Entry { input, members, .. }) = self.queue.pop(shorter) else { break };
+                if let Input::Sequence(sequence) = &input {
+                    batch.used_tokens += sequence.len();
+                }
+                (batch.shape, batch.predicted, earliest) = (grown, predicted, deadline);
+                batch.groups.push(Group { input, members });
+                room -= 1;
+            }
+        }
     }
 
     /// How far a worker goes with what waits in a lane.

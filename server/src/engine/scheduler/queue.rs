@@ -23,6 +23,11 @@ impl LaneKey {
     pub(super) fn is_ready(self) -> bool {
         self.bucket == READY
     }
+
+    /// The upper end of its bucket; `None` for ready vectors.
+    pub(super) fn end(self, bucket_ends: &[usize]) -> Option<usize> {
+        self.bucket.checked_sub(1).and_then(|bucket| bucket_ends.get(bucket)).copied()
+    }
 }
 
 /// The order within a lane: when due, then who came first.
@@ -255,8 +260,18 @@ impl<T> Queue<T> {
 
     /// How full a lane is; ready vectors, which cost no encoding, count as one token each.
     fn tokens(&self, lane: LaneKey, queue: &Lane<T>) -> usize {
-        let length = lane.bucket.checked_sub(1).and_then(|bucket| self.bucket_ends.get(bucket));
-        queue.jobs * length.copied().unwrap_or(1)
+        queue.jobs * lane.end(&self.bucket_ends).unwrap_or(1)
+    }
+
+    /// The lanes of the same model with shorter sequences, the longest first.
+    pub(super) fn shorter_lanes(&self, lane: LaneKey) -> Vec<LaneKey> {
+        let shortest = LaneKey { bucket: READY + 1, ..lane };
+        self.lanes.range(shortest.min(lane)..lane).rev().map(|(shorter, _)| *shorter).collect()
+    }
+
+    /// The deadlines of the lane's next entry.
+    pub(super) fn next_deadlines(&self, lane: LaneKey) -> impl Iterator<Item = Instant> {
+        self.next(lane).into_iter().flat_map(|entry| &entry.members).filter_map(|member| member.deadline)
     }
 
     /// The lane's next entry: its input and how many members it has.

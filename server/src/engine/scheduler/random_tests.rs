@@ -293,19 +293,28 @@ impl Model {
         }
     }
 
-    /// A batch is of ready vectors, of one sequence, or of sequences that are padded alike.
+    /// A batch is of ready vectors, of one sequence, or of sequences that are padded alike: those of its bucket, and
+    /// shorter ones that fill it up.
     fn assert_one_lane(&self, batch: &Batch<JobId>) {
-        let lanes: BTreeSet<usize> = batch
+        let lengths: Vec<usize> = batch
             .groups
             .iter()
-            .enumerate()
-            .map(|(number, group)| match (&group.input, &self.policy.padding) {
-                (Input::Vector(_), _) => 0,
-                (Input::Sequence(_), Padding::None) => 1 + number,
-                (Input::Sequence(rows), Padding::Buckets { .. }) => self.policy.padding.padded(rows.len()),
+            .filter_map(|group| match &group.input {
+                Input::Vector(_) => None,
+                Input::Sequence(rows) => Some(self.policy.padding.padded(rows.len())),
             })
             .collect();
-        assert_eq!(lanes.len(), 1);
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        assert_eq!(batch.shape.tokens, lengths.len() * longest);
+        assert!(lengths.is_empty() || lengths.len() == batch.groups.len(), "vectors among sequences");
+        match &self.policy.padding {
+            Padding::None => assert!(lengths.len() <= 1),
+            Padding::Buckets { sizes, .. } => {
+                let of_its_bucket = lengths.iter().filter(|length| **length == longest).count();
+                let runs_as = sizes.iter().copied().find(|size| *size >= of_its_bucket);
+                assert!(lengths.len() <= runs_as.unwrap_or(of_its_bucket), "taken along for a price");
+            }
+        }
     }
 
     /// Among sequences, and among the vectors of a model, nobody who is due earlier stays behind, unless it waits
@@ -374,7 +383,11 @@ proptest! {
 
     #[test]
     fn with_buckets_the_promises_hold_for_any_events(steps in prop::collection::vec(step(), 200..400)) {
-        let padding = Padding::Buckets { lengths: vec![8, 20, 40, 60], misfit_bound: Duration::from_millis(5) };
+        let padding = Padding::Buckets {
+            lengths: vec![8, 20, 40, 60],
+            sizes: vec![1, 3, 8],
+            misfit_bound: Duration::from_millis(5),
+        };
         let mut model = Model::new(padding);
         for (after_ms, step) in steps {
             model.run(after_ms, step);

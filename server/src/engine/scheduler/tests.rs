@@ -45,7 +45,11 @@ fn gpu(batch_jobs: usize) -> Bench {
         batch_jobs,
         batch_tokens: 1000,
         bulk_handicap: 100 * MS,
-        padding: Padding::Buckets { lengths: vec![10, 50, 200], misfit_bound: 5 * MS },
+        padding: Padding::Buckets {
+            lengths: vec![10, 50, 200],
+            sizes: vec![1, 2, 4, 8],
+            misfit_bound: 5 * MS,
+        },
     })
 }
 
@@ -326,17 +330,55 @@ fn a_sequence_over_the_bound_of_tokens_runs_alone() {
 }
 
 #[test]
-fn on_a_gpu_only_sequences_of_one_bucket_run_together() {
+fn on_a_gpu_sequences_of_one_bucket_run_together() {
     let mut bench = gpu(8);
     bench.submit(1);
-    for (id, length) in [(2, 5), (3, 40), (4, 11), (5, 10), (6, 50)] {
+    for (id, length) in [(2, 5), (3, 40), (4, 11), (5, 10), (6, 50), (7, 49)] {
         bench.submit_long(id, length);
     }
     let first = bench.finish(0);
-    assert_eq!(dispatched(&first), [3, 4, 6], "the fullest bucket goes first");
+    assert_eq!(dispatched(&first), [3, 4, 6, 7], "the fullest bucket goes first");
     let first = bench.batch();
-    assert_eq!((first.shape.tokens, first.used_tokens), (150, 101));
+    assert_eq!((first.shape.tokens, first.used_tokens), (200, 150));
     assert_eq!(dispatched(&bench.finish(0)), [2, 5]);
+}
+
+#[test]
+fn on_a_gpu_shorter_sequences_take_the_places_of_padding() {
+    let mut bench = gpu(8);
+    bench.submit(1);
+    for (id, length) in [(2, 5), (3, 200), (4, 50), (5, 9), (6, 100), (7, 150)] {
+        bench.submit_long(id, length);
+    }
+    assert_eq!(dispatched(&bench.finish(0)), [3, 6, 7, 4], "three run as four, and the longest joins");
+    let batch = bench.batch();
+    assert_eq!((batch.shape.sequences, batch.shape.queries), (4, 4));
+    assert_eq!((batch.shape.tokens, batch.used_tokens), (800, 500));
+    assert_eq!(dispatched(&bench.finish(0)), [2, 5]);
+}
+
+#[test]
+fn on_a_gpu_a_batch_that_pads_no_place_takes_nobody_along() {
+    let mut bench = gpu(8);
+    bench.submit(1);
+    for (id, length) in [(2, 5), (3, 40), (4, 50)] {
+        bench.submit_long(id, length);
+    }
+    assert_eq!(dispatched(&bench.finish(0)), [3, 4]);
+}
+
+#[test]
+fn on_a_gpu_nobody_is_taken_along_to_be_late() {
+    let mut bench = gpu(8);
+    bench.submit_long(1, 200);
+    bench.finish_after(0, 40 * MS);
+    bench.submit_long(2, 200);
+    bench.pass(36 * MS).submit_by(6, 100 * MS);
+    for id in 3..6 {
+        bench.submit_long(id, 200);
+    }
+    let next = bench.pass(4 * MS).finished(0, Some(40 * MS));
+    assert_eq!(dispatched(&next), [3, 4, 5], "with one more it would take 160 ms");
 }
 
 #[test]

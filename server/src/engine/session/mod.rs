@@ -22,7 +22,7 @@ use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorRefMut};
 use super::bundle::{Bundle, BundleError, ENCODER_TABLES, Elements, EncoderGraph, Table};
 use super::job::{Ask, BackendError, EncodedBatch, Encoder};
 use super::runtime::{self, Device, RuntimeError};
-pub(crate) use gpu::buckets as gpu_buckets;
+pub(crate) use gpu::{BATCHES as GPU_BATCHES, buckets as gpu_buckets};
 
 /// The arithmetic of the encoder on a CPU; a GPU always runs the fp16 graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

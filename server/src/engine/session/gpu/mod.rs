@@ -30,7 +30,7 @@ use crate::engine::metrics;
 use cudart::CudaGraph;
 pub(crate) use memory::Place;
 use memory::{Buffer, Stream, device_allocator};
-pub(crate) use shapes::buckets;
+pub(crate) use shapes::{BATCHES, buckets};
 use shapes::{Scoring, Shape, Shapes};
 
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:

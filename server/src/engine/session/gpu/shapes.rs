@@ -9,7 +9,7 @@ use crate::engine::job::{Ask, AskInput, Query};
 /// The upper ends of the length buckets; the model's longest sequence is added to them.
 const BUCKETS: [usize; 7] = [8, 16, 32, 64, 96, 128, 160];
 /// The batch sizes that run.
-const BATCHES: [usize; 12] = [1, 4, 8, 16, 32, 64, 128, 256, 384, 512, 768, 1024];
+pub(crate) const BATCHES: [usize; 12] = [1, 4, 8, 16, 32, 64, 128, 256, 384, 512, 768, 1024];
 /// How many exclusions a query of a batch can have in the graph; the host takes out what is beyond.
 const EXCLUSIONS: [usize; 2] = [256, 1024];
 /// The lengths of shortlists, if the model has as many items.
