@@ -149,8 +149,10 @@ impl Recommender {
         let start = match subject {
             Subject::History(movie_ids) => {
                 let seen = bitmap_of(movie_ids.clone());
-                let profile = Arc::new(Profile { seen, ..Profile::default() });
-                Start { taste: taste::without_repeats(movie_ids), profile }
+                let has_repeats = (seen.len() as usize) < movie_ids.len();
+                let taste =
+                    if has_repeats { taste::without_repeats(movie_ids) } else { movie_ids.clone() };
+                Start { taste, profile: Arc::new(Profile { seen, ..Profile::default() }) }
             }
             Subject::User(user_id) => {
                 let profile = self.profiles.read(*user_id, self.events_to_read(), mark).await?;

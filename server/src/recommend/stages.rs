@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::JobTimings;
-use crate::telemetry::StageMetrics;
+use crate::telemetry::{STAGES, StageMetrics};
 
 /// A stage that is measured here; the engine measures its own three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +73,7 @@ impl Stopwatch {
     pub(super) fn finish(mut self, metrics: &StageMetrics) -> Timings {
         self.times.total = self.began.elapsed();
         self.times.other = self.times.total.saturating_sub(self.times.known());
-        for (stage, time) in self.times.stages() {
-            if !time.is_zero() {
-                metrics.stage(stage, time);
-            }
-        }
+        metrics.stages(self.times.stages());
         tracing::debug!(timings = ?self.times, "stages");
         self.times
     }
@@ -88,16 +84,10 @@ impl Timings {
         self.profile + self.queue + self.encode + self.score + self.rank + self.hydrate
     }
 
-    fn stages(&self) -> [(&'static str, Duration); 7] {
-        [
-            ("profile", self.profile),
-            ("queue", self.queue),
-            ("encode", self.encode),
-            ("score", self.score),
-            ("rank", self.rank),
-            ("hydrate", self.hydrate),
-            ("other", self.other),
-        ]
+    /// In the order of [`STAGES`].
+    fn stages(&self) -> [Duration; STAGES.len()] {
+        let Self { profile, queue, encode, score, rank, hydrate, other, .. } = *self;
+        [profile, queue, encode, score, rank, hydrate, other]
     }
 }
 

@@ -45,6 +45,8 @@ impl Scorer for ExactScorer {
 /// of it, or the vector is one that no ranking is defined for.
 pub fn rank_shortlist(table: &ItemTable, query: &ScorerQuery<'_>, shortlist: &[ItemRow]) -> Option<TopK> {
     table.check(&[*query]).ok()?;
+    // They lie anywhere in the table, and would be waited for one after another.
+    shortlist.iter().for_each(|row| table.ask_for(*row));
     let is_allowed =
         |row: &ItemRow| query.query.allowed.as_ref().is_none_or(|allowed| allowed.contains(*row));
     let items = rank_rows(table, query, shortlist.iter().copied().filter(is_allowed));
