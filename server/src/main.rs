@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -14,6 +15,7 @@ use marquee_server::import::{ImportOptions, import, progress_bar};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
 use mimalloc::MiMalloc;
+use tokio::runtime::{Builder, Runtime};
 
 /// A call is received, scored and answered on different threads, and its memory is freed on another one than it
 /// was taken from: what this allocator is made for. ONNX Runtime takes its memory from it too (its feature
@@ -23,17 +25,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
-        None => serve(cli.serve).await,
-        Some(Command::Serve(args)) => serve(args).await,
-        Some(Command::Import(args)) => bring_in(args).await,
-        Some(Command::Migrate(args)) => migrate(args).await,
-        Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
-    };
-    match outcome {
+fn main() -> ExitCode {
+    match carry_out(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("marquee-server: {error}");
@@ -42,17 +35,30 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(args: ServeArgs) -> Outcome {
+fn carry_out(cli: Cli) -> Outcome {
+    match cli.command {
+        None => serve(cli.serve),
+        Some(Command::Serve(args)) => serve(args),
+        Some(Command::Import(args)) => Runtime::new()?.block_on(bring_in(args)),
+        Some(Command::Migrate(args)) => Runtime::new()?.block_on(migrate(args)),
+        Some(Command::Runtime(RuntimeCommand::Fetch { device })) => fetch(device),
+    }
+}
+
+fn serve(args: ServeArgs) -> Outcome {
     let print_only = args.print_config;
     let config = args.resolve()?;
     if print_only {
         print!("{}", config.to_toml()?);
         return Ok(());
     }
-    let telemetry = Telemetry::start(config.log_format)?;
-    let served = run(config, &telemetry).await;
-    tokio::task::spawn_blocking(move || telemetry.flush()).await?;
-    Ok(served?)
+    let threads = config.async_threads(available_parallelism().map_or(1, usize::from));
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()?.block_on(async {
+        let telemetry = Telemetry::start(config.log_format)?;
+        let served = run(config, &telemetry).await;
+        tokio::task::spawn_blocking(move || telemetry.flush()).await?;
+        Ok(served?)
+    })
 }
 
 async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {

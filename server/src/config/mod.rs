@@ -18,7 +18,7 @@ pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{as_text, from_text};
 
 use crate::engine::Precision;
-use crate::engine::runtime::Device;
+use crate::engine::runtime::{self, Device};
 use crate::limit::Rate;
 
 /// One layer of settings: what is absent is left to the layer below.
@@ -60,13 +60,13 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_PRECISION", value_name = "PRECISION")]
     #[serde(default, deserialize_with = "from_text")]
     pub precision: Option<Precision>,
-    /// Worker threads of the engine; 0 for one a core, or two on a GPU
+    /// Worker threads of the engine; 0 for one a core, or four on a GPU
     #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
     /// Ask Linux for processors that are awake within so many microseconds, 0 for none that sleep: lower latency at low load for more power, needs write access to /dev/cpu_dma_latency; not asked for when absent
     #[arg(long, env = "MARQUEE_WAKE_LATENCY_US", value_name = "US")]
     pub wake_latency_us: Option<u16>,
-    /// Jobs that may wait for a worker; one more is refused with RESOURCE_EXHAUSTED
+    /// Jobs that may wait for a worker, on a GPU 32768 at least; one more is refused with RESOURCE_EXHAUSTED
     #[arg(long, env = "MARQUEE_QUEUE_LIMIT", value_name = "N")]
     pub queue_limit: Option<usize>,
     /// Memory for remembered user vectors, in MiB; 0 to remember none
@@ -236,9 +236,26 @@ impl Config {
     /// The worker threads that `workers` stands for on a GPU, each with a session and a stream of its own.
     pub fn gpu_workers(&self) -> usize {
         match self.workers {
-            0 => 2,
+            0 => 4,
             workers => workers,
         }
+    }
+
+    /// The threads on which calls are received and answered, on a machine of so many `cores`. More threads than
+    /// cores cost whoever wakes up a turn of the processor.
+    ///
+    /// On a CPU the model takes nearly all the time, and half as many threads as cores answered one caller 1.5%
+    /// sooner and 64 callers 2% more often (two cores). A GPU's workers hold a core each while they wait for it:
+    /// with sixteen cores, four workers and half the load that they can bear, the slowest of a hundred calls took
+    /// 5.6 ms with sixteen threads, 4.3 ms with twelve.
+    pub fn async_threads(&self, cores: usize) -> usize {
+        let on_a_gpu = match self.device {
+            Device::Cpu => false,
+            Device::Cuda(_) => true,
+            Device::Auto => runtime::comes_with_cuda(),
+        };
+        let half = (cores / 2).max(1);
+        if on_a_gpu { cores.saturating_sub(self.gpu_workers()).max(half) } else { half }
     }
 
     /// The sample folder, if there is to be one.
@@ -250,6 +267,15 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_have_half_the_cores_or_those_that_a_gpus_workers_leave() {
+        let on = |device, workers| Config { device, workers, ..Config::default() };
+        assert_eq!(on(Device::Cuda(0), 0).async_threads(16), 12);
+        assert_eq!(on(Device::Cuda(0), 6).async_threads(8), 4);
+        assert_eq!(on(Device::Cpu, 6).async_threads(8), 4);
+        assert_eq!(on(Device::Cpu, 0).async_threads(1), 1);
+    }
 
     #[test]
     fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {

@@ -45,7 +45,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             workers: thread::available_parallelism().map_or(1, usize::from),
-            gpu_workers: 2,
+            gpu_workers: 4,
             queue_limit: 4096,
             batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
@@ -440,7 +440,7 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
         },
         Placement::Cuda(_) => Policy {
             workers: gpu_workers,
-            queue_limit: queue_limit.max(4 * GPU_BATCH_JOBS),
+            queue_limit: queue_limit.max(32 * GPU_BATCH_JOBS),
             batch_jobs: GPU_BATCH_JOBS,
             batch_tokens: GPU_BATCH_JOBS * longest,
             bulk_handicap,

@@ -134,6 +134,11 @@ pub fn has_cuda() -> Result<bool, RuntimeError> {
     Ok(ort::ep::CUDA::is_available().unwrap_or(false))
 }
 
+/// Whether CUDA's provider lies beside the library that [`init`] loads; nothing is loaded to find out.
+pub fn comes_with_cuda() -> bool {
+    library().with_file_name("libonnxruntime_providers_cuda.so").is_file()
+}
+
 /// Brings the CUDA libraries (the wheel is 256 MB) into `cache/onnxruntime-cuda-VERSION` and returns the
 /// path for `ORT_DYLIB_PATH`. What is there already is not fetched again.
 ///
@@ -170,6 +175,7 @@ mod tests {
         assert!(std::ptr::eq(init().unwrap(), init().unwrap()));
         if env::var_os(DYLIB_VARIABLE).is_none() {
             assert!(!has_cuda().unwrap());
+            assert!(!comes_with_cuda());
         }
     }
 }
