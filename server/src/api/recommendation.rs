@@ -16,10 +16,6 @@ use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subj
 /// Movies answered when a request does not say how many.
 const DEFAULT_K: u32 = 10;
 
-/// Requests of one batch or stream that are in the engine at once: enough for a few callers to keep a GPU busy,
-/// and little enough that one does not fill the queue.
-const AT_ONCE: usize = 256;
-
 /// The service.
 #[derive(Clone)]
 pub struct RecommendationApi {
@@ -81,7 +77,7 @@ impl RecommendationService for RecommendationApi {
         }
         let outcomes = stream::iter(requests)
             .map(|request| self.outcome(request, deadline))
-            .buffered(AT_ONCE)
+            .buffered(self.recommender.at_once())
             .collect()
             .await;
         Ok(Response::new(v1::RecommendBatchResponse { outcomes }))
@@ -96,6 +92,7 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<Self::RecommendStreamStream>, Status> {
         let deadline = convert::deadline(&request);
         let service = self.clone();
+        let at_once = self.recommender.at_once();
         let answers = request
             .into_inner()
             .map(move |request| {
@@ -108,7 +105,7 @@ impl RecommendationService for RecommendationApi {
                     Ok(v1::RecommendStreamResponse { outcome })
                 }
             })
-            .buffered(AT_ONCE);
+            .buffered(at_once);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -16,6 +16,8 @@ use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
 
 /// Failures in a row after which a model is taken out of service.
 const MOST_FAILURES: u32 = 3;
+/// How many callers with a batch of requests the queue has room for.
+const CALLERS_THAT_FILL_THE_QUEUE: usize = 16;
 
 /// Makes an encoder, at first and after a failure.
 pub(crate) type MakeEncoder = Box<dyn Fn() -> Result<Box<dyn Encoder>, BundleError> + Send + Sync>;
@@ -129,6 +131,12 @@ impl Model {
     /// Whether it takes jobs; `false` after three failures in a row.
     pub fn in_service(&self) -> bool {
         self.core.out_of_service().is_none()
+    }
+
+    /// How many jobs one caller shall have here at once: enough for a few callers to keep the device busy, and a
+    /// part of the queue that leaves room for others.
+    pub fn share_of_queue(&self) -> usize {
+        (self.pool.queue_limit() / CALLERS_THAT_FILL_THE_QUEUE).max(1)
     }
 
     /// Runs a job.

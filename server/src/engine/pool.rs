@@ -42,6 +42,7 @@ pub(crate) struct Pool {
     handed_in: AtomicUsize,
     desk: Mutex<Desk>,
     mailboxes: Vec<Mailbox>,
+    queue_limit: usize,
     next_job: AtomicU64,
     empty: Notify,
     /// Where the callers wait.
@@ -88,6 +89,7 @@ impl Pool {
         Self {
             mailboxes: (0..policy.workers).map(|_| Mailbox::default()).collect(),
             metrics: Metrics::new(policy.workers),
+            queue_limit: policy.queue_limit,
             inbox: sender,
             handed_in: AtomicUsize::new(0),
             desk: Mutex::new(Desk { scheduler: Scheduler::new(policy), inbox: receiver }),
@@ -100,6 +102,11 @@ impl Pool {
 
     pub(crate) fn workers(&self) -> usize {
         self.mailboxes.len()
+    }
+
+    /// The most jobs that wait.
+    pub(crate) fn queue_limit(&self) -> usize {
+        self.queue_limit
     }
 
     pub(crate) fn next_job(&self) -> JobId {

@@ -139,6 +139,11 @@ impl Recommender {
         })
     }
 
+    /// How many questions of one caller shall be answered at once; one while there is no model.
+    pub fn at_once(&self) -> usize {
+        self.engine.model(None).map_or(1, |model| model.share_of_queue())
+    }
+
     async fn start(
         &self,
         subject: &Subject,
@@ -150,8 +155,7 @@ impl Recommender {
             Subject::History(movie_ids) => {
                 let seen = bitmap_of(movie_ids.clone());
                 let has_repeats = (seen.len() as usize) < movie_ids.len();
-                let taste =
-                    if has_repeats { taste::without_repeats(movie_ids) } else { movie_ids.clone() };
+                let taste = if has_repeats { taste::without_repeats(movie_ids) } else { movie_ids.clone() };
                 Start { taste, profile: Arc::new(Profile { seen, ..Profile::default() }) }
             }
             Subject::User(user_id) => {
