@@ -5,9 +5,9 @@
 //! back as a shortlist, a little longer than asked for, because it ranks in 16 bits; ranking it exactly is
 //! retrieval's work, on the host, for which the vectors come back too.
 //!
-//! Only the shapes of [`shapes`] run, each with buffers and bindings of its own that are made once. Small
-//! ones are captured as CUDA graphs and replayed, if a replay answers what the plain run does. Nothing may
-//! fall back to the CPU: a graph with a node that CUDA does not have is refused when its session is made.
+//! Only the shapes of [`shapes`] run, each with buffers and bindings of its own that are made once. They are
+//! captured as CUDA graphs and replayed, if a replay answers what the plain run does. Nothing may fall back
+//! to the CPU: a graph with a node that CUDA does not have is refused when its session is made.
 
 mod cudart;
 mod memory;
@@ -70,7 +70,7 @@ struct ScoringRun {
 }
 
 impl GpuEncoder {
-    /// Makes the sessions, warms every shape and captures the small ones.
+    /// Makes the sessions, warms every shape and captures those that are asked for most.
     pub(super) fn new(
         bundle: &Bundle,
         encoder: &EncoderGraph,
@@ -91,6 +91,7 @@ impl GpuEncoder {
         let stream = Stream::new(place)?;
         // The tables come from the bundle's folder, where the graphs look for them: a device has its own copy.
         let open = |path| session(&stream, place)?.commit_from_file(path);
+        let (encoder, scorer) = (open(&encoder.path)?, scorer.map(|graph| open(&graph.path)).transpose()?);
         let mut options = RunOptions::new()?;
         // The stream is waited for once, after the copies back.
         options.disable_device_sync()?;
@@ -100,8 +101,8 @@ impl GpuEncoder {
             scorings: HashMap::new(),
             excluded: HashMap::new(),
             users: HashMap::new(),
-            encoder: open(&encoder.path)?,
-            scorer: scorer.map(|graph| open(&graph.path)).transpose()?,
+            encoder,
+            scorer,
             stream,
             options,
             shapes,
@@ -159,7 +160,7 @@ impl GpuEncoder {
         Ok(())
     }
 
-    /// Runs every shape once, so that no request pays for first-time work, and captures the small ones.
+    /// Runs every shape once, so that no request pays for first-time work, and captures those of [`Shapes::captured`].
     fn warm_up(&mut self, items: usize) -> ort::Result<()> {
         for shape in self.shapes.all().collect::<Vec<_>>() {
             self.fill_for_trial(shape, items, 0)?;
@@ -173,12 +174,12 @@ impl GpuEncoder {
                 Err(error) => {
                     self.graphs.clear();
                     metrics::graphs_refused();
-                    tracing::warn!(%error, ?shape, "CUDA graphs are not used: small batches will be slower");
+                    tracing::warn!(%error, ?shape, "CUDA graphs are not used: batches will be slower");
                     return Ok(());
                 }
             }
         }
-        tracing::info!(graphs = self.graphs.len(), "captured the small shapes as CUDA graphs");
+        tracing::info!(graphs = self.graphs.len(), "captured shapes as CUDA graphs");
         Ok(())
     }
 
@@ -426,7 +427,9 @@ fn session(stream: &Stream, place: Place) -> ort::Result<ort::session::builder::
                 // No node needs cuDNN, and it need not be there. Where it is, attention would prefer it, plan every
                 // shape anew on every thread, and access memory that it may not when sessions run side by side.
                 .with_arbitrary_config("enable_cudnn", "0")
-                .with_attention_backend(AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION);
+                .with_attention_backend(
+                    AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION,
+                );
             // SAFETY: the sessions go before the stream.
             let cuda = unsafe { cuda.with_compute_stream(stream.handle()) }.build().error_on_failure();
             Ok(builder()?.with_execution_providers([cuda])?.with_disable_cpu_fallback()?)
