@@ -63,16 +63,17 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, or cpu to try the script out")
     parser.add_argument(
-        "--sessions", type=int, default=3, help="sessions of the loops and workers of the server"
+        "--sessions", type=int, default=4, help="sessions of the loops and workers of the server"
     )
     parser.add_argument("--seconds", type=float, default=6, help="of each figure of the server")
     parser.add_argument(
         "--callers", type=int, nargs="+", default=[512, 1024, 2048, 4096], help="tried for unary calls"
     )
     parser.add_argument("--batches", type=int, default=256, help="requests in a batch RPC")
-    parser.add_argument("--batch-callers", type=int, default=32)
+    parser.add_argument("--batch-callers", type=int, default=64)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--generator-threads", type=int, default=6)
+    parser.add_argument("--commit", help="named in the results, where this is no git checkout")
     parser.add_argument("--quick", action="store_true", help="tiny counts, for trying the script out")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--results", type=Path, help="write the table here, as Markdown")
@@ -100,7 +101,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> dict:
     figures = {"device": device_name(arguments), "versions": versions(arguments)}
     say("checking the device's answers, then timing it without a server")
     figures["loops"] = loops(arguments, scratch)
-    options = ["--workers", str(arguments.sessions), "--vector-cache-mib", "0", "--queue-limit", "16384"]
+    options = ["--workers", str(arguments.sessions), "--vector-cache-mib", "0"]
     with server(arguments, scratch, options) as (url, metrics):
         load = Load(arguments, scratch, url)
         load.run("warm", "--callers", str(arguments.callers[0]), "--duration", "2s", rpc="Recommend")
@@ -265,10 +266,10 @@ def versions(arguments: argparse.Namespace) -> str:
         [arguments.binaries / "marquee-server", "--version"], capture_output=True, text=True, check=True
     )
     library = Path(os.environ.get("ORT_DYLIB_PATH") or "the built-in library").name
-    commit = subprocess.run(
-        ["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return f"{said.stdout.strip()} at {commit.stdout.strip() or 'unknown'}, {library}, {os.cpu_count()} cores, {platform.release()}"
+    command = ["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"]
+    here = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    commit = here or arguments.commit or "unknown"
+    return f"{said.stdout.strip()} at {commit}, {library}, {os.cpu_count()} cores, {platform.release()}"
 
 
 def engine_counters(url: str) -> dict:

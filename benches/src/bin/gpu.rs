@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, default_value = "cuda")]
     device: Device,
     /// The most sessions at a time, each on a thread of its own.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 4)]
     sessions: usize,
     /// Seconds a figure.
     #[arg(long, default_value_t = 2.0)]
