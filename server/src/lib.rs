@@ -13,6 +13,7 @@ pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod events;
+pub mod idle;
 pub mod import;
 pub mod ledger;
 pub mod limit;

@@ -46,7 +46,9 @@ impl Scorer for ExactScorer {
 pub fn rank_shortlist(table: &ItemTable, query: &ScorerQuery<'_>, shortlist: &[ItemRow]) -> Option<TopK> {
     table.check(&[*query]).ok()?;
     // They lie anywhere in the table, and would be waited for one after another.
-    shortlist.iter().for_each(|row| table.ask_for(*row));
+    for row in shortlist {
+        table.ask_for(*row);
+    }
     let is_allowed =
         |row: &ItemRow| query.query.allowed.as_ref().is_none_or(|allowed| allowed.contains(*row));
     let items = rank_rows(table, query, shortlist.iter().copied().filter(is_allowed));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::RetrievalError;
 use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, ScorerQuery};
+use crate::idle::all_finite;
 
 /// The most columns of a table: with more, the scan's integer sums would not fit.
 const MAX_DIMENSION: usize = 1 << 16;
@@ -71,7 +72,9 @@ impl ItemTable {
         if items.checked_mul(dimension) != Some(values.len()) {
             return Err(RetrievalError::Shape { values: values.len(), items, dimension });
         }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        if !all_finite(&values)
+            && let Some(at) = values.iter().position(|value| !value.is_finite())
+        {
             return Err(RetrievalError::NotFinite { row: at / dimension, column: at % dimension });
         }
         Ok(Self { values, dimension, movie_ids: movie_ids.into() })

@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::error::BundleError;
 use super::manifest::{Manifest, TablePrecision};
+use crate::idle::all_finite;
 
 /// The names of the tables that encoders declare as external initialisers.
 pub(crate) const ENCODER_TABLES: [&str; 2] = [ITEM_EMBEDDING, POSITION_EMBEDDING];
@@ -104,7 +105,7 @@ impl Tables {
         if let Elements::F16(values) = tables.elements(&tables.output_embedding) {
             tables.output_converted = Some(values.iter().map(|value| value.to_f32()).collect());
         }
-        if tables.output().iter().all(|value| value.is_finite()) {
+        if all_finite(tables.output()) {
             Ok(tables)
         } else {
             Err(wrong(OUTPUT_EMBEDDING, "it holds numbers that are not finite".to_owned()))

@@ -13,6 +13,7 @@
 
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
+use crate::idle::in_idle_time;
 use crate::retrieval::table::ItemTable;
 
 /// The greatest code of a row; the least is its negative.
@@ -51,10 +52,8 @@ impl TableCodes {
         let steps = table.dimension().div_ceil(STEP);
         let greatest = (0..table.items() as u32).map(|row| greatest_magnitude(table.row(row)));
         let unit_exponent = exponent_above(greatest.fold(0.0, f32::max));
-        let mut lines = vec_in_large_pages(tiles * steps);
-        lines.resize(tiles * steps, [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]);
         let mut codes = Self {
-            lines,
+            lines: vec_in_large_pages(tiles * steps),
             bounds: vec![
                 TileBounds {
                     scale: [0.0; TILE_ROWS],
@@ -67,9 +66,12 @@ impl TableCodes {
             unit_exponent,
             greatest_norm: 0.0,
         };
-        for row in 0..table.items() {
-            codes.write_row(row, table.row(row as u32));
-        }
+        in_idle_time(tiles, |tile| {
+            codes.lines.resize((tile + 1) * steps, [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]);
+            for row in tile * TILE_ROWS..table.items().min((tile + 1) * TILE_ROWS) {
+                codes.write_row(row, table.row(row as u32));
+            }
+        });
         codes
     }
 
