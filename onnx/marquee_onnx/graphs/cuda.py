@@ -2,7 +2,7 @@
 
 A large batch is bound by memory: what counts is how often a [batch, time, d] tensor is read or written.
 
-- Biases are folded (`folding.py`), so keys and values have none, and attention reads the products as they are.
+- Biases are folded (`folding.py`): keys and values have none, and attention reads the products as they are.
 - Each residual addition with its LayerNorm is one SkipLayerNormalization, whose fourth output, the sum, feeds
   the next block's keys and values. The first of them adds the positions to the items.
 - relu(a + b) = max(a, -b) + b makes the first dense layer's bias and activation one Max; the constant b goes
@@ -95,7 +95,7 @@ class CudaEncoder:
         return self.feed_forward(attended, normed, block, after, name)
 
     def last_block(self, normed: str, x: str, block: FoldedBlock, after: Norm, name: str) -> str:
-        """The newest position of the last block and the norm after it, [batch, 1, d]: all that the answer needs."""
+        """The newest position of the last block and the norm after it, [batch, 1, d]: all that is needed."""
         self.graph.section = name
         normed = self.newest(normed)
         attended = self.one_query_attention(self.dense(normed, block.query, f"{name}.query"), x, block, name)
@@ -130,7 +130,7 @@ class CudaEncoder:
     def feed_forward(
         self, attended: str, residual: str, block: FoldedBlock, after: Norm, name: str
     ) -> tuple[str, str]:
-        """What follows attention, and the norm after the block: (LayerNorm of the output, the output itself)."""
+        """What follows attention, and the norm after it: (LayerNorm of the output, the output itself)."""
         graph = self.graph
         z = graph.node(
             "SkipLayerNormalization",
@@ -171,7 +171,8 @@ class CudaEncoder:
 
     def dense(self, x: str, layer: Dense, name: str) -> str:
         """`x @ weight + bias`."""
-        return self.graph.node("Add", self.product(x, layer.weight, name), self.cast(f"{name}.bias", layer.bias))
+        bias = self.cast(f"{name}.bias", layer.bias)
+        return self.graph.node("Add", self.product(x, layer.weight, name), bias)
 
     def product(self, x: str, weight: Floats, name: str) -> str:
         """`x @ weight`."""
@@ -246,7 +247,7 @@ class CudaScorer:
         return graph.model(inputs, outputs)
 
     def allowed_scores(self) -> str:
-        """Scores of whole groups of columns, at least one of them beyond the items; -inf for exclusions and there.
+        """Scores of whole groups of columns, one or more beyond the items; -inf there and for exclusions.
 
         An exclusion of 0 becomes index -1, the last column, which is no item's.
         """
@@ -269,7 +270,8 @@ class CudaScorer:
     def columns_beyond(self, count: int) -> str:
         """[batch, count]: the columns behind the items'. The batch comes from any input, times zero."""
         graph = self.graph
-        any_column = graph.node("Gather", "excluded", graph.constant("first", np.array([0], np.int64)), axis=1)
+        first = graph.constant("first", np.array([0], np.int64))
+        any_column = graph.node("Gather", "excluded", first, axis=1)
         zero = graph.node("Mul", any_column, graph.constant("zero", np.array(0, np.int64)))
         beyond = np.arange(self.shape.items, self.shape.items + count, dtype=np.int64)
         return graph.node("Add", zero, graph.constant("beyond", beyond[None]))
