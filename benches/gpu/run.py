@@ -72,8 +72,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=256, help="requests in a batch RPC")
     parser.add_argument("--batch-callers", type=int, default=64)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--generator-threads", type=int, default=6)
-    parser.add_argument("--commit", help="named in the results, where this is no git checkout")
+    parser.add_argument(
+        "--generator-cores",
+        type=int,
+        default=4,
+        help="of its own, where twice as many are left to the server",
+    )
+    parser.add_argument("--commit", help="of the binaries; this checkout's when absent")
     parser.add_argument("--quick", action="store_true", help="tiny counts, for trying the script out")
     parser.add_argument("--json", type=Path, help="write all figures here")
     parser.add_argument("--results", type=Path, help="write the table here, as Markdown")
@@ -81,7 +86,7 @@ def parse() -> argparse.Namespace:
     if arguments.quick:
         arguments.sessions, arguments.seconds, arguments.callers = 1, 1, [8]
         arguments.batches, arguments.batch_callers = 8, 2
-        arguments.connections, arguments.generator_threads = 4, 1
+        arguments.connections, arguments.generator_cores = 4, 1
     return arguments
 
 
@@ -152,7 +157,11 @@ def server(arguments: argparse.Namespace, scratch: Path, options: list[str]):
     command += ["--listen", api, "--metrics-listen", metrics, *options]
     with log.open("w") as stderr:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores(arguments)[0]),
         )
     try:
         wait_until_warm(process, metrics, log)
@@ -166,6 +175,18 @@ def server(arguments: argparse.Namespace, scratch: Path, options: list[str]):
         refused = [line for line in log.read_text().splitlines() if "CUDA graphs are not used" in line]
         for line in refused[:3]:
             say(line)
+
+
+def cores(arguments: argparse.Namespace) -> tuple[set[int], set[int]]:
+    """The server's and the generator's: apart, so that neither waits for the other's turns, if there are enough."""
+    every = sorted(os.sched_getaffinity(0))
+    own = arguments.generator_cores
+    return (set(every[:-own]), set(every[-own:])) if len(every) >= 3 * own else (set(every), set(every))
+
+
+def apart(arguments: argparse.Namespace) -> bool:
+    """Whether server and generator have cores of their own."""
+    return cores(arguments)[0].isdisjoint(cores(arguments)[1])
 
 
 def wait_until_warm(process: subprocess.Popen, metrics: str, log: Path) -> None:
@@ -203,10 +224,15 @@ class Load:
         ]
         command += ["--rpc", rpc, "--histories", "--popularity", str(self.popularity), "--method", "exact"]
         command += ["--connections", str(self.arguments.connections), "--progress", "none"]
-        command += ["--threads", str(self.arguments.generator_threads), *load]
+        command += ["--threads", str(self.arguments.generator_cores), *load]
         if "--duration" not in load:
             command += ["--duration", f"{self.arguments.seconds:g}s"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores(self.arguments)[1]),
+        )
         said = json.loads(report.read_text())
         latency = said["latency_ms"]
         return {
@@ -268,7 +294,7 @@ def versions(arguments: argparse.Namespace) -> str:
     library = Path(os.environ.get("ORT_DYLIB_PATH") or "the built-in library").name
     command = ["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"]
     here = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    commit = here or arguments.commit or "unknown"
+    commit = arguments.commit or here or "unknown"
     return f"{said.stdout.strip()} at {commit}, {library}, {os.cpu_count()} cores, {platform.release()}"
 
 
@@ -318,7 +344,9 @@ def results(figures: dict, arguments: argparse.Namespace) -> str:
         "",
         "Histories as long as those of MovieLens users, exact top 10, the history excluded. *Naive*: one request at a "
         "time on one session. *Bare*: batches of 1,024 of about one length, no server. Batch RPCs and unary calls over "
-        "loopback, the load generator on the same machine, no vectors remembered.",
+        "loopback, the load generator on the same machine"
+        + (f", on {arguments.generator_cores} cores of its own" if apart(arguments) else "")
+        + ", no vectors remembered.",
         "",
         "| figure | value | aim |",
         "|---|---|---|",
