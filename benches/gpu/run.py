@@ -72,11 +72,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=256, help="requests in a batch RPC")
     parser.add_argument("--batch-callers", type=int, default=64)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--generator-threads", type=int, default=6)
     parser.add_argument(
-        "--generator-cores",
-        type=int,
-        default=4,
-        help="of its own, where twice as many are left to the server",
+        "--spare-cores", type=int, default=2, help="that the server leaves alone, for the load generator"
     )
     parser.add_argument("--commit", help="of the binaries; this checkout's when absent")
     parser.add_argument("--quick", action="store_true", help="tiny counts, for trying the script out")
@@ -86,7 +84,7 @@ def parse() -> argparse.Namespace:
     if arguments.quick:
         arguments.sessions, arguments.seconds, arguments.callers = 1, 1, [8]
         arguments.batches, arguments.batch_callers = 8, 2
-        arguments.connections, arguments.generator_cores = 4, 1
+        arguments.connections, arguments.generator_threads, arguments.spare_cores = 4, 1, 0
     return arguments
 
 
@@ -161,7 +159,7 @@ def server(arguments: argparse.Namespace, scratch: Path, options: list[str]):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=stderr,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores(arguments)[0]),
+            preexec_fn=lambda: os.sched_setaffinity(0, servers_cores(arguments)),
         )
     try:
         wait_until_warm(process, metrics, log)
@@ -177,16 +175,11 @@ def server(arguments: argparse.Namespace, scratch: Path, options: list[str]):
             say(line)
 
 
-def cores(arguments: argparse.Namespace) -> tuple[set[int], set[int]]:
-    """The server's and the generator's: apart, so that neither waits for the other's turns, if there are enough."""
+def servers_cores(arguments: argparse.Namespace) -> set[int]:
+    """Where the server runs: with as many threads as the machine has cores, it and the generator would wait for
+    each other's turns."""
     every = sorted(os.sched_getaffinity(0))
-    own = arguments.generator_cores
-    return (set(every[:-own]), set(every[-own:])) if len(every) >= 3 * own else (set(every), set(every))
-
-
-def apart(arguments: argparse.Namespace) -> bool:
-    """Whether server and generator have cores of their own."""
-    return cores(arguments)[0].isdisjoint(cores(arguments)[1])
+    return set(every[: max(1, len(every) - arguments.spare_cores)])
 
 
 def wait_until_warm(process: subprocess.Popen, metrics: str, log: Path) -> None:
@@ -224,15 +217,10 @@ class Load:
         ]
         command += ["--rpc", rpc, "--histories", "--popularity", str(self.popularity), "--method", "exact"]
         command += ["--connections", str(self.arguments.connections), "--progress", "none"]
-        command += ["--threads", str(self.arguments.generator_cores), *load]
+        command += ["--threads", str(self.arguments.generator_threads), *load]
         if "--duration" not in load:
             command += ["--duration", f"{self.arguments.seconds:g}s"]
-        subprocess.run(
-            command,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores(self.arguments)[1]),
-        )
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         said = json.loads(report.read_text())
         latency = said["latency_ms"]
         return {
@@ -344,9 +332,8 @@ def results(figures: dict, arguments: argparse.Namespace) -> str:
         "",
         "Histories as long as those of MovieLens users, exact top 10, the history excluded. *Naive*: one request at a "
         "time on one session. *Bare*: batches of 1,024 of about one length, no server. Batch RPCs and unary calls over "
-        "loopback, the load generator on the same machine"
-        + (f", on {arguments.generator_cores} cores of its own" if apart(arguments) else "")
-        + ", no vectors remembered.",
+        f"loopback, the load generator on the same machine, {arguments.spare_cores} cores of which the server leaves "
+        "alone, no vectors remembered.",
         "",
         "| figure | value | aim |",
         "|---|---|---|",
