@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -38,7 +39,7 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) struct Pool {
     inbox: mpsc::Sender<Event<Pending>>,
-    /// Events that are in the inbox, or were taken out and not carried out yet.
+    /// Events that were handed in since somebody was last at the scheduler, and while he is.
     handed_in: AtomicUsize,
     desk: Mutex<Desk>,
     mailboxes: Vec<Mailbox>,
@@ -137,10 +138,11 @@ impl Pool {
         if self.handed_in.fetch_add(1, Ordering::AcqRel) > 0 {
             return None;
         }
+        let _turn = Turn(&self.handed_in);
         let mut mine = None;
         loop {
             let count = self.handed_in.load(Ordering::Acquire);
-            let (actions, empty) = self.decide(count);
+            let (actions, empty) = self.decide();
             for action in actions {
                 mine = self.carry_out(action, me).or(mine);
             }
@@ -153,11 +155,11 @@ impl Pool {
         }
     }
 
-    /// Tells the scheduler the next events: what is to be done, and whether nothing waits or runs.
-    fn decide(&self, events: usize) -> (Vec<Action<Pending>>, bool) {
+    /// Tells the scheduler what is in the inbox: what is to be done, and whether nothing waits or runs.
+    fn decide(&self) -> (Vec<Action<Pending>>, bool) {
         let Desk { scheduler, inbox } = &mut *self.lock();
         let mut actions = Vec::new();
-        for event in inbox.iter().take(events) {
+        for event in inbox.try_iter() {
             actions.append(&mut scheduler.step(Instant::now(), event));
         }
         (actions, scheduler.is_empty())
@@ -233,6 +235,17 @@ impl Pool {
     }
 }
 
+/// The turn of who steps the scheduler. A panic ends it, so that the next who hands in something has one.
+struct Turn<'a>(&'a AtomicUsize);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(0, Ordering::Release);
+        }
+    }
+}
+
 impl Mailbox {
     fn put(&self, change: impl FnOnce(&mut Mail)) {
         change(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
@@ -257,8 +270,8 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
-    use std::thread;
 
     use super::*;
     use crate::engine::scheduler::Padding;
@@ -312,5 +325,15 @@ mod tests {
             drop(desk);
         });
         assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_at_the_scheduler_does_not_keep_others_from_it() {
+        let pool = pool();
+        let nobody = Event::Recovered { worker: 99 };
+        assert!(catch_unwind(AssertUnwindSafe(|| pool.step(nobody, None))).is_err());
+        pool.cancel(1);
+        assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
+        assert!(pool.lock().inbox.try_recv().is_err());
     }
 }
