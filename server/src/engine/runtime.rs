@@ -88,6 +88,9 @@ pub enum RuntimeError {
          it fetched, or choose --device cpu"
     )]
     Cuda(String),
+    /// A GPU that answers errors; most of them it keeps answering until the process ends.
+    #[error("the GPU failed: {0}; start the server again, or choose --device cpu")]
+    Gpu(String),
     /// The CUDA library could not be fetched.
     #[error("{0}")]
     Fetch(String),

@@ -136,6 +136,8 @@ fn refused(bundle: &Bundle, graph: &EncoderGraph, error: &ort::Error) -> BundleE
     let (bundle, file, why) = (bundle.folder().display().to_string(), graph.file.clone(), error.to_string());
     if why.contains(CPU_FALLBACK) {
         BundleError::CpuFallback { bundle, file, why }
+    } else if GPU_FAILURES.iter().any(|failure| why.contains(failure)) {
+        RuntimeError::Gpu(why).into()
     } else {
         BundleError::Graph { bundle, file, why }
     }
@@ -143,6 +145,9 @@ fn refused(bundle: &Bundle, graph: &EncoderGraph, error: &ort::Error) -> BundleE
 
 /// Of the sentence by which ONNX Runtime refuses nodes that only the CPU could run.
 const CPU_FALLBACK: &str = "fallback to CPU EP has been explicitly disabled";
+
+/// Of what CUDA's own failures are called, by our calls of it and by those of ONNX Runtime.
+const GPU_FAILURES: [&str; 2] = ["CUDA error", "CUDA failure"];
 
 /// An encoder alone, without the engine around it: the bare loop that the engine is measured against.
 ///

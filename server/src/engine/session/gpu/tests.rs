@@ -198,6 +198,18 @@ fn a_replay_that_answers_otherwise_is_noticed() {
 }
 
 #[test]
+fn a_gpu_that_answers_errors_is_not_the_bundles_fault() {
+    let bundle = bundle();
+    let graph = bundle.encoder("cuda", "fp16").unwrap();
+    for said in
+        ["cudaStreamCreate: an illegal memory access (CUDA error 700)", "CUDA failure 2: out of memory"]
+    {
+        let refused = crate::engine::session::refused(&bundle, &graph, &ort::Error::new(said));
+        assert!(refused.to_string().starts_with("the GPU failed"), "{refused}");
+    }
+}
+
+#[test]
 fn a_node_that_only_the_cpu_can_run_has_an_error_of_its_own() {
     let bundle = bundle();
     let graph = bundle.encoder("cuda", "fp16").unwrap();
