@@ -455,5 +455,5 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
 
 #[cfg(target_os = "linux")]
 const LOADING_NICENESS: i32 = 15;
-const GPU_BATCH_JOBS: usize = 1024;
+const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 1];
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);

@@ -5,9 +5,9 @@
 //! back as a shortlist, a little longer than asked for, because it ranks in 16 bits; ranking it exactly is
 //! retrieval's work, on the host, for which the vectors come back too.
 //!
-//! Only the shapes of [`shapes`] run, each with buffers and bindings of its own that are made once. They are
-//! captured as CUDA graphs and replayed, if a replay answers what the plain run does. Nothing may fall back
-//! to the CPU: a graph with a node that CUDA does not have is refused when its session is made.
+//! Only the shapes of [`shapes`] run, each with buffers and bindings of its own that are made once. Small
+//! ones are captured as CUDA graphs and replayed, if a replay answers what the plain run does. Nothing may
+//! fall back to the CPU: a graph with a node that CUDA does not have is refused when its session is made.
 
 mod cudart;
 mod memory;
@@ -70,7 +70,7 @@ struct ScoringRun {
 }
 
 impl GpuEncoder {
-    /// Makes the sessions, warms every shape and captures those that are asked for most.
+    /// Makes the sessions, warms every shape and captures the small ones.
     pub(super) fn new(
         bundle: &Bundle,
         encoder: &EncoderGraph,
@@ -160,7 +160,7 @@ impl GpuEncoder {
         Ok(())
     }
 
-    /// Runs every shape once, so that no request pays for first-time work, and captures those of [`Shapes::captured`].
+    /// Runs every shape once, so that no request pays for first-time work, and captures the small ones.
     fn warm_up(&mut self, items: usize) -> ort::Result<()> {
         for shape in self.shapes.all().collect::<Vec<_>>() {
             self.fill_for_trial(shape, items, 0)?;
@@ -174,12 +174,12 @@ impl GpuEncoder {
                 Err(error) => {
                     self.graphs.clear();
                     metrics::graphs_refused();
-                    tracing::warn!(%error, ?shape, "CUDA graphs are not used: batches will be slower");
+                    tracing::warn!(%error, ?shape, "CUDA graphs are not used: small batches will be slower");
                     return Ok(());
                 }
             }
         }
-        tracing::info!(graphs = self.graphs.len(), "captured shapes as CUDA graphs");
+        tracing::info!(graphs = self.graphs.len(), "captured the small shapes as CUDA graphs");
         Ok(())
     }
 
@@ -424,8 +424,8 @@ fn session(stream: &Stream, place: Place) -> ort::Result<ort::session::builder::
         (Stream::Cuda(stream), Place::Cuda(number)) => {
             let cuda = ep::CUDA::default()
                 .with_device_id(number as i32)
-                // No node needs cuDNN, and it need not be there. Where it is, attention would prefer it, plan every
-                // shape anew on every thread, and access memory that it may not when sessions run side by side.
+                // No node needs cuDNN, and it need not be there. Where it is, attention would prefer it all the same, and
+                // with three sessions side by side that ended in an illegal memory access.
                 .with_arbitrary_config("enable_cudnn", "0")
                 .with_attention_backend(
                     AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION,
