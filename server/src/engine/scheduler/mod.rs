@@ -17,6 +17,7 @@
 //! 6. Identical sequences that wait, or of which one is being encoded, share one encoding.
 //! 7. Every batch says why it was dispatched.
 
+mod forming;
 mod queue;
 #[cfg(test)]
 mod random_tests;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
-use queue::{Choice, Entry, LaneKey, Queue};
+use queue::Queue;
 use sequence::SequenceKey;
 
 /// For how long no worker must have been idle for the load to be a lasting one and not a burst.
@@ -482,138 +483,6 @@ impl<T> Scheduler<T> {
         }
         keys
     }
-
-    /// The next batch, without the jobs that are too late for it; `None` when nothing is left.
-    fn form(&mut self, now: Instant, actions: &mut Vec<Action<T>>) -> Option<(ModelKey, Batch<T>)> {
-        loop {
-            let choice = match self.policy.padding {
-                Padding::None => self.choose_stage(now)?,
-                Padding::Buckets { misfit_bound, .. } => self.queue.choose_bucket(now, misfit_bound)?,
-            };
-            let batch = self.fill(now, &choice, actions);
-            if !batch.groups.is_empty() {
-                return Some((choice.lane.model, batch));
-            }
-        }
-    }
-
-    /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow; then shorter
-    /// sequences, where they cost nothing.
-    fn fill(&mut self, now: Instant, choice: &Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
-        let mut batch = Batch::empty(self.stage_of(choice.lane), choice.reason);
-        let mut earliest: Option<Instant> = None;
-        while let Some((input, members)) = self.queue.peek(choice.lane) {
-            let grown = batch.shape + self.shape_of(input, members);
-            let first = batch.groups.is_empty();
-            if !first && (grown.queries > self.policy.batch_jobs || grown.tokens > self.policy.batch_tokens) {
-                batch.reason = Reason::Full;
-                break;
-            }
-            if !first && batch.stage == Stage::Encode {
-                break;
-            }
-            let predicted = self.costs.predict(grown);
-            if earliest.is_some_and(|earliest| now + predicted > earliest) {
-                batch.reason = Reason::Deadline;
-                break;
-            }
-            let Some(mut entry) = self.queue.pop(choice.lane) else { break };
-            let someone_left = refuse_late(now, predicted, &mut entry.members, actions);
-            if someone_left && first {
-                // The lane was chosen for who is gone now: another may be due before it.
-                self.queue.put(choice.lane, entry);
-                break;
-            }
-            if entry.members.is_empty() {
-                continue;
-            }
-            let deadlines = entry.members.iter().filter_map(|member| member.deadline);
-            earliest = deadlines.chain(earliest).min();
-            batch.used_tokens += match &entry.input {
-                Input::Sequence(sequence) => sequence.len(),
-                Input::Vector(_) => 0,
-            };
-            batch.shape = batch.shape + self.shape_of(&entry.input, entry.members.len());
-            batch.groups.push(Group { input: entry.input, members: entry.members });
-        }
-        if batch.stage == Stage::Encode {
-            batch.shape.queries = 0;
-        }
-        batch.predicted = self.costs.predict(batch.shape);
-        self.fill_up(now, choice.lane, earliest, &mut batch);
-        batch
-    }
-
-    /// Takes shorter sequences along in places that would hold padding, the longest first; `earliest` is the first
-    /// deadline in the batch.
-    fn fill_up(&mut self, now: Instant, lane: LaneKey, mut earliest: Option<Instant>, batch: &mut Batch<T>) {
-        let Padding::Buckets { lengths, sizes, .. } = &self.policy.padding else { return };
-        let Some(length) = lane.end(lengths).filter(|_| !batch.groups.is_empty()) else { return };
-        let taken = batch.shape.sequences;
-        let mut room = sizes.iter().find(|size| **size >= taken).map_or(0, |size| size - taken);
-        for shorter in self.queue.shorter_lanes(lane) {
-            while room > 0
-                && let Some((_, members)) = self.queue.peek(shorter)
-            {
-                let grown = batch.shape + BatchShape { sequences: 1, tokens: length, queries: members };
-                let predicted = self.costs.predict(grown);
-                let deadline = self.queue.next_deadlines(shorter).chain(earliest).min();
-                if grown.queries > self.policy.batch_jobs
-                    || grown.tokens > self.policy.batch_tokens
-                    || deadline.is_some_and(|deadline| now + predicted > deadline)
-                {
-                    break;
-                }
-                let Some(Entry { input, members, .. }) = self.queue.pop(shorter) else { break };
-                if let Input::Sequence(sequence) = &input {
-                    batch.used_tokens += sequence.len();
-                }
-                (batch.shape, batch.predicted, earliest) = (grown, predicted, deadline);
-                batch.groups.push(Group { input, members });
-                room -= 1;
-            }
-        }
-    }
-
-    /// How far a worker goes with what waits in a lane.
-    fn stage_of(&self, lane: LaneKey) -> Stage {
-        match self.policy.padding {
-            Padding::None if !lane.is_ready() => Stage::Encode,
-            Padding::None | Padding::Buckets { .. } => Stage::Answer,
-        }
-    }
-}
-
-impl<T> Batch<T> {
-    fn empty(stage: Stage, reason: Reason) -> Self {
-        Self {
-            stage,
-            reason,
-            shape: BatchShape::default(),
-            used_tokens: 0,
-            predicted: Duration::ZERO,
-            groups: Vec::new(),
-        }
-    }
-}
-
-/// Takes out the members who would be answered too late, and says whether there were any.
-fn refuse_late<T>(
-    now: Instant,
-    predicted: Duration,
-    members: &mut Vec<Member<T>>,
-    actions: &mut Vec<Action<T>>,
-) -> bool {
-    let late = members.extract_if(.., |member| {
-        member.deadline.is_some_and(|deadline| now >= deadline || now + predicted > deadline)
-    });
-    let before = actions.len();
-    actions.extend(late.map(|member| {
-        let passed = member.deadline.is_some_and(|deadline| now >= deadline);
-        let stage = if passed { DeadlineStage::Queue } else { DeadlineStage::Submission };
-        Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } }
-    }));
-    actions.len() > before
 }
 
 impl Padding {
@@ -621,9 +490,7 @@ impl Padding {
     pub(crate) fn padded(&self, length: usize) -> usize {
         match self {
             Self::None => length,
-            Self::Buckets { lengths, .. } => {
-                lengths.iter().copied().find(|end| *end >= length).unwrap_or(length)
-            }
+            Self::Buckets { lengths, .. } => least_that_holds(lengths, length),
         }
     }
 
@@ -633,4 +500,9 @@ impl Padding {
             Self::Buckets { lengths, .. } => lengths.clone(),
         }
     }
+}
+
+/// The least of ascending sizes that holds `count`; `count` itself when none does.
+fn least_that_holds(sizes: &[usize], count: usize) -> usize {
+    sizes.iter().copied().find(|size| *size >= count).unwrap_or(count)
 }
