@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use ort::environment::Environment;
 use ort::ep::ExecutionProvider;
+use ort::logging::LogLevel;
 
 use super::wheel;
 
@@ -124,8 +125,21 @@ fn load() -> Result<Environment, RuntimeError> {
         .with_telemetry(false)
         .build()
         .map_err(|error| failed(error.to_string()))?;
+    environment.set_log_level(log_level());
     tracing::info!(library = %path.display(), "loaded ONNX Runtime");
     Ok(environment)
+}
+
+/// What the log takes of ONNX Runtime's messages. Not told, it writes all of them, forty a sequence, for a log that
+/// drops them: a fiftieth of the time of an encoding.
+fn log_level() -> LogLevel {
+    if tracing::enabled!(target: "ort::logging", tracing::Level::TRACE) {
+        LogLevel::Verbose
+    } else if tracing::enabled!(target: "ort::logging", tracing::Level::INFO) {
+        LogLevel::Info
+    } else {
+        LogLevel::Warning
+    }
 }
 
 /// Whether the loaded library has the CUDA provider; the machine may still lack the GPU.
@@ -158,6 +172,9 @@ pub fn fetch_cuda(cache: &Path) -> Result<PathBuf, RuntimeError> {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::EnvFilter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
 
     #[test]
@@ -170,6 +187,17 @@ mod tests {
         for text in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
             assert!(text.parse::<Device>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn the_runtime_writes_what_the_log_takes() {
+        let level_under = |filter: &str| {
+            let subscriber = tracing_subscriber::registry().with(EnvFilter::new(filter));
+            tracing::subscriber::with_default(subscriber, log_level)
+        };
+        assert_eq!(level_under("info,ort=warn"), LogLevel::Warning);
+        assert_eq!(level_under("ort=info"), LogLevel::Info);
+        assert_eq!(level_under("ort=trace"), LogLevel::Verbose);
     }
 
     #[test]
