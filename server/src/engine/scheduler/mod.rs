@@ -35,10 +35,8 @@ use std::time::{Duration, Instant};
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
 use queue::Queue;
+use ready::Load;
 use sequence::SequenceKey;
-
-/// For how long no worker must have been idle for the load to be a lasting one and not a burst.
-const LASTING: Duration = Duration::from_millis(100);
 
 /// Names a job for cancellation; unique in one scheduler.
 pub(crate) type JobId = u64;
@@ -199,7 +197,6 @@ pub(crate) enum Reason {
 /// What a busy worker does.
 #[derive(Debug)]
 struct Running {
-    stage: Stage,
     shape: BatchShape,
     predicted_end: Instant,
     /// The keys of the batch's groups, in order; `None` for ready vectors.
@@ -222,8 +219,7 @@ pub(crate) struct Scheduler<T> {
     workers: Vec<Worker>,
     /// Idle workers; the last that became idle is taken first, its caches are warm.
     idle: Vec<WorkerId>,
-    /// Since when no worker is idle.
-    busy_since: Option<Instant>,
+    load: Load,
     /// Jobs that wait for an encoding that runs.
     followers: HashMap<SequenceKey, Vec<Member<T>>>,
     following: usize,
@@ -241,7 +237,7 @@ impl<T> Scheduler<T> {
             queue: Queue::new(policy.padding.lengths(), policy.batch_jobs),
             workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
             idle: (0..policy.workers).rev().collect(),
-            busy_since: None,
+            load: Load::default(),
             followers: HashMap::new(),
             following: 0,
             draining: false,
@@ -303,7 +299,7 @@ impl<T> Scheduler<T> {
             Event::Drain => self.draining = true,
         }
         self.assign(now, &mut actions);
-        self.busy_since = self.idle.is_empty().then(|| self.busy_since.unwrap_or(now));
+        self.load.look(now, !self.idle.is_empty());
         actions
     }
 
@@ -464,8 +460,8 @@ impl<T> Scheduler<T> {
                 return;
             };
             let keys = self.lead(model, &batch.groups);
-            let Batch { stage, shape, predicted, .. } = batch;
-            let running = Running { stage, shape, predicted_end: now + predicted, keys };
+            let Batch { shape, predicted, .. } = batch;
+            let running = Running { shape, predicted_end: now + predicted, keys };
             self.workers[worker] = Worker::Running(running);
             actions.push(Action::Dispatch { worker, batch });
         }

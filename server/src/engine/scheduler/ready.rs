@@ -7,16 +7,56 @@
 //! - With no sequence waiting, vectors are scored at once.
 //! - In a burst, they are scored when no more sequences wait than vectors are ready: what is ready waits for
 //!   that, what waits saves a pass.
-//! - Under [`LASTING`] load everybody's wait depends on the throughput. Then they are scored when the sequences
-//!   that wait are just enough for the other workers meanwhile, one for each; and while somebody scores, whose
-//!   callers will soon be back, when none waits.
+//! - Under [`LASTING`] load everybody's wait depends on the throughput, and passes are to be larger: they are scored
+//!   when no more than half as many sequences wait. To wait for fewer would keep what is ready behind the whole
+//!   queue, for passes that are hardly cheaper.
 //! - They wait no longer than the bound of a batch and their first deadline allow, and if somebody waits for one
 //!   of them who should not wait for bulk jobs, then for no bulk job.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::queue::{Choice, Head, LaneKey};
-use super::{BatchShape, LASTING, Reason, Scheduler, Stage, Worker};
+use super::{BatchShape, Reason, Scheduler};
+
+/// For how long the workers must have been busy for the load to be a lasting one and not a burst.
+pub(super) const LASTING: Duration = Duration::from_millis(100);
+/// The longest time that a worker may be idle under lasting load: until callers who were answered together
+/// are back. With sixteen callers two workers run dry after many a pass.
+pub(super) const MOMENT: Duration = Duration::from_millis(3);
+
+/// Since when the workers have been busy.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    /// Since when no worker has been idle for longer than a [`MOMENT`].
+    busy_since: Option<Instant>,
+    /// Since when a worker is idle.
+    idle_since: Option<Instant>,
+}
+
+impl Load {
+    /// Takes in whether a worker is idle from `now` on.
+    pub(super) fn look(&mut self, now: Instant, somebody_is_idle: bool) {
+        if !self.is_busy(now) {
+            self.busy_since = None;
+        }
+        if somebody_is_idle {
+            self.idle_since.get_or_insert(now);
+        } else {
+            self.busy_since.get_or_insert(now);
+            self.idle_since = None;
+        }
+    }
+
+    /// Whether this is no burst.
+    fn is_lasting(&self, now: Instant) -> bool {
+        let lasts = |since| now.saturating_duration_since(since) >= LASTING;
+        self.is_busy(now) && self.busy_since.is_some_and(lasts)
+    }
+
+    fn is_busy(&self, now: Instant) -> bool {
+        self.idle_since.is_none_or(|since| now.saturating_duration_since(since) <= MOMENT)
+    }
+}
 
 impl<T> Scheduler<T> {
     /// What an idle worker does next where every sequence is encoded by itself.
@@ -40,7 +80,7 @@ impl<T> Scheduler<T> {
         let Some(Head { lane, .. }) = sequence.filter(|sequence| sequence.lane.model == ready.model) else {
             return Some(Reason::Idle);
         };
-        let few = if self.is_lasting(now) { self.few_under_lasting_load(held) } else { held };
+        let few = if self.load.is_lasting(now) { held / 2 } else { held };
         let is_held_up = self.queue.is_bulk_next(lane) && self.queue.is_interactive(ready);
         if self.queue.jobs_of(lane) <= few || is_held_up {
             return Some(Reason::Idle);
@@ -50,22 +90,5 @@ impl<T> Scheduler<T> {
         let after_it = self.costs.predict(first + BatchShape { queries: held, ..BatchShape::default() });
         let presses = self.queue.earliest(ready).is_some_and(|earliest| now + after_it > earliest);
         presses.then_some(Reason::Deadline)
-    }
-
-    /// How many sequences may wait under lasting load when so many vectors are scored. Few vectors are not worth a
-    /// pass while there is anything to encode.
-    fn few_under_lasting_load(&self, held: usize) -> usize {
-        if self.somebody_scores() { 0 } else { self.policy.workers.min(held / 2) }
-    }
-
-    fn somebody_scores(&self) -> bool {
-        let scores =
-            |worker: &Worker| matches!(worker, Worker::Running(running) if running.stage == Stage::Answer);
-        self.workers.iter().any(scores)
-    }
-
-    /// Whether no worker has been idle for so long that this is no burst.
-    fn is_lasting(&self, now: Instant) -> bool {
-        self.busy_since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING)
     }
 }
