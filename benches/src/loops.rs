@@ -27,6 +27,9 @@ use crate::requests::{K, Request};
 const GROUPS: [usize; 5] = [1, 4, 8, 16, 32];
 /// For how long each of them.
 const TRIAL: Duration = Duration::from_millis(700);
+/// For how long every contestant runs before it is measured. A loop that was measured from its first request, and
+/// a server only after such a time, would be measured on different requests: half a percent, at times.
+pub const WARMUP: Duration = Duration::from_millis(700);
 
 /// What one thread needs to answer requests.
 pub trait Runner: Send {
@@ -192,7 +195,8 @@ pub struct Speed {
     pub cpu_us: f64,
 }
 
-/// All runners at once, each on a thread of its own, for `time`, over the requests again and again.
+/// All runners at once, each on a thread of its own, for `time` after the [`WARMUP`], over the requests again and
+/// again.
 ///
 /// # Errors
 /// When a runner fails.
@@ -205,12 +209,17 @@ pub fn speed<R: Runner>(
     let groups: Vec<&[Request]> = requests.chunks_exact(group).collect();
     let next = AtomicUsize::new(0);
     let work = |runner: &mut R| -> anyhow::Result<(f64, f64)> {
+        let mut answer = |time| -> anyhow::Result<usize> {
+            let (began, mut answers) = (Instant::now(), 0);
+            while began.elapsed() < time {
+                runner.answer(groups[next.fetch_add(1, Ordering::Relaxed) % groups.len()])?;
+                answers += group;
+            }
+            Ok(answers)
+        };
+        answer(WARMUP)?;
         let (began, cpu) = (Instant::now(), ThreadTime::now());
-        let mut answers = 0;
-        while began.elapsed() < time {
-            runner.answer(groups[next.fetch_add(1, Ordering::Relaxed) % groups.len()])?;
-            answers += group;
-        }
+        let answers = answer(time)?;
         let answers = answers as f64;
         Ok((answers / began.elapsed().as_secs_f64(), cpu.elapsed().as_secs_f64() * 1e6 / answers))
     };
@@ -225,7 +234,8 @@ pub fn speed<R: Runner>(
     Ok(Speed { per_second, cpu_us })
 }
 
-/// The median time of a single call, in milliseconds, one after another on one thread for `time`.
+/// The median time of a single call, in milliseconds, one after another on one thread for `time` after the
+/// [`WARMUP`].
 ///
 /// # Errors
 /// When the runner fails.
@@ -235,12 +245,15 @@ pub fn single_call_ms(runner: &mut impl Runner, requests: &[Request], time: Dura
     for request in requests.chunks_exact(1).cycle() {
         let call = Instant::now();
         runner.answer(request)?;
-        calls.push(call.elapsed());
-        if began.elapsed() >= time {
+        if call.duration_since(began) >= WARMUP {
+            calls.push(call.elapsed());
+        }
+        if began.elapsed() >= WARMUP + time {
             break;
         }
     }
     calls.sort_unstable();
+    anyhow::ensure!(!calls.is_empty(), "no call began after the warm-up");
     Ok(calls[calls.len() / 2].as_secs_f64() * 1e3)
 }
 

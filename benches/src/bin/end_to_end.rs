@@ -12,7 +12,7 @@ use clap::Parser;
 use marquee_benches::arguments::Measured;
 use marquee_benches::bundle::described;
 use marquee_benches::figures::Figures;
-use marquee_benches::loops::{Bare, Naive, Scan, best_group, scan, single_call_ms, speed};
+use marquee_benches::loops::{Bare, Naive, Scan, WARMUP, best_group, scan, single_call_ms, speed};
 use marquee_benches::machine::{Machine, load_average};
 use marquee_benches::report::{self, Conditions};
 use marquee_benches::requests::{Request, cancelling, decoded, workload};
@@ -195,8 +195,7 @@ impl Field {
     }
 
     fn closed(&self, callers: u32) -> Shape {
-        let warmup = Duration::from_millis(700);
-        Shape { arrivals: Arrivals::Callers(callers), warmup, time: self.time, count: None }
+        Shape { arrivals: Arrivals::Callers(callers), warmup: WARMUP, time: self.time, count: None }
     }
 
     /// The rounds of naive, bare and served.

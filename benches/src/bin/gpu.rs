@@ -230,8 +230,6 @@ fn time_answers(
 ) -> anyhow::Result<Value> {
     let naive = speed(&mut sessions[..1], &requests, 1, time)?;
     requests.sort_by_key(|request| request.sequence.len());
-    // What runs for the first time is slower.
-    speed(sessions, &requests, GROUP, time / 4)?;
     let one = speed(&mut sessions[..1], &requests, GROUP, time)?;
     let bare = speed(sessions, &requests, GROUP, time)?;
     Ok(json!({
