@@ -25,8 +25,9 @@ use crate::requests::{K, Request};
 
 /// The groups that are tried before the measurement.
 const GROUPS: [usize; 5] = [1, 4, 8, 16, 32];
-/// For how long each of them.
+/// For how long each of them, and how often.
 const TRIAL: Duration = Duration::from_millis(700);
+const TRIALS: usize = 3;
 /// For how long every contestant runs before it is measured. A loop that was measured from its first request, and
 /// a server only after such a time, would be measured on different requests: half a percent, at times.
 pub const WARMUP: Duration = Duration::from_millis(700);
@@ -206,6 +207,16 @@ pub fn speed<R: Runner>(
     group: usize,
     time: Duration,
 ) -> anyhow::Result<Speed> {
+    speed_after(WARMUP, runners, requests, group, time)
+}
+
+fn speed_after<R: Runner>(
+    warmup: Duration,
+    runners: &mut [R],
+    requests: &[Request],
+    group: usize,
+    time: Duration,
+) -> anyhow::Result<Speed> {
     let groups: Vec<&[Request]> = requests.chunks_exact(group).collect();
     let next = AtomicUsize::new(0);
     let work = |runner: &mut R| -> anyhow::Result<(f64, f64)> {
@@ -217,7 +228,7 @@ pub fn speed<R: Runner>(
             }
             Ok(answers)
         };
-        answer(WARMUP)?;
+        answer(warmup)?;
         let (began, cpu) = (Instant::now(), ThreadTime::now());
         let answers = answer(time)?;
         let answers = answers as f64;
@@ -257,17 +268,23 @@ pub fn single_call_ms(runner: &mut impl Runner, requests: &[Request], time: Dura
     Ok(calls[calls.len() / 2].as_secs_f64() * 1e3)
 }
 
-/// How many requests at a time make a loop fastest.
+/// How many requests at a time make a loop fastest, by the medians of a few rounds: one trial of each took now and
+/// then a group that costs three hundredths.
 ///
 /// # Errors
 /// When a runner fails.
 pub fn best_group<R: Runner>(runners: &mut [R], requests: &[Request]) -> anyhow::Result<usize> {
-    let mut best = (0.0, 1);
-    for group in GROUPS {
-        let rate = speed(runners, requests, group, TRIAL)?.per_second;
-        if rate > best.0 {
-            best = (rate, group);
+    let mut rates = GROUPS.map(|group| (group, Vec::new()));
+    for _ in 0..TRIALS {
+        for (group, rates) in &mut rates {
+            rates.push(speed_after(Duration::ZERO, runners, requests, *group, TRIAL)?.per_second);
         }
     }
-    Ok(best.1)
+    let median = |rates: &mut Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates[rates.len() / 2]
+    };
+    let medians = rates.map(|(group, mut rates)| (group, median(&mut rates)));
+    let best = medians.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    Ok(best.map_or(1, |(group, _)| group))
 }
