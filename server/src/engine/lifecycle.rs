@@ -131,8 +131,12 @@ impl Registry {
         let pool = Arc::new(Pool::new(policy, Handle::current()));
         let observed = Arc::downgrade(&pool);
         metrics::observe_queue(&placement.to_string(), move || observed.upgrade().map(|pool| pool.queue()));
+        let hand_over_from = match placement {
+            Placement::Cpu => None,
+            Placement::Cuda(_) => Some(GPU_HAND_OVER_FROM),
+        };
         for worker in 0..pool.workers() {
-            self.threads.push(worker::spawn(Arc::clone(&pool), worker, &placement.to_string())?);
+            self.threads.extend(worker::spawn(&pool, worker, &placement.to_string(), hand_over_from)?);
         }
         self.pools.insert(placement, Arc::clone(&pool));
         Ok(pool)
@@ -456,4 +460,6 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
 #[cfg(target_os = "linux")]
 const LOADING_NICENESS: i32 = 15;
 const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 1];
+/// To rank so many shortlists takes as long as to wake a thread for it, several times over.
+const GPU_HAND_OVER_FROM: usize = 64;
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);

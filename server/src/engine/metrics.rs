@@ -167,14 +167,18 @@ impl Metrics {
         self.wait.record(wait.as_secs_f64(), &[]);
     }
 
-    /// A batch ran: its stages, and how well they had been predicted.
-    pub(crate) fn ran(&self, worker: usize, predicted: Duration, encode: Duration, score: Duration) {
-        let real = (encode + score).as_secs_f64();
+    /// How long a batch was encoded and scored; one that took no time did not take place.
+    pub(crate) fn stages(&self, encode: Duration, score: Duration) {
         for (stage, time) in [(&self.encode, encode), (&self.score, score)] {
             if time > Duration::ZERO {
                 stage.record(time.as_secs_f64(), &[]);
             }
         }
+    }
+
+    /// How long a worker had a batch, and how well that had been predicted.
+    pub(crate) fn worked(&self, worker: usize, predicted: Duration, time: Duration) {
+        let real = time.as_secs_f64();
         self.busy.add(real, &self.labels.workers[worker]);
         if real > 0.0 && predicted > Duration::ZERO {
             self.cost_error.record((predicted.as_secs_f64() - real).abs() / real, &[]);

@@ -21,6 +21,7 @@ mod shortlist;
 mod tests;
 #[allow(dead_code, reason = "the CPU wheel is fetched by the build script")]
 mod wheel;
+mod work;
 mod worker;
 
 pub use bundle::{Bundle, BundleError};

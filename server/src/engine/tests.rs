@@ -4,12 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
+use super::model::Core;
+use super::pool::Pool;
+use super::scheduler::{Padding, Policy};
 use super::*;
 use crate::retrieval::ExactScorer;
 
@@ -101,6 +105,58 @@ async fn until(mut is: impl FnMut() -> bool) {
     while !is() {
         tokio::task::yield_now().await;
     }
+}
+
+/// An encoder that counts its batches.
+struct Counted {
+    encoder: Box<dyn Encoder>,
+    batches: Arc<AtomicU32>,
+}
+
+impl Encoder for Counted {
+    fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError> {
+        self.encoder.encode(sequences, out)?;
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A model on a worker with a partner, as on a GPU.
+struct Partnered {
+    model: Model,
+    threads: Vec<JoinHandle<()>>,
+    /// Batches that the worker has encoded.
+    encoded: Arc<AtomicU32>,
+}
+
+fn partnered<F>(before: F) -> Partnered
+where
+    F: Fn() -> Result<(), BackendError> + Send + Sync + 'static,
+{
+    let bundle = Arc::new(Bundle::open(&fixture()).unwrap());
+    let longest = bundle.maximum_length();
+    let padding = Padding::Buckets {
+        lengths: session::gpu_buckets(longest),
+        sizes: session::GPU_BATCHES.to_vec(),
+        misfit_bound: Duration::from_millis(3),
+    };
+    let policy = Policy {
+        workers: 1,
+        queue_limit: 100,
+        batch_jobs: 10,
+        batch_tokens: 10 * longest,
+        bulk_handicap: Duration::ZERO,
+        padding,
+    };
+    let pool = Arc::new(Pool::new(policy, tokio::runtime::Handle::current()));
+    let scorer = Arc::new(Scripted { before, scorer: exact(&bundle).unwrap() });
+    let encoded = Arc::new(AtomicU32::new(0));
+    let encoder = bare_encoder(&bundle, Device::Cpu, Precision::Fp32).unwrap();
+    let encoder = Counted { encoder, batches: Arc::clone(&encoded) };
+    let rebuilt = Box::new(|| unreachable!("the encoder does not fail"));
+    let core = Arc::new(Core::new(0, bundle, scorer, rebuilt, vec![Box::new(encoder)]));
+    let threads = worker::spawn(&pool, 0, "test", Some(1)).unwrap();
+    Partnered { model: Model { core, pool, placement: "test".to_owned() }, threads, encoded }
 }
 
 fn one_worker() -> EngineOptions {
@@ -241,6 +297,57 @@ async fn a_failure_fails_its_batch_only_and_a_panic_is_one() {
     model.submit(job(&[0], top(3))).await.unwrap();
     assert!(model.in_service());
     assert_eq!(engine.stats().failed_batches, 2);
+}
+
+#[tokio::test]
+async fn a_worker_encodes_the_next_batch_while_its_partner_ranks() {
+    let (closed, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let Partnered { model, threads, encoded } = partnered(move || {
+        let _ = gate.lock().unwrap().recv();
+        Ok(())
+    });
+    let mut jobs: Vec<_> = (1..=2).map(|row| Box::pin(model.submit(job(&[row], top(3))))).collect();
+    for (batches, job) in (1..).zip(&mut jobs) {
+        assert!(futures::poll!(job).is_pending());
+        until(|| encoded.load(Ordering::SeqCst) == batches).await;
+    }
+    model.pool.emptied().await;
+    model.pool.stop();
+    drop(closed);
+    tokio::task::spawn_blocking(|| threads.into_iter().try_for_each(JoinHandle::join))
+        .await
+        .unwrap()
+        .unwrap();
+    let (_engine, alone) = started(one_worker()).await;
+    for (row, answer) in (1..).zip(join_all(jobs).await) {
+        let answer = answer.expect("a stop waits for what the partner has");
+        assert_eq!(answer.items, alone.submit(job(&[row], top(3))).await.unwrap().items);
+    }
+}
+
+#[tokio::test]
+async fn a_partner_who_fails_fails_his_batch_and_three_times_the_model() {
+    let calls = AtomicU32::new(0);
+    let Partnered { model, threads, .. } = partnered(move || match calls.fetch_add(1, Ordering::SeqCst) {
+        1 => Ok(()),
+        2 => panic!("a scorer that panics"),
+        _ => Err(BackendError("a scorer that fails".to_owned())),
+    });
+    for reason in ["fails", "", "panics", "fails", "fails"] {
+        let answer = model.submit(job(&[0], top(3))).await;
+        match answer {
+            Err(EngineError::Backend(why)) => assert!(why.contains(reason) && !reason.is_empty(), "{why}"),
+            answer => assert!(reason.is_empty() && answer.is_ok(), "{answer:?}"),
+        }
+    }
+    until(|| !model.in_service()).await;
+    assert_eq!(model.pool.counts.failed.load(Ordering::SeqCst), 4);
+    model.pool.stop();
+    tokio::task::spawn_blocking(|| threads.into_iter().try_for_each(JoinHandle::join))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 #[tokio::test]

@@ -1,98 +1,85 @@
 //! A worker: an OS thread that runs batches, one after another.
 //!
 //! It encodes what needs encoding and either hands the vectors back, to be scored with those of other workers,
-//! or scores what wants scoring and answers. A failure, a panic included, fails the batch and nothing else: the
-//! encoder is rebuilt, and a model that fails three times in a row is taken out of service.
+//! or ranks and answers. Beside a device that finds shortlists itself, a partner ranks and answers: so the device
+//! has its next batch meanwhile. A failure, a panic included, fails the batch and nothing else: the encoder is
+//! rebuilt, and a model that fails three times in a row is taken out of service.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::sync::mpsc::{SendError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::cost::BatchShape;
-use super::job::{
-    Answer, Ask, AskInput, BackendError, EncodedBatch, EngineError, Input, ItemRow, JobTimings, Query,
-    ScorerQuery, TopK, Want,
-};
+use super::job::{Ask, AskInput, BackendError, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
-use super::pool::{Pending, Pool, Reply};
-use super::scheduler::{Batch, Event, Group, Member, Ran, Reason, Stage, WorkerId};
-use super::shortlist;
+use super::pool::{Pending, Pool};
+use super::scheduler::{Batch, Event, Group, Ran, Stage, WorkerId};
+use super::work::{Outcome, Spent, Task, Work, caught, reply};
 
-/// Starts a worker of the pool.
-pub(crate) fn spawn(pool: Arc<Pool>, id: WorkerId, device: &str) -> std::io::Result<thread::JoinHandle<()>> {
-    thread::Builder::new().name(format!("engine-{device}-{id}")).spawn(move || {
-        let mut worker = Worker { pool, id, encoded: EncodedBatch::default() };
+/// Batches that wait for a partner who is busy; the worker waits with the next.
+const WAITING_FOR_PARTNER: usize = 1;
+
+/// Starts a worker of the pool. Batches of `hand_over_from` queries or more are left to a partner, another thread,
+/// to be ranked and answered; with `None` there is none.
+pub(crate) fn spawn(
+    pool: &Arc<Pool>,
+    id: WorkerId,
+    device: &str,
+    hand_over_from: Option<usize>,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::new();
+    let mut partner = None;
+    if let Some(from) = hand_over_from {
+        let (works, handed_over) = sync_channel(WAITING_FOR_PARTNER);
+        let pool = Arc::clone(pool);
+        let ranks = move || handed_over.into_iter().for_each(|work| rank_and_answer(&pool, id, work));
+        threads.push(thread::Builder::new().name(format!("rank-{device}-{id}")).spawn(ranks)?);
+        partner = Some(Partner { works, from });
+    }
+    let mut worker = Worker { pool: Arc::clone(pool), id, partner, encoded: EncodedBatch::default() };
+    let runs = move || {
         while let Some(batch) = worker.pool.wait(id) {
             let mut next = Some(batch);
             while let Some(batch) = next.take() {
                 next = worker.run(batch);
             }
         }
-    })
+    };
+    threads.push(thread::Builder::new().name(format!("engine-{device}-{id}")).spawn(runs)?);
+    Ok(threads)
 }
 
 struct Worker {
     pool: Arc<Pool>,
     id: WorkerId,
+    partner: Option<Partner>,
     encoded: EncodedBatch,
 }
 
-/// A batch while it runs.
-struct Work {
-    core: Arc<Core>,
-    stage: Stage,
-    tasks: Vec<Task>,
-    reason: Reason,
-    shape: BatchShape,
-    used_tokens: usize,
-    predicted: Duration,
-    /// Whether all that was formed was done: only then does it teach the cost model.
-    as_formed: bool,
-    encode: Duration,
-}
-
-/// A group that was taken by the worker.
-struct Task {
-    group: Group<Pending>,
-    /// Empty when nobody waited for it any more.
-    vector: Arc<[f32]>,
-    /// Where the device made one: the rows that hold the best items for [`Task::query`].
-    shortlist: Vec<ItemRow>,
-}
-
-/// What the answers of a batch have in common.
-#[derive(Clone, Copy)]
-struct Outcome {
-    answered: Instant,
-    score: Duration,
-    batch_size: usize,
-}
-
-/// What failed.
-enum Failure {
-    Encoder(BackendError),
-    Scorer(BackendError),
+/// Who ranks and answers for a worker; he stops when the worker has.
+struct Partner {
+    works: SyncSender<Work>,
+    /// Fewer queries are ranked faster than handed over.
+    from: usize,
 }
 
 impl Worker {
     /// Runs a batch, answers who has all that he wants, and returns the next batch.
     fn run(&mut self, batch: Batch<Pending>) -> Option<Batch<Pending>> {
-        let Some(core) = core_of(&batch) else {
+        let Some(mut work) = Work::new(batch, Instant::now()) else {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
         };
-        let mut work = Work::new(core, batch, Instant::now());
-        if let Err(failure) = self.encode(&mut work) {
-            return self.fail(work, failure);
+        if let Err(error) = self.encode(&mut work) {
+            let core = Arc::clone(&work.core);
+            self.fail(work, &error);
+            return self.recover_encoder(&core);
         }
-        match work.stage {
-            Stage::Encode => self.hand_back(work),
-            Stage::Answer => match score(&mut work) {
-                Ok((found, score)) => self.finish(work, found, score),
-                Err(failure) => self.fail(work, failure),
-            },
+        let partner = self.partner.as_ref().filter(|partner| work.shape.queries >= partner.from);
+        match (work.stage, partner) {
+            (Stage::Encode, _) => self.hand_back(work),
+            (Stage::Answer, Some(partner)) => self.hand_over(partner, work),
+            (Stage::Answer, None) => self.answer(work),
         }
     }
 
@@ -101,11 +88,10 @@ impl Worker {
     }
 
     /// Encodes the sequences, and shortlists where the device can.
-    fn encode(&mut self, work: &mut Work) -> Result<(), Failure> {
+    fn encode(&mut self, work: &mut Work) -> Result<(), BackendError> {
         let began = Instant::now();
-        let encoded = self.encode_tasks(&work.core, &mut work.tasks);
+        self.encode_tasks(&work.core, &mut work.tasks)?;
         work.encode = began.elapsed();
-        encoded.map_err(Failure::Encoder)?;
         self.refuse_without_vector(&mut work.tasks);
         self.pool.metrics.dispatched(work.reason, work.shape, work.used_tokens);
         Ok(())
@@ -149,7 +135,8 @@ impl Worker {
     /// Gives back what wants scoring, and answers who wants the vector alone.
     fn hand_back(&self, work: Work) -> Option<Batch<Pending>> {
         let Work { core, tasks, predicted, encode, as_formed, .. } = work;
-        self.ran(predicted, encode, Duration::ZERO);
+        self.worked(predicted, encode);
+        self.pool.metrics.stages(encode, Duration::ZERO);
         let answered = Instant::now();
         let mut replies = Vec::new();
         let mut groups = Vec::with_capacity(tasks.len());
@@ -159,7 +146,7 @@ impl Worker {
             let (done, members): (Vec<_>, Vec<_>) =
                 here.partition(|member| matches!(member.payload.want, Want::Vector));
             let outcome = Outcome { answered, score: Duration::ZERO, batch_size: done.len() };
-            replies.extend(done.into_iter().map(|member| self.reply(member, &vector, None, outcome)));
+            replies.extend(done.into_iter().map(|member| reply(&self.pool, member, &vector, None, outcome)));
             groups.push(Group { input: Input::Vector(vector), members });
         }
         if !replies.is_empty() {
@@ -171,179 +158,89 @@ impl Worker {
         next
     }
 
-    /// Answers everybody.
-    fn finish(&self, work: Work, found: Vec<TopK>, score: Duration) -> Option<Batch<Pending>> {
-        work.core.succeeded();
-        self.ran(work.predicted, work.encode, score);
-        let outcome = Outcome { answered: Instant::now(), score, batch_size: work.shape.queries };
-        let turnaround = outcome.answered.saturating_duration_since(work.begun());
-        let ran = work.as_formed.then_some(Ran { encode: work.encode, score, turnaround });
-        let vectors = work.tasks.iter().map(|task| Arc::clone(&task.vector)).collect();
-        let next = self.report(Event::Finished { worker: self.id, vectors, ran });
-        let mut found = found.into_iter();
-        let mut replies = Vec::new();
-        for Task { group, vector, .. } in work.tasks {
-            for member in group.members {
-                let top = match member.payload.want {
-                    Want::Vector => None,
-                    Want::TopK(_) => found.next(),
-                };
-                replies.push(self.reply(member, &vector, top, outcome));
+    /// Ranks, and answers everybody.
+    fn answer(&self, work: Work) -> Option<Batch<Pending>> {
+        let (found, here) = match work.rank() {
+            Ok(ranked) => ranked,
+            Err(error) => {
+                self.fail(work, &error);
+                return self.report(Event::Recovered { worker: self.id });
             }
-        }
-        self.pool.answer(replies);
+        };
+        let mut spent = work.spent();
+        spent.score += here;
+        work.core.succeeded();
+        self.pool.metrics.stages(spent.encode, spent.score);
+        let next = self.finished(&work, spent);
+        work.answer(&self.pool, found, spent.score);
         next
     }
 
-    fn ran(&self, predicted: Duration, encode: Duration, score: Duration) {
-        self.pool.metrics.ran(self.id, predicted, encode, score);
-        self.pool.counts.busy_us.fetch_add((encode + score).as_micros() as u64, Ordering::Relaxed);
+    /// Leaves ranking and answers to the partner.
+    fn hand_over(&self, partner: &Partner, work: Work) -> Option<Batch<Pending>> {
+        let next = self.finished(&work, work.spent());
+        if let Err(SendError(work)) = partner.works.send(work) {
+            rank_and_answer(&self.pool, self.id, work);
+        }
+        next
     }
 
-    fn reply(
-        &self,
-        member: Member<Pending>,
-        vector: &Arc<[f32]>,
-        top: Option<TopK>,
-        outcome: Outcome,
-    ) -> Reply {
-        let Outcome { answered, score, batch_size } = outcome;
-        let begun = member.payload.begun.unwrap_or(answered);
-        let queue = begun.saturating_duration_since(member.submitted);
-        self.pool.metrics.waited(queue);
-        self.pool.counts.completed.fetch_add(1, Ordering::Relaxed);
-        let (items, method) = top.map_or((Vec::new(), None), |top| (top.items, Some(top.method)));
-        let encode = answered.saturating_duration_since(begun).saturating_sub(score);
-        let timings = JobTimings { queue, encode, score };
-        let answer = Answer { vector: Arc::clone(vector), items, method, timings, batch_size };
-        Reply { to: member.payload.reply, answer }
+    /// Says that the worker is free, and what it took; the next batch.
+    fn finished(&self, work: &Work, Spent { encode, score }: Spent) -> Option<Batch<Pending>> {
+        self.worked(work.predicted, encode + score);
+        let turnaround = Instant::now().saturating_duration_since(work.begun());
+        let ran = work.as_formed.then_some(Ran { encode, score, turnaround });
+        self.report(Event::Finished { worker: self.id, vectors: work.vectors(), ran })
     }
 
-    fn fail(&mut self, work: Work, failure: Failure) -> Option<Batch<Pending>> {
-        let core = &work.core;
-        let (error, encoder_failed) = match failure {
-            Failure::Encoder(error) => (error, true),
-            Failure::Scorer(error) => (error, false),
-        };
-        tracing::error!(model = core.bundle.version(), worker = self.id, %error, "a batch failed");
-        self.pool.metrics.failed();
-        self.pool.counts.failed.fetch_add(1, Ordering::Relaxed);
+    fn worked(&self, predicted: Duration, time: Duration) {
+        self.pool.metrics.worked(self.id, predicted, time);
+        self.pool.counts.busy_us.fetch_add(time.as_micros() as u64, Ordering::Relaxed);
+    }
+
+    /// Fails a batch; the worker is to recover.
+    fn fail(&self, work: Work, error: &BackendError) {
         let next = self.report(Event::Failed { worker: self.id });
         debug_assert!(next.is_none(), "a worker that recovers gets no batch");
-        for member in work.tasks.into_iter().flat_map(|task| task.group.members) {
-            self.pool.refuse(member.payload, EngineError::Backend(error.0.clone()));
-        }
-        let rebuilt = if encoder_failed { core.rebuild(self.id) } else { Ok(()) };
-        let out_of_service = match rebuilt {
-            Ok(()) => core.failed(&error),
-            Err(why) => Some(core.take_out_of_service(format!("its worker could not be rebuilt: {why}"))),
-        };
-        if let Some(why) = out_of_service {
-            tracing::error!(model = core.bundle.version(), %why, "the model is out of service");
-            self.report(Event::Close { model: Some(core.key), why });
+        fail(&self.pool, self.id, work, error);
+    }
+
+    fn recover_encoder(&self, core: &Core) -> Option<Batch<Pending>> {
+        if let Err(why) = core.rebuild(self.id) {
+            let why = core.take_out_of_service(format!("its worker could not be rebuilt: {why}"));
+            close(&self.pool, core, why);
         }
         self.report(Event::Recovered { worker: self.id })
     }
 }
 
-impl Work {
-    /// A batch without the members who have gone.
-    fn new(core: Arc<Core>, batch: Batch<Pending>, taken: Instant) -> Self {
-        let Batch { stage, reason, shape, used_tokens, predicted, groups } = batch;
-        let mut as_formed = true;
-        let tasks = groups.into_iter().map(|mut group| {
-            let formed = group.members.len();
-            group.members.retain(|member| !member.payload.reply.is_closed());
-            as_formed &= group.members.len() == formed;
-            for member in &mut group.members {
-                member.payload.begun.get_or_insert(taken);
-            }
-            let vector = match &group.input {
-                Input::Vector(vector) => Arc::clone(vector),
-                Input::Sequence(_) => Arc::from([]),
-            };
-            Task { group, vector, shortlist: Vec::new() }
-        });
-        let tasks = tasks.collect();
-        Self { core, stage, tasks, reason, shape, used_tokens, predicted, as_formed, encode: Duration::ZERO }
-    }
-
-    /// When a worker took the first of its jobs.
-    fn begun(&self) -> Instant {
-        let members = self.tasks.iter().flat_map(|task| &task.group.members);
-        members.filter_map(|member| member.payload.begun).min().unwrap_or_else(Instant::now)
-    }
-}
-
-impl Task {
-    /// What the device is asked to make a shortlist for.
-    fn query(&self, items: usize) -> Option<&Query> {
-        shortlist::query_for(self.group.members.iter().map(|member| &member.payload.want), items)
-    }
-
-    /// The answer of one of its queries from the shortlist; `None` where that does not suffice.
-    fn answer_from_shortlist(&self, core: &Core, wanted: &ScorerQuery<'_>) -> Option<TopK> {
-        if self.shortlist.is_empty() {
-            return None;
+/// What a partner does with a batch whose vectors are there.
+fn rank_and_answer(pool: &Pool, id: WorkerId, work: Work) {
+    match work.rank() {
+        Ok((found, here)) => {
+            let Spent { encode, score } = work.spent();
+            work.core.succeeded();
+            pool.metrics.stages(encode, score + here);
+            work.answer(pool, found, score + here);
         }
-        let made_for = self.query(core.bundle.items())?;
-        let served = shortlist::serves(made_for, wanted.query);
-        if served { core.scorer.rank_shortlist(wanted, &self.shortlist) } else { None }
+        Err(error) => fail(pool, id, work, &error),
     }
 }
 
-/// The model of a batch.
-fn core_of(batch: &Batch<Pending>) -> Option<Arc<Core>> {
-    let mut members = batch.groups.iter().flat_map(|group| &group.members);
-    members.next().map(|member| Arc::clone(&member.payload.core))
+/// Answers a batch that failed, and counts the failure against its model.
+fn fail(pool: &Pool, id: WorkerId, work: Work, error: &BackendError) {
+    let core = Arc::clone(&work.core);
+    tracing::error!(model = core.bundle.version(), worker = id, %error, "a batch failed");
+    pool.metrics.failed();
+    pool.counts.failed.fetch_add(1, Ordering::Relaxed);
+    work.refuse(pool, error);
+    if let Some(why) = core.failed(error) {
+        close(pool, &core, why);
+    }
 }
 
-/// The best items of every member that wants some, in order, and how long they took.
-fn score(work: &mut Work) -> Result<(Vec<TopK>, Duration), Failure> {
-    let began = Instant::now();
-    let found = best_items(&work.core, &work.tasks).map_err(Failure::Scorer)?;
-    // A device that was given ready vectors has only scored: its time is the price of the queries.
-    let on_device = if work.shape.tokens == 0 { std::mem::take(&mut work.encode) } else { Duration::ZERO };
-    let here = if found.is_empty() { Duration::ZERO } else { began.elapsed() };
-    Ok((found, on_device + here))
-}
-
-/// From shortlists where they suffice, else by the scorer.
-fn best_items(core: &Core, tasks: &[Task]) -> Result<Vec<TopK>, BackendError> {
-    let mut found: Vec<Option<TopK>> = Vec::new();
-    let mut rest: Vec<ScorerQuery<'_>> = Vec::new();
-    for task in tasks {
-        for member in &task.group.members {
-            let Want::TopK(query) = &member.payload.want else { continue };
-            let wanted = ScorerQuery { vector: &task.vector, query };
-            let answer = task.answer_from_shortlist(core, &wanted);
-            if answer.is_none() {
-                rest.push(wanted);
-            }
-            found.push(answer);
-        }
-    }
-    if rest.is_empty() {
-        return Ok(found.into_iter().flatten().collect());
-    }
-    let mut scored = caught(|| core.scorer.top_k(&rest))?;
-    if scored.len() != rest.len() {
-        return Err(BackendError(format!("the scorer answered {} of {} queries", scored.len(), rest.len())));
-    }
-    if rest.len() == found.len() {
-        return Ok(scored);
-    }
-    let mut scored = scored.drain(..);
-    Ok(found.into_iter().filter_map(|answer| answer.or_else(|| scored.next())).collect())
-}
-
-/// Turns a panic into an error.
-fn caught<R>(work: impl FnOnce() -> Result<R, BackendError>) -> Result<R, BackendError> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|panic| Err(BackendError(format!("panicked: {}", text(&*panic)))))
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let literal = panic.downcast_ref::<&str>().copied();
-    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+/// Refuses all that waits for a model that is out of service.
+fn close(pool: &Pool, core: &Core, why: EngineError) {
+    tracing::error!(model = core.bundle.version(), %why, "the model is out of service");
+    pool.step(Event::Close { model: Some(core.key), why }, None);
 }
