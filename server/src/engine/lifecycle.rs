@@ -31,7 +31,8 @@ use super::worker;
 pub struct EngineOptions {
     /// Worker threads on a CPU, each with a one-thread session.
     pub workers: usize,
-    /// Worker threads on a GPU, each with a session and a stream: while one runs, the next batch forms.
+    /// Worker threads on a GPU, each with a session and a stream, and with a partner who ranks and answers: while
+    /// one runs, the next batch forms.
     pub gpu_workers: usize,
     /// The most jobs that wait; more are refused.
     pub queue_limit: usize,
