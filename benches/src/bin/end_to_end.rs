@@ -46,7 +46,7 @@ struct Arguments {
     /// Seconds of every measurement of a round; 4 with --quick, else 8.
     #[arg(long)]
     seconds: Option<u64>,
-    /// Less than 8 minutes on two cores.
+    /// About 8 minutes on two cores.
     #[arg(long)]
     quick: bool,
     /// Threads of the loops and workers of the server; one a core when absent.
