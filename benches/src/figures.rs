@@ -21,6 +21,19 @@ pub struct Spread {
     pub most: f64,
 }
 
+impl Spread {
+    /// Of the values of all rounds; `None` when there was none.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        let (&least, &most) = (values.first()?, values.last()?);
+        let half = values.len() / 2;
+        let median =
+            if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) };
+        Some(Self { least, median, most })
+    }
+}
+
 impl Figures {
     /// Adds what a round found.
     pub fn add(&mut self, name: &'static str, value: f64) {
@@ -29,13 +42,7 @@ impl Figures {
 
     /// What was found; `None` when it was not measured.
     pub fn spread(&self, name: &str) -> Option<Spread> {
-        let mut values = self.rounds.get(name)?.clone();
-        values.sort_by(f64::total_cmp);
-        let (&least, &most) = (values.first()?, values.last()?);
-        let half = values.len() / 2;
-        let median =
-            if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) };
-        Some(Spread { least, median, most })
+        Spread::of(self.rounds.get(name)?)
     }
 
     /// The median; `None` when it was not measured.

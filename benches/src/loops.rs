@@ -21,6 +21,7 @@ use marquee_server::retrieval::{ItemTable, ScanScorer};
 use ort::session::Session;
 use ort::value::TensorRef;
 
+use crate::figures::Spread;
 use crate::requests::{K, Request};
 
 /// The groups that are tried before the measurement.
@@ -280,11 +281,7 @@ pub fn best_group<R: Runner>(runners: &mut [R], requests: &[Request]) -> anyhow:
             rates.push(speed_after(Duration::ZERO, runners, requests, *group, TRIAL)?.per_second);
         }
     }
-    let median = |rates: &mut Vec<f64>| {
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
-    };
-    let medians = rates.map(|(group, mut rates)| (group, median(&mut rates)));
-    let best = medians.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
-    Ok(best.map_or(1, |(group, _)| group))
+    let median = |rates: &[f64]| Spread::of(rates).map_or(0.0, |spread| spread.median);
+    let best = rates.iter().max_by(|a, b| median(&a.1).total_cmp(&median(&b.1)));
+    Ok(best.map_or(1, |(group, _)| *group))
 }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{as_text, from_text};
 
-use crate::engine::Precision;
 use crate::engine::runtime::{self, Device};
+use crate::engine::{EngineOptions, Precision};
 use crate::limit::Rate;
 
 /// One layer of settings: what is absent is left to the layer below.
@@ -228,7 +228,7 @@ impl Config {
     /// The worker threads that `workers` stands for.
     pub fn worker_threads(&self) -> usize {
         match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            0 => EngineOptions::default().workers,
             workers => workers,
         }
     }
@@ -236,7 +236,7 @@ impl Config {
     /// The worker threads that `workers` stands for on a GPU, each with a session and a stream of its own.
     pub fn gpu_workers(&self) -> usize {
         match self.workers {
-            0 => 4,
+            0 => EngineOptions::default().gpu_workers,
             workers => workers,
         }
     }

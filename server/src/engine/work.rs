@@ -100,12 +100,17 @@ impl Work {
         }
     }
 
-    /// The best items of every member that wants some, in order, and how long they took here.
-    pub(super) fn rank(&self) -> Result<(Vec<TopK>, Duration), BackendError> {
-        let began = Instant::now();
+    /// The best items of every member that wants some, in order, and how long the batch took by stage. The model has
+    /// done its part then: it is counted as a success.
+    pub(super) fn rank(&self, pool: &Pool) -> Result<(Vec<TopK>, Spent), BackendError> {
+        let (mut spent, began) = (self.spent(), Instant::now());
         let found = caught(|| best_items(&self.core, &self.tasks))?;
-        let took = if found.is_empty() { Duration::ZERO } else { began.elapsed() };
-        Ok((found, took))
+        if !found.is_empty() {
+            spent.score += began.elapsed();
+        }
+        self.core.succeeded();
+        pool.metrics.stages(spent.encode, spent.score);
+        Ok((found, spent))
     }
 
     /// Answers everybody with what was found.

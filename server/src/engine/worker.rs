@@ -160,20 +160,17 @@ impl Worker {
 
     /// Ranks, and answers everybody.
     fn answer(&self, work: Work) -> Option<Batch<Pending>> {
-        let (found, here) = match work.rank() {
-            Ok(ranked) => ranked,
+        match work.rank(&self.pool) {
+            Ok((found, spent)) => {
+                let next = self.finished(&work, spent);
+                work.answer(&self.pool, found, spent.score);
+                next
+            }
             Err(error) => {
                 self.fail(work, &error);
-                return self.report(Event::Recovered { worker: self.id });
+                self.report(Event::Recovered { worker: self.id })
             }
-        };
-        let mut spent = work.spent();
-        spent.score += here;
-        work.core.succeeded();
-        self.pool.metrics.stages(spent.encode, spent.score);
-        let next = self.finished(&work, spent);
-        work.answer(&self.pool, found, spent.score);
-        next
+        }
     }
 
     /// Leaves ranking and answers to the partner.
@@ -216,13 +213,8 @@ impl Worker {
 
 /// What a partner does with a batch whose vectors are there.
 fn rank_and_answer(pool: &Pool, id: WorkerId, work: Work) {
-    match work.rank() {
-        Ok((found, here)) => {
-            let Spent { encode, score } = work.spent();
-            work.core.succeeded();
-            pool.metrics.stages(encode, score + here);
-            work.answer(pool, found, score + here);
-        }
+    match work.rank(pool) {
+        Ok((found, spent)) => work.answer(pool, found, spent.score),
         Err(error) => fail(pool, id, work, &error),
     }
 }
