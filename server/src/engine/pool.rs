@@ -142,12 +142,16 @@ impl Pool {
         let mut mine = None;
         loop {
             let count = self.handed_in.load(Ordering::Acquire);
-            let (actions, empty) = self.decide();
-            for action in actions {
-                mine = self.carry_out(action, me).or(mine);
+            // What an event leads to is done before the next is looked at: under load there is always a next, and
+            // a worker would wait for its batch.
+            while let Some(actions) = self.decide() {
+                for action in actions {
+                    mine = self.carry_out(action, me).or(mine);
+                }
             }
+            let is_empty = self.lock().scheduler.is_empty();
             if self.handed_in.fetch_sub(count, Ordering::AcqRel) == count {
-                if empty {
+                if is_empty {
                     self.empty.notify_waiters();
                 }
                 return mine;
@@ -155,14 +159,12 @@ impl Pool {
         }
     }
 
-    /// Tells the scheduler what is in the inbox: what is to be done, and whether nothing waits or runs.
-    fn decide(&self) -> (Vec<Action<Pending>>, bool) {
+    /// Tells the scheduler what came first into the inbox, and what is to be done about it; `None` when there is
+    /// nothing new.
+    fn decide(&self) -> Option<Vec<Action<Pending>>> {
         let Desk { scheduler, inbox } = &mut *self.lock();
-        let mut actions = Vec::new();
-        for event in inbox.try_iter() {
-            actions.append(&mut scheduler.step(Instant::now(), event));
-        }
-        (actions, scheduler.is_empty())
+        let event = inbox.try_recv().ok()?;
+        Some(scheduler.step(Instant::now(), event))
     }
 
     /// Carries out an action; a batch for the worker `me` is returned.
@@ -271,10 +273,14 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
     use std::sync::Barrier;
 
     use super::*;
+    use crate::engine::bundle::Bundle;
+    use crate::engine::job::{Input, Priority};
     use crate::engine::scheduler::Padding;
+    use crate::retrieval::ExactScorer;
 
     const THREADS: usize = 8;
     const EVENTS: usize = 2000;
@@ -325,6 +331,39 @@ mod tests {
             drop(desk);
         });
         assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
+    }
+
+    fn submission(of: &Arc<Core>) -> Submission<Pending> {
+        let (reply, _) = oneshot::channel();
+        let payload = Pending { want: Want::Vector, core: Arc::clone(of), begun: None, reply };
+        let input = Input::Sequence(Arc::from([1]));
+        Submission { id: 0, model: of.key, input, deadline: None, priority: Priority::Interactive, payload }
+    }
+
+    fn core() -> Arc<Core> {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny");
+        let bundle = Arc::new(Bundle::open(&fixture).unwrap());
+        let (values, ids) = (bundle.output_embeddings(), &bundle.vocabulary);
+        let scorer = Arc::new(ExactScorer::build(values, bundle.dimension(), ids).unwrap());
+        let none = Box::new(|| panic!("no encoder is made here"));
+        Arc::new(Core::new(0, bundle, scorer, none, Vec::new()))
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_with_its_worker_before_the_next_event_is_looked_at() {
+        let (pool, core) = (pool(), core());
+        let desk = pool.lock();
+        thread::scope(|scope| {
+            let first = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| pool.submit(submission(&core)))));
+            while pool.handed_in.load(Ordering::Relaxed) == 0 {
+                thread::yield_now();
+            }
+            // There is no such worker: the scheduler ends here.
+            pool.step(Event::Recovered { worker: 99 }, None);
+            drop(desk);
+            assert!(first.join().unwrap().is_err());
+        });
+        assert!(pool.mailboxes[0].mail.lock().unwrap().batch.is_some());
     }
 
     #[tokio::test]
