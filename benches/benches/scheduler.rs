@@ -3,11 +3,10 @@
 mod common;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use marquee_server::engine::{ItemRow, Priority, Rehearsal};
+use marquee_server::engine::{Priority, Rehearsal, Sequence};
 
 /// How long each batch pretends to run.
 const BATCH_TIME: Duration = Duration::from_millis(5);
@@ -15,7 +14,7 @@ const BATCH_TIME: Duration = Duration::from_millis(5);
 const BUCKETS: [usize; 5] = [16, 32, 64, 128, 200];
 
 /// Sequences of 20 to 200 rows, each its own.
-fn sequences() -> Vec<Arc<[ItemRow]>> {
+fn sequences() -> Vec<Sequence> {
     (0..4096_u32).map(|n| (n..n + 20 + n * 37 % 181).collect()).collect()
 }
 

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
+use super::sequence::Sequence;
+
 /// The row of an item in the model's tables, from 0; the model's item number less 1.
 pub type ItemRow = u32;
 
@@ -24,8 +26,8 @@ pub struct Job {
 /// What a job starts from.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Item rows, oldest first, 1 to the model's maximum length of them.
-    Sequence(Arc<[ItemRow]>),
+    /// 1 to the model's maximum length of items.
+    Sequence(Sequence),
     /// A ready vector of the model's dimension.
     Vector(Arc<[f32]>),
 }

@@ -15,6 +15,7 @@ mod pool;
 mod rehearsal;
 pub mod runtime;
 mod scheduler;
+mod sequence;
 mod session;
 mod shortlist;
 #[cfg(test)]
@@ -33,4 +34,5 @@ pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus}
 pub use model::Model;
 pub use rehearsal::Rehearsal;
 pub use runtime::Device;
+pub use sequence::Sequence;
 pub use session::{Precision, bare_encoder};

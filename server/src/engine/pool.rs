@@ -336,7 +336,7 @@ mod tests {
     fn submission(of: &Arc<Core>) -> Submission<Pending> {
         let (reply, _) = oneshot::channel();
         let payload = Pending { want: Want::Vector, core: Arc::clone(of), begun: None, reply };
-        let input = Input::Sequence(Arc::from([1]));
+        let input = Input::Sequence(std::iter::once(1).collect());
         Submission { id: 0, model: of.key, input, deadline: None, priority: Priority::Interactive, payload }
     }
 

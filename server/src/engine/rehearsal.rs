@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::job::{Input, ItemRow, Priority};
+use super::job::{Input, Priority};
 use super::scheduler::{
     Action, Batch, Event, Group, JobId, ModelKey, Padding, Policy, Ran, Scheduler, Stage, Submission,
     WorkerId,
 };
+use super::sequence::Sequence;
 
 /// All jobs are for one model.
 const MODEL: ModelKey = 1;
@@ -67,7 +68,7 @@ impl Rehearsal {
     }
 
     /// A job arrives at `now`, which never goes back.
-    pub fn submit(&mut self, now: Instant, sequence: Arc<[ItemRow]>, priority: Priority) {
+    pub fn submit(&mut self, now: Instant, sequence: Sequence, priority: Priority) {
         self.next += 1;
         let submission = Submission {
             id: self.next,
@@ -126,7 +127,7 @@ mod tests {
         let mut rehearsal = Rehearsal::new(2, &[]);
         let now = Instant::now();
         for row in 0..10 {
-            rehearsal.submit(now, Arc::from([row]), Priority::Interactive);
+            rehearsal.submit(now, [row][..].into(), Priority::Interactive);
         }
         assert_eq!(rehearsal.waiting(), 8);
         assert_eq!(

@@ -28,7 +28,7 @@ pub use vectors::Vectors;
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};
 use crate::domain::MovieId;
-use crate::engine::{Answer, Engine, EngineError, Input, ItemRow, Job, Model, Query, Scored, Want};
+use crate::engine::{Answer, Engine, EngineError, Input, ItemRow, Job, Model, Query, Scored, Sequence, Want};
 use crate::profile::{Mark, Profiles};
 use crate::store::Profile;
 use crate::telemetry::StageMetrics;
@@ -60,8 +60,9 @@ struct Start {
 }
 
 /// What of a taste a model can read.
-struct Sequence {
-    rows: Arc<[ItemRow]>,
+struct Readable {
+    /// All of it, oldest first.
+    rows: Vec<ItemRow>,
     unknown: usize,
 }
 
@@ -120,8 +121,8 @@ impl Recommender {
         let mut watch = Stopwatch::start();
         let model = self.engine.model(terms.model_version.as_deref())?;
         let start = self.start(subject, &Mark::default(), &mut watch).await?;
-        let sequence = sequence_of(&model, &start.taste);
-        if sequence.rows.is_empty() {
+        let readable = Readable::of(&model, &start.taste);
+        if readable.rows.is_empty() {
             return Err(RecommendError::NothingToEncode(match subject {
                 Subject::User(user_id) => {
                     format!("user {user_id} is unknown or has no movies that the model knows")
@@ -129,13 +130,14 @@ impl Recommender {
                 Subject::History(_) => "the model knows none of the history's movies".to_owned(),
             }));
         }
-        let answer = self.run(&model, &sequence.rows, Want::Vector, terms).await?;
+        let sequence = readable.newest(&model);
+        let answer = self.run(&model, sequence, Want::Vector, terms).await?;
         watch.engine(answer.timings);
         Ok(Encoded {
             vector: answer.vector,
             model_version: model.bundle().version().to_owned(),
             timings: watch.finish(&self.metrics),
-            ignored: ignored(subject, sequence.unknown),
+            ignored: ignored(subject, readable.unknown),
         })
     }
 
@@ -189,9 +191,9 @@ impl Recommender {
             return Ok(None);
         }
         let model = self.engine.model(pinned)?;
-        let sequence = sequence_of(&model, taste);
-        let unknown = ignored(&question.subject, sequence.unknown);
-        if sequence.rows.is_empty() {
+        let readable = Readable::of(&model, taste);
+        let unknown = ignored(&question.subject, readable.unknown);
+        if readable.rows.is_empty() {
             return Ok(None);
         }
         let map = self.rows.get(&model, scope.movies);
@@ -199,9 +201,14 @@ impl Recommender {
             Some(indexes) => Some(Arc::new(map.rows_of(indexes))),
             None => map.servable(),
         };
-        let excluded = rows_of_movies(&model, scope.excluded);
+        let sequence = readable.newest(&model);
+        let excluded = match question.subject {
+            // A history has been seen, and nothing else has: its rows are known by now.
+            Subject::History(_) if question.exclude_seen => bitmap_of(readable.rows),
+            _ => rows_of_movies(&model, scope.excluded),
+        };
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
-        let answer = self.run(&model, &sequence.rows, Want::TopK(query), &question.terms).await?;
+        let answer = self.run(&model, sequence, Want::TopK(query), &question.terms).await?;
         watch.engine(answer.timings);
         Ok(Some(Modelled { model, answer, unknown }))
     }
@@ -210,26 +217,41 @@ impl Recommender {
     async fn run(
         &self,
         model: &Arc<Model>,
-        rows: &Arc<[ItemRow]>,
+        sequence: Sequence,
         want: Want,
         terms: &Terms,
     ) -> Result<Answer, EngineError> {
         let bundle = model.bundle();
         let (deadline, priority) = (terms.deadline, terms.priority);
         let Some(vectors) = &self.vectors else {
-            let input = Input::Sequence(Arc::clone(rows));
+            let input = Input::Sequence(sequence);
             return model.submit(Job { input, want, deadline, priority }).await;
         };
-        let key = Vectors::key(bundle.version(), rows);
+        let key = Vectors::key(bundle.version(), &sequence);
         let remembered = vectors.get(key, bundle.dimension()).await;
         self.metrics.vector_lookup(remembered.is_some());
         if let Some(vector) = remembered {
             return model.submit(Job { input: Input::Vector(vector), want, deadline, priority }).await;
         }
-        let input = Input::Sequence(Arc::clone(rows));
+        let input = Input::Sequence(sequence);
         let answer = model.submit(Job { input, want, deadline, priority }).await?;
         vectors.put(key, &answer.vector).await;
         Ok(answer)
+    }
+}
+
+impl Readable {
+    fn of(model: &Model, taste: &[MovieId]) -> Self {
+        let bundle = model.bundle();
+        let rows: Vec<ItemRow> = taste.iter().filter_map(|movie_id| bundle.row_of(*movie_id)).collect();
+        let unknown = taste.len() - rows.len();
+        Self { rows, unknown }
+    }
+
+    /// The newest part, as much as fits the model.
+    fn newest(&self, model: &Model) -> Sequence {
+        let beyond = self.rows.len().saturating_sub(model.bundle().maximum_length());
+        self.rows[beyond..].into()
     }
 }
 
@@ -278,15 +300,6 @@ impl Recommended {
 
 fn pick_of(vocabulary: &[MovieId], item: Scored, source: Source) -> Pick {
     Pick { movie_id: vocabulary[item.row as usize], score: item.score, source, movie: None }
-}
-
-/// The newest part of a taste that fits the model, as rows.
-fn sequence_of(model: &Model, taste: &[MovieId]) -> Sequence {
-    let bundle = model.bundle();
-    let rows: Vec<ItemRow> = taste.iter().filter_map(|movie_id| bundle.row_of(*movie_id)).collect();
-    let unknown = taste.len() - rows.len();
-    let newest = rows.len().saturating_sub(bundle.maximum_length());
-    Sequence { rows: rows[newest..].into(), unknown }
 }
 
 fn rows_of_movies(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {

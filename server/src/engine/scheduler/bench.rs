@@ -1,5 +1,7 @@
 //! What the tests of the rules work on: a scheduler whose events, clock and workers are the test's.
 
+use std::collections::HashMap;
+
 use super::*;
 
 pub(super) const MS: Duration = Duration::from_millis(1);

@@ -24,19 +24,19 @@ mod queue;
 #[cfg(test)]
 mod random_tests;
 mod ready;
-mod sequence;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashMap;
+
 use super::cost::{BatchShape, CostModel, TokenClass};
 use super::job::{DeadlineStage, EngineError, Input, Priority};
+use super::sequence::Sequence;
 use queue::Queue;
 use ready::Load;
-use sequence::SequenceKey;
 
 /// Names a job for cancellation; unique in one scheduler.
 pub(crate) type JobId = u64;
@@ -194,6 +194,23 @@ pub(crate) enum Reason {
     Deadline,
 }
 
+/// What one encoding is shared by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct SequenceKey {
+    model: ModelKey,
+    sequence: Sequence,
+}
+
+impl SequenceKey {
+    /// `None` for a ready vector, which has no encoding.
+    fn of(model: ModelKey, input: &Input) -> Option<Self> {
+        match input {
+            Input::Sequence(sequence) => Some(Self { model, sequence: sequence.clone() }),
+            Input::Vector(_) => None,
+        }
+    }
+}
+
 /// What a busy worker does.
 #[derive(Debug)]
 struct Running {
@@ -221,7 +238,7 @@ pub(crate) struct Scheduler<T> {
     idle: Vec<WorkerId>,
     load: Load,
     /// Jobs that wait for an encoding that runs.
-    followers: HashMap<SequenceKey, Vec<Member<T>>>,
+    followers: FxHashMap<SequenceKey, Vec<Member<T>>>,
     following: usize,
     draining: bool,
 }
@@ -238,7 +255,7 @@ impl<T> Scheduler<T> {
             workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
             idle: (0..policy.workers).rev().collect(),
             load: Load::default(),
-            followers: HashMap::new(),
+            followers: FxHashMap::default(),
             following: 0,
             draining: false,
             policy,
@@ -314,10 +331,7 @@ impl<T> Scheduler<T> {
             Priority::Bulk => now + self.policy.bulk_handicap,
         };
         let member = Member { id, submitted: now, due, deadline, priority, payload };
-        let key = match &input {
-            Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
-            Input::Vector(_) => None,
-        };
+        let key = SequenceKey::of(model, &input);
         if let Some(followers) = key.as_ref().and_then(|key| self.followers.get_mut(key)) {
             followers.push(member);
             self.following += 1;
@@ -433,7 +447,7 @@ impl<T> Scheduler<T> {
             self.queue.insert_encoded(key, vector, members, each);
         } else {
             for member in followers {
-                let input = Input::Sequence(Arc::clone(&key.sequence));
+                let input = Input::Sequence(key.sequence.clone());
                 self.enqueue(key.model, input, Some(key.clone()), member);
             }
         }
@@ -469,13 +483,7 @@ impl<T> Scheduler<T> {
 
     /// Remembers which sequences are being encoded; their keys, in order.
     fn lead(&mut self, model: ModelKey, groups: &[Group<T>]) -> Vec<Option<SequenceKey>> {
-        let keys: Vec<Option<SequenceKey>> = groups
-            .iter()
-            .map(|group| match &group.input {
-                Input::Sequence(sequence) => Some(SequenceKey::new(model, sequence)),
-                Input::Vector(_) => None,
-            })
-            .collect();
+        let keys: Vec<_> = groups.iter().map(|group| SequenceKey::of(model, &group.input)).collect();
         for key in keys.iter().flatten() {
             self.followers.entry(key.clone()).or_default();
         }

@@ -1,8 +1,10 @@
 //! What waits: lanes of entries in order of rank, an index for cancellation, and what it all will cost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use super::{JobId, Member, ModelKey, Reason, SequenceKey};
 use crate::engine::job::{Input, Priority};
@@ -76,8 +78,8 @@ pub(super) struct Queue<T> {
     bucket_ends: Vec<usize>,
     most_members: usize,
     lanes: BTreeMap<LaneKey, Lane<T>>,
-    places: HashMap<JobId, (LaneKey, Rank)>,
-    sequences: HashMap<SequenceKey, (LaneKey, Rank)>,
+    places: FxHashMap<JobId, (LaneKey, Rank)>,
+    sequences: FxHashMap<SequenceKey, (LaneKey, Rank)>,
     /// The predicted cost of what waits, by priority.
     backlog: [Duration; 2],
 }
@@ -88,8 +90,8 @@ impl<T> Queue<T> {
             bucket_ends,
             most_members,
             lanes: BTreeMap::new(),
-            places: HashMap::new(),
-            sequences: HashMap::new(),
+            places: FxHashMap::default(),
+            sequences: FxHashMap::default(),
             backlog: [Duration::ZERO; 2],
         }
     }

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
-use crate::engine::job::ItemRow;
 
 const LIMIT: usize = 24;
 const HANDICAP: Duration = Duration::from_millis(40);
@@ -44,7 +43,7 @@ struct Known {
     model: ModelKey,
     due: Instant,
     deadline: Option<Instant>,
-    sequence: Option<Arc<[ItemRow]>>,
+    sequence: Option<Sequence>,
     form: Form,
 }
 
@@ -67,7 +66,7 @@ struct Running {
 
 impl Running {
     /// The sequences that are encoded.
-    fn sequences(&self) -> impl Iterator<Item = &Arc<[ItemRow]>> {
+    fn sequences(&self) -> impl Iterator<Item = &Sequence> {
         self.batch.groups.iter().filter_map(|group| match &group.input {
             Input::Sequence(rows) => Some(rows),
             Input::Vector(_) => None,
@@ -167,11 +166,11 @@ impl Model {
     ) {
         let id = self.next;
         self.next += 1;
-        let sequence: Option<Arc<[ItemRow]>> =
+        let sequence: Option<Sequence> =
             sequence.map(|(first, length)| std::iter::once(first).chain(0..).take(length).collect());
         let input = sequence
             .as_ref()
-            .map_or_else(|| Input::Vector(Arc::from([1.0])), |rows| Input::Sequence(Arc::clone(rows)));
+            .map_or_else(|| Input::Vector(Arc::from([1.0])), |rows| Input::Sequence(rows.clone()));
         let deadline = deadline_ms.map(|ms| self.now + Duration::from_millis(ms));
         let priority = if bulk { Priority::Bulk } else { Priority::Interactive };
         let due = self.now + if bulk { HANDICAP } else { Duration::ZERO };
