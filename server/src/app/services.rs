@@ -120,7 +120,7 @@ pub(super) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .layer(RequestIdLayer)
-        .layer(ObserveLayer::new(RpcMetrics::default(), methods))
+        .layer(ObserveLayer::new(RpcMetrics::of(self::methods()), methods))
         .layer(DeadlineLayer)
         .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))

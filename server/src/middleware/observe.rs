@@ -216,7 +216,7 @@ mod tests {
         let methods = [METHOD].into_iter().collect();
         let service = ServiceBuilder::new()
             .layer(RequestIdLayer)
-            .layer(ObserveLayer::new(RpcMetrics::default(), methods))
+            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods))
             .service(service_fn(|_: Request<()>| async {
                 Ok::<_, Infallible>(Status::not_found("no such movie").into_http())
             }));

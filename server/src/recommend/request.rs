@@ -146,3 +146,16 @@ pub enum RecommendError {
     #[error("{0}")]
     NothingToEncode(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::SOURCES;
+
+    #[test]
+    fn every_source_is_counted() {
+        for source in [Source::Model, Source::Preferences, Source::Popularity] {
+            assert!(SOURCES.contains(&source.label()), "{source:?}");
+        }
+    }
+}

@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::LogFormat;
 
 pub use exposition::serve_metrics;
-pub use metrics::{LATENCY_BUCKETS_SECONDS, RpcMetrics, STAGES, StageMetrics};
+pub use metrics::{LATENCY_BUCKETS_SECONDS, RpcMetrics, SOURCES, STAGES, StageMetrics};
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
