@@ -63,16 +63,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N, or cpu to try the script out")
     parser.add_argument(
-        "--sessions", type=int, default=4, help="sessions of the loops and workers of the server"
+        "--sessions", type=int, default=8, help="sessions of the loops and workers of the server"
     )
     parser.add_argument("--seconds", type=float, default=6, help="of each figure of the server")
     parser.add_argument(
         "--callers", type=int, nargs="+", default=[512, 1024, 2048, 4096], help="tried for unary calls"
     )
     parser.add_argument("--batches", type=int, default=256, help="requests in a batch RPC")
-    parser.add_argument("--batch-callers", type=int, default=64)
+    parser.add_argument("--batch-callers", type=int, default=96)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--generator-threads", type=int, default=6)
+    parser.add_argument("--generator-threads", type=int, default=8)
     parser.add_argument(
         "--spare-cores", type=int, default=2, help="that the server leaves alone, for the load generator"
     )

@@ -18,7 +18,7 @@ pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{as_text, from_text};
 
 use crate::engine::runtime::{self, Device};
-use crate::engine::{EngineOptions, Precision};
+use crate::engine::{EngineOptions, GPU_SIDE_BY_SIDE, Precision};
 use crate::limit::Rate;
 
 /// One layer of settings: what is absent is left to the layer below.
@@ -245,9 +245,9 @@ impl Config {
     /// cores cost whoever wakes up a turn of the processor.
     ///
     /// On a CPU the model takes nearly all the time, and half as many threads as cores answered one caller 1.5%
-    /// sooner and 64 callers 2% more often (two cores). A GPU's workers hold a core each while they wait for it:
-    /// with sixteen cores, four workers and half the load that they can bear, the slowest of a hundred calls took
-    /// 5.6 ms with sixteen threads, 4.3 ms with twelve.
+    /// sooner and 64 callers 2% more often (two cores). Of a GPU's workers a few run at any load, and hold a core
+    /// each while they wait for it: with sixteen cores, four such workers and half the load that they can bear, the
+    /// slowest of a hundred calls took 5.6 ms with sixteen threads, 4.3 ms with twelve.
     pub fn async_threads(&self, cores: usize) -> usize {
         let on_a_gpu = match self.device {
             Device::Cpu => false,
@@ -255,7 +255,8 @@ impl Config {
             Device::Auto => runtime::comes_with_cuda(),
         };
         let half = (cores / 2).max(1);
-        if on_a_gpu { cores.saturating_sub(self.gpu_workers()).max(half) } else { half }
+        let held = self.gpu_workers().min(GPU_SIDE_BY_SIDE);
+        if on_a_gpu { cores.saturating_sub(held).max(half) } else { half }
     }
 
     /// The sample folder, if there is to be one.
@@ -271,8 +272,9 @@ mod tests {
     #[test]
     fn calls_have_half_the_cores_or_those_that_a_gpus_workers_leave() {
         let on = |device, workers| Config { device, workers, ..Config::default() };
-        assert_eq!(on(Device::Cuda(0), 0).async_threads(16), 12);
-        assert_eq!(on(Device::Cuda(0), 6).async_threads(8), 4);
+        assert_eq!(on(Device::Cuda(0), 0).async_threads(16), 13);
+        assert_eq!(on(Device::Cuda(0), 1).async_threads(16), 15);
+        assert_eq!(on(Device::Cuda(0), 6).async_threads(4), 2);
         assert_eq!(on(Device::Cpu, 6).async_threads(8), 4);
         assert_eq!(on(Device::Cpu, 0).async_threads(1), 1);
     }

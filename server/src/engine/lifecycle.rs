@@ -46,7 +46,7 @@ impl Default for EngineOptions {
     fn default() -> Self {
         Self {
             workers: thread::available_parallelism().map_or(1, usize::from),
-            gpu_workers: 4,
+            gpu_workers: 8,
             queue_limit: 4096,
             batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
@@ -453,6 +453,8 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
                 lengths: session::gpu_buckets(longest),
                 sizes: session::GPU_BATCHES.to_vec(),
                 misfit_bound: GPU_MISFIT_BOUND,
+                side_by_side: GPU_SIDE_BY_SIDE,
+                worth_joining: GPU_WORTH_JOINING,
             },
         },
     }
@@ -464,3 +466,7 @@ const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 
 /// To rank so many shortlists takes as long as to wake a thread for it, several times over.
 const GPU_HAND_OVER_FROM: usize = 64;
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);
+/// Batches that run on a GPU at once, whatever their size.
+pub(crate) const GPU_SIDE_BY_SIDE: usize = 3;
+/// The jobs for which another batch joins them.
+const GPU_WORTH_JOINING: usize = 64;

@@ -49,6 +49,8 @@ impl Rehearsal {
                 lengths: buckets.to_vec(),
                 sizes: vec![1, BATCH_JOBS],
                 misfit_bound: MISFIT_BOUND,
+                side_by_side: workers,
+                worth_joining: 1,
             }
         };
         let policy = Policy {

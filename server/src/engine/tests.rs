@@ -139,6 +139,8 @@ where
         lengths: session::gpu_buckets(longest),
         sizes: session::GPU_BATCHES.to_vec(),
         misfit_bound: Duration::from_millis(3),
+        side_by_side: 1,
+        worth_joining: 1,
     };
     let policy = Policy {
         workers: 1,

@@ -41,8 +41,13 @@ pub(super) fn cpu(workers: usize) -> Bench {
 }
 
 pub(super) fn gpu(batch_jobs: usize) -> Bench {
+    shared_gpu(1, batch_jobs)
+}
+
+/// A GPU on which two batches run side by side, and further ones of three jobs or more.
+pub(super) fn shared_gpu(workers: usize, batch_jobs: usize) -> Bench {
     bench(Policy {
-        workers: 1,
+        workers,
         queue_limit: 100,
         batch_jobs,
         batch_tokens: 1000,
@@ -51,6 +56,8 @@ pub(super) fn gpu(batch_jobs: usize) -> Bench {
             lengths: vec![10, 50, 200],
             sizes: vec![1, 2, 4, 8],
             misfit_bound: 5 * MS,
+            side_by_side: 2,
+            worth_joining: 3,
         },
     })
 }

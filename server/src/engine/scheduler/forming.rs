@@ -9,7 +9,8 @@ use super::{
 };
 
 impl<T> Scheduler<T> {
-    /// The next batch, without the jobs that are too late for it; `None` when nothing is left.
+    /// The next batch, without the jobs that are too late for it; `None` when nothing is left, or too little to run
+    /// beside what does.
     pub(super) fn form(
         &mut self,
         now: Instant,
@@ -20,6 +21,9 @@ impl<T> Scheduler<T> {
                 Padding::None => self.choose_stage(now)?,
                 Padding::Buckets { misfit_bound, .. } => self.queue.choose_bucket(now, misfit_bound)?,
             };
+            if !self.has_room_beside(self.queue.jobs_of(choice.lane)) {
+                return None;
+            }
             let batch = self.fill(now, &choice, actions);
             if !batch.groups.is_empty() {
                 return Some((choice.lane.model, batch));

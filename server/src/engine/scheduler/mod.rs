@@ -3,7 +3,9 @@
 //! A pure state machine: it is told what happened and when, and answers what to do. It has no threads, no
 //! clock and no knowledge of models, so that every rule below is tested by handing it events.
 //!
-//! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue.
+//! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue. Of workers
+//!    that share a device only the first few do so, and more of them join for batches that are worth it: small
+//!    ones beside each other only slow each other down.
 //! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, those of one
 //!    length bucket run together, with shorter ones in places that would hold padding, and a worker encodes and
 //!    scores them in one go. Where each is encoded
@@ -75,6 +77,10 @@ pub(crate) enum Padding {
         sizes: Vec<usize>,
         /// The fullest bucket goes first until a job has waited so long; then that job's does.
         misfit_bound: Duration,
+        /// So many batches run beside each other, whatever their size.
+        side_by_side: usize,
+        /// A further one runs beside them if so many jobs wait for it.
+        worth_joining: usize,
     },
 }
 
@@ -360,7 +366,7 @@ impl<T> Scheduler<T> {
     /// How long from `now` until the job would be answered.
     fn predict_answer(&self, now: Instant, job: &Submission<T>) -> Duration {
         let alone = self.costs.predict(self.shape_of(&job.input, 1));
-        if !self.idle.is_empty() {
+        if !self.idle.is_empty() && self.has_room_beside(1) {
             return alone;
         }
         let running: Duration = self
@@ -466,9 +472,18 @@ impl<T> Scheduler<T> {
         );
     }
 
+    /// Whether a batch of so many jobs may run beside those that do.
+    fn has_room_beside(&self, jobs: usize) -> bool {
+        let Padding::Buckets { side_by_side, worth_joining, .. } = self.policy.padding else { return true };
+        let running = self.workers.iter().filter(|worker| matches!(worker, Worker::Running(_))).count();
+        running < side_by_side || jobs >= worth_joining
+    }
+
     /// Gives work to idle workers while there is any.
     fn assign(&mut self, now: Instant, actions: &mut Vec<Action<T>>) {
-        while let Some(worker) = self.idle.pop() {
+        while self.has_room_beside(self.queue.jobs())
+            && let Some(worker) = self.idle.pop()
+        {
             let Some((model, batch)) = self.form(now, actions) else {
                 self.idle.push(worker);
                 return;

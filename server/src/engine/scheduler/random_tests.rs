@@ -230,14 +230,18 @@ impl Model {
         }
         assert_eq!(self.scheduler.depth(), self.waiting.len(), "the depth is the number of waiting jobs");
         assert!(self.waiting.len() <= LIMIT, "the queue is bounded");
-        if self.busy.len() + self.recovering.len() < self.policy.workers {
+        let at_once = match self.policy.padding {
+            Padding::None => self.policy.workers,
+            Padding::Buckets { side_by_side, .. } => side_by_side,
+        };
+        if self.busy.len() < at_once && self.busy.len() + self.recovering.len() < self.policy.workers {
             self.assert_all_follow();
         }
         let quiet = self.waiting.is_empty() && self.busy.is_empty() && self.recovering.is_empty();
         assert_eq!(self.scheduler.is_empty(), quiet);
     }
 
-    /// A worker idles only when every waiting job waits for an encoding that runs.
+    /// A worker that may run idles only when every waiting job waits for an encoding that runs.
     fn assert_all_follow(&self) {
         for known in self.waiting.values() {
             assert!(self.is_following(known), "a worker idles while {known:?} waits");
@@ -386,6 +390,8 @@ proptest! {
             lengths: vec![8, 20, 40, 60],
             sizes: vec![1, 3, 8],
             misfit_bound: Duration::from_millis(5),
+            side_by_side: 1,
+            worth_joining: 3,
         };
         let mut model = Model::new(padding);
         for (after_ms, step) in steps {

@@ -172,6 +172,31 @@ fn on_a_gpu_sequences_of_one_bucket_run_together() {
 }
 
 #[test]
+fn on_a_gpu_small_batches_run_beside_few_others() {
+    let mut bench = shared_gpu(3, 8);
+    assert_eq!((dispatched(&bench.submit(1)), dispatched(&bench.submit(2))), (vec![1], vec![2]));
+    assert!(bench.submit(3).is_empty(), "two run");
+    assert_eq!(dispatched(&bench.finish(0)), [3]);
+    assert!(bench.submit(4).is_empty());
+    assert!(bench.submit_vector(5).is_empty(), "it would run apart from the other");
+    assert!(bench.submit(6).is_empty());
+    assert_eq!(dispatched(&bench.submit(7)), [4, 6, 7], "three are worth it");
+    assert_eq!(dispatched(&bench.finish(1)), [] as [u64; 0], "two run still");
+    assert_eq!(dispatched(&bench.finish(0)), [5]);
+}
+
+#[test]
+fn a_wait_beside_an_idle_worker_that_may_not_run_counts_on_admission() {
+    let mut bench = shared_gpu(3, 8);
+    bench.submit(1);
+    bench.finish_after(0, 10 * MS);
+    bench.submit(2);
+    bench.submit(3);
+    assert_eq!(refused(&bench.submit_by(4, 12 * MS)).len(), 1, "another has to end first");
+    assert_eq!(refused(&bench.submit_by(5, 100 * MS)).len(), 0);
+}
+
+#[test]
 fn on_a_gpu_shorter_sequences_take_the_places_of_padding() {
     let mut bench = gpu(8);
     bench.submit(1);

@@ -15,6 +15,10 @@ const LIBRARY: &str = "libcudart.so.13";
 
 /// `cudaStreamNonBlocking`: no order with the default stream.
 const NON_BLOCKING: c_uint = 1;
+/// `cudaDeviceScheduleYield`: who waits for the GPU lets others have his processor meanwhile.
+const YIELD: c_uint = 2;
+/// `cudaInitDeviceFlagsAreValid`
+const WITH_FLAGS: c_uint = 1;
 /// `cudaStreamCaptureModeThreadLocal`: other threads may go on doing what they like.
 const THREAD_LOCAL: c_int = 1;
 
@@ -29,6 +33,7 @@ type Handle = *mut c_void;
 
 /// The functions, loaded once a process.
 struct Cudart {
+    init_device: unsafe extern "C" fn(c_int, c_uint, c_uint) -> c_int,
     set_device: unsafe extern "C" fn(c_int) -> c_int,
     stream_create: unsafe extern "C" fn(*mut Handle, c_uint) -> c_int,
     stream_destroy: unsafe extern "C" fn(Handle) -> c_int,
@@ -61,6 +66,7 @@ impl Cudart {
         unsafe {
             let library = Library::new(LIBRARY).map_err(failed)?;
             Ok(Self {
+                init_device: *library.get(b"cudaInitDevice").map_err(failed)?,
                 set_device: *library.get(b"cudaSetDevice").map_err(failed)?,
                 stream_create: *library.get(b"cudaStreamCreateWithFlags").map_err(failed)?,
                 stream_destroy: *library.get(b"cudaStreamDestroy").map_err(failed)?,
@@ -105,6 +111,9 @@ impl CudaStream {
     pub(super) fn new(device: u32) -> ort::Result<Self> {
         let library = Cudart::get().map_err(ort::Error::new)?;
         let mut made = Self { library, device: device as c_int, stream: ptr::null_mut() };
+        // SAFETY: any number may be asked for; an error comes back for one that there is not.
+        let code = unsafe { (library.init_device)(made.device, YIELD, WITH_FLAGS) };
+        library.check("cudaInitDevice", code)?;
         made.set_device()?;
         // SAFETY: the pointer is to a live place for the handle.
         let code = unsafe { (library.stream_create)(&raw mut made.stream, NON_BLOCKING) };
