@@ -103,7 +103,8 @@ pub(super) async fn serve(
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());
 
-    let methods: Methods = methods().into_iter().collect();
+    let names = methods();
+    let methods: Methods = names.iter().copied().collect();
     let limit = config
         .rate_limit
         .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone()));
@@ -120,7 +121,7 @@ pub(super) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .layer(RequestIdLayer)
-        .layer(ObserveLayer::new(RpcMetrics::of(self::methods()), methods))
+        .layer(ObserveLayer::new(RpcMetrics::of(names), methods))
         .layer(DeadlineLayer)
         .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))

@@ -273,14 +273,13 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::path::Path;
     use std::sync::Barrier;
 
     use super::*;
     use crate::engine::bundle::Bundle;
     use crate::engine::job::{Input, Priority};
     use crate::engine::scheduler::Padding;
-    use crate::retrieval::ExactScorer;
+    use crate::engine::tests::{exact, fixture};
 
     const THREADS: usize = 8;
     const EVENTS: usize = 2000;
@@ -341,10 +340,8 @@ mod tests {
     }
 
     fn core() -> Arc<Core> {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny");
-        let bundle = Arc::new(Bundle::open(&fixture).unwrap());
-        let (values, ids) = (bundle.output_embeddings(), &bundle.vocabulary);
-        let scorer = Arc::new(ExactScorer::build(values, bundle.dimension(), ids).unwrap());
+        let bundle = Arc::new(Bundle::open(&fixture()).unwrap());
+        let scorer = exact(&bundle).unwrap();
         let none = Box::new(|| panic!("no encoder is made here"));
         Arc::new(Core::new(0, bundle, scorer, none, Vec::new()))
     }

@@ -17,11 +17,11 @@ use super::scheduler::{Padding, Policy};
 use super::*;
 use crate::retrieval::ExactScorer;
 
-fn fixture() -> PathBuf {
+pub(super) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
 }
 
-fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
+pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
     let scorer = ExactScorer::build(bundle.output_embeddings(), bundle.dimension(), &bundle.vocabulary)?;
     Ok(Arc::new(scorer))
 }

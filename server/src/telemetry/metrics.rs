@@ -125,7 +125,8 @@ impl StageMetrics {
 
     /// A recommendation was answered by one of the [`SOURCES`].
     pub fn answered(&self, source: &str) {
-        for (answers, _) in self.answers.iter().zip(SOURCES).filter(|(_, label)| *label == source) {
+        let of_source = self.answers.iter().zip(SOURCES).find(|(_, label)| *label == source);
+        if let Some((answers, _)) = of_source {
             answers.add(1);
         }
     }

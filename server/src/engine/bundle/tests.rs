@@ -1,14 +1,9 @@
-use std::path::PathBuf;
-
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use super::*;
-
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
-}
+use crate::engine::tests::fixture;
 
 /// A copy of the fixture that a test may spoil.
 fn copy() -> TempDir {

@@ -481,9 +481,7 @@ impl<T> Scheduler<T> {
 
     /// Gives work to idle workers while there is any.
     fn assign(&mut self, now: Instant, actions: &mut Vec<Action<T>>) {
-        while self.has_room_beside(self.queue.jobs())
-            && let Some(worker) = self.idle.pop()
-        {
+        while let Some(worker) = self.idle.pop() {
             let Some((model, batch)) = self.form(now, actions) else {
                 self.idle.push(worker);
                 return;

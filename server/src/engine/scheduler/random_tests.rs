@@ -8,6 +8,7 @@ use proptest::test_runner::RngSeed;
 use super::*;
 
 const LIMIT: usize = 24;
+const WORKERS: usize = 3;
 const HANDICAP: Duration = Duration::from_millis(40);
 
 /// One random event; numbers are reduced to what exists when it happens.
@@ -89,7 +90,7 @@ struct Model {
 impl Model {
     fn new(padding: Padding) -> Self {
         let policy = Policy {
-            workers: 3,
+            workers: WORKERS,
             queue_limit: LIMIT,
             batch_jobs: 5,
             batch_tokens: 120,
@@ -385,12 +386,15 @@ proptest! {
     }
 
     #[test]
-    fn with_buckets_the_promises_hold_for_any_events(steps in prop::collection::vec(step(), 200..400)) {
+    fn with_buckets_the_promises_hold_for_any_events(
+        steps in prop::collection::vec(step(), 200..400),
+        side_by_side in 1..=WORKERS,
+    ) {
         let padding = Padding::Buckets {
             lengths: vec![8, 20, 40, 60],
             sizes: vec![1, 3, 8],
             misfit_bound: Duration::from_millis(5),
-            side_by_side: 1,
+            side_by_side,
             worth_joining: 3,
         };
         let mut model = Model::new(padding);

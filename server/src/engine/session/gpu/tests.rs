@@ -2,7 +2,6 @@
 //! It holds the arithmetic, the shapes, the buffers and the bookkeeping; not the CUDA kernels, the stream and
 //! the captured graphs.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rand::rngs::SmallRng;
@@ -12,10 +11,11 @@ use roaring::RoaringBitmap;
 use super::*;
 use crate::engine::job::{Method, Query, Scorer, ScorerQuery};
 use crate::engine::session::cpu::CpuEncoder;
+use crate::engine::tests::fixture;
 use crate::retrieval::ExactScorer;
 
 fn bundle() -> Bundle {
-    Bundle::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")).unwrap()
+    Bundle::open(&fixture()).unwrap()
 }
 
 fn small_shapes() -> Shapes {
