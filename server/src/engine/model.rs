@@ -219,7 +219,7 @@ impl Model {
 
 /// Takes a job out of the queue when its future is dropped before the answer.
 struct CancelOnDrop<'a> {
-    pool: &'a Pool,
+    pool: &'a Arc<Pool>,
     id: JobId,
     answered: bool,
 }

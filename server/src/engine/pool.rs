@@ -4,11 +4,10 @@
 //! too, and carries out what it says: a batch goes into the mailbox of an idle worker, a refusal to its caller.
 //! So nobody waits for a lock: with sixteen cores and a hundred thousand jobs a second, callers spent a third of
 //! their time waiting for one. A worker that finishes a batch and steps the scheduler itself gets its next batch
-//! from the same call, without another thread.
+//! from the same call, without another thread, and leaves the rest of the news to others.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -39,8 +38,10 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) struct Pool {
     inbox: mpsc::Sender<Event<Pending>>,
-    /// Events that were handed in since somebody was last at the scheduler, and while he is.
-    handed_in: AtomicUsize,
+    /// Events that the scheduler has not been told; less for a moment when one is told before it is counted.
+    handed_in: AtomicIsize,
+    /// Whether somebody is at the scheduler.
+    attended: AtomicBool,
     desk: Mutex<Desk>,
     mailboxes: Vec<Mailbox>,
     queue_limit: usize,
@@ -92,7 +93,8 @@ impl Pool {
             metrics: Metrics::new(policy.workers),
             queue_limit: policy.queue_limit,
             inbox: sender,
-            handed_in: AtomicUsize::new(0),
+            handed_in: AtomicIsize::new(0),
+            attended: AtomicBool::new(false),
             desk: Mutex::new(Desk { scheduler: Scheduler::new(policy), inbox: receiver }),
             next_job: AtomicU64::new(0),
             empty: Notify::new(),
@@ -114,11 +116,11 @@ impl Pool {
         self.next_job.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn submit(&self, submission: Submission<Pending>) {
+    pub(crate) fn submit(self: &Arc<Self>, submission: Submission<Pending>) {
         self.step(Event::Submit(submission), None);
     }
 
-    pub(crate) fn cancel(&self, id: JobId) {
+    pub(crate) fn cancel(self: &Arc<Self>, id: JobId) {
         self.counts.cancelled.fetch_add(1, Ordering::Relaxed);
         self.metrics.cancelled();
         self.step(Event::Cancel(id), None);
@@ -132,31 +134,48 @@ impl Pool {
 
     /// Hands in an event. Unless another thread is at the scheduler, and takes it along, the scheduler is stepped
     /// and its actions are carried out: a batch for the worker `me`, who is calling, is returned instead of mailed.
-    pub(crate) fn step(&self, event: Event<Pending>, me: Option<WorkerId>) -> Option<Batch<Pending>> {
+    pub(crate) fn step(
+        self: &Arc<Self>,
+        event: Event<Pending>,
+        me: Option<WorkerId>,
+    ) -> Option<Batch<Pending>> {
         // The receiver lives as long as the pool.
         let _ = self.inbox.send(event);
-        if self.handed_in.fetch_add(1, Ordering::AcqRel) > 0 {
-            return None;
+        self.handed_in.fetch_add(1, Ordering::SeqCst);
+        let mine = self.attend(me);
+        if mine.is_some() && self.has_news() {
+            let pool = Arc::clone(self);
+            self.runtime.spawn(async move { pool.attend(None) });
         }
-        let _turn = Turn(&self.handed_in);
+        mine
+    }
+
+    /// Steps the scheduler while there is news, unless another thread does. Ends at once when there is a batch for
+    /// the worker `me`, and returns it: under load there is always news, and the device would wait for its worker.
+    fn attend(&self, me: Option<WorkerId>) -> Option<Batch<Pending>> {
         let mut mine = None;
-        loop {
-            let count = self.handed_in.load(Ordering::Acquire);
-            // What an event leads to is done before the next is looked at: under load there is always a next, and
-            // a worker would wait for its batch.
-            while let Some(actions) = self.decide() {
+        // Who hands in something while the turn ends finds it taken, or it is seen here.
+        while mine.is_none()
+            && self.has_news()
+            && let Some(_turn) = Turn::take(&self.attended)
+        {
+            // What an event leads to is done before the next is looked at: a worker would wait for its batch.
+            while mine.is_none()
+                && let Some(actions) = self.decide()
+            {
                 for action in actions {
                     mine = self.carry_out(action, me).or(mine);
                 }
             }
-            let is_empty = self.lock().scheduler.is_empty();
-            if self.handed_in.fetch_sub(count, Ordering::AcqRel) == count {
-                if is_empty {
-                    self.empty.notify_waiters();
-                }
-                return mine;
+            if self.lock().scheduler.is_empty() {
+                self.empty.notify_waiters();
             }
         }
+        mine
+    }
+
+    fn has_news(&self) -> bool {
+        self.handed_in.load(Ordering::SeqCst) > 0
     }
 
     /// Tells the scheduler what came first into the inbox, and what is to be done about it; `None` when there is
@@ -164,6 +183,7 @@ impl Pool {
     fn decide(&self) -> Option<Vec<Action<Pending>>> {
         let Desk { scheduler, inbox } = &mut *self.lock();
         let event = inbox.try_recv().ok()?;
+        self.handed_in.fetch_sub(1, Ordering::SeqCst);
         Some(scheduler.step(Instant::now(), event))
     }
 
@@ -219,7 +239,7 @@ impl Pool {
     pub(crate) async fn emptied(&self) {
         loop {
             let notified = self.empty.notified();
-            if self.handed_in.load(Ordering::Acquire) == 0 && self.lock().scheduler.is_empty() {
+            if !self.has_news() && self.lock().scheduler.is_empty() {
                 return;
             }
             notified.await;
@@ -237,14 +257,19 @@ impl Pool {
     }
 }
 
-/// The turn of who steps the scheduler. A panic ends it, so that the next who hands in something has one.
-struct Turn<'a>(&'a AtomicUsize);
+/// The turn of who steps the scheduler; it ends with him, should he panic too.
+struct Turn<'a>(&'a AtomicBool);
+
+impl<'a> Turn<'a> {
+    /// `None` when it is another's.
+    fn take(attended: &'a AtomicBool) -> Option<Self> {
+        (!attended.swap(true, Ordering::SeqCst)).then(|| Self(attended))
+    }
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(0, Ordering::Release);
-        }
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -274,6 +299,7 @@ impl Mailbox {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::Barrier;
+    use std::thread;
 
     use super::*;
     use crate::engine::bundle::Bundle;
@@ -284,7 +310,7 @@ mod tests {
     const THREADS: usize = 8;
     const EVENTS: usize = 2000;
 
-    fn pool() -> Pool {
+    fn pool() -> Arc<Pool> {
         let policy = Policy {
             workers: 1,
             queue_limit: 1,
@@ -293,7 +319,14 @@ mod tests {
             bulk_handicap: Duration::ZERO,
             padding: Padding::None,
         };
-        Pool::new(policy, tokio::runtime::Handle::current())
+        Arc::new(Pool::new(policy, Handle::current()))
+    }
+
+    /// Waits until a thread has its turn, and for the desk, which the test holds.
+    fn somebody_attends(pool: &Pool) {
+        while !pool.attended.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
     }
 
     #[tokio::test]
@@ -321,9 +354,7 @@ mod tests {
         let desk = pool.lock();
         thread::scope(|scope| {
             let first = scope.spawn(|| pool.cancel(1));
-            while pool.handed_in.load(Ordering::Relaxed) == 0 {
-                thread::yield_now();
-            }
+            somebody_attends(&pool);
             pool.cancel(2);
             assert_eq!(pool.handed_in.load(Ordering::Relaxed), 2);
             assert!(!first.is_finished());
@@ -352,15 +383,32 @@ mod tests {
         let desk = pool.lock();
         thread::scope(|scope| {
             let first = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| pool.submit(submission(&core)))));
-            while pool.handed_in.load(Ordering::Relaxed) == 0 {
-                thread::yield_now();
-            }
+            somebody_attends(&pool);
             // There is no such worker: the scheduler ends here.
             pool.step(Event::Recovered { worker: 99 }, None);
             drop(desk);
             assert!(first.join().unwrap().is_err());
         });
         assert!(pool.mailboxes[0].mail.lock().unwrap().batch.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_worker_leaves_with_its_batch_and_the_runtime_takes_in_the_rest() {
+        let (pool, core) = (pool(), core());
+        let desk = pool.lock();
+        let batch = thread::scope(|scope| {
+            let free = Event::Finished { worker: 0, vectors: Vec::new(), ran: None };
+            let worker = scope.spawn(|| pool.step(free, Some(0)));
+            somebody_attends(&pool);
+            pool.submit(submission(&core));
+            pool.cancel(7);
+            drop(desk);
+            worker.join().unwrap()
+        });
+        assert_eq!(batch.unwrap().groups.len(), 1);
+        assert_eq!(pool.handed_in.load(Ordering::SeqCst), 1);
+        tokio::task::yield_now().await;
+        assert_eq!(pool.handed_in.load(Ordering::SeqCst), 0);
     }
 
     #[tokio::test]

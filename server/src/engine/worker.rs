@@ -212,7 +212,7 @@ impl Worker {
 }
 
 /// What a partner does with a batch whose vectors are there.
-fn rank_and_answer(pool: &Pool, id: WorkerId, work: Work) {
+fn rank_and_answer(pool: &Arc<Pool>, id: WorkerId, work: Work) {
     match work.rank(pool) {
         Ok((found, spent)) => work.answer(pool, found, spent.score),
         Err(error) => fail(pool, id, work, &error),
@@ -220,7 +220,7 @@ fn rank_and_answer(pool: &Pool, id: WorkerId, work: Work) {
 }
 
 /// Answers a batch that failed, and counts the failure against its model.
-fn fail(pool: &Pool, id: WorkerId, work: Work, error: &BackendError) {
+fn fail(pool: &Arc<Pool>, id: WorkerId, work: Work, error: &BackendError) {
     let core = Arc::clone(&work.core);
     tracing::error!(model = core.bundle.version(), worker = id, %error, "a batch failed");
     pool.metrics.failed();
@@ -232,7 +232,7 @@ fn fail(pool: &Pool, id: WorkerId, work: Work, error: &BackendError) {
 }
 
 /// Refuses all that waits for a model that is out of service.
-fn close(pool: &Pool, core: &Core, why: EngineError) {
+fn close(pool: &Arc<Pool>, core: &Core, why: EngineError) {
     tracing::error!(model = core.bundle.version(), %why, "the model is out of service");
     pool.step(Event::Close { model: Some(core.key), why }, None);
 }
