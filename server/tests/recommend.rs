@@ -57,6 +57,17 @@ async fn a_history_in_the_request_is_answered_by_the_model_without_its_own_movie
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_movie_that_a_history_repeats_counts_where_it_stands_last() {
+    let server = TestServer::start().await;
+    let answer = async |movie_ids: &[u32]| {
+        server.recommendation().recommend(by_history(movie_ids)).await.unwrap().into_inner()
+    };
+    let repeating = answer(&[3, 1, 999_999, 2, 3, 999_999]).await;
+    assert_eq!(repeating.recommendations, answer(&[1, 2, 3]).await.recommendations);
+    assert_eq!(repeating.ignored_history_movies, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_recommendation_reflects_a_recorded_interaction() {
     let server = TestServer::start().await;
     let user_id = 1_000_001;

@@ -2,24 +2,18 @@
 
 use roaring::RoaringBitmap;
 
-use super::{Pick, Question, Recommended, Recommender, Scope, Source};
+use super::{Pick, Question, Recommended, Recommender, Scope, Source, excluded_movies};
 use crate::catalog::Filter;
-use crate::domain::Preferences;
 
 impl Recommender {
     /// Fills an answer up to k with popular movies: of the preferred genres first, where no taste is
     /// known, then of all that is allowed.
-    pub(super) fn fill_up(
-        &self,
-        recommended: &mut Recommended,
-        question: &Question,
-        scope: &Scope<'_>,
-        preferences: &Preferences,
-    ) {
+    pub(super) fn fill_up(&self, recommended: &mut Recommended, question: &Question, scope: &Scope<'_>) {
         if recommended.picks.len() >= question.k {
             return;
         }
-        let mut excluded = scope.excluded.clone();
+        let preferences = &scope.profile.preferences;
+        let mut excluded = excluded_movies(question, scope.profile);
         excluded.extend(recommended.picks.iter().map(|pick| pick.movie_id));
         if recommended.picks.is_empty() && !preferences.genres.is_empty() {
             let preferred = self.of_genres(&preferences.genres, scope.selection);

@@ -12,6 +12,7 @@ mod stages;
 mod taste;
 mod vectors;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,17 +53,20 @@ pub struct Recommender {
 
 /// What a request starts from, once its subject is looked up.
 #[derive(Debug, Default)]
-struct Start {
-    /// Movies that count as taste, oldest first, each once.
-    taste: Vec<MovieId>,
-    /// Everything that may be excluded, and the preferences.
+struct Start<'a> {
+    /// Movies that count as taste, oldest first.
+    taste: Cow<'a, [MovieId]>,
+    /// Everything that a user has seen, and the preferences; empty for a request's own history.
     profile: Arc<Profile>,
 }
 
 /// What of a taste a model can read.
 struct Readable {
-    /// All of it, oldest first.
+    /// All of it, oldest first, each once.
     rows: Vec<ItemRow>,
+    /// The same rows.
+    set: RoaringBitmap,
+    /// Movies that the model does not know.
     unknown: usize,
 }
 
@@ -88,21 +92,19 @@ impl Recommender {
         let selection = self.catalog.select(&question.filter)?;
         let start = self.start(&question.subject, &question.mark, &mut watch).await?;
         let movies = self.catalog.movies();
-        let Profile { seen, preferences, .. } = &*start.profile;
-        let nothing = RoaringBitmap::new();
-        let excluded = if question.exclude_seen { seen } else { &nothing };
-        let (taste, origin) = match start.taste.as_slice() {
-            [] => (preferences.movie_ids.as_slice(), Source::Preferences),
+        let preferred = start.profile.preferences.movie_ids.as_slice();
+        let (taste, origin) = match &*start.taste {
+            [] => (preferred, Source::Preferences),
             taste => (taste, Source::Model),
         };
-        let scope = Scope { movies: &movies, selection: selection.as_ref(), excluded };
+        let scope = Scope { movies: &movies, selection: selection.as_ref(), profile: &start.profile };
         let modelled = self.modelled(question, taste, &scope, &mut watch).await?;
         let began = Instant::now();
         let mut recommended = match modelled {
             Some(modelled) => modelled.into_recommended(origin),
             None => Recommended::empty(Source::Popularity),
         };
-        self.fill_up(&mut recommended, question, &scope, preferences);
+        self.fill_up(&mut recommended, question, &scope);
         watch.lap(Stage::Rank, began);
 
         let began = Instant::now();
@@ -146,24 +148,20 @@ impl Recommender {
         self.engine.model(None).map_or(1, |model| model.share_of_queue())
     }
 
-    async fn start(
+    async fn start<'a>(
         &self,
-        subject: &Subject,
+        subject: &'a Subject,
         mark: &Mark,
         watch: &mut Stopwatch,
-    ) -> Result<Start, RecommendError> {
+    ) -> Result<Start<'a>, RecommendError> {
         let began = Instant::now();
         let start = match subject {
-            Subject::History(movie_ids) => {
-                let seen = bitmap_of(movie_ids.clone());
-                let has_repeats = (seen.len() as usize) < movie_ids.len();
-                let taste = if has_repeats { taste::without_repeats(movie_ids) } else { movie_ids.clone() };
-                Start { taste, profile: Arc::new(Profile { seen, ..Profile::default() }) }
-            }
+            Subject::History(movie_ids) => Start { taste: movie_ids.into(), ..Start::default() },
             Subject::User(user_id) => {
-                let profile = self.profiles.read(*user_id, self.events_to_read(), mark).await?;
+                // Reading a store makes a future of nine kilobytes, which would be moved with every request's.
+                let profile = Box::pin(self.profiles.read(*user_id, self.events_to_read(), mark)).await?;
                 profile.map_or_else(Start::default, |profile| Start {
-                    taste: taste::taste_of(&profile.newest),
+                    taste: taste::taste_of(&profile.newest).into(),
                     profile,
                 })
             }
@@ -203,9 +201,10 @@ impl Recommender {
         };
         let sequence = readable.newest(&model);
         let excluded = match question.subject {
-            // A history has been seen, and nothing else has: its rows are known by now.
-            Subject::History(_) if question.exclude_seen => bitmap_of(readable.rows),
-            _ => rows_of_movies(&model, scope.excluded),
+            _ if !question.exclude_seen => RoaringBitmap::new(),
+            // A history has been seen, and nothing else has.
+            Subject::History(_) => readable.set,
+            Subject::User(_) => rows_of_movies(&model, &scope.profile.seen),
         };
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
         let answer = self.run(&model, sequence, Want::TopK(query), &question.terms).await?;
@@ -243,9 +242,18 @@ impl Recommender {
 impl Readable {
     fn of(model: &Model, taste: &[MovieId]) -> Self {
         let bundle = model.bundle();
-        let rows: Vec<ItemRow> = taste.iter().filter_map(|movie_id| bundle.row_of(*movie_id)).collect();
-        let unknown = taste.len() - rows.len();
-        Self { rows, unknown }
+        let (mut rows, mut unknown) = (Vec::with_capacity(taste.len()), Vec::new());
+        for movie_id in taste {
+            match bundle.row_of(*movie_id) {
+                Some(row) => rows.push(row),
+                None => unknown.push(*movie_id),
+            }
+        }
+        let set = bitmap_of(rows.clone());
+        if (set.len() as usize) < rows.len() {
+            rows = taste::without_repeats(&rows);
+        }
+        Self { rows, set, unknown: bitmap_of(unknown).len() as usize }
     }
 
     /// The newest part, as much as fits the model.
@@ -260,8 +268,8 @@ struct Scope<'a> {
     movies: &'a Arc<Movies>,
     /// Catalogue indexes; all when `None`.
     selection: Option<&'a RoaringBitmap>,
-    /// Movie ids.
-    excluded: &'a RoaringBitmap,
+    /// What the user has seen and prefers.
+    profile: &'a Profile,
 }
 
 /// The model's part of an answer.
@@ -302,6 +310,15 @@ fn pick_of(vocabulary: &[MovieId], item: Scored, source: Source) -> Pick {
     Pick { movie_id: vocabulary[item.row as usize], score: item.score, source, movie: None }
 }
 
+/// The movies that must not be answered. Few answers need them: the model's own are of rows.
+fn excluded_movies(question: &Question, profile: &Profile) -> RoaringBitmap {
+    match &question.subject {
+        _ if !question.exclude_seen => RoaringBitmap::new(),
+        Subject::History(movie_ids) => bitmap_of(movie_ids.clone()),
+        Subject::User(_) => profile.seen.clone(),
+    }
+}
+
 fn rows_of_movies(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
     bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
 }
@@ -324,5 +341,21 @@ fn ignored(subject: &Subject, unknown: usize) -> usize {
 fn hydrate(picks: &mut [Pick], movies: &Movies) {
     for pick in picks {
         pick.movie = movies.get(pick.movie_id).cloned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, F: Future>(_: impl FnOnce(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_is_cheap_to_move() {
+        type Arguments = (&'static Recommender, &'static Question);
+        let size = size_of_future(|(recommender, question): Arguments| recommender.recommend(question));
+        assert!(size < 1536, "{size} bytes");
     }
 }

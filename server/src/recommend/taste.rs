@@ -7,6 +7,7 @@
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::domain::{Interaction, MovieId};
+use crate::engine::ItemRow;
 
 /// The movies that count as taste, oldest first, each once. `events` are oldest first.
 pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
@@ -21,11 +22,10 @@ pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
     newest_first
 }
 
-/// The movies of a request's own history, oldest first, each once, where it stands last.
-pub(super) fn without_repeats(movie_ids: &[MovieId]) -> Vec<MovieId> {
-    let mut met = FxHashSet::with_capacity_and_hasher(movie_ids.len(), FxBuildHasher);
-    let mut newest_first: Vec<MovieId> =
-        movie_ids.iter().rev().copied().filter(|movie_id| met.insert(*movie_id)).collect();
+/// The rows of a request's own history, oldest first, each once, where it stands last.
+pub(super) fn without_repeats(rows: &[ItemRow]) -> Vec<ItemRow> {
+    let mut met = FxHashSet::with_capacity_and_hasher(rows.len(), FxBuildHasher);
+    let mut newest_first: Vec<ItemRow> = rows.iter().rev().copied().filter(|row| met.insert(*row)).collect();
     newest_first.reverse();
     newest_first
 }
