@@ -4,7 +4,8 @@
 //! too, and carries out what it says: a batch goes into the mailbox of an idle worker, a refusal to its caller.
 //! So nobody waits for a lock: with sixteen cores and a hundred thousand jobs a second, callers spent a third of
 //! their time waiting for one. A worker that finishes a batch and steps the scheduler itself gets its next batch
-//! from the same call, without another thread, and leaves the rest of the news to others.
+//! from the same call, without another thread, and leaves the rest of the news to others. Workers' news goes first: a
+//! device waits for it, while those who bring jobs wait for the device.
 
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -37,7 +38,8 @@ pub(crate) struct Reply {
 /// What one device does: its scheduler, its workers' mailboxes, its counts.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    inbox: mpsc::Sender<Event<Pending>>,
+    from_workers: mpsc::Sender<Event<Pending>>,
+    from_others: mpsc::Sender<Event<Pending>>,
     /// Events that the scheduler has not been told; less for a moment when one is told before it is counted.
     handed_in: AtomicIsize,
     /// Whether somebody is at the scheduler.
@@ -57,7 +59,8 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Desk {
     scheduler: Scheduler<Pending>,
-    inbox: mpsc::Receiver<Event<Pending>>,
+    from_workers: mpsc::Receiver<Event<Pending>>,
+    from_others: mpsc::Receiver<Event<Pending>>,
 }
 
 /// Counts since the start.
@@ -87,15 +90,21 @@ struct Mail {
 impl Pool {
     /// A pool whose callers wait on `runtime`.
     pub(crate) fn new(policy: Policy, runtime: Handle) -> Self {
-        let (sender, receiver) = mpsc::channel();
+        let (from_workers, of_workers) = mpsc::channel();
+        let (from_others, of_others) = mpsc::channel();
         Self {
             mailboxes: (0..policy.workers).map(|_| Mailbox::default()).collect(),
             metrics: Metrics::new(policy.workers),
             queue_limit: policy.queue_limit,
-            inbox: sender,
+            from_workers,
+            from_others,
             handed_in: AtomicIsize::new(0),
             attended: AtomicBool::new(false),
-            desk: Mutex::new(Desk { scheduler: Scheduler::new(policy), inbox: receiver }),
+            desk: Mutex::new(Desk {
+                scheduler: Scheduler::new(policy),
+                from_workers: of_workers,
+                from_others: of_others,
+            }),
             next_job: AtomicU64::new(0),
             empty: Notify::new(),
             counts: Counts::default(),
@@ -139,8 +148,9 @@ impl Pool {
         event: Event<Pending>,
         me: Option<WorkerId>,
     ) -> Option<Batch<Pending>> {
+        let inbox = if me.is_some() { &self.from_workers } else { &self.from_others };
         // The receiver lives as long as the pool.
-        let _ = self.inbox.send(event);
+        let _ = inbox.send(event);
         self.handed_in.fetch_add(1, Ordering::SeqCst);
         let mine = self.attend(me);
         if mine.is_some() && self.has_news() {
@@ -178,11 +188,10 @@ impl Pool {
         self.handed_in.load(Ordering::SeqCst) > 0
     }
 
-    /// Tells the scheduler what came first into the inbox, and what is to be done about it; `None` when there is
-    /// nothing new.
+    /// Tells the scheduler the next event, and what is to be done about it; `None` when there is nothing new.
     fn decide(&self) -> Option<Vec<Action<Pending>>> {
-        let Desk { scheduler, inbox } = &mut *self.lock();
-        let event = inbox.try_recv().ok()?;
+        let Desk { scheduler, from_workers, from_others } = &mut *self.lock();
+        let event = from_workers.try_recv().or_else(|_| from_others.try_recv()).ok()?;
         self.handed_in.fetch_sub(1, Ordering::SeqCst);
         Some(scheduler.step(Instant::now(), event))
     }
@@ -343,7 +352,7 @@ mod tests {
             }
         });
         assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
-        assert!(pool.lock().inbox.try_recv().is_err());
+        assert!(pool.decide().is_none());
         assert_eq!(pool.counts.cancelled.load(Ordering::Relaxed), (THREADS * EVENTS) as u64);
         pool.emptied().await;
     }
@@ -412,12 +421,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_scheduler_hears_of_a_free_worker_before_it_hears_of_jobs() {
+        let (pool, core) = (pool(), core());
+        let turn = Turn::take(&pool.attended);
+        pool.submit(submission(&core));
+        pool.step(Event::Finished { worker: 0, vectors: Vec::new(), ran: None }, Some(0));
+        assert!(pool.decide().unwrap().is_empty());
+        assert!(matches!(pool.decide().unwrap()[..], [Action::Dispatch { worker: 0, .. }]));
+        assert!(pool.decide().is_none());
+        drop(turn);
+    }
+
+    #[tokio::test]
     async fn a_panic_at_the_scheduler_does_not_keep_others_from_it() {
         let pool = pool();
         let nobody = Event::Recovered { worker: 99 };
         assert!(catch_unwind(AssertUnwindSafe(|| pool.step(nobody, None))).is_err());
         pool.cancel(1);
         assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
-        assert!(pool.lock().inbox.try_recv().is_err());
+        assert!(pool.decide().is_none());
     }
 }

@@ -19,6 +19,8 @@ const NON_BLOCKING: c_uint = 1;
 const YIELD: c_uint = 2;
 /// `cudaInitDeviceFlagsAreValid`
 const WITH_FLAGS: c_uint = 1;
+/// `cudaErrorNotReady`
+const NOT_READY: c_int = 600;
 /// `cudaStreamCaptureModeThreadLocal`: other threads may go on doing what they like.
 const THREAD_LOCAL: c_int = 1;
 
@@ -38,6 +40,7 @@ struct Cudart {
     stream_create: unsafe extern "C" fn(*mut Handle, c_uint) -> c_int,
     stream_destroy: unsafe extern "C" fn(Handle) -> c_int,
     stream_synchronize: unsafe extern "C" fn(Handle) -> c_int,
+    stream_query: unsafe extern "C" fn(Handle) -> c_int,
     memcpy: unsafe extern "C" fn(*mut c_void, *const c_void, usize, c_int, Handle) -> c_int,
     host_alloc: unsafe extern "C" fn(*mut *mut c_void, usize, c_uint) -> c_int,
     free_host: unsafe extern "C" fn(*mut c_void) -> c_int,
@@ -71,6 +74,7 @@ impl Cudart {
                 stream_create: *library.get(b"cudaStreamCreateWithFlags").map_err(failed)?,
                 stream_destroy: *library.get(b"cudaStreamDestroy").map_err(failed)?,
                 stream_synchronize: *library.get(b"cudaStreamSynchronize").map_err(failed)?,
+                stream_query: *library.get(b"cudaStreamQuery").map_err(failed)?,
                 memcpy: *library.get(b"cudaMemcpyAsync").map_err(failed)?,
                 host_alloc: *library.get(b"cudaHostAlloc").map_err(failed)?,
                 free_host: *library.get(b"cudaFreeHost").map_err(failed)?,
@@ -137,6 +141,15 @@ impl CudaStream {
         // SAFETY: the stream is live.
         let code = unsafe { (self.library.stream_synchronize)(self.stream) };
         self.library.check("cudaStreamSynchronize", code)
+    }
+
+    /// Whether everything that was queued is done.
+    pub(super) fn is_done(&self) -> ort::Result<bool> {
+        // SAFETY: the stream is live.
+        match unsafe { (self.library.stream_query)(self.stream) } {
+            NOT_READY => Ok(false),
+            code => self.library.check("cudaStreamQuery", code).map(|()| true),
+        }
     }
 
     /// Queues a copy.

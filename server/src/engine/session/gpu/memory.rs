@@ -64,6 +64,15 @@ impl Stream {
         }
     }
 
+    /// Whether all work is done.
+    pub(super) fn is_done(&self) -> ort::Result<bool> {
+        match self {
+            Self::Cuda(stream) => stream.is_done(),
+            #[cfg(test)]
+            Self::Host => Ok(true),
+        }
+    }
+
     /// Records the work that is queued from now on; `false` where nothing can be recorded.
     pub(super) fn begin_capture(&self) -> ort::Result<bool> {
         match self {

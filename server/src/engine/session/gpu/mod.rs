@@ -16,6 +16,8 @@ mod shapes;
 mod tests;
 
 use std::collections::HashMap;
+use std::thread;
+use std::time::Duration;
 
 use ort::ep::cuda::AttentionBackend;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _};
@@ -36,6 +38,9 @@ use shapes::{Scoring, Shape, Shapes};
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:
 /// what DESIGN allows between a request alone and in a batch.
 const REPLAY_TOLERANCE: f32 = 2e-3;
+
+/// How long the wait for a large batch sleeps before it asks again.
+const NAP: Duration = Duration::from_micros(50);
 
 /// Two sessions, their stream, and what they work on.
 pub(super) struct GpuEncoder {
@@ -328,8 +333,21 @@ impl GpuEncoder {
             Some(graph) => self.stream.replay(graph)?,
             None => self.launch(shape)?,
         }
-        self.stream.synchronize()?;
+        if shape.is_short() {
+            self.stream.synchronize()?;
+        } else {
+            self.sleep_until_done()?;
+        }
         self.read(shape, asks, out)
+    }
+
+    /// Waits for a large batch, which runs for milliseconds. `synchronize` asks all the time: eight workers took three
+    /// cores for it, which those need who bring the next jobs.
+    fn sleep_until_done(&self) -> ort::Result<()> {
+        while !self.stream.is_done()? {
+            thread::sleep(NAP);
+        }
+        Ok(())
     }
 
     fn read(&self, shape: Shape, asks: &[Ask<'_>], out: &mut EncodedBatch) -> ort::Result<()> {

@@ -44,6 +44,13 @@ pub(super) struct Scoring {
     pub(super) width: usize,
 }
 
+impl Shape {
+    /// Whether it is done within a millisecond or so.
+    pub(super) fn is_short(self) -> bool {
+        self.batch <= LARGEST_CAPTURED
+    }
+}
+
 /// The bucket ends for a model whose longest sequence is `longest`.
 pub(crate) fn buckets(longest: usize) -> Vec<usize> {
     BUCKETS.into_iter().filter(|end| *end < longest).chain([longest]).collect()
