@@ -70,7 +70,7 @@ def parse() -> argparse.Namespace:
         "--callers", type=int, nargs="+", default=[512, 1024, 2048, 4096], help="tried for unary calls"
     )
     parser.add_argument("--batches", type=int, default=256, help="requests in a batch RPC")
-    parser.add_argument("--batch-callers", type=int, default=96)
+    parser.add_argument("--batch-callers", type=int, default=128)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--generator-threads", type=int, default=8)
     parser.add_argument(

@@ -186,10 +186,8 @@ fn time_shapes(
                 (0..length).map(|at| ((index * 7919 + at * 104_729) % bundle.items()) as u32).collect()
             })
             .collect();
-        let mut one = encode_for(&mut sessions[..1], &rows, time)?;
-        let all = encode_for(sessions, &rows, time)?;
-        let per_second = |calls: &[f64]| (calls.len() * batch) as f64 / time.as_secs_f64();
-        let (one_per_second, all_per_second) = (per_second(&one), per_second(&all));
+        let (mut one, one_per_second) = encode_for(&mut sessions[..1], &rows, time)?;
+        let (_, all_per_second) = encode_for(sessions, &rows, time)?;
         one.sort_by(f64::total_cmp);
         figures.push(json!({
             "batch": batch, "length": length, "ms": one[one.len() / 2] * 1e3,
@@ -199,10 +197,15 @@ fn time_shapes(
     Ok(figures)
 }
 
-/// The seconds of every call that the sessions made together in `time`.
-fn encode_for(sessions: &mut [Session], rows: &[Vec<u32>], time: Duration) -> anyhow::Result<Vec<f64>> {
+/// The seconds of every call that the sessions made together in `time` or a little longer, and how many sequences a
+/// second that were.
+fn encode_for(
+    sessions: &mut [Session],
+    rows: &[Vec<u32>],
+    time: Duration,
+) -> anyhow::Result<(Vec<f64>, f64)> {
     let sequences: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-    let work = |session: &mut Session| -> anyhow::Result<Vec<f64>> {
+    let work = |session: &mut Session| -> anyhow::Result<(Vec<f64>, f64)> {
         session.encoder.encode(&sequences, &mut session.out)?;
         let (began, mut calls) = (Instant::now(), Vec::new());
         while began.elapsed() < time {
@@ -210,14 +213,20 @@ fn encode_for(sessions: &mut [Session], rows: &[Vec<u32>], time: Duration) -> an
             session.encoder.encode(&sequences, &mut session.out)?;
             calls.push(call.elapsed().as_secs_f64());
         }
-        Ok(calls)
+        // The last call ends after the time is over.
+        let per_second = (calls.len() * sequences.len()) as f64 / began.elapsed().as_secs_f64();
+        Ok((calls, per_second))
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = sessions.iter_mut().map(|session| scope.spawn(|| work(session))).collect();
         let panicked = |_| anyhow::anyhow!("a thread of the loop panicked");
-        let calls: anyhow::Result<Vec<Vec<f64>>> =
-            threads.into_iter().map(|thread| thread.join().map_err(panicked)?).collect();
-        Ok(calls?.into_iter().flatten().collect())
+        let mut all = (Vec::new(), 0.0);
+        for thread in threads {
+            let (calls, per_second) = thread.join().map_err(panicked)??;
+            all.0.extend(calls);
+            all.1 += per_second;
+        }
+        Ok(all)
     })
 }
 
