@@ -18,8 +18,12 @@ pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{as_text, from_text};
 
 use crate::engine::runtime::{self, Device};
-use crate::engine::{EngineOptions, GPU_SIDE_BY_SIDE, Precision};
+use crate::engine::{EngineOptions, Precision};
 use crate::limit::Rate;
+
+/// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
+/// those who rank.
+const CORES_OF_A_GPU: usize = 5;
 
 /// One layer of settings: what is absent is left to the layer below.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -245,9 +249,9 @@ impl Config {
     /// cores cost whoever wakes up a turn of the processor.
     ///
     /// On a CPU the model takes nearly all the time, and half as many threads as cores answered one caller 1.5%
-    /// sooner and 64 callers 2% more often (two cores). Of a GPU's workers a few run at any load, and hold a core
-    /// each while they wait for it: with sixteen cores, four such workers and half the load that they can bear, the
-    /// slowest of a hundred calls took 5.6 ms with sixteen threads, 4.3 ms with twelve.
+    /// sooner and 64 callers 2% more often (two cores). A GPU's workers need [`CORES_OF_A_GPU`]: with fourteen cores,
+    /// eight workers and half the load that they can bear, the slowest of a hundred calls took 5.1 ms with eleven
+    /// threads, 4.4 ms with nine.
     pub fn async_threads(&self, cores: usize) -> usize {
         let on_a_gpu = match self.device {
             Device::Cpu => false,
@@ -255,7 +259,7 @@ impl Config {
             Device::Auto => runtime::comes_with_cuda(),
         };
         let half = (cores / 2).max(1);
-        let held = self.gpu_workers().min(GPU_SIDE_BY_SIDE);
+        let held = self.gpu_workers().min(CORES_OF_A_GPU);
         if on_a_gpu { cores.saturating_sub(held).max(half) } else { half }
     }
 
@@ -272,7 +276,7 @@ mod tests {
     #[test]
     fn calls_have_half_the_cores_or_those_that_a_gpus_workers_leave() {
         let on = |device, workers| Config { device, workers, ..Config::default() };
-        assert_eq!(on(Device::Cuda(0), 0).async_threads(16), 13);
+        assert_eq!(on(Device::Cuda(0), 0).async_threads(16), 11);
         assert_eq!(on(Device::Cuda(0), 1).async_threads(16), 15);
         assert_eq!(on(Device::Cuda(0), 6).async_threads(4), 2);
         assert_eq!(on(Device::Cpu, 6).async_threads(8), 4);

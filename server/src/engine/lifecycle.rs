@@ -467,6 +467,6 @@ const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 
 const GPU_HAND_OVER_FROM: usize = 64;
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);
 /// Batches that run on a GPU at once, whatever their size.
-pub(crate) const GPU_SIDE_BY_SIDE: usize = 3;
+const GPU_SIDE_BY_SIDE: usize = 3;
 /// The jobs for which another batch joins them.
 const GPU_WORTH_JOINING: usize = 64;

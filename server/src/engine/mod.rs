@@ -30,7 +30,6 @@ pub use job::{
     Answer, Ask, AskInput, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow,
     Job, JobTimings, Method, Priority, Query, Scored, Scorer, ScorerQuery, Shortlists, TopK, Want,
 };
-pub(crate) use lifecycle::GPU_SIDE_BY_SIDE;
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;
 pub use rehearsal::Rehearsal;
