@@ -31,7 +31,7 @@ const REQUESTS: usize = 4096;
 /// Requests of the measurement with remembered vectors; the server sees each of them again and again.
 const REMEMBERED: usize = 2048;
 /// Most rounds of overload and swaps.
-const STRESS_ROUNDS: usize = 3;
+const STRESS_ROUNDS: usize = 5;
 /// The longest time after which a call is cancelled.
 const CANCELLED_WITHIN: Duration = Duration::from_millis(20);
 
@@ -46,7 +46,7 @@ struct Arguments {
     /// Seconds of every measurement of a round; 4 with --quick, else 8.
     #[arg(long)]
     seconds: Option<u64>,
-    /// About 8 minutes on two cores.
+    /// About 10 minutes on two cores.
     #[arg(long)]
     quick: bool,
     /// Threads of the loops and workers of the server; one a core when absent.

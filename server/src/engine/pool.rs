@@ -164,7 +164,7 @@ impl Pool {
     /// the worker `me`, and returns it: under load there is always news, and the device would wait for its worker.
     fn attend(&self, me: Option<WorkerId>) -> Option<Batch<Pending>> {
         let mut mine = None;
-        // Who hands in something while the turn ends finds it taken, or it is seen here.
+        // Who finds the turn taken has counted his news before, so that it is seen here when the turn has ended.
         while mine.is_none()
             && self.has_news()
             && let Some(_turn) = Turn::take(&self.attended)
