@@ -122,6 +122,20 @@ async fn preferences_answer_for_a_user_without_a_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
+    let server = TestServer::start().await;
+    let answer = async |user_id, movie_ids: &[u32]| {
+        let preferences = v1::Preferences { genres: vec![], movie_ids: movie_ids.to_vec() };
+        let request = v1::SetPreferencesRequest { user_id, preferences: Some(preferences) };
+        server.users().set_preferences(request).await.unwrap();
+        server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner()
+    };
+    let repeating = answer(1_000_004, &[3, 1, 2, 3]).await;
+    assert_eq!(repeating.source(), v1::Source::Preferences);
+    assert_eq!(repeating.recommendations, answer(1_000_005, &[1, 2, 3]).await.recommendations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn popularity_fills_up_what_the_model_does_not_know() {
     let server = TestServer::start().await;
     let request = v1::RecommendRequest { k: Some(500), ..by_history(&[1, 2, 3]) };

@@ -2,8 +2,9 @@
 
 use roaring::RoaringBitmap;
 
-use super::{Pick, Question, Recommended, Recommender, Scope, Source, excluded_movies};
+use super::{Pick, Question, Recommended, Recommender, Scope, Source, Subject, bitmap_of};
 use crate::catalog::Filter;
+use crate::store::Profile;
 
 impl Recommender {
     /// Fills an answer up to k with popular movies: of the preferred genres first, where no taste is
@@ -68,5 +69,14 @@ impl Recommender {
             .collect();
         excluded.extend(picks.iter().map(|pick| pick.movie_id));
         picks
+    }
+}
+
+/// The movies that must not be answered. Few answers need them: the model's own are of rows.
+fn excluded_movies(question: &Question, profile: &Profile) -> RoaringBitmap {
+    match &question.subject {
+        _ if !question.exclude_seen => RoaringBitmap::new(),
+        Subject::History(movie_ids) => bitmap_of(movie_ids.clone()),
+        Subject::User(_) => profile.seen.clone(),
     }
 }

@@ -64,10 +64,10 @@ struct Start<'a> {
 struct Readable {
     /// All of it, oldest first, each once.
     rows: Vec<ItemRow>,
-    /// The same rows.
-    set: RoaringBitmap,
-    /// Movies that the model does not know.
-    unknown: usize,
+    /// The same rows, where they are a request's own history.
+    history: Option<RoaringBitmap>,
+    /// Movies of a request's own history that the model does not know.
+    ignored: usize,
 }
 
 impl Recommender {
@@ -92,13 +92,15 @@ impl Recommender {
         let selection = self.catalog.select(&question.filter)?;
         let start = self.start(&question.subject, &question.mark, &mut watch).await?;
         let movies = self.catalog.movies();
-        let preferred = start.profile.preferences.movie_ids.as_slice();
         let (taste, origin) = match &*start.taste {
-            [] => (preferred, Source::Preferences),
-            taste => (taste, Source::Model),
+            [] => {
+                let preferred = taste::without_repeats(&start.profile.preferences.movie_ids);
+                (Cow::Owned(preferred), Source::Preferences)
+            }
+            taste => (Cow::Borrowed(taste), Source::Model),
         };
         let scope = Scope { movies: &movies, selection: selection.as_ref(), profile: &start.profile };
-        let modelled = self.modelled(question, taste, &scope, &mut watch).await?;
+        let modelled = self.modelled(question, &taste, &scope, &mut watch).await?;
         let began = Instant::now();
         let mut recommended = match modelled {
             Some(modelled) => modelled.into_recommended(origin),
@@ -123,7 +125,7 @@ impl Recommender {
         let mut watch = Stopwatch::start();
         let model = self.engine.model(terms.model_version.as_deref())?;
         let start = self.start(subject, &Mark::default(), &mut watch).await?;
-        let readable = Readable::of(&model, &start.taste);
+        let readable = Readable::of(&model, subject, &start.taste);
         if readable.rows.is_empty() {
             return Err(RecommendError::NothingToEncode(match subject {
                 Subject::User(user_id) => {
@@ -139,7 +141,7 @@ impl Recommender {
             vector: answer.vector,
             model_version: model.bundle().version().to_owned(),
             timings: watch.finish(&self.metrics),
-            ignored: ignored(subject, readable.unknown),
+            ignored: readable.ignored,
         })
     }
 
@@ -189,8 +191,7 @@ impl Recommender {
             return Ok(None);
         }
         let model = self.engine.model(pinned)?;
-        let readable = Readable::of(&model, taste);
-        let unknown = ignored(&question.subject, readable.unknown);
+        let readable = Readable::of(&model, &question.subject, taste);
         if readable.rows.is_empty() {
             return Ok(None);
         }
@@ -200,16 +201,16 @@ impl Recommender {
             None => map.servable(),
         };
         let sequence = readable.newest(&model);
-        let excluded = match question.subject {
+        let excluded = match readable.history {
             _ if !question.exclude_seen => RoaringBitmap::new(),
-            // A history has been seen, and nothing else has.
-            Subject::History(_) => readable.set,
-            Subject::User(_) => rows_of_movies(&model, &scope.profile.seen),
+            // It has been seen, and nothing else has.
+            Some(history) => history,
+            None => rows_of_movies(&model, &scope.profile.seen),
         };
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
         let answer = self.run(&model, sequence, Want::TopK(query), &question.terms).await?;
         watch.engine(answer.timings);
-        Ok(Some(Modelled { model, answer, unknown }))
+        Ok(Some(Modelled { model, answer, ignored: readable.ignored }))
     }
 
     /// Runs a sequence through the engine, past the encoder when its vector is remembered.
@@ -240,7 +241,7 @@ impl Recommender {
 }
 
 impl Readable {
-    fn of(model: &Model, taste: &[MovieId]) -> Self {
+    fn of(model: &Model, subject: &Subject, taste: &[MovieId]) -> Self {
         let bundle = model.bundle();
         let (mut rows, mut unknown) = (Vec::with_capacity(taste.len()), Vec::new());
         for movie_id in taste {
@@ -249,11 +250,15 @@ impl Readable {
                 None => unknown.push(*movie_id),
             }
         }
-        let set = bitmap_of(rows.clone());
-        if (set.len() as usize) < rows.len() {
+        // A stored user's taste has each movie once, and what of it is unknown is not the caller's business.
+        if let Subject::User(_) = subject {
+            return Self { rows, history: None, ignored: 0 };
+        }
+        let history = bitmap_of(rows.clone());
+        if (history.len() as usize) < rows.len() {
             rows = taste::without_repeats(&rows);
         }
-        Self { rows, set, unknown: bitmap_of(unknown).len() as usize }
+        Self { rows, history: Some(history), ignored: bitmap_of(unknown).len() as usize }
     }
 
     /// The newest part, as much as fits the model.
@@ -276,7 +281,7 @@ struct Scope<'a> {
 struct Modelled {
     model: Arc<Model>,
     answer: Answer,
-    unknown: usize,
+    ignored: usize,
 }
 
 impl Modelled {
@@ -288,7 +293,7 @@ impl Modelled {
             method: self.answer.method,
             source,
             timings: Timings::default(),
-            ignored: self.unknown,
+            ignored: self.ignored,
         }
     }
 }
@@ -310,15 +315,6 @@ fn pick_of(vocabulary: &[MovieId], item: Scored, source: Source) -> Pick {
     Pick { movie_id: vocabulary[item.row as usize], score: item.score, source, movie: None }
 }
 
-/// The movies that must not be answered. Few answers need them: the model's own are of rows.
-fn excluded_movies(question: &Question, profile: &Profile) -> RoaringBitmap {
-    match &question.subject {
-        _ if !question.exclude_seen => RoaringBitmap::new(),
-        Subject::History(movie_ids) => bitmap_of(movie_ids.clone()),
-        Subject::User(_) => profile.seen.clone(),
-    }
-}
-
 fn rows_of_movies(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
     bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
 }
@@ -328,14 +324,6 @@ fn bitmap_of(mut numbers: Vec<u32>) -> RoaringBitmap {
     numbers.sort_unstable();
     numbers.dedup();
     RoaringBitmap::from_sorted_iter(numbers).expect("the numbers are sorted, each is there once")
-}
-
-/// Only the movies of a request's own history are its caller's business.
-fn ignored(subject: &Subject, unknown: usize) -> usize {
-    match subject {
-        Subject::History(_) => unknown,
-        Subject::User(_) => 0,
-    }
 }
 
 fn hydrate(picks: &mut [Pick], movies: &Movies) {

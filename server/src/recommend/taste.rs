@@ -7,7 +7,6 @@
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::domain::{Interaction, MovieId};
-use crate::engine::ItemRow;
 
 /// The movies that count as taste, oldest first, each once. `events` are oldest first.
 pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
@@ -22,10 +21,11 @@ pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
     newest_first
 }
 
-/// The rows of a request's own history, oldest first, each once, where it stands last.
-pub(super) fn without_repeats(rows: &[ItemRow]) -> Vec<ItemRow> {
-    let mut met = FxHashSet::with_capacity_and_hasher(rows.len(), FxBuildHasher);
-    let mut newest_first: Vec<ItemRow> = rows.iter().rev().copied().filter(|row| met.insert(*row)).collect();
+/// Movies or rows, oldest first, each once, where it stands last.
+pub(super) fn without_repeats(numbers: &[u32]) -> Vec<u32> {
+    let mut met = FxHashSet::with_capacity_and_hasher(numbers.len(), FxBuildHasher);
+    let mut newest_first: Vec<u32> =
+        numbers.iter().rev().copied().filter(|number| met.insert(*number)).collect();
     newest_first.reverse();
     newest_first
 }
