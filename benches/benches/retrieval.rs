@@ -15,6 +15,8 @@ use roaring::RoaringBitmap;
 
 const ITEMS: usize = 84_432;
 const DIMENSION: usize = 256;
+/// Tables of codes, 22 MB each, that no cache keeps together.
+const TABLES: usize = 10;
 const KERNELS: [&str; 4] = ["avx512-vnni", "avx2", "neon", "portable"];
 
 fn query(k: usize, allowed: Option<RoaringBitmap>) -> Query {
@@ -33,6 +35,7 @@ fn scans(criterion: &mut Criterion) {
     let values: TableValues = clustered.values.into();
     let table = ItemTable::new(values.clone(), DIMENSION, &movie_ids).expect("the table is finite");
     queries_by_kernel(criterion, &table, &users);
+    tables_in_no_cache(criterion, &table, &users);
     filters(criterion, &table, &users);
     sizes_of_k(criterion, &table, &users);
     let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
@@ -54,6 +57,27 @@ fn queries_by_kernel(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<
             group.throughput(Throughput::Elements(queries as u64));
             group.bench_function(BenchmarkId::from_parameter(queries), |bencher| {
                 bencher.iter(|| black_box(scan.top_k(&batch)));
+            });
+        }
+    }
+}
+
+/// As a server scans: what ran since the last pass has taken the caches. So no pass meets the codes of one before it
+/// until there have been more than a processor keeps.
+fn tables_in_no_cache(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) {
+    let query = query(10, None);
+    for kernel in KERNELS {
+        let scan = || ScanScorer::with_kernel_named(table.clone(), kernel);
+        let Some(scans) = std::iter::repeat_with(scan).take(TABLES).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let mut scans = scans.iter().cycle();
+        let mut group = criterion.benchmark_group(format!("scan in no cache/{kernel}"));
+        for queries in [1, 9, 32] {
+            let batch = batch(&users[..queries], &query);
+            group.throughput(Throughput::Elements(queries as u64));
+            group.bench_function(BenchmarkId::from_parameter(queries), |bencher| {
+                bencher.iter(|| black_box(scans.next().map(|scan| scan.top_k(&batch))));
             });
         }
     }

@@ -7,6 +7,7 @@
 pub mod ann;
 pub mod exact;
 pub mod planner;
+mod prefetch;
 mod ranking;
 pub mod scan;
 pub mod table;

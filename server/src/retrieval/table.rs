@@ -1,11 +1,10 @@
 //! The output embeddings as retrieval holds them, and the one definition of a score.
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::RetrievalError;
+use super::prefetch::ask_for;
 use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, ScorerQuery};
 use crate::idle::all_finite;
@@ -110,14 +109,9 @@ impl ItemTable {
     /// Asks for a row, so that it is there when it is scored; one outside the table is passed over.
     pub(super) fn ask_for(&self, row: ItemRow) {
         let start = row as usize * self.dimension;
-        let Some(row) = self.values.get(start..start + self.dimension) else { return };
-        #[cfg(target_arch = "x86_64")]
-        for line in row.chunks(LINE) {
-            // SAFETY: a prefetch reads nothing; the address is the table's.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        if let Some(row) = self.values.get(start..start + self.dimension) {
+            ask_for(row);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = row;
     }
 
     /// The score of a row: [`inner_product`] with `vector`.
@@ -145,10 +139,6 @@ impl ItemTable {
         Ok(())
     }
 }
-
-/// Numbers of a cache line.
-#[cfg(target_arch = "x86_64")]
-const LINE: usize = 16;
 
 /// How many sums an inner product is accumulated in. Part of the definition of a score: addition of
 /// f64 is not associative.

@@ -25,6 +25,7 @@ const ROUNDING: f64 = 1.0 / (1 << 19) as f64;
 
 /// What turns the integer sums of a tile into bounds, for each of its rows, in the table's unit.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct TileBounds {
     /// What one code stands for.
     pub(crate) scale: [f32; TILE_ROWS],

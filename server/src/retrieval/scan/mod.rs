@@ -22,11 +22,13 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::slice;
 
 use codes::{QueryBound, TableCodes, TileBounds};
-use kernel::{GROUP_MAX, Kernel, Line, PackedQueries, Sums, TILE_ROWS, Tiles};
+use kernel::{Ahead, GROUP_MAX, Kernel, PackedQueries, Sums, TILE_ROWS};
 use mask::RowMask;
 
+use super::prefetch::ask_for;
 use super::ranking::{Best, ordered_bits};
 use super::table::ItemTable;
 use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
@@ -80,13 +82,11 @@ impl ScanScorer {
         let mut next = self.next_tile(0, &searches);
         while let Some(tile) = next {
             next = self.next_tile(tile + 1, &searches);
-            let next_lines = next.map_or(&[][..], |next| self.codes.lines(next).as_flattened());
-            let mut asked = next_lines.chunks(next_lines.len().div_ceil(groups.len()).max(1));
+            let mut ahead = self.ask_for_next(next, groups.len());
             let mut searches = searches.as_mut_slice();
             for group in &groups {
                 let (group_searches, rest) = searches.split_at_mut(group.queries());
-                let next = asked.next().unwrap_or_default();
-                self.scan_tile(tile, next, group, group_searches, &mut sums);
+                self.scan_tile(tile, group, group_searches, &mut sums, &mut ahead);
                 searches = rest;
             }
         }
@@ -112,17 +112,25 @@ impl ScanScorer {
         groups
     }
 
+    /// Asks for the bounds of the next tile, and gives its codes to be asked for while this one's are multiplied.
+    fn ask_for_next(&self, next: Option<usize>, groups: usize) -> Ahead<'_> {
+        let Some(next) = next else { return Ahead::nothing() };
+        ask_for(slice::from_ref(self.codes.bounds(next)));
+        let lines = self.codes.lines(next);
+        Ahead::new(lines, groups * lines.len())
+    }
+
     fn scan_tile(
         &self,
         tile: usize,
-        next: &[Line],
         group: &PackedQueries,
         searches: &mut [Search],
         sums: &mut [Sums; GROUP_MAX],
+        ahead: &mut Ahead<'_>,
     ) {
         let rows = self.codes.bounds(tile);
         let sums = &mut sums[..group.queries()];
-        self.kernel.products(Tiles { tile: self.codes.lines(tile), next }, group, sums);
+        self.kernel.products(self.codes.lines(tile), group, sums, ahead);
         for (search, sums) in searches.iter_mut().zip(&*sums) {
             let in_reach = self.kernel.rows_in_reach(sums, rows, &search.bound, search.threshold);
             if in_reach != 0 {

@@ -152,10 +152,10 @@ fn few_rows_of_a_random_table_are_scored_in_full() {
         for tile in 0..scan.codes.tiles() {
             scan.scan_tile(
                 tile,
-                &[],
                 &groups[0],
                 std::slice::from_mut(&mut search),
                 &mut [[0; TILE_ROWS]; GROUP_MAX],
+                &mut Ahead::nothing(),
             );
         }
         search.candidates.retain(|candidate| candidate.upper_bound >= search.threshold);

@@ -5,7 +5,7 @@ use std::arch::aarch64::{
     vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8, vst1q_s32,
 };
 
-use super::{CodeWidth, Kernel, LINE_ROWS, PackedQueries, Steps, Sums, TILE_LINES, Tiles, rows_in_reach};
+use super::{Ahead, CodeWidth, Kernel, LINE_ROWS, PackedQueries, Steps, Sums, TILE_LINES, rows_in_reach};
 
 pub(super) static NEON: Kernel =
     Kernel { name: "neon", width: CodeWidth::Byte, products, reach: rows_in_reach };
@@ -15,13 +15,13 @@ const ROWS: usize = 4;
 /// Registers in a line.
 const QUARTERS: usize = LINE_ROWS / ROWS;
 
-fn products(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
+fn products(tile: &Steps, queries: &PackedQueries, sums: &mut [Sums], _: &mut Ahead<'_>) {
     for line in 0..TILE_LINES {
         for quarter in 0..QUARTERS {
             match queries.queries {
-                1 => rows::<1>(tiles.tile, queries, sums, line, quarter),
-                2 => rows::<2>(tiles.tile, queries, sums, line, quarter),
-                _ => rows::<4>(tiles.tile, queries, sums, line, quarter),
+                1 => rows::<1>(tile, queries, sums, line, quarter),
+                2 => rows::<2>(tile, queries, sums, line, quarter),
+                _ => rows::<4>(tile, queries, sums, line, quarter),
             }
         }
     }

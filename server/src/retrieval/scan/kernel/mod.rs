@@ -9,9 +9,12 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod ahead;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub(super) use ahead::Ahead;
 
 use super::codes::{QueryBound, TileBounds};
 
@@ -127,7 +130,7 @@ pub(crate) struct Kernel {
 
 /// `sums[q][row]` becomes the inner product of the codes of query `q` and the row. Unsafe because the
 /// processor must have the kernel's instruction set.
-type Products = unsafe fn(Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]);
+type Products = unsafe fn(&Steps, &PackedQueries, &mut [Sums], &mut Ahead<'_>);
 
 /// Which rows of a tile may reach a threshold, in the unit of bounds, the first one in the lowest bit. Unsafe
 /// as [`Products`].
@@ -135,15 +138,6 @@ type Reach = unsafe fn(&Sums, &TileBounds, &QueryBound, threshold: f32) -> u64;
 
 /// The steps of a tile.
 pub(crate) type Steps = [[Line; TILE_LINES]];
-
-/// What a kernel reads, and what it asks the memory for meanwhile.
-#[derive(Clone, Copy)]
-pub(crate) struct Tiles<'a> {
-    pub(crate) tile: &'a Steps,
-    /// What is asked for meanwhile: lines that are read after this tile.
-    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has a stable prefetch"))]
-    pub(crate) next: &'a [Line],
-}
 
 impl Kernel {
     /// The kernels that this processor can run, best first; the last one runs anywhere.
@@ -157,11 +151,17 @@ impl Kernel {
         kernels
     }
 
-    pub(crate) fn products(&self, tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
-        assert_eq!(queries.words.len(), tiles.tile.len() * queries.queries * self.width.words());
+    pub(crate) fn products(
+        &self,
+        tile: &Steps,
+        queries: &PackedQueries,
+        sums: &mut [Sums],
+        ahead: &mut Ahead<'_>,
+    ) {
+        assert_eq!(queries.words.len(), tile.len() * queries.queries * self.width.words());
         assert_eq!(sums.len(), queries.queries);
         // SAFETY: kernels are only handed out by `available`, which asked the processor.
-        unsafe { (self.products)(tiles, queries, sums) }
+        unsafe { (self.products)(tile, queries, sums, ahead) }
     }
 
     pub(crate) fn rows_in_reach(
@@ -217,11 +217,8 @@ mod tests {
             .collect();
         let slices: Vec<&[i32]> = codes.iter().map(Vec::as_slice).collect();
         let mut sums = vec![[0; TILE_ROWS]; queries];
-        kernel.products(
-            Tiles { tile: &tile, next: &[] },
-            &PackedQueries::new(&slices, kernel.width),
-            &mut sums,
-        );
+        let queries = PackedQueries::new(&slices, kernel.width);
+        kernel.products(&tile, &queries, &mut sums, &mut Ahead::nothing());
         for (sums, codes) in sums.iter().zip(&codes) {
             for (row, sum) in sums.iter().enumerate() {
                 assert_eq!(*sum, sum_by_hand(&tile, codes, row), "{}, row {row}", kernel.name);

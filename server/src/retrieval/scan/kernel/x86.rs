@@ -12,11 +12,10 @@ use std::arch::x86_64::{
     _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps,
     _mm512_set1_epi32, _mm512_set1_ps, _mm512_storeu_si512,
 };
-use std::slice::Chunks;
 
 use super::{
-    CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Sums, TILE_LINES, TILE_ROWS, TileBounds,
-    Tiles,
+    Ahead, CodeWidth, Kernel, LINE_ROWS, Line, PackedQueries, QueryBound, Steps, Sums, TILE_LINES, TILE_ROWS,
+    TileBounds,
 };
 
 static VNNI: Kernel =
@@ -76,39 +75,36 @@ fn reach_avx2(sums: &Sums, rows: &TileBounds, query: &QueryBound, threshold: f32
     reached
 }
 
-/// The lines that come next, a step's part of them at a time, for [`ask_for`].
-fn parts<'a>(tiles: &Tiles<'a>) -> Chunks<'a, Line> {
-    tiles.next.chunks(tiles.next.len().div_ceil(tiles.tile.len()).max(1))
-}
-
-/// Asks the memory for lines, since the processor does not guess them itself from one page to another. They
-/// come into the second level: there is more room on the way to it than to the first.
+/// Asks the memory for a line. It comes into the second level: there is more room on the way to it than to the first.
 #[inline]
-fn ask_for(lines: Option<&[Line]>) {
-    for line in lines.unwrap_or_default() {
-        // SAFETY: every x86-64 processor has the instruction, which reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast()) };
-    }
+fn ask_for(line: &Line) {
+    // SAFETY: every x86-64 processor has the instruction, which reads nothing.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast()) };
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn products_vnni(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
+fn products_vnni(tile: &Steps, queries: &PackedQueries, sums: &mut [Sums], ahead: &mut Ahead<'_>) {
     match queries.queries {
-        1 => group_vnni::<1>(tiles, queries, sums),
-        2 => group_vnni::<2>(tiles, queries, sums),
-        _ => group_vnni::<4>(tiles, queries, sums),
+        1 => group_vnni::<1>(tile, queries, sums, ahead),
+        2 => group_vnni::<2>(tile, queries, sums, ahead),
+        _ => group_vnni::<4>(tile, queries, sums, ahead),
     }
 }
 
 /// The sums of `Q` queries with a tile, in `4 x Q` registers.
 #[inline]
 #[target_feature(enable = "avx512f,avx512vnni")]
-fn group_vnni<const Q: usize>(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
+fn group_vnni<const Q: usize>(
+    tile: &Steps,
+    queries: &PackedQueries,
+    sums: &mut [Sums],
+    ahead: &mut Ahead<'_>,
+) {
     let mut lanes: [[__m512i; TILE_LINES]; Q] =
         std::array::from_fn(|q| [_mm512_set1_epi32(-queries.bias[q]); TILE_LINES]);
-    let mut next = parts(&tiles);
-    for (lines, words) in tiles.tile.iter().zip(queries.words.as_chunks::<Q>().0) {
-        ask_for(next.next());
+    let mut asks = *ahead;
+    for (lines, words) in tile.iter().zip(queries.words.as_chunks::<Q>().0) {
+        asks.step(ask_for);
         let rows: [__m512i; TILE_LINES] = std::array::from_fn(|l| {
             // SAFETY: a line is 64 bytes.
             unsafe { _mm512_loadu_si512(lines[l].0.as_ptr().cast()) }
@@ -120,6 +116,7 @@ fn group_vnni<const Q: usize>(tiles: Tiles<'_>, queries: &PackedQueries, sums: &
             }
         }
     }
+    *ahead = asks;
     for (sums, lanes) in sums.iter_mut().zip(lanes) {
         for (sums, lanes) in sums.as_chunks_mut::<LINE_ROWS>().0.iter_mut().zip(lanes) {
             // SAFETY: 16 sums of 32 bits are 64 bytes.
@@ -129,18 +126,18 @@ fn group_vnni<const Q: usize>(tiles: Tiles<'_>, queries: &PackedQueries, sums: &
 }
 
 #[target_feature(enable = "avx2")]
-fn products_avx2(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
-    let again = Tiles { next: &[], ..tiles };
+fn products_avx2(tile: &Steps, queries: &PackedQueries, sums: &mut [Sums], ahead: &mut Ahead<'_>) {
+    let nothing = &mut Ahead::nothing();
     match queries.queries {
-        1 => lines_avx2::<1, 4>(tiles, queries, sums, 0),
+        1 => lines_avx2::<1, 4>(tile, queries, sums, 0, ahead),
         2 => {
-            lines_avx2::<2, 2>(tiles, queries, sums, 0);
-            lines_avx2::<2, 2>(again, queries, sums, 2);
+            lines_avx2::<2, 2>(tile, queries, sums, 0, ahead);
+            lines_avx2::<2, 2>(tile, queries, sums, 2, nothing);
         }
         _ => {
-            lines_avx2::<4, 1>(tiles, queries, sums, 0);
+            lines_avx2::<4, 1>(tile, queries, sums, 0, ahead);
             for first in 1..TILE_LINES {
-                lines_avx2::<4, 1>(again, queries, sums, first);
+                lines_avx2::<4, 1>(tile, queries, sums, first, nothing);
             }
         }
     }
@@ -150,18 +147,19 @@ fn products_avx2(tiles: Tiles<'_>, queries: &PackedQueries, sums: &mut [Sums]) {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn lines_avx2<const Q: usize, const L: usize>(
-    tiles: Tiles<'_>,
+    tile: &Steps,
     queries: &PackedQueries,
     sums: &mut [Sums],
     first: usize,
+    ahead: &mut Ahead<'_>,
 ) {
     let low_bytes = _mm256_set1_epi16(0xff);
     let mut lanes: [[[__m256i; 2]; L]; Q] =
         std::array::from_fn(|q| [[_mm256_set1_epi32(-queries.bias[q]); 2]; L]);
     let words = queries.words.as_chunks::<2>().0.as_chunks::<Q>().0;
-    let mut next = parts(&tiles);
-    for (lines, words) in tiles.tile.iter().zip(words) {
-        ask_for(next.next());
+    let mut asks = *ahead;
+    for (lines, words) in tile.iter().zip(words) {
+        asks.step(ask_for);
         for l in 0..L {
             for half in 0..2 {
                 // SAFETY: half a line is 32 bytes.
@@ -177,6 +175,7 @@ fn lines_avx2<const Q: usize, const L: usize>(
             }
         }
     }
+    *ahead = asks;
     for (sums, lanes) in sums.iter_mut().zip(lanes) {
         let sums = &mut sums[first * LINE_ROWS..(first + L) * LINE_ROWS];
         for (sums, lanes) in sums.as_chunks_mut::<8>().0.iter_mut().zip(lanes.as_flattened()) {
