@@ -13,6 +13,7 @@
 
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
+use crate::engine::ItemRow;
 use crate::idle::in_idle_time;
 use crate::retrieval::table::ItemTable;
 
@@ -51,8 +52,14 @@ impl TableCodes {
     pub(super) fn new(table: &ItemTable) -> Self {
         let tiles = table.items().div_ceil(TILE_ROWS);
         let steps = table.dimension().div_ceil(STEP);
-        let greatest = (0..table.items() as u32).map(|row| greatest_magnitude(table.row(row)));
-        let unit_exponent = exponent_above(greatest.fold(0.0, f32::max));
+        let rows = |tile: usize| tile * TILE_ROWS..table.items().min((tile + 1) * TILE_ROWS);
+        let mut greatest = 0.0_f32;
+        in_idle_time(tiles, |tile| {
+            for row in rows(tile) {
+                greatest = greatest.max(greatest_magnitude(table.row(row as ItemRow)));
+            }
+        });
+        let unit_exponent = exponent_above(greatest);
         let mut codes = Self {
             lines: vec_in_large_pages(tiles * steps),
             bounds: vec![
@@ -69,8 +76,8 @@ impl TableCodes {
         };
         in_idle_time(tiles, |tile| {
             codes.lines.resize((tile + 1) * steps, [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]);
-            for row in tile * TILE_ROWS..table.items().min((tile + 1) * TILE_ROWS) {
-                codes.write_row(row, table.row(row as u32));
+            for row in rows(tile) {
+                codes.write_row(row, table.row(row as ItemRow));
             }
         });
         codes
