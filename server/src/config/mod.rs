@@ -64,7 +64,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_PRECISION", value_name = "PRECISION")]
     #[serde(default, deserialize_with = "from_text")]
     pub precision: Option<Precision>,
-    /// Worker threads of the engine; 0 for one a core, or eight on a GPU
+    /// Worker threads of the engine; 0 for one a core, each on its own, or eight on a GPU
     #[arg(long, env = "MARQUEE_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
     /// Ask Linux for processors that are awake within so many microseconds, 0 for none that sleep: lower latency at low load for more power, needs write access to /dev/cpu_dma_latency; not asked for when absent

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
+use super::cpus;
 use super::job::{EncodedBatch, Encoder, EngineError, Scorer};
 use super::metrics;
 use super::model::{Core, Model};
@@ -132,12 +133,14 @@ impl Registry {
         let pool = Arc::new(Pool::new(policy, Handle::current()));
         let observed = Arc::downgrade(&pool);
         metrics::observe_queue(&placement.to_string(), move || observed.upgrade().map(|pool| pool.queue()));
-        let hand_over_from = match placement {
-            Placement::Cpu => None,
-            Placement::Cuda(_) => Some(GPU_HAND_OVER_FROM),
+        let device = placement.to_string();
+        let (cpus, hand_over_from) = match placement {
+            Placement::Cpu => (cpus::of_workers(pool.workers()), None),
+            Placement::Cuda(_) => (Vec::new(), Some(GPU_HAND_OVER_FROM)),
         };
         for worker in 0..pool.workers() {
-            self.threads.extend(worker::spawn(&pool, worker, &placement.to_string(), hand_over_from)?);
+            let cpu = cpus.get(worker).copied();
+            self.threads.extend(worker::spawn(&pool, worker, &device, cpu, hand_over_from)?);
         }
         self.pools.insert(placement, Arc::clone(&pool));
         Ok(pool)

@@ -7,6 +7,7 @@
 
 pub mod bundle;
 mod cost;
+mod cpus;
 pub mod job;
 mod lifecycle;
 mod metrics;

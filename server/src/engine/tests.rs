@@ -157,7 +157,7 @@ where
     let encoder = Counted { encoder, batches: Arc::clone(&encoded) };
     let rebuilt = Box::new(|| unreachable!("the encoder does not fail"));
     let core = Arc::new(Core::new(0, bundle, scorer, rebuilt, vec![Box::new(encoder)]));
-    let threads = worker::spawn(&pool, 0, "test", Some(1)).unwrap();
+    let threads = worker::spawn(&pool, 0, "test", None, Some(1)).unwrap();
     Partnered { model: Model { core, pool, placement: "test".to_owned() }, threads, encoded }
 }
 
@@ -183,6 +183,32 @@ async fn a_batched_answer_is_bitwise_that_of_the_job_alone() {
     assert!(engine.stats().batches < 600, "jobs that wait together run together");
     assert_eq!(engine.stats().completed, 600);
     engine.shutdown(Duration::from_secs(5)).await;
+}
+
+/// The cores that so many workers' threads may use, as they scored.
+#[cfg(target_os = "linux")]
+async fn cpus_of(workers: usize) -> Vec<Vec<cpus::Cpu>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let (engine, model) = scripted(EngineOptions { workers, ..EngineOptions::default() }, move || {
+        noted.lock().unwrap().push(cpus::allowed());
+        Ok(())
+    })
+    .await;
+    let sequences = random_sequences(8 * workers, &model);
+    for answer in join_all(sequences.iter().map(|sequence| model.submit(job(sequence, top(1))))).await {
+        answer.unwrap();
+    }
+    engine.shutdown(Duration::from_secs(5)).await;
+    std::mem::take(&mut *seen.lock().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_worker_stays_on_a_core_if_each_can_have_one() {
+    let cores = cpus::allowed();
+    assert!(cpus_of(cores.len()).await.iter().all(|of_worker| of_worker.len() == 1));
+    assert!(cpus_of(cores.len() + 1).await.iter().all(|of_worker| *of_worker == cores));
 }
 
 #[tokio::test]

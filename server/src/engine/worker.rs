@@ -11,6 +11,7 @@ use std::sync::mpsc::{SendError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::cpus::{self, Cpu};
 use super::job::{Ask, AskInput, BackendError, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool};
@@ -20,12 +21,13 @@ use super::work::{Outcome, Spent, Task, Work, caught, reply};
 /// Batches that wait for a partner who is busy; the worker waits with the next.
 const WAITING_FOR_PARTNER: usize = 1;
 
-/// Starts a worker of the pool. Batches of `hand_over_from` queries or more are left to a partner, another thread,
-/// to be ranked and answered; with `None` there is none.
+/// Starts a worker of the pool; on `cpu` it stays. Batches of `hand_over_from` queries or more are left to a partner,
+/// another thread, to be ranked and answered; with `None` there is none.
 pub(crate) fn spawn(
     pool: &Arc<Pool>,
     id: WorkerId,
     device: &str,
+    cpu: Option<Cpu>,
     hand_over_from: Option<usize>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::new();
@@ -39,6 +41,9 @@ pub(crate) fn spawn(
     }
     let mut worker = Worker { pool: Arc::clone(pool), id, partner, encoded: EncodedBatch::default() };
     let runs = move || {
+        if let Some(cpu) = cpu {
+            cpus::stay_on(cpu);
+        }
         while let Some(batch) = worker.pool.wait(id) {
             let mut next = Some(batch);
             while let Some(batch) = next.take() {
