@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -186,8 +187,42 @@ fn unpack(file: &Path, folder: &Path) -> Result<(), WheelError> {
         let name = entry.name().map_err(zip_error)?.into_owned();
         let Some(file_name) = name.strip_prefix("onnxruntime/capi/") else { continue };
         if file_name.starts_with("libonnxruntime") && !file_name.contains('/') {
-            io::copy(&mut entry, &mut File::create(folder.join(file_name))?)?;
+            let mut library = File::create(folder.join(file_name))?;
+            io::copy(&mut entry, &mut library)?;
+            // Cargo watches it, and would take a file that is younger than the build for one that has changed: the
+            // second build would compile the server again.
+            library.set_modified(SystemTime::UNIX_EPOCH)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    #[test]
+    fn libraries_come_out_of_a_wheel_older_than_any_build() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.whl");
+        let mut wheel = zip::ZipWriter::new(File::create(&file).unwrap());
+        for name in
+            ["onnxruntime/capi/libonnxruntime.so.1", "onnxruntime/capi/other.so", "onnxruntime/__init__.py"]
+        {
+            wheel.start_file(name, SimpleFileOptions::default()).unwrap();
+            wheel.write_all(name.as_bytes()).unwrap();
+        }
+        wheel.finish().unwrap();
+        let unpacked = folder.path().join("libraries");
+        fs::create_dir(&unpacked).unwrap();
+        unpack(&file, &unpacked).unwrap();
+        assert_eq!(fs::read_dir(&unpacked).unwrap().count(), 1);
+        let library = unpacked.join("libonnxruntime.so.1");
+        assert_eq!(fs::read(&library).unwrap(), b"onnxruntime/capi/libonnxruntime.so.1");
+        assert_eq!(fs::metadata(&library).unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
+    }
 }
