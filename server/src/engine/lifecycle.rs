@@ -132,8 +132,8 @@ impl Registry {
         }
         let pool = Arc::new(Pool::new(policy, Handle::current()));
         let observed = Arc::downgrade(&pool);
-        metrics::observe_queue(&placement.to_string(), move || observed.upgrade().map(|pool| pool.queue()));
         let device = placement.to_string();
+        metrics::observe_queue(&device, move || observed.upgrade().map(|pool| pool.queue()));
         let (cpus, hand_over_from) = match placement {
             Placement::Cpu => (cpus::of_workers(pool.workers()), None),
             Placement::Cuda(_) => (Vec::new(), Some(GPU_HAND_OVER_FROM)),

@@ -24,9 +24,10 @@ const ROW_CODE_BIAS: i32 = 128;
 /// The share of `|x| |y|` that stands for all rounding of bounds and scores: 32 half-units of f32.
 const ROUNDING: f64 = 1.0 / (1 << 19) as f64;
 
-/// What turns the integer sums of a tile into bounds, for each of its rows, in the table's unit.
+/// What turns the integer sums of a tile into bounds, for each of its rows, in the table's unit. Whole cache lines, so
+/// that asking for its lines asks for all of it.
 #[derive(Clone, Debug)]
-#[repr(C, align(64))]
+#[repr(align(64))]
 pub(crate) struct TileBounds {
     /// What one code stands for.
     pub(crate) scale: [f32; TILE_ROWS],

@@ -1,7 +1,7 @@
 //! What the memory is asked for while a tile is worked on: the tile that is read next.
 //!
-//! A table in no cache is read at the speed at which the memory is asked, and so is every other pass, since whatever
-//! runs between two of them takes the caches. Processors ask ahead themselves, for lines of the same page, so of
+//! A table that is in no cache is read as fast as the memory is asked for it, and a server's never is: whatever runs
+//! between two passes takes the caches. Processors ask ahead themselves, for lines of the same page, so of
 //! several pages at once they ask for more. Lines are therefore taken from each quarter of the tile in turn, which
 //! with 256 coordinates is a page, and at an even pace over all steps of all groups: what is asked for at once has to
 //! wait for room.
