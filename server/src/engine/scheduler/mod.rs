@@ -243,6 +243,8 @@ pub(crate) struct Scheduler<T> {
     /// Idle workers; the last that became idle is taken first, its caches are warm.
     idle: Vec<WorkerId>,
     load: Load,
+    /// The queries that were last scored together.
+    last_pass: usize,
     /// Jobs that wait for an encoding that runs.
     followers: FxHashMap<SequenceKey, Vec<Member<T>>>,
     following: usize,
@@ -261,6 +263,7 @@ impl<T> Scheduler<T> {
             workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
             idle: (0..policy.workers).rev().collect(),
             load: Load::default(),
+            last_pass: 0,
             followers: FxHashMap::default(),
             following: 0,
             draining: false,
@@ -487,7 +490,10 @@ impl<T> Scheduler<T> {
                 return;
             };
             let keys = self.lead(model, &batch.groups);
-            let Batch { shape, predicted, .. } = batch;
+            let Batch { shape, predicted, stage, .. } = batch;
+            if stage == Stage::Answer {
+                self.last_pass = shape.queries;
+            }
             let running = Running { shape, predicted_end: now + predicted, keys };
             self.workers[worker] = Worker::Running(running);
             actions.push(Action::Dispatch { worker, batch });

@@ -9,7 +9,8 @@
 //!   that, what waits saves a pass.
 //! - Under [`LASTING`] load everybody's wait depends on the throughput, and passes are to be larger: they are scored
 //!   when no more than half as many sequences wait. To wait for fewer would keep what is ready behind the whole
-//!   queue, for passes that are hardly cheaper.
+//!   queue, for passes that are hardly cheaper. Nor are fewer than half as many as in the last pass scored then: right
+//!   after it few wait because its callers are not back yet, and a pass of three costs more than half of one of nine.
 //! - They wait no longer than the bound of a batch and their first deadline allow, and if somebody waits for one
 //!   of them who should not wait for bulk jobs, then for no bulk job.
 
@@ -80,9 +81,8 @@ impl<T> Scheduler<T> {
         let Some(Head { lane, .. }) = sequence.filter(|sequence| sequence.lane.model == ready.model) else {
             return Some(Reason::Idle);
         };
-        let few = if self.load.is_lasting(now) { held / 2 } else { held };
         let is_held_up = self.queue.is_bulk_next(lane) && self.queue.is_interactive(ready);
-        if self.queue.jobs_of(lane) <= few || is_held_up {
+        if self.is_worth_a_pass(now, held, self.queue.jobs_of(lane)) || is_held_up {
             return Some(Reason::Idle);
         }
         let (input, members) = self.queue.peek(lane)?;
@@ -90,5 +90,14 @@ impl<T> Scheduler<T> {
         let after_it = self.costs.predict(first + BatchShape { queries: held, ..BatchShape::default() });
         let presses = self.queue.earliest(ready).is_some_and(|earliest| now + after_it > earliest);
         presses.then_some(Reason::Deadline)
+    }
+
+    /// Whether so many ready vectors are scored while so many sequences wait.
+    fn is_worth_a_pass(&self, now: Instant, held: usize, waiting: usize) -> bool {
+        if self.load.is_lasting(now) {
+            2 * waiting <= held && 2 * held >= self.last_pass
+        } else {
+            waiting <= held
+        }
     }
 }

@@ -84,6 +84,20 @@ fn under_lasting_load_vectors_are_scored_when_half_as_many_sequences_wait() {
 }
 
 #[test]
+fn under_lasting_load_a_pass_is_at_least_half_as_large_as_the_last() {
+    let mut bench = cpu(1);
+    for id in 1..=9 {
+        bench.submit(id);
+    }
+    bench.pass(LASTING);
+    assert_eq!(bench.scored(0), (vec![1, 2, 3, 4, 5, 6], Reason::Idle), "7 to 9 wait");
+    assert_eq!(dispatched(&bench.finish(0)), [7]);
+    assert_eq!(dispatched(&bench.encoded(0)), [8]);
+    assert_eq!(dispatched(&bench.encoded(0)), [9], "half as many wait, but the last pass was of six");
+    assert_eq!(bench.scored(0), (vec![7, 8, 9], Reason::Idle));
+}
+
+#[test]
 fn under_lasting_load_too_nothing_waits_for_nothing() {
     let mut bench = cpu(2);
     for id in 1..=2 {
