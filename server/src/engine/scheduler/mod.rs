@@ -243,8 +243,6 @@ pub(crate) struct Scheduler<T> {
     /// Idle workers; the last that became idle is taken first, its caches are warm.
     idle: Vec<WorkerId>,
     load: Load,
-    /// The queries that were last scored together.
-    last_pass: usize,
     /// Jobs that wait for an encoding that runs.
     followers: FxHashMap<SequenceKey, Vec<Member<T>>>,
     following: usize,
@@ -263,7 +261,6 @@ impl<T> Scheduler<T> {
             workers: (0..policy.workers).map(|_| Worker::Idle).collect(),
             idle: (0..policy.workers).rev().collect(),
             load: Load::default(),
-            last_pass: 0,
             followers: FxHashMap::default(),
             following: 0,
             draining: false,
@@ -492,7 +489,7 @@ impl<T> Scheduler<T> {
             let keys = self.lead(model, &batch.groups);
             let Batch { shape, predicted, stage, .. } = batch;
             if stage == Stage::Answer {
-                self.last_pass = shape.queries;
+                self.load.scores(shape.queries);
             }
             let running = Running { shape, predicted_end: now + predicted, keys };
             self.workers[worker] = Worker::Running(running);

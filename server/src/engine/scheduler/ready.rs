@@ -25,13 +25,15 @@ pub(super) const LASTING: Duration = Duration::from_millis(100);
 /// are back. With sixteen callers two workers run dry after many a pass.
 pub(super) const MOMENT: Duration = Duration::from_millis(3);
 
-/// Since when the workers have been busy.
+/// Since when the workers have been busy, and how much they score at a time.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     /// Since when no worker has been idle for longer than a [`MOMENT`].
     busy_since: Option<Instant>,
     /// Since when a worker is idle.
     idle_since: Option<Instant>,
+    /// The vectors that were last scored together.
+    last_pass: usize,
 }
 
 impl Load {
@@ -46,6 +48,16 @@ impl Load {
             self.busy_since.get_or_insert(now);
             self.idle_since = None;
         }
+    }
+
+    /// Takes in that so many vectors are scored together.
+    pub(super) fn scores(&mut self, vectors: usize) {
+        self.last_pass = vectors;
+    }
+
+    /// Whether so many ready vectors are scored while so many sequences wait.
+    fn is_worth_a_pass(&self, now: Instant, held: usize, waiting: usize) -> bool {
+        if self.is_lasting(now) { 2 * waiting <= held && 2 * held >= self.last_pass } else { waiting <= held }
     }
 
     /// Whether this is no burst.
@@ -82,7 +94,7 @@ impl<T> Scheduler<T> {
             return Some(Reason::Idle);
         };
         let is_held_up = self.queue.is_bulk_next(lane) && self.queue.is_interactive(ready);
-        if self.is_worth_a_pass(now, held, self.queue.jobs_of(lane)) || is_held_up {
+        if self.load.is_worth_a_pass(now, held, self.queue.jobs_of(lane)) || is_held_up {
             return Some(Reason::Idle);
         }
         let (input, members) = self.queue.peek(lane)?;
@@ -90,14 +102,5 @@ impl<T> Scheduler<T> {
         let after_it = self.costs.predict(first + BatchShape { queries: held, ..BatchShape::default() });
         let presses = self.queue.earliest(ready).is_some_and(|earliest| now + after_it > earliest);
         presses.then_some(Reason::Deadline)
-    }
-
-    /// Whether so many ready vectors are scored while so many sequences wait.
-    fn is_worth_a_pass(&self, now: Instant, held: usize, waiting: usize) -> bool {
-        if self.load.is_lasting(now) {
-            2 * waiting <= held && 2 * held >= self.last_pass
-        } else {
-            waiting <= held
-        }
     }
 }
