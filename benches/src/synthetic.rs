@@ -69,8 +69,11 @@ pub fn stats(count: usize) -> Vec<MovieStats> {
     (1..=count as MovieId)
         .map(|movie_id| {
             let ratings = 1 + 100_000 / u64::from(movie_id);
-            let trend = Trend(f64::from(movie_id).log2().mul_add(-1.0, 220.0));
-            MovieStats { movie_id, users: ratings, ratings, half_stars: 7 * ratings, trend }
+            let mut trend = Trend::default();
+            trend.add(
+                220 * Trend::HALF_LIFE_MS - (f64::from(movie_id).log2() * Trend::HALF_LIFE_MS as f64) as i64,
+            );
+            MovieStats { movie_id, popularity: ratings, ratings, half_stars: 7 * ratings, trend }
         })
         .collect()
 }

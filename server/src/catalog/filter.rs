@@ -7,7 +7,7 @@ use roaring::{MultiOps, RoaringBitmap};
 
 use super::CatalogError;
 use super::movies::Movies;
-use super::stats::{RatingSum, Ratings};
+use super::stats::Ratings;
 use crate::domain::MovieId;
 
 /// Which movies may be answered. Every condition that is set must hold; an empty filter allows all.
@@ -60,7 +60,7 @@ impl Filter {
         }
         selected -= indexes(movies, &self.deny_movie_ids);
         if self.asks_for_ratings() {
-            let passing = selected.iter().filter(|index| self.passes_ratings(ratings.get(*index)));
+            let passing = selected.iter().filter(|index| self.passes_ratings(ratings, *index));
             selected = RoaringBitmap::from_sorted_iter(passing).expect("a bitmap iterates in order");
         }
         Ok(Some(selected))
@@ -92,9 +92,9 @@ impl Filter {
         self.average_rating_min.is_some() || self.ratings_min.is_some()
     }
 
-    fn passes_ratings(&self, sum: RatingSum) -> bool {
-        let enough = self.ratings_min.is_none_or(|min| u64::from(sum.count) >= min);
-        let good = |min| sum.average().is_some_and(|average| average >= min);
+    fn passes_ratings(&self, ratings: &Ratings, index: u32) -> bool {
+        let enough = self.ratings_min.is_none_or(|min| u64::from(ratings.count(index)) >= min);
+        let good = |min| ratings.average(index).is_some_and(|average| average >= min);
         enough && self.average_rating_min.is_none_or(good)
     }
 }

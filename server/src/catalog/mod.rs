@@ -24,7 +24,7 @@ use self::search::Titles;
 pub use self::stats::After;
 use self::stats::{Orders, Page, Ratings};
 use crate::domain::{Interaction, MovieId, MovieRecord};
-use crate::store::{MovieStats, Recorded, Trend};
+use crate::store::{MovieStats, Opinion, Recorded, Trend, opinions};
 
 /// What the catalogue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +85,7 @@ impl Catalog {
         filter.select(&snapshot.movies, &snapshot.ratings)
     }
 
-    /// Movies by number of users who interacted with them, most first, ties by ascending id, each
+    /// Movies by the number of users to whose taste they are, most first, ties by ascending id, each
     /// as its dense index and that number.
     ///
     /// `selection` holds dense indexes, `exclude` movie ids. Movies that nobody knows come last
@@ -100,8 +100,8 @@ impl Catalog {
         self.orders().popular(Page { selection, exclude, after, limit })
     }
 
-    /// Like [`Catalog::popular`], by recent events; the score is that of a [`Trend`], which compares
-    /// without a clock: `Trend(score).weight_at(now)` is the number of events of now it is worth.
+    /// Like [`Catalog::popular`], by recency; the score is [`Trend::score`], which compares without a
+    /// clock.
     pub fn trending(
         &self,
         selection: Option<&RoaringBitmap>,
@@ -116,7 +116,7 @@ impl Catalog {
     /// dense indexes.
     pub fn search(&self, query: &str, selection: Option<&RoaringBitmap>, limit: usize) -> Vec<u32> {
         let snapshot = self.snapshot.load();
-        snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.get(index).count)
+        snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.count(index))
     }
 
     /// The average of the users' latest ratings in stars; `None` without ratings.
@@ -124,44 +124,47 @@ impl Catalog {
     /// # Panics
     /// When `index` is not of this catalogue; so do the other methods that take one.
     pub fn average(&self, index: u32) -> Option<f64> {
-        self.snapshot.load().ratings.get(index).average()
+        self.snapshot.load().ratings.average(index)
     }
 
     /// How many users rated the movie.
     pub fn ratings(&self, index: u32) -> u64 {
-        u64::from(self.snapshot.load().ratings.get(index).count)
+        u64::from(self.snapshot.load().ratings.count(index))
     }
 
-    /// How many users interacted with the movie.
-    pub fn users(&self, index: u32) -> u64 {
-        self.orders().users(index)
+    /// To how many users' taste the movie is.
+    pub fn popularity(&self, index: u32) -> u64 {
+        self.orders().popularity(index)
     }
 
-    /// The movie's recency-weighted number of events.
+    /// The movie's popularity weighted by recency.
     pub fn trend(&self, index: u32) -> Trend {
         self.orders().trend(index)
     }
 
     /// Counts a recorded event. Duplicates and unknown movies change nothing.
     pub fn apply(&self, event: &Interaction, recorded: &Recorded) {
-        if recorded.duplicate {
-            return;
-        }
-        let snapshot = self.snapshot.load();
-        if let Some(index) = snapshot.movies.index_of(event.movie_id) {
-            snapshot.ratings.apply(index, *recorded);
-            self.orders_mut().count(index, event, recorded.first_of_movie);
+        if recorded.before != recorded.now {
+            self.replace([(event.movie_id, recorded.before, recorded.now)]);
         }
     }
 
     /// Takes the events of deleted users out of the statistics; `events` holds all of each user's.
     pub fn forget(&self, events: &[Interaction]) {
+        let opinions = opinions(events);
+        self.replace(opinions.into_iter().map(|((_, movie_id), opinion)| (movie_id, Some(opinion), None)));
+    }
+
+    /// Puts users' opinions of movies in the places of those before.
+    fn replace(&self, changes: impl IntoIterator<Item = (MovieId, Option<Opinion>, Option<Opinion>)>) {
         let snapshot = self.snapshot.load();
         let mut orders = self.orders_mut();
-        for ((_, movie_id), events) in stats::by_user_and_movie(events) {
+        for (movie_id, before, now) in changes {
             if let Some(index) = snapshot.movies.index_of(movie_id) {
-                snapshot.ratings.change(index, stats::latest_rating(&events), None);
-                orders.forget(index, &events);
+                let rating = |opinion: Option<Opinion>| opinion.and_then(|opinion| opinion.rating());
+                let taste = |opinion: Option<Opinion>| opinion.and_then(|opinion| opinion.taste());
+                snapshot.ratings.replace(index, rating(before), rating(now));
+                orders.replace(index, taste(before), taste(now));
             }
         }
     }

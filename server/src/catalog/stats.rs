@@ -5,15 +5,15 @@
 //! about a microsecond, and nothing is ever sorted again as a whole.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use roaring::RoaringBitmap;
 
-use crate::domain::{Interaction, MovieId, Rating, UserId};
-use crate::store::{MovieStats, Recorded, Trend};
+use crate::domain::{MovieId, Rating, TimeMs};
+use crate::store::{MovieStats, Trend};
 
 const CHUNK: usize = 4096;
 
@@ -27,32 +27,30 @@ pub(super) struct Ratings {
 }
 
 /// The ratings of one movie: how many, and their sum in half stars. Both fit one atomic word.
+///
+/// They are less than zero for a moment when a rating is taken out before the thread that recorded it
+/// has counted it; then there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RatingSum {
-    pub(super) count: u32,
-    pub(super) half_stars: u32,
+struct RatingSum {
+    count: i32,
+    half_stars: i32,
 }
 
 impl RatingSum {
     fn from_bits(bits: u64) -> Self {
-        Self { count: (bits >> 32) as u32, half_stars: bits as u32 }
+        Self { count: (bits >> 32) as i32, half_stars: bits as i32 }
     }
 
     fn to_bits(self) -> u64 {
-        u64::from(self.count) << 32 | u64::from(self.half_stars)
+        u64::from(self.count as u32) << 32 | u64::from(self.half_stars as u32)
     }
 
-    /// In stars; `None` without ratings.
-    pub(super) fn average(self) -> Option<f64> {
-        (self.count > 0).then(|| f64::from(self.half_stars) / 2.0 / f64::from(self.count))
-    }
-
-    /// The sum after one user's rating changed. Saturates instead of wrapping.
+    /// The sum after one user's rating changed.
     fn changed(self, before: Option<Rating>, now: Option<Rating>) -> Self {
-        let half_stars = |rating: Option<Rating>| rating.map_or(0, |rating| u32::from(rating.half_stars()));
+        let half_stars = |rating: Option<Rating>| rating.map_or(0, |rating| i32::from(rating.half_stars()));
         Self {
-            count: (self.count + u32::from(now.is_some())).saturating_sub(u32::from(before.is_some())),
-            half_stars: (self.half_stars + half_stars(now)).saturating_sub(half_stars(before)),
+            count: self.count + i32::from(now.is_some()) - i32::from(before.is_some()),
+            half_stars: self.half_stars + half_stars(now) - half_stars(before),
         }
     }
 }
@@ -68,17 +66,33 @@ impl Ratings {
         &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
-    /// The sum of one movie.
-    pub(super) fn get(&self, index: u32) -> RatingSum {
+    fn get(&self, index: u32) -> RatingSum {
         RatingSum::from_bits(self.cell(index).load(Relaxed))
     }
 
-    fn set(&self, index: u32, sum: RatingSum) {
+    /// How many users rated the movie.
+    pub(super) fn count(&self, index: u32) -> u32 {
+        u32::try_from(self.get(index).count).unwrap_or(0)
+    }
+
+    /// Their average in stars; `None` without ratings.
+    pub(super) fn average(&self, index: u32) -> Option<f64> {
+        let sum = self.get(index);
+        (sum.count > 0).then(|| f64::from(sum.half_stars) / 2.0 / f64::from(sum.count))
+    }
+
+    /// Sets what the store says.
+    pub(super) fn load(&self, index: u32, stats: &MovieStats) {
+        let clamped = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+        let sum = RatingSum { count: clamped(stats.ratings), half_stars: clamped(stats.half_stars) };
         self.cell(index).store(sum.to_bits(), Relaxed);
     }
 
     /// Replaces one user's rating of a movie.
-    pub(super) fn change(&self, index: u32, before: Option<Rating>, now: Option<Rating>) {
+    pub(super) fn replace(&self, index: u32, before: Option<Rating>, now: Option<Rating>) {
+        if before == now {
+            return;
+        }
         let changed = |bits| Some(RatingSum::from_bits(bits).changed(before, now).to_bits());
         self.cell(index).fetch_update(Relaxed, Relaxed, changed).expect("the closure never declines");
     }
@@ -207,11 +221,12 @@ impl Order {
     }
 }
 
-/// The movies by number of users and by trend.
+/// The movies by the number of users to whose taste they are, and by trend.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     popular: Order,
     trending: Order,
+    trends: Vec<Trend>,
 }
 
 impl Orders {
@@ -229,7 +244,11 @@ impl Orders {
                     .collect(),
             )
         };
-        Self { popular: order(|stats| stats.users as f64), trending: order(|stats| stats.trend.0) }
+        Self {
+            popular: order(|stats| stats.popularity as f64),
+            trending: order(|stats| stats.trend.score()),
+            trends: movies.iter().map(|(_, stats)| stats.trend).collect(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -238,9 +257,10 @@ impl Orders {
 
     /// Appends a movie that nobody has interacted with.
     pub(super) fn push(&mut self, movie_id: MovieId) {
-        let index = self.len() as u32;
+        let (index, trend) = (self.len() as u32, Trend::default());
         self.popular.push(Place { score: 0.0, movie_id, index });
-        self.trending.push(Place { score: Trend::default().0, movie_id, index });
+        self.trending.push(Place { score: trend.score(), movie_id, index });
+        self.trends.push(trend);
     }
 
     pub(super) fn popular(&self, page: Page<'_>) -> Vec<(u32, f64)> {
@@ -251,63 +271,25 @@ impl Orders {
         self.trending.page(page)
     }
 
-    pub(super) fn users(&self, index: u32) -> u64 {
+    /// The users to whose taste a movie is.
+    pub(super) fn popularity(&self, index: u32) -> u64 {
         self.popular.score(index) as u64
     }
 
     pub(super) fn trend(&self, index: u32) -> Trend {
-        Trend(self.trending.score(index))
+        self.trends[index as usize]
     }
 
-    /// Counts an event; `first` when it is the user's first with this movie.
-    pub(super) fn count(&mut self, index: u32, event: &Interaction, first: bool) {
-        if first {
-            self.popular.set(index, self.popular.score(index) + 1.0);
+    /// Moves a movie to where one user's taste since some time, in the place of one before, puts it.
+    pub(super) fn replace(&mut self, index: u32, before: Option<TimeMs>, now: Option<TimeMs>) {
+        if before == now {
+            return;
         }
-        self.trending.set(index, self.trend(index).with_event(event.time_ms).0);
-    }
-
-    /// Takes all events of one user with one movie out again.
-    pub(super) fn forget(&mut self, index: u32, events: &[&Interaction]) {
-        let users = (self.popular.score(index) - 1.0).max(0.0);
-        self.popular.set(index, users);
-        let trend = match users {
-            0.0 => Trend::default(),
-            _ => events.iter().fold(self.trend(index), |trend, event| trend.without_event(event.time_ms)),
-        };
-        self.trending.set(index, trend.0);
-    }
-}
-
-/// The events of deleted users, by user and movie.
-pub(super) fn by_user_and_movie(events: &[Interaction]) -> HashMap<(UserId, MovieId), Vec<&Interaction>> {
-    let mut groups: HashMap<_, Vec<_>> = HashMap::new();
-    for event in events {
-        groups.entry((event.user_id, event.movie_id)).or_default().push(event);
-    }
-    groups
-}
-
-/// The rating that counts among the events of one user with one movie: the latest.
-pub(super) fn latest_rating(events: &[&Interaction]) -> Option<Rating> {
-    let rated = events.iter().filter(|event| event.rating.is_some());
-    rated.max_by_key(|event| event.time_ms).and_then(|event| event.rating)
-}
-
-impl Ratings {
-    /// Sets what the store says.
-    pub(super) fn load(&self, index: u32, stats: &MovieStats) {
-        let sum = RatingSum {
-            count: u32::try_from(stats.ratings).unwrap_or(u32::MAX),
-            half_stars: u32::try_from(stats.half_stars).unwrap_or(u32::MAX),
-        };
-        self.set(index, sum);
-    }
-
-    /// Counts what one recorded event changed.
-    pub(super) fn apply(&self, index: u32, recorded: Recorded) {
-        if recorded.rating_before != recorded.rating_now {
-            self.change(index, recorded.rating_before, recorded.rating_now);
-        }
+        let change = f64::from(now.is_some()) - f64::from(before.is_some());
+        self.popular.set(index, self.popular.score(index) + change);
+        let trend = &mut self.trends[index as usize];
+        now.inspect(|time_ms| trend.add(*time_ms));
+        before.inspect(|time_ms| trend.remove(*time_ms));
+        self.trending.set(index, trend.score());
     }
 }

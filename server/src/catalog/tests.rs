@@ -15,7 +15,7 @@ fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
 }
 
 fn rated(movie_id: MovieId, ratings: u64) -> MovieStats {
-    MovieStats { movie_id, users: ratings, ratings, half_stars: ratings * 7, trend: Trend::default() }
+    MovieStats { popularity: ratings, ratings, half_stars: ratings * 7, ..MovieStats::none(movie_id) }
 }
 
 fn rating(user_id: UserId, movie_id: MovieId, time_ms: i64, half_stars: u8) -> Interaction {
@@ -140,17 +140,44 @@ fn events_count_at_once_and_are_forgotten_with_their_user() {
     let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![rated(20, 1)]);
     let first = rating(1, 10, 1_000, 4);
     let second = rating(1, 10, 2_000, 10);
-    catalog
-        .apply(&first, &Recorded { first_of_movie: true, rating_now: first.rating, ..Recorded::default() });
-    let replaced = Recorded { rating_before: first.rating, rating_now: second.rating, ..Recorded::default() };
-    catalog.apply(&second, &replaced);
-    catalog.apply(&second, &Recorded { duplicate: true, rating_now: second.rating, ..Recorded::default() });
-    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.users(0)), (1, Some(5.0), 1));
+    let low = Recorded::new(None, &first);
+    catalog.apply(&first, &low);
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.popularity(0)), (1, Some(2.0), 0));
+    let high = Recorded::new(low.now, &second);
+    catalog.apply(&second, &high);
+    catalog.apply(&second, &Recorded::duplicate(high.now));
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.popularity(0)), (1, Some(5.0), 1));
     assert_eq!(catalog.trending(None, &RoaringBitmap::new(), None, 1)[0].0, 0);
     catalog.forget(&[first, second]);
-    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.users(0)), (0, None, 0));
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.popularity(0)), (0, None, 0));
     assert_eq!(catalog.trend(0), Trend::default());
     assert_eq!(catalog.average(1), Some(3.5));
+}
+
+#[test]
+fn a_user_that_is_forgotten_before_it_was_counted_leaves_nothing() {
+    let catalog = Catalog::new(vec![movie(10, "A")], vec![]);
+    let event = rating(1, 10, 1_000, 9);
+    catalog.forget(&[event]);
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.popularity(0)), (0, None, 0));
+    catalog.apply(&event, &Recorded::new(None, &event));
+    assert_eq!((catalog.ratings(0), catalog.average(0), catalog.popularity(0)), (0, None, 0));
+    assert_eq!(catalog.trend(0), Trend::default());
+}
+
+#[test]
+fn hiding_and_disliking_raise_no_movie() {
+    let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![]);
+    let view = Interaction { kind: Kind::View, rating: None, ..rating(1, 20, 1_000, 1) };
+    catalog.apply(&view, &Recorded::new(None, &view));
+    for (user_id, kind) in (1..).zip([Kind::Hide, Kind::Dislike]) {
+        let event = Interaction { user_id, kind, ..rating(1, 10, 2_000, 1) };
+        catalog.apply(&event, &Recorded::new(None, &event));
+    }
+    let low = rating(5, 10, 2_000, 1);
+    catalog.apply(&low, &Recorded::new(None, &low));
+    assert_eq!(catalog.popular(None, &RoaringBitmap::new(), None, 9), [(1, 1.0), (0, 0.0)]);
+    assert_eq!(catalog.trending(None, &RoaringBitmap::new(), None, 1)[0].0, 1);
 }
 
 #[test]
@@ -161,8 +188,7 @@ fn movies_that_come_later_keep_what_was_counted() {
     assert_eq!(catalog.search("older", None, 1), [0]);
     assert_eq!(catalog.search("new", None, 1), [1]);
     let event = rating(1, 5, 1, 9);
-    catalog
-        .apply(&event, &Recorded { first_of_movie: true, rating_now: event.rating, ..Recorded::default() });
+    catalog.apply(&event, &Recorded::new(None, &event));
     assert_eq!(catalog.popular(None, &RoaringBitmap::new(), None, 9), [(0, 3.0), (1, 1.0)]);
 }
 
@@ -174,7 +200,7 @@ prop_compose! {
         tags in proptest::sample::subsequence(&TAGS[..], 0..=2),
         ratings in 0u64..4,
         half_stars in 1u64..=10,
-        users in 0u64..5,
+        popularity in 0u64..5,
     ) -> (MovieRecord, MovieStats) {
         let title = year.map_or(title.clone(), |year| format!("{title} ({year})"));
         let record = MovieRecord {
@@ -182,8 +208,9 @@ prop_compose! {
             tags: tags.into_iter().map(|tag| (tag.to_owned(), 1)).collect(),
             ..movie(0, &title)
         };
-        let trend = Trend((users * 7 % 3) as f64);
-        (record, MovieStats { movie_id: 0, users, ratings, half_stars: ratings * half_stars, trend })
+        let mut trend = Trend::default();
+        trend.add((popularity * 7 % 3) as i64 * Trend::HALF_LIFE_MS);
+        (record, MovieStats { movie_id: 0, popularity, ratings, half_stars: ratings * half_stars, trend })
     }
 }
 
@@ -295,10 +322,10 @@ proptest! {
             }
             all
         };
-        let mut popular = ranking(&rows, |stats| stats.users as f64);
+        let mut popular = ranking(&rows, |stats| stats.popularity as f64);
         popular.retain(|(index, _)| allowed(*index));
         prop_assert_eq!(paged(&|after| catalog.popular(selection.as_ref(), &exclude, after, limit)), popular);
-        let mut trending = ranking(&rows, |stats| stats.trend.0);
+        let mut trending = ranking(&rows, |stats| stats.trend.score());
         trending.retain(|(index, _)| allowed(*index));
         prop_assert_eq!(paged(&|after| catalog.trending(selection.as_ref(), &exclude, after, limit)), trending);
     }

@@ -61,7 +61,7 @@ async fn imported(files: &[(&str, &[u8])]) -> (ImportReport, Fresh) {
 #[derive(Debug, PartialEq)]
 struct Contents {
     movies: Vec<MovieRecord>,
-    stats: Vec<(MovieId, u64, u64, u64, i64)>,
+    stats: Vec<MovieStats>,
     histories: Vec<Option<Vec<Interaction>>>,
     users: Vec<Option<UserStats>>,
     counts: StoreStats,
@@ -70,13 +70,9 @@ struct Contents {
 async fn contents(store: &dyn Store, users: impl Iterator<Item = UserId>) -> Contents {
     let mut stats = store.movie_stats().await.expect("a read succeeds");
     stats.sort_by_key(|stats| stats.movie_id);
-    // A trend is a sum of floats, equal but for the order of its addends.
-    let rounded = |stats: MovieStats| {
-        (stats.movie_id, stats.users, stats.ratings, stats.half_stars, (stats.trend.0 * 1e6).round() as i64)
-    };
     let mut contents = Contents {
         movies: store.movies(None, 100_000).await.expect("a read succeeds"),
-        stats: stats.into_iter().map(rounded).collect(),
+        stats,
         histories: Vec::new(),
         users: Vec::new(),
         counts: store.stats().await.expect("a read succeeds"),

@@ -16,6 +16,8 @@ pub mod conformance;
 pub(crate) mod model;
 mod redb;
 mod scylla;
+mod statistics;
+mod trend;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,10 @@ use roaring::RoaringBitmap;
 
 pub use self::redb::RedbStore;
 pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, TimeMs, User, UserId};
+pub(crate) use self::statistics::half_stars;
+pub use self::statistics::{MovieStats, Opinion, opinions};
+pub use self::trend::Trend;
+use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
 /// A user's newest taste and the set of everything seen: all that a recommendation reads.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,75 +65,21 @@ impl From<&Interaction> for EventKey {
 pub struct Recorded {
     /// The very same event was there already: nothing changed.
     pub duplicate: bool,
-    /// It is the first event of this user with this movie.
-    pub first_of_movie: bool,
-    /// The user's rating of this movie that counted before.
-    pub rating_before: Option<Rating>,
-    /// The user's rating of this movie that counts now (the latest by event time).
-    pub rating_now: Option<Rating>,
+    /// What the user's events with this movie came to before; `None` if it is the first.
+    pub before: Option<Opinion>,
+    /// What they come to now.
+    pub now: Option<Opinion>,
 }
 
-/// Sums over all users for one movie.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct MovieStats {
-    /// The movie.
-    pub movie_id: MovieId,
-    /// Users who interacted with it.
-    pub users: u64,
-    /// Users who rated it.
-    pub ratings: u64,
-    /// The sum of their latest ratings, in half stars.
-    pub half_stars: u64,
-    /// Recency-weighted number of events; see [`Trend`].
-    pub trend: Trend,
-}
-
-/// A sum of events that each lose half their weight every [`Trend::HALF_LIFE_MS`].
-///
-/// Kept as the logarithm to base 2 of the weight at a fixed origin, so that sums of different times
-/// compare without a clock, add up in any order, and never overflow.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct Trend(pub f64);
-
-impl Default for Trend {
-    fn default() -> Self {
-        Self(f64::NEG_INFINITY)
-    }
-}
-
-impl Trend {
-    /// 90 days: short enough to follow a season, long enough for a catalogue with few users.
-    pub const HALF_LIFE_MS: f64 = 90.0 * 24.0 * 3600.0 * 1000.0;
-
-    /// The trend with one more event at this time.
-    #[must_use]
-    pub fn with_event(self, time_ms: TimeMs) -> Self {
-        self.plus(Self(time_ms as f64 / Self::HALF_LIFE_MS))
+impl Recorded {
+    /// The outcome for an event that is there already.
+    pub(crate) fn duplicate(opinion: Option<Opinion>) -> Self {
+        Self { duplicate: true, before: opinion, now: opinion }
     }
 
-    /// The trend of both sums' events.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        let (large, small) = if self.0 > other.0 { (self.0, other.0) } else { (other.0, self.0) };
-        if small == f64::NEG_INFINITY {
-            Self(large)
-        } else {
-            Self(large + (1.0 + (small - large).exp2()).log2())
-        }
-    }
-
-    /// The trend with one event at this time taken out. What is left of a sum within a billionth is
-    /// rounding, and counts as nothing.
-    #[must_use]
-    pub fn without_event(self, time_ms: TimeMs) -> Self {
-        let event = time_ms as f64 / Self::HALF_LIFE_MS;
-        let share_left = 1.0 - (event - self.0).exp2();
-        if share_left > 1e-9 { Self(self.0 + share_left.log2()) } else { Self::default() }
-    }
-
-    /// How many events of this very moment it is worth.
-    pub fn weight_at(self, time_ms: TimeMs) -> f64 {
-        (self.0 - time_ms as f64 / Self::HALF_LIFE_MS).exp2()
+    /// The outcome for a new event.
+    pub(crate) fn new(before: Option<Opinion>, event: &Interaction) -> Self {
+        Self { duplicate: false, before, now: Some(Opinion::with(before, event)) }
     }
 }
 
@@ -284,25 +235,5 @@ pub async fn all_movies(store: &dyn Store) -> Result<Vec<MovieRecord>, StoreErro
             return Ok(movies);
         }
         movies.append(&mut page);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trends_add_up_in_any_order() {
-        let times = [1_000_000_000_000, 1_700_000_000_000, 1_700_100_000_000];
-        let forward = times.iter().fold(Trend::default(), |trend, time| trend.with_event(*time));
-        let backward = times.iter().rev().fold(Trend::default(), |trend, time| trend.with_event(*time));
-        assert!((forward.0 - backward.0).abs() < 1e-9);
-        assert!((forward.weight_at(1_700_100_000_000) - 1.991).abs() < 1e-2);
-    }
-
-    #[test]
-    fn an_event_loses_half_its_weight_in_a_half_life() {
-        let trend = Trend::default().with_event(0);
-        assert!((trend.weight_at(Trend::HALF_LIFE_MS as i64) - 0.5).abs() < 1e-12);
     }
 }

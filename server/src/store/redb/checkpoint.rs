@@ -62,7 +62,7 @@ impl Changes {
             let mut sums = transaction.open_table(MOVIE_STATS)?;
             for (movie_id, stats) in &self.sums {
                 match stats {
-                    Some(stats) => sums.insert(movie_id, encode_stats(stats))?,
+                    Some(stats) => sums.insert(movie_id, encode_stats(stats).as_slice())?,
                     None => sums.remove(movie_id)?,
                 };
             }

@@ -112,16 +112,24 @@ pub(super) fn decode_movie(movie_id: u32, bytes: &[u8]) -> Result<MovieRecord, S
     })
 }
 
-/// Users, ratings, half stars and the trend.
-pub(super) type PackedStats = (u64, u64, u64, f64);
-
-pub(super) fn encode_stats(stats: &MovieStats) -> PackedStats {
-    (stats.users, stats.ratings, stats.half_stars, stats.trend.0)
+pub(super) fn encode_stats(stats: &MovieStats) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24 + Trend::BYTES);
+    for number in [stats.popularity, stats.ratings, stats.half_stars] {
+        out.extend(number.to_le_bytes());
+    }
+    out.extend(stats.trend.to_bytes());
+    out
 }
 
-pub(super) fn decode_stats(movie_id: u32, packed: PackedStats) -> MovieStats {
-    let (users, ratings, half_stars, trend) = packed;
-    MovieStats { movie_id, users, ratings, half_stars, trend: Trend(trend) }
+pub(super) fn decode_stats(movie_id: u32, bytes: &[u8]) -> Result<MovieStats, StoreError> {
+    let mut reader = Reader(bytes);
+    Ok(MovieStats {
+        movie_id,
+        popularity: reader.u64()?,
+        ratings: reader.u64()?,
+        half_stars: reader.u64()?,
+        trend: Trend::from_bytes(reader.array()?),
+    })
 }
 
 #[cfg(test)]

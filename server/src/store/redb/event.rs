@@ -54,11 +54,6 @@ pub(super) fn movie_id(packed: &PackedEvent) -> u32 {
     u32::from_be_bytes([packed[8], packed[9], packed[10], packed[11]])
 }
 
-/// The rating, if the event is one: no other kind has stars.
-pub(super) fn rating(packed: &PackedEvent) -> Option<Rating> {
-    Rating::from_half_stars(packed[12] & 0x0f)
-}
-
 /// The bytes without the rating: equal for the same event sent twice.
 pub(super) fn identity(packed: &PackedEvent) -> PackedEvent {
     let mut identity = *packed;

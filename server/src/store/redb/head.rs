@@ -10,8 +10,8 @@ use roaring::RoaringBitmap;
 
 use super::codec::{Reader, decode_preferences, encode_preferences};
 use super::event::{OLDEST, PackedEvent, identity, run_of};
-use crate::domain::{MovieId, Preferences, Rating, TimeMs, User, UserId};
-use crate::store::{StoreError, UserStats};
+use crate::domain::{MovieId, Preferences, TimeMs, User, UserId};
+use crate::store::{Opinion, StoreError, UserStats};
 
 /// A head as it is stored, its parts not yet decoded.
 ///
@@ -109,8 +109,8 @@ pub(super) struct Head {
     pub(super) newest: Vec<PackedEvent>,
     /// The oldest event of the stored head: an older one may be in the runs already.
     pub(super) boundary: PackedEvent,
-    /// The rating of each movie that counts, once somebody needed more than a glance at the newest.
-    pub(super) latest_ratings: Option<HashMap<MovieId, (TimeMs, Rating)>>,
+    /// What the events with each movie come to, once somebody needed more than a glance at the newest.
+    pub(super) opinions: Option<HashMap<MovieId, Opinion>>,
 }
 
 impl Head {
@@ -126,7 +126,7 @@ impl Head {
             rated: RoaringBitmap::new(),
             newest: Vec::new(),
             boundary: OLDEST,
-            latest_ratings: None,
+            opinions: None,
         }
     }
 
@@ -143,7 +143,7 @@ impl Head {
             rated: view.rated()?,
             newest: view.newest.to_vec(),
             boundary: view.newest.first().map_or(OLDEST, identity),
-            latest_ratings: None,
+            opinions: None,
         })
     }
 

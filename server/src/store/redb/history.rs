@@ -1,25 +1,24 @@
 //! Users and their histories as the writer sees them: redb as of the last checkpoint, the heads that the
 //! next one is writing, and the heads that changed since that began.
 //!
-//! The user's latest rating of a movie is not stored apart: it is the newest rating in the history,
-//! looked up only for movies in the packed set of rated ones. So it is right in whatever order
-//! events arrive.
+//! What a user's events with a movie come to is not stored apart: it is looked up in the history, only
+//! for movies in the packed set of seen ones. So it is right in whatever order events arrive.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, Heads};
-use super::event::{OLDEST, PackedEvent, identity, movie_id, pack, place, rating, time_ms, unpack};
+use super::event::{OLDEST, PackedEvent, identity, movie_id, pack, place, unpack};
 use super::head::Head;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
-use crate::domain::{Interaction, MovieId, Rating, TimeMs, UserId};
-use crate::store::{Recorded, StoreError};
+use crate::domain::{Interaction, MovieId, TimeMs, UserId};
+use crate::store::{Opinion, Recorded, StoreError, half_stars};
 
 /// A head that grew so long in memory asks for a checkpoint.
 const LONG_HEAD: usize = 4096;
-/// How many of the newest events are looked at before all ratings are gathered.
+/// How many of the newest events are looked at before all opinions are gathered.
 const GLANCE: usize = 512;
 /// As many changed heads as this ask for a checkpoint: 128 MB of memory at most.
 const MANY_HEADS: usize = 32_768;
@@ -85,35 +84,30 @@ impl Histories {
         let stored = Arc::clone(&self.stored);
         let (head, _) = self.head(event.user_id, now_ms)?;
         let packed = pack(event);
-        let before = latest_rating(&stored, event.user_id, head, event.movie_id)?;
-        let rating_before = before.map(|(_, rating)| rating);
+        let before = opinion(&stored, event.user_id, head, event.movie_id)?;
         let reaches_back = head.has_older() && identity(&packed) < head.boundary;
         let free = match place(&head.newest, &packed) {
             Err(free) if !(reaches_back && stored.runs_hold(event.user_id, &packed)?) => free,
-            _ => {
-                let rating_now = rating_before;
-                return Ok(Recorded { duplicate: true, first_of_movie: false, rating_before, rating_now });
-            }
+            _ => return Ok(Recorded::duplicate(before)),
         };
+        let outcome = Recorded::new(before, event);
         head.newest.insert(free, packed);
         head.events += 1;
         head.first_ms = head.first_ms.min(event.time_ms);
         head.last_ms = head.last_ms.max(event.time_ms);
-        let is_latest = before.is_none_or(|(latest_ms, _)| event.time_ms > latest_ms);
-        let rating_now = if is_latest { event.rating.or(rating_before) } else { rating_before };
-        head.half_stars += half_stars(rating_now);
-        head.half_stars -= half_stars(rating_before);
-        if let Some(rating) = event.rating {
+        head.half_stars += half_stars(outcome.now.and_then(|opinion| opinion.rating()));
+        head.half_stars -= half_stars(before.and_then(|opinion| opinion.rating()));
+        if event.rating.is_some() {
             head.rated.insert(event.movie_id);
-            if let Some(ratings) = &mut head.latest_ratings {
-                keep_latest(ratings, event.movie_id, (event.time_ms, rating));
-            }
         }
-        let first_of_movie = head.seen.insert(event.movie_id);
+        if let (Some(opinions), Some(now)) = (&mut head.opinions, outcome.now) {
+            opinions.insert(event.movie_id, now);
+        }
+        head.seen.insert(event.movie_id);
         let is_long = head.newest.len() > LONG_HEAD;
         self.needs_checkpoint |= reaches_back;
         self.wants_checkpoint |= is_long;
-        Ok(Recorded { duplicate: false, first_of_movie, rating_before, rating_now })
+        Ok(outcome)
     }
 
     /// Takes the user and the whole history out; the events, oldest first.
@@ -190,60 +184,58 @@ fn load(frozen: &Heads, stored: &Snapshot, user_id: UserId) -> Result<Option<Hea
     }
 }
 
-fn half_stars(rating: Option<Rating>) -> u64 {
-    rating.map_or(0, |rating| u64::from(rating.half_stars()))
-}
-
-/// The rating of the movie that counts: the newest in head and runs.
+/// What the user's events with a movie come to, those in runs included.
 ///
-/// Mostly a glance at the head finds it; else all ratings are gathered once, so that a long history
-/// is not read for every event.
-fn latest_rating(
+/// Mostly a glance at the head finds it; else the opinions of all movies are gathered once, so that a
+/// long history is not read for every event.
+fn opinion(
     stored: &Snapshot,
     user_id: UserId,
     head: &mut Head,
     movie: MovieId,
-) -> Result<Option<(TimeMs, Rating)>, StoreError> {
-    if !head.rated.contains(movie) {
+) -> Result<Option<Opinion>, StoreError> {
+    if !head.seen.contains(movie) {
         return Ok(None);
     }
-    if head.latest_ratings.is_none() {
-        let glance = head.newest.iter().rev().take(GLANCE).filter(|packed| movie_id(packed) == movie);
-        let mut found = glance.filter(|packed| identity(packed) >= head.boundary);
-        if let Some(rating) = found.find_map(rated_at) {
-            return Ok(Some(rating));
+    if head.opinions.is_none() {
+        if let Some(opinion) = glance(user_id, head, movie)? {
+            return Ok(Some(opinion));
         }
+        let older = head.has_older().then(|| stored.runs(user_id)).into_iter().flatten();
+        head.opinions = Some(gather_opinions(user_id, older, &head.newest)?);
     }
-    let older = head.has_older().then(|| stored.runs(user_id)).into_iter().flatten();
-    let ratings = match &mut head.latest_ratings {
-        Some(ratings) => ratings,
-        none => none.insert(gather_ratings(older, &head.newest)?),
-    };
-    Ok(ratings.get(&movie).copied())
+    Ok(head.opinions.as_ref().and_then(|opinions| opinions.get(&movie)).copied())
 }
 
-fn rated_at(packed: &PackedEvent) -> Option<(TimeMs, Rating)> {
-    Some((time_ms(packed), rating(packed)?))
+/// The opinion, if the newest events tell all of it: the newest one of the movie, and, where it was
+/// rated, the newest rating. Events before the stored head's may have newer ones in the runs.
+fn glance(user_id: UserId, head: &Head, movie: MovieId) -> Result<Option<Opinion>, StoreError> {
+    let is_rated = head.rated.contains(movie);
+    let newest = head.newest.iter().rev().take(GLANCE);
+    let newest = newest.take_while(|packed| identity(packed) >= head.boundary);
+    let mut opinion = None;
+    for packed in newest.filter(|packed| movie_id(packed) == movie) {
+        let so_far = Opinion::with(opinion, &unpack(user_id, packed)?);
+        if so_far.rating().is_some() || !is_rated {
+            return Ok(Some(so_far));
+        }
+        opinion = Some(so_far);
+    }
+    Ok(None)
 }
 
-fn gather_ratings(
+fn gather_opinions(
+    user_id: UserId,
     older: impl Iterator<Item = Result<Vec<PackedEvent>, StoreError>>,
     newest: &[PackedEvent],
-) -> Result<HashMap<MovieId, (TimeMs, Rating)>, StoreError> {
-    let mut ratings = HashMap::new();
+) -> Result<HashMap<MovieId, Opinion>, StoreError> {
+    let mut gathered = HashMap::new();
     for run in older.chain([Ok(newest.to_vec())]) {
         for packed in run? {
-            if let Some(rated) = rated_at(&packed) {
-                keep_latest(&mut ratings, movie_id(&packed), rated);
-            }
+            let event = unpack(user_id, &packed)?;
+            let before = gathered.get(&event.movie_id).copied();
+            gathered.insert(event.movie_id, Opinion::with(before, &event));
         }
     }
-    Ok(ratings)
-}
-
-fn keep_latest(ratings: &mut HashMap<MovieId, (TimeMs, Rating)>, movie: MovieId, rated: (TimeMs, Rating)) {
-    let latest = ratings.entry(movie).or_insert(rated);
-    if rated.0 > latest.0 {
-        *latest = rated;
-    }
+    Ok(gathered)
 }

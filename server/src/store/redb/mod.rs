@@ -307,6 +307,32 @@ mod tests {
         assert!(refused.to_string().contains("is another server using it?"), "{refused}");
     }
 
+    /// What version 1 said of a movie was wrong for good: all is counted anew, runs and heads.
+    #[tokio::test]
+    async fn statistics_of_version_1_are_counted_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = open(folder.path());
+        let events: Vec<_> = (0..900).map(|i| rating(1 + i % 2, 1 + i as u32 % 400, i as i64, 6)).collect();
+        store.record(&events, 1).await.expect("a write");
+        let counted = conformance::sorted_sums(&store).await;
+        drop(store);
+        let database = Database::open(folder.path().join(FILE)).expect("nobody else has it");
+        let transaction = database.begin_write().expect("nobody else writes");
+        transaction.delete_table(schema::MOVIE_STATS).expect("it is there");
+        let before = redb::TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats");
+        let mut sums = transaction.open_table(before).expect("a new table");
+        sums.insert(1, (7, 7, 7, f64::NEG_INFINITY)).expect("a write");
+        drop(sums);
+        transaction
+            .open_table(schema::META)
+            .expect("it is there")
+            .insert(schema::SCHEMA, 1)
+            .expect("a write");
+        transaction.commit().expect("a commit");
+        drop(database);
+        assert_eq!(conformance::sorted_sums(&open(folder.path())).await, counted);
+    }
+
     #[tokio::test]
     async fn events_that_only_the_journal_holds_come_back() {
         let folder = tempfile::tempdir().expect("a temporary folder");

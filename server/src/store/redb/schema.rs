@@ -1,10 +1,14 @@
 //! The tables of the file, and how an older file becomes one of this version.
 
-use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+use std::collections::HashMap;
 
-use super::codec::PackedStats;
-use super::event::PackedKey;
-use crate::store::StoreError;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+
+use super::codec::encode_stats;
+use super::event::{NEWEST, OLDEST, PackedKey, key_of, run_of, unpack};
+use super::head::HeadView;
+use crate::domain::{Interaction, MovieId, UserId};
+use crate::store::{MovieStats, StoreError, opinions};
 
 /// Users by id; see [`super::head`].
 pub(super) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
@@ -13,7 +17,7 @@ pub(super) const RUNS: TableDefinition<&PackedKey, &[u8]> = TableDefinition::new
 /// Movies by id.
 pub(super) const MOVIES: TableDefinition<u32, &[u8]> = TableDefinition::new("movies");
 /// Sums over all users by movie.
-pub(super) const MOVIE_STATS: TableDefinition<u32, PackedStats> = TableDefinition::new("movie_stats");
+pub(super) const MOVIE_STATS: TableDefinition<u32, &[u8]> = TableDefinition::new("movie_statistics");
 /// Small values of other code.
 pub(super) const NOTES: TableDefinition<&str, &[u8]> = TableDefinition::new("notes");
 /// Numbers about the file itself.
@@ -23,21 +27,53 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const EVENTS: &str = "events";
 /// How many checkpoints there were: the journal's blocks of this epoch are not yet in the file.
 pub(super) const EPOCH: &str = "epoch";
-const SCHEMA: &str = "schema";
+pub(super) const SCHEMA: &str = "schema";
 
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
-const MIGRATIONS: [Migration; 1] = [create_tables];
+const MIGRATIONS: [Migration; 2] = [create_tables, count_statistics_anew];
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
     transaction.open_table(RUNS)?;
     transaction.open_table(MOVIES)?;
-    transaction.open_table(MOVIE_STATS)?;
     transaction.open_table(NOTES)?;
     transaction.open_table(META)?;
     Ok(())
+}
+
+/// Statistics of version 1 could not be taken back exactly, and counted what users dislike. All that they
+/// are made of is in the histories.
+fn count_statistics_anew(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let mut sums: HashMap<MovieId, MovieStats> = HashMap::new();
+    let (users, runs) = (transaction.open_table(USERS)?, transaction.open_table(RUNS)?);
+    for user in users.iter()? {
+        let (user_id, head) = user?;
+        for ((_, movie_id), opinion) in opinions(&history(&runs, user_id.value(), head.value())?) {
+            let stats = sums.entry(movie_id).or_insert_with(|| MovieStats::none(movie_id));
+            stats.replace(None, Some(opinion));
+        }
+    }
+    let mut table = transaction.open_table(MOVIE_STATS)?;
+    for stats in sums.values().filter(|stats| !stats.is_none()) {
+        table.insert(stats.movie_id, encode_stats(stats).as_slice())?;
+    }
+    transaction.delete_table(TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats"))?;
+    Ok(())
+}
+
+/// All events of a user, in no order that matters.
+fn history(
+    runs: &impl ReadableTable<&'static PackedKey, &'static [u8]>,
+    user_id: UserId,
+    head: &[u8],
+) -> Result<Vec<Interaction>, StoreError> {
+    let mut events = HeadView::new(head)?.newest.to_vec();
+    for run in runs.range::<&PackedKey>(&key_of(user_id, &OLDEST)..=&key_of(user_id, &NEWEST))? {
+        events.extend_from_slice(run_of(run?.1.value())?);
+    }
+    events.iter().map(|packed| unpack(user_id, packed)).collect()
 }
 
 /// Brings the file to this program's version in one transaction: this process has it alone.
@@ -85,6 +121,6 @@ mod tests {
         transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
         transaction.commit().expect("a commit");
         let refused = migrate(&database).expect_err("version 9 is not known");
-        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 1 }));
+        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 2 }));
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use redb::{Database, OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
 
-use super::codec::{PackedStats, decode_movie, decode_stats};
+use super::codec::{decode_movie, decode_stats};
 use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, place, run_of, unpack};
 use super::head::{Head, HeadView};
 use super::schema::{EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
@@ -17,7 +17,7 @@ pub(super) struct Snapshot {
     users: ReadOnlyTable<u64, &'static [u8]>,
     runs: ReadOnlyTable<&'static PackedKey, &'static [u8]>,
     movies: ReadOnlyTable<u32, &'static [u8]>,
-    movie_stats: ReadOnlyTable<u32, PackedStats>,
+    movie_stats: ReadOnlyTable<u32, &'static [u8]>,
     notes: ReadOnlyTable<&'static str, &'static [u8]>,
     meta: ReadOnlyTable<&'static str, u64>,
 }
@@ -127,8 +127,8 @@ impl Snapshot {
         self.movie_stats
             .range_owned::<u32>(..)?
             .map(|entry| {
-                let (movie_id, packed) = entry?;
-                Ok(decode_stats(movie_id.value(), packed.value()))
+                let (movie_id, bytes) = entry?;
+                decode_stats(movie_id.value(), bytes.value())
             })
             .collect()
     }

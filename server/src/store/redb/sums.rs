@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::{Interaction, MovieId, Rating};
-use crate::store::{MovieStats, Recorded};
+use crate::domain::{Interaction, MovieId};
+use crate::store::{MovieStats, Opinion, Recorded, opinions};
 
 pub(super) struct Sums {
     all: HashMap<MovieId, MovieStats>,
@@ -20,43 +20,27 @@ impl Sums {
         self.all.values().copied().collect()
     }
 
-    fn of(&mut self, movie_id: MovieId) -> &mut MovieStats {
+    /// Puts a user's opinion in the place of the one before. A movie without opinions has no sums.
+    fn replace(&mut self, movie_id: MovieId, before: Option<Opinion>, now: Option<Opinion>) {
         self.changed.insert(movie_id);
-        let none = MovieStats { movie_id, ..MovieStats::default() };
-        self.all.entry(movie_id).or_insert(none)
+        let stats = self.all.entry(movie_id).or_insert_with(|| MovieStats::none(movie_id));
+        stats.replace(before, now);
+        if stats.is_none() {
+            self.all.remove(&movie_id);
+        }
     }
 
     /// Adds what a recorded event changed.
     pub(super) fn add(&mut self, event: &Interaction, outcome: Recorded) {
-        if !outcome.duplicate {
-            let stats = self.of(event.movie_id);
-            stats.users += u64::from(outcome.first_of_movie);
-            stats.ratings += u64::from(outcome.rating_before.is_none() && outcome.rating_now.is_some());
-            stats.half_stars += outcome.rating_now.map_or(0, |rating| u64::from(rating.half_stars()));
-            stats.half_stars -= outcome.rating_before.map_or(0, |rating| u64::from(rating.half_stars()));
-            stats.trend = stats.trend.with_event(event.time_ms);
+        if outcome.before != outcome.now {
+            self.replace(event.movie_id, outcome.before, outcome.now);
         }
     }
 
-    /// Takes out the whole history of a user, given oldest first. A movie without users has no sums.
+    /// Takes out the whole history of a user.
     pub(super) fn subtract(&mut self, history: &[Interaction]) {
-        let mut latest: HashMap<MovieId, Option<Rating>> = HashMap::new();
-        for event in history {
-            let stats = self.of(event.movie_id);
-            stats.trend = stats.trend.without_event(event.time_ms);
-            let rating = latest.entry(event.movie_id).or_default();
-            *rating = event.rating.or(*rating);
-        }
-        for (movie_id, rating) in latest {
-            let stats = self.of(movie_id);
-            stats.users -= 1;
-            if let Some(rating) = rating {
-                stats.ratings -= 1;
-                stats.half_stars -= u64::from(rating.half_stars());
-            }
-            if stats.users == 0 {
-                self.all.remove(&movie_id);
-            }
+        for ((_, movie_id), opinion) in opinions(history) {
+            self.replace(movie_id, Some(opinion), None);
         }
     }
 

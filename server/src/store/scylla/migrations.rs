@@ -16,7 +16,7 @@ use super::settings::ScyllaSettings;
 use crate::store::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 2] = [MIGRATION_1, MIGRATION_2];
+const MIGRATIONS: [&[&str]; 3] = [MIGRATION_1, MIGRATION_2, MIGRATION_3];
 
 const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
@@ -71,6 +71,18 @@ const MIGRATION_2: &[&str] = &[
         PRIMARY KEY (catalogue, name)
     )",
     "CREATE TABLE IF NOT EXISTS leases (name text PRIMARY KEY, owner bigint)",
+];
+
+const MIGRATION_3: &[&str] = &[
+    // Statistics of opinions, whose trend is an exact sum of some bytes. The snapshot of before is found
+    // to have no part here, so that all is summed up anew.
+    "CREATE TABLE IF NOT EXISTS movie_statistics (
+        snapshot bigint,
+        part int,
+        sums frozen<list<frozen<tuple<bigint, bigint, bigint, bigint, blob>>>>,
+        PRIMARY KEY (snapshot, part)
+    ) WITH default_time_to_live = 604800",
+    "DROP TABLE IF EXISTS movie_sums",
 ];
 
 const LOCK_SECONDS: u32 = 300;

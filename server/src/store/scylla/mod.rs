@@ -27,14 +27,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use self::known::{Known, Totals};
+use self::known::Known;
 use self::link::Link;
 pub use self::migrations::MigrateMode;
 use self::rows::{EventRow, MovieRow, PartitionRow, UserRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
 use self::writes::Write;
-use super::{EventKey, MovieStats, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats};
+use super::{
+    EventKey, MovieStats, Opinion, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats,
+    opinions,
+};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 
 /// Users of one call that are written at once.
@@ -214,12 +217,12 @@ impl Store for ScyllaStore {
 
     async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError> {
         Ok(self.partition(user_id).await?.map(|(_, events)| {
-            let mut totals = Totals::default();
-            totals.add_user(&events);
+            let opinions = opinions(&events);
+            let ratings = opinions.values().filter_map(Opinion::rating);
             UserStats {
-                interactions: totals.movies.len() as u64,
-                ratings: totals.movies.values().map(|stats| stats.ratings).sum(),
-                half_stars: totals.movies.values().map(|stats| stats.half_stars).sum(),
+                interactions: opinions.len() as u64,
+                ratings: ratings.clone().count() as u64,
+                half_stars: ratings.map(|rating| u64::from(rating.half_stars())).sum(),
                 first_ms: events.last().map(|event| event.time_ms),
                 last_ms: events.first().map(|event| event.time_ms),
             }

@@ -24,25 +24,29 @@ pub(super) type MovieRow = (
     Option<Vec<(Option<String>, Option<i64>)>>,
 );
 
-/// Movie id, users, ratings, half stars, trend.
-pub(super) type SumRow = (i64, i64, i64, i64, f64);
+/// Movie id, popularity, ratings, half stars, the trend's bytes.
+pub(super) type SumRow = (i64, i64, i64, i64, Vec<u8>);
 /// Name and number of a revision; for the statistics also when they were summed up, in how many
 /// parts they are, and the numbers of users, interactions and movies.
 pub(super) type RevisionRow = (String, i64, Option<i64>, Option<i32>, Option<i64>, Option<i64>, Option<i64>);
 
 pub(super) fn sum_row(stats: MovieStats) -> SumRow {
-    let MovieStats { movie_id, users, ratings, half_stars, trend } = stats;
-    (i64::from(movie_id), users as i64, ratings as i64, half_stars as i64, trend.0)
+    let MovieStats { movie_id, popularity, ratings, half_stars, trend } = stats;
+    (i64::from(movie_id), popularity as i64, ratings as i64, half_stars as i64, trend.to_bytes().to_vec())
 }
 
-pub(super) fn sums((movie_id, users, ratings, half_stars, trend): SumRow) -> MovieStats {
-    MovieStats {
+pub(super) fn sums(row: SumRow) -> Result<MovieStats, StoreError> {
+    let (movie_id, popularity, ratings, half_stars, trend) = row;
+    let trend = trend.try_into().map_err(|_| {
+        StoreError::Corrupt(format!("the trend of movie {movie_id} has not {} bytes", Trend::BYTES))
+    })?;
+    Ok(MovieStats {
         movie_id: movie_id as u32,
-        users: users as u64,
+        popularity: popularity as u64,
         ratings: ratings as u64,
         half_stars: half_stars as u64,
-        trend: Trend(trend),
-    }
+        trend: Trend::from_bytes(trend),
+    })
 }
 
 pub(super) fn event(user_id: UserId, row: EventRow) -> Result<Option<Interaction>, StoreError> {

@@ -104,11 +104,11 @@ statements! {
          (catalogue, name, revision, summed_ms, parts, users, interactions, movies) \
          VALUES (0, 'statistics', ?, ?, ?, ?, ?, ?)";
     Sums = "sums", Users,
-        "SELECT sums FROM movie_sums WHERE snapshot = ?";
+        "SELECT sums FROM movie_statistics WHERE snapshot = ?";
     PutSums = "put_sums", Writes,
-        "INSERT INTO movie_sums (snapshot, part, sums) VALUES (?, ?, ?)";
+        "INSERT INTO movie_statistics (snapshot, part, sums) VALUES (?, ?, ?)";
     DropSums = "drop_sums", Writes,
-        "DELETE FROM movie_sums WHERE snapshot = ?";
+        "DELETE FROM movie_statistics WHERE snapshot = ?";
     TakeLease = "take_lease", Lease,
         "INSERT INTO leases (name, owner) VALUES (?, ?) IF NOT EXISTS USING TTL 600";
     ReturnLease = "return_lease", Lease,
