@@ -93,6 +93,34 @@ fn the_last_word_is_a_prefix_and_the_order_of_words_is_free() {
 }
 
 #[test]
+fn a_title_without_spaces_is_found_by_any_part_of_it() {
+    let titles_without = [
+        "七人の侍 (1954)",
+        "千と千尋の神隠し (2001)",
+        "스타워즈: 깨어난 포스 (2015)",
+        "ต้มยำกุ้ง (2005)",
+        "侍 (1965)",
+    ];
+    let movies = (1..).zip(titles_without).map(|(id, title)| movie(id, title)).collect();
+    let catalog = Catalog::new(movies, vec![]);
+    for (query, title) in [
+        ("七人", "七人の侍 (1954)"),
+        ("人の侍", "七人の侍 (1954)"),
+        ("侍 七人", "七人の侍 (1954)"),
+        ("神隠し", "千と千尋の神隠し (2001)"),
+        ("千尋", "千と千尋の神隠し (2001)"),
+        ("ｶﾐ神隠し2001", "千と千尋の神隠し (2001)"),
+        ("워즈", "스타워즈: 깨어난 포스 (2015)"),
+        ("ยำกุ้ง", "ต้มยำกุ้ง (2005)"),
+        ("侍", "侍 (1965)"),
+    ] {
+        assert_eq!(first(&catalog, query), title, "{query}");
+    }
+    assert_eq!(titles(&catalog, "侍", 9).len(), 2);
+    assert_eq!(titles(&catalog, "八人", 9), Vec::<String>::new());
+}
+
+#[test]
 fn popularity_decides_among_titles_that_match_alike() {
     let catalog = sample();
     assert_eq!(first(&catalog, "star wars"), "Star Wars: Episode IV - A New Hope (1977)");

@@ -1,5 +1,11 @@
 //! Titles and queries as plain words: folded to lower case without diacritics, split at everything
 //! that is neither letter nor digit.
+//!
+//! Scripts without spaces between words give no words to split at. Their runs of letters are read as pairs
+//! of neighbours, so that any part of a title finds it; a dictionary would know the words of one language.
+
+use std::iter;
+use std::ops::RangeInclusive;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -23,13 +29,29 @@ const NUMERALS: [(&str, &str); 8] = [
     ("ix", "9"),
 ];
 
+/// Letters of scripts that are written without spaces, or, as Korean, with few.
+const UNSPACED: [RangeInclusive<char>; 10] = [
+    '\u{e00}'..='\u{eff}',     // Thai, Lao
+    '\u{1000}'..='\u{109f}',   // Myanmar
+    '\u{1100}'..='\u{11ff}',   // parts of Korean syllables
+    '\u{1780}'..='\u{17ff}',   // Khmer
+    '\u{3005}'..='\u{3007}',   // Chinese iteration mark, closing mark, zero
+    '\u{3040}'..='\u{31ff}',   // Japanese kana, Bopomofo
+    '\u{3400}'..='\u{9fff}',   // Chinese characters
+    '\u{ac00}'..='\u{d7ff}',   // Korean syllables
+    '\u{f900}'..='\u{faff}',   // Chinese characters for compatibility
+    '\u{20000}'..='\u{3ffff}', // rare Chinese characters
+];
+
 /// Lower case without diacritics; letters that do not decompose become their usual spelling.
 fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase().replace('&', " and ");
     }
     let mut folded = String::with_capacity(text.len());
-    for letter in text.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase) {
+    let letters = text.nfkd().filter(|letter| !is_combining_mark(*letter));
+    // Composed again, because a Korean syllable is one letter to its readers.
+    for letter in letters.nfc().flat_map(char::to_lowercase) {
         match letter {
             'ø' => folded.push('o'),
             'ł' => folded.push('l'),
@@ -52,13 +74,39 @@ fn split(folded: &str) -> impl Iterator<Item = &str> {
     folded.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
+fn is_unspaced(letter: char) -> bool {
+    UNSPACED.iter().any(|script| script.contains(&letter))
+}
+
+/// The parts of a word that are written with spaces, and those that are not.
+fn runs(word: &str) -> impl Iterator<Item = &str> {
+    let mut rest = word;
+    iter::from_fn(move || {
+        let unspaced = is_unspaced(rest.chars().next()?);
+        let end = rest.find(|letter| is_unspaced(letter) != unspaced).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        rest = after;
+        Some(run)
+    })
+}
+
+/// Every two neighbours of a run without spaces; the run itself when it is one letter, or has spaces.
+fn pairs(run: &str) -> Vec<String> {
+    let letters: Vec<char> = run.chars().collect();
+    if letters.len() < 2 || !is_unspaced(letters[0]) {
+        return vec![run.to_owned()];
+    }
+    letters.windows(2).map(|pair| pair.iter().collect()).collect()
+}
+
 /// The words of a query, in order.
 pub(super) fn words(text: &str) -> Vec<String> {
-    split(&fold(text)).map(str::to_owned).collect()
+    split(&fold(text)).flat_map(runs).flat_map(pairs).collect()
 }
 
 /// The words that a title is found by: its words, compounds also in one piece (`spider`, `man` and
-/// `spiderman`), Roman numerals also in digits. Sorted, each once.
+/// `spiderman`), Roman numerals also in digits, and the single letters of scripts without spaces. Sorted,
+/// each once.
 pub(super) fn index_words(title: &str) -> Vec<String> {
     let folded = fold(&title.replace("a.k.a.", " "));
     let mut all = Vec::new();
@@ -67,9 +115,10 @@ pub(super) fn index_words(title: &str) -> Vec<String> {
         if pieces.len() > 1 {
             all.push(pieces.concat());
         }
-        for piece in pieces {
-            all.push(piece.to_owned());
-            if let Some((_, digit)) = NUMERALS.iter().find(|(roman, _)| *roman == piece) {
+        for run in pieces.into_iter().flat_map(runs) {
+            all.extend(pairs(run));
+            all.extend(run.chars().filter(|letter| is_unspaced(*letter)).map(String::from));
+            if let Some((_, digit)) = NUMERALS.iter().find(|(roman, _)| *roman == run) {
                 all.push((*digit).to_owned());
             }
         }
@@ -123,6 +172,14 @@ mod tests {
             words("Amélie Cidade Łódź Smørrebrød Straße İstanbul"),
             ["amelie", "cidade", "lodz", "smorrebrod", "strasse", "istanbul"]
         );
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_read_in_pairs() {
+        assert_eq!(words("七人の侍2"), ["七人", "人の", "の侍", "2"]);
+        assert_eq!(words("侍"), ["侍"]);
+        assert_eq!(words("기생충"), ["기생", "생충"]);
+        assert_eq!(index_words("侍IV"), ["4", "iv", "侍"]);
     }
 
     #[test]
