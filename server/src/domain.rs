@@ -2,6 +2,8 @@
 //!
 //! Nothing here knows how a thing is stored, sent or computed.
 
+use std::collections::HashSet;
+
 /// The caller's id of a user, from 1.
 pub type UserId = u64;
 
@@ -135,6 +137,45 @@ pub struct MovieRecord {
     pub tags: Vec<(String, u32)>,
 }
 
+impl MovieRecord {
+    /// A movie without links and tags, its title trimmed and its genres as [`genres`] reads them; `None`
+    /// when nothing is left of the title. Whatever brings movies in makes them here.
+    pub fn named<'a>(
+        movie_id: MovieId,
+        title: &str,
+        genre_texts: impl IntoIterator<Item = &'a str>,
+    ) -> Option<Self> {
+        let title = title.trim().to_owned();
+        let record = Self { movie_id, title, genres: genres(genre_texts), ..Self::default() };
+        (!record.title.is_empty()).then_some(record)
+    }
+}
+
+/// What `MovieLens` writes where a movie has no genre.
+const NO_GENRES: &str = "(no genres listed)";
+
+/// The genres in these texts, several in one with `|` between them: trimmed, and each once without regard
+/// to case, as it is spelled and where it stands first.
+pub fn genres<'a>(texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let names = texts.into_iter().flat_map(|text| text.split('|')).map(str::trim);
+    names
+        .filter(|name| !name.is_empty() && *name != NO_GENRES && seen.insert(name.to_lowercase()))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The number of an `IMDb` id, such as `tt0114709` or `0114709`.
+pub fn imdb_number(id: &str) -> Option<u32> {
+    whole_number(id.strip_prefix("tt").unwrap_or(id))
+}
+
+/// The number that these digits are; `None` for anything beside digits.
+pub fn whole_number<T: std::str::FromStr>(digits: &str) -> Option<T> {
+    // The parser of numbers would take a sign.
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +185,29 @@ mod tests {
         assert_eq!(Rating::from_stars(4.5).map(Rating::half_stars), Some(9));
         for stars in [0.0, 0.25, 5.5, f64::NAN, f64::INFINITY, -1.0] {
             assert_eq!(Rating::from_stars(stars), None);
+        }
+    }
+
+    #[test]
+    fn genres_are_split_trimmed_and_each_kept_once() {
+        assert_eq!(genres(["Drama|Drama|drama"]), ["Drama"]);
+        assert_eq!(genres([" Sci-Fi ", "War|Comedy|", "sci-fi", "  "]), ["Sci-Fi", "War", "Comedy"]);
+        assert_eq!(genres(["(no genres listed)"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_movie_has_a_name_and_no_spaces_around_it() {
+        let movie = MovieRecord::named(1, " Heat (1995)\u{a0}", ["Crime"]);
+        assert_eq!(movie.map(|movie| movie.title).as_deref(), Some("Heat (1995)"));
+        assert_eq!(MovieRecord::named(1, " \t ", ["Crime"]), None);
+    }
+
+    #[test]
+    fn an_imdb_id_is_digits_after_one_tt() {
+        assert_eq!(imdb_number("tt0114709"), Some(114_709));
+        assert_eq!(imdb_number("0114709"), Some(114_709));
+        for id in ["tttt5", "tttt+5", "tt+5", "+5", "tt", "", "tt 5", "tt99999999999"] {
+            assert_eq!(imdb_number(id), None, "{id}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use roaring::{MultiOps, RoaringBitmap};
 
-use crate::domain::{MovieId, MovieRecord};
+use crate::domain::{MovieId, MovieRecord, genres};
 
 /// One movie of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +152,9 @@ impl Movies {
         if let Some(year) = year {
             self.years.entry(year).or_default().insert(index);
         }
-        let genres = record.genres.into_iter().map(|name| self.link_genre(index, name)).collect();
+        // A store of before genres were each kept once may have them twice.
+        let genres = genres(record.genres.iter().map(String::as_str));
+        let genres = genres.into_iter().map(|name| self.link_genre(index, name)).collect();
         let tags = record.tags.into_iter().map(|(tag, users)| (self.link_tag(index, &tag), users)).collect();
         Movie {
             movie_id: record.movie_id,
@@ -209,11 +211,18 @@ fn remove_member(genres: &mut BTreeMap<String, Genre>, name: &str, index: u32) {
     }
 }
 
-/// The year that a title names: the first four digits of its last brackets, as in `Heat (1995)` and
-/// `Death Note (2006–2007)`.
+/// The year that a title names: that of its last brackets with a year in them, the first one of a range,
+/// as in `Heat (1995)`, `Pandora's Clock (1996) (TV)` and `Death Note (2006–2007)`.
 pub fn year_of(title: &str) -> Option<u16> {
-    let (_, brackets) = title.rsplit_once('(')?;
-    let year: u16 = brackets.get(..4)?.parse().ok()?;
+    let (_, brackets) = title.split_once('(')?;
+    brackets.rsplit('(').find_map(|text| year_within(text.split(')').next()?.trim()))
+}
+
+/// The year of `1995`, `2006-2007`, `2007–` or `2014/II`.
+fn year_within(brackets: &str) -> Option<u16> {
+    let (year, rest) = brackets.split_at_checked(4)?;
+    let is_whole = rest.trim_start().chars().next().is_none_or(|next| "-–—/".contains(next));
+    let year: u16 = year.parse().ok().filter(|_| is_whole)?;
     (1870..=2200).contains(&year).then_some(year)
 }
 
@@ -243,6 +252,29 @@ mod tests {
     }
 
     #[test]
+    fn brackets_without_a_year_do_not_hide_the_year_before_them() {
+        assert_eq!(year_of("The Time of the Great Giving (1995) (V)"), Some(1995));
+        assert_eq!(year_of("Pandora's Clock (1996) (TV)"), Some(1996));
+        assert_eq!(year_of("Unbreakable (2000)(Director's Cut) "), Some(2000));
+        assert_eq!(year_of("1900 (Novecento) (1976)"), Some(1976));
+        assert_eq!(year_of("Alien³ (a.k.a. Alien 3) (1992)"), Some(1992));
+    }
+
+    #[test]
+    fn a_range_of_years_counts_from_its_first() {
+        assert_eq!(year_of("Fawlty Towers (1975-1979) "), Some(1975));
+        assert_eq!(year_of("Big Bang Theory, The (2007-)"), Some(2007));
+        assert_eq!(year_of("Death Note (2006 – 2007) (TV)"), Some(2006));
+        assert_eq!(year_of("Frozen (2014/II)"), Some(2014));
+    }
+
+    #[test]
+    fn a_number_that_only_begins_like_a_year_is_none() {
+        assert_eq!(year_of("Verne (20000 Leagues)"), None);
+        assert_eq!(year_of("Count (1900ish)"), None);
+    }
+
+    #[test]
     fn indexes_follow_the_ids_at_the_start_and_stay_when_movies_come() {
         let mut movies = Movies::new(vec![movie(9, "B", &[], &[]), movie(2, "A", &[], &[])]);
         assert_eq!((movies.movie_id(0), movies.movie_id(1)), (2, 9));
@@ -263,6 +295,21 @@ mod tests {
         assert!(movies.tag("FAST").is_some_and(|tag| tag.contains(0)));
         assert_eq!(movies.years(1999..=1999).iter().collect::<Vec<_>>(), [1]);
         assert_eq!(movies.len(), 2);
+    }
+
+    #[test]
+    fn a_genre_that_is_stored_twice_counts_once() {
+        let movies = Movies::new(vec![
+            movie(1, "A", &["War", "Drama", "War", "drama "], &[]),
+            movie(2, "B", &["DRAMA"], &[]),
+        ]);
+        assert_eq!(
+            movies.get(1).unwrap().genres.iter().map(|name| &**name).collect::<Vec<_>>(),
+            ["War", "Drama"]
+        );
+        let counts = movies.genre_counts(&RoaringBitmap::from([1, 2]));
+        let counts: Vec<_> = counts.iter().map(|(name, count)| (&**name, *count)).collect();
+        assert_eq!(counts, [("Drama", 2), ("War", 1)]);
     }
 
     #[test]
