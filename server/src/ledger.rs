@@ -1,5 +1,6 @@
-//! Every write of what users do goes through here, so that all that follows a write really follows it:
-//! the catalogue's statistics, the remembered profiles of all nodes, and the event stream.
+//! Every write of a serving node goes through here, of what users do and of movies, so that all that
+//! follows a write really follows it: the catalogue with its statistics, the remembered profiles of all
+//! nodes, and the event stream.
 //!
 //! A write runs to its end even when its caller goes away: what is durable without having been made
 //! known would be stale in every cache. So writes under way are bounded, and one more waits with its
@@ -7,12 +8,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::Instrument as _;
 
 use crate::catalog::Catalog;
 use crate::clock::now_ms;
-use crate::domain::{Interaction, Preferences, User, UserId};
+use crate::domain::{Interaction, MovieRecord, Preferences, User, UserId};
 use crate::events::EventSink;
 use crate::profile::Profiles;
 use crate::store::{Recorded, Store, StoreError};
@@ -32,6 +33,9 @@ struct Rooms {
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
     events: Arc<dyn EventSink>,
+    /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
+    /// the store has.
+    movies: Mutex<()>,
 }
 
 impl Ledger {
@@ -42,7 +46,7 @@ impl Ledger {
         profiles: Arc<Profiles>,
         events: Arc<dyn EventSink>,
     ) -> Self {
-        let rooms = Arc::new(Rooms { store, catalog, profiles, events });
+        let rooms = Arc::new(Rooms { store, catalog, profiles, events, movies: Mutex::default() });
         Self { rooms, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
@@ -105,7 +109,24 @@ impl Ledger {
         .await
     }
 
-    /// Runs a write to its end and makes it known, whatever came of it.
+    /// Adds or replaces movies and shows them; how many were new.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, StoreError> {
+        let rooms = Arc::clone(&self.rooms);
+        self.to_its_end(async move {
+            let _one_at_a_time = rooms.movies.lock().await;
+            let added = rooms.store.put_movies(&movies).await?;
+            let catalog = Arc::clone(&rooms.catalog);
+            let shown = tokio::task::spawn_blocking(move || catalog.put(movies)).await;
+            shown.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            Ok(added)
+        })
+        .await
+    }
+
+    /// Runs a write of what users do to its end and makes it known, whatever came of it.
     async fn write<T, F>(
         &self,
         users: Vec<UserId>,
@@ -115,12 +136,24 @@ impl Ledger {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let closed = |why: &dyn std::fmt::Display| StoreError::Unavailable(why.to_string());
-        let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|error| closed(&error))?;
         let (rooms, written) = (Arc::clone(&self.rooms), write(Arc::clone(&self.rooms)));
-        let run = async move {
+        self.to_its_end(async move {
             let outcome = written.await;
             rooms.profiles.changed(users).await;
+            outcome
+        })
+        .await
+    }
+
+    /// Runs a write to its end once there is room for one more, even when its caller goes away then.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let closed = |why: &dyn std::fmt::Display| StoreError::Unavailable(why.to_string());
+        let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|error| closed(&error))?;
+        let run = async move {
+            let outcome = write.await;
             drop(permit);
             outcome
         };
@@ -138,6 +171,17 @@ mod tests {
 
     fn view(movie_id: u32, time_ms: i64) -> Interaction {
         Interaction { user_id: 1, movie_id, time_ms, kind: Kind::View, rating: None }
+    }
+
+    fn movie(movie_id: u32, title: &str) -> MovieRecord {
+        MovieRecord { movie_id, title: title.to_owned(), ..MovieRecord::default() }
+    }
+
+    /// The title of a movie in the store and in the catalogue.
+    async fn titles(ledger: &Ledger, movie_id: u32) -> (String, String) {
+        let stored = ledger.rooms.store.movies(Some(movie_id - 1), 1).await.unwrap().remove(0);
+        let shown = ledger.rooms.catalog.movies().get(movie_id).unwrap().title.to_string();
+        (stored.title, shown)
     }
 
     /// A ledger over a store of its own, its profiles remembered.
@@ -184,6 +228,35 @@ mod tests {
         // All permits are free again once the write has ended.
         let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
         assert_eq!(newest(&profiles).await, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn movies_whose_caller_went_away_are_in_the_catalogue_as_in_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = ledger(&folder);
+        ledger.put_movies(vec![movie(1, "Before")]).await.unwrap();
+        {
+            let mut write = std::pin::pin!(ledger.put_movies(vec![movie(1, "After")]));
+            assert!(futures::poll!(&mut write).is_pending());
+        }
+        // All permits are free again once the write has ended.
+        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        assert_eq!(titles(&ledger, 1).await, ("After".to_owned(), "After".to_owned()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writers_of_one_movie_at_once_leave_it_the_same_in_catalogue_and_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = ledger(&folder);
+        let writes = (0..50).map(|round| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.put_movies(vec![movie(1, &format!("Title {round}"))]).await })
+        });
+        for write in futures::future::join_all(writes).await {
+            write.unwrap().unwrap();
+        }
+        let (stored, shown) = titles(&ledger, 1).await;
+        assert_eq!(stored, shown);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -10,9 +10,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::{ApiError, convert, page, valid};
 use crate::catalog::{After, Catalog, Movies};
-use crate::domain::MovieRecord;
+use crate::domain::{MovieRecord, imdb_number};
+use crate::ledger::Ledger;
 use crate::recommend::RecommendError;
-use crate::store::{Store, StoreError};
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;
@@ -26,13 +26,13 @@ const IMPORT_CHUNK: usize = 20_000;
 /// The service.
 pub struct CatalogApi {
     catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
+    ledger: Ledger,
 }
 
 impl CatalogApi {
-    /// The service over a catalogue and the store behind it.
-    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>) -> Self {
-        Self { catalog, store }
+    /// The service over a catalogue and the ledger that writes to it.
+    pub fn new(catalog: Arc<Catalog>, ledger: Ledger) -> Self {
+        Self { catalog, ledger }
     }
 
     fn select(&self, filter: Option<v1::Filter>) -> Result<Option<RoaringBitmap>, ApiError> {
@@ -55,15 +55,6 @@ impl CatalogApi {
             Some(page::movies_token(After { score: *score, movie_id }))
         });
         (self.movies(&movies, found.into_iter().map(|(index, _)| index)), next.unwrap_or_default())
-    }
-
-    /// Stores movies, then shows them; how many were new.
-    async fn keep(&self, records: Vec<MovieRecord>) -> Result<u64, ApiError> {
-        let added = self.store.put_movies(&records).await?;
-        let catalog = Arc::clone(&self.catalog);
-        let shown = tokio::task::spawn_blocking(move || catalog.put(records)).await;
-        shown.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(added)
     }
 }
 
@@ -134,21 +125,45 @@ impl CatalogService for CatalogApi {
     ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
         let mut incoming = request.into_inner();
         let mut chunk = Vec::new();
-        let (mut received, mut added) = (0_u64, 0_u64);
+        let (mut accepted, mut added) = (0_u64, 0_u64);
+        let mut refusal = None;
         let movies = self.catalog.movies();
-        while let Some(movie) = incoming.next().await {
-            chunk.push(record(valid(movie?)?, &movies)?);
-            received += 1;
+        while refusal.is_none()
+            && let Some(movie) = incoming.next().await
+        {
+            match valid(movie?).and_then(|movie| record(movie, &movies)) {
+                Ok(record) => {
+                    chunk.push(record);
+                    accepted += 1;
+                }
+                Err(error) => refusal = Some(placed(error, accepted)),
+            }
             if chunk.len() == IMPORT_CHUNK {
-                added += self.keep(std::mem::take(&mut chunk)).await?;
+                added += self.ledger.put_movies(std::mem::take(&mut chunk)).await.map_err(ApiError::from)?;
             }
         }
         if !chunk.is_empty() {
-            added += self.keep(chunk).await?;
+            added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
         }
-        let replaced = (received - added) as u32;
-        Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
+        match refusal {
+            Some(refusal) => Err(refusal.into()),
+            None => {
+                let replaced = (accepted - added) as u32;
+                Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
+            }
+        }
     }
+}
+
+/// A refusal that says where in the stream the movie stands, and what became of those before it.
+fn placed(error: ApiError, before: u64) -> ApiError {
+    let ApiError::Invalid(mut violations) = error else { return error };
+    for violation in &mut violations {
+        let place =
+            format!("; it is movie {} of the stream, and the {before} before it are kept", before + 1);
+        violation.description.push_str(&place);
+    }
+    ApiError::Invalid(violations)
 }
 
 pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
@@ -157,24 +172,19 @@ pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
 
 /// The movie to store; tags are the users', so a replaced movie keeps them.
 fn record(movie: v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
-    let imdb = match movie.imdb_id {
-        None => None,
-        Some(id) => Some(id.trim_start_matches("tt").parse().map_err(|_| {
+    let genres = movie.genres.iter().map(String::as_str);
+    let named = MovieRecord::named(movie.movie_id, &movie.title, genres);
+    let named = named.ok_or_else(|| ApiError::invalid("title", "holds only spaces; a title is needed"))?;
+    let imdb = movie.imdb_id.as_deref().map(|id| {
+        imdb_number(id).ok_or_else(|| {
             ApiError::invalid(
                 "imdb_id",
                 format!("is {id:?}; tt and a number, such as tt0114709, is accepted"),
             )
-        })?),
-    };
+        })
+    });
     let tags = movies
         .get(movie.movie_id)
         .map(|before| before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect());
-    Ok(MovieRecord {
-        movie_id: movie.movie_id,
-        title: movie.title,
-        genres: movie.genres,
-        imdb,
-        tmdb: movie.tmdb_id,
-        tags: tags.unwrap_or_default(),
-    })
+    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, tags: tags.unwrap_or_default(), ..named })
 }

@@ -89,16 +89,20 @@ pub(super) async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let most_bytes = config.max_message_kib << 10;
     let recommendation = RecommendationApi::new(Arc::clone(&rooms.recommender));
-    let catalog = CatalogApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store));
     let ledger = Ledger::new(
         Arc::clone(&rooms.store),
         Arc::clone(&rooms.catalog),
         Arc::clone(&rooms.profiles),
         Arc::clone(&rooms.events),
     );
+    let catalog = CatalogApi::new(Arc::clone(&rooms.catalog), ledger.clone());
     let users = UserApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store), ledger.clone());
-    let interactions =
-        InteractionApi::new(Arc::clone(&rooms.catalog), ledger, Arc::clone(&rooms.events), stop.clone());
+    let interactions = InteractionApi::new(
+        Arc::clone(&rooms.catalog),
+        ledger,
+        Arc::clone(&rooms.events),
+        stop.clone(),
+    );
     let operations =
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());

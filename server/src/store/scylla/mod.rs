@@ -261,11 +261,13 @@ impl Store for ScyllaStore {
 
     async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
         let writes: Vec<_> = movies.iter().map(|movie| self.put_movie(movie)).collect();
-        let new: Vec<bool> = stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await?;
+        let written: Result<Vec<bool>, _> =
+            stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await;
+        // Of movies that failed some are there nevertheless, and no node's catalogue may miss them.
         if !movies.is_empty() {
             self.movies_changed().await?;
         }
-        Ok(new.into_iter().filter(|is_new| *is_new).count() as u64)
+        Ok(written?.into_iter().filter(|is_new| *is_new).count() as u64)
     }
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
