@@ -8,7 +8,7 @@ use tonic::Request;
 
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
-use crate::clock::now_ms;
+use crate::clock::{EventTimes, FIRST_TIME_MS, LAST_TIME_MS, now_ms};
 use crate::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
 use crate::engine::{Method, Priority};
 use crate::middleware::Deadline;
@@ -135,24 +135,31 @@ pub(super) fn movie(catalog: &Catalog, movies: &Movies, index: u32) -> Option<v1
     })
 }
 
+/// The time for the wire, whose timestamps can say the years 1 to 9999: what an older program stored
+/// beyond them is shown at their end.
 pub(super) fn timestamp(time_ms: TimeMs) -> Timestamp {
+    let time_ms = time_ms.clamp(FIRST_TIME_MS, LAST_TIME_MS);
     Timestamp {
         seconds: time_ms.div_euclid(1000),
         nanos: i32::try_from(time_ms.rem_euclid(1000) * 1_000_000).unwrap_or_default(),
     }
 }
 
-/// The time in milliseconds; between the years 1 and 9999, as the type is defined.
-fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError> {
-    let in_range = (-62_135_596_800..=253_402_300_799).contains(&time.seconds);
-    if !in_range || !(0..1_000_000_000).contains(&time.nanos) {
-        return Err(ApiError::invalid(field, "must be between the years 1 and 9999, with 0 to 999999999 ns"));
+/// The time in milliseconds, if an event may have it.
+fn time_ms(field: &str, time: &Timestamp, times: EventTimes) -> Result<TimeMs, ApiError> {
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        return Err(ApiError::invalid(field, "must have 0 to 999999999 ns"));
     }
-    Ok(time.seconds * 1000 + i64::from(time.nanos) / 1_000_000)
+    let time_ms = time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000);
+    times.check(time_ms).map_err(|error| ApiError::invalid(field, error.to_string()))
 }
 
 /// An event, its fields already within their ranges; the server's clock where the time is absent.
-pub(super) fn interaction(prefix: &str, event: &v1::Interaction) -> Result<Interaction, ApiError> {
+pub(super) fn interaction(
+    prefix: &str,
+    event: &v1::Interaction,
+    times: EventTimes,
+) -> Result<Interaction, ApiError> {
     let field = |name: &str| format!("{prefix}{name}");
     let kind = match event.kind() {
         v1::InteractionKind::Unspecified | v1::InteractionKind::Rating => Kind::Rating,
@@ -176,7 +183,7 @@ pub(super) fn interaction(prefix: &str, event: &v1::Interaction) -> Result<Inter
         }
     };
     let time_ms = match &event.time {
-        Some(time) => time_ms(&field("time"), time)?,
+        Some(time) => time_ms(&field("time"), time, times)?,
         None => now_ms(),
     };
     Ok(Interaction { user_id: event.user_id, movie_id: event.movie_id, time_ms, kind, rating })
@@ -213,6 +220,9 @@ pub(super) fn user(user: User) -> v1::User {
 mod tests {
     use super::*;
 
+    /// What was said until 2023-11-14T22:13:20Z, by clocks that agree.
+    const TIMES: EventTimes = EventTimes::at(1_700_000_000_000, Duration::ZERO);
+
     #[test]
     fn a_rating_needs_stars_and_nothing_else_may_have_them() {
         let event = |kind: v1::InteractionKind, rating| v1::Interaction {
@@ -222,20 +232,38 @@ mod tests {
             rating,
             time: None,
         };
-        assert!(interaction("", &event(v1::InteractionKind::Unspecified, None)).is_err());
-        assert!(interaction("", &event(v1::InteractionKind::Like, Some(4.0))).is_err());
-        let rated = interaction("", &event(v1::InteractionKind::Unspecified, Some(4.5))).unwrap();
+        let read = |event| interaction("", &event, TIMES);
+        assert!(read(event(v1::InteractionKind::Unspecified, None)).is_err());
+        assert!(read(event(v1::InteractionKind::Like, Some(4.0))).is_err());
+        let rated = read(event(v1::InteractionKind::Unspecified, Some(4.5))).unwrap();
         assert_eq!((rated.kind, rated.rating.map(Rating::half_stars)), (Kind::Rating, Some(9)));
     }
 
     #[test]
     fn times_go_to_the_wire_and_back_to_the_millisecond() {
-        for time in [0, 1, -1, 1_700_000_000_123, -62_135_596_800_000] {
-            assert_eq!(time_ms("time", &timestamp(time)).unwrap(), time);
+        for time in [0, 1, -1, 1_699_999_999_123, FIRST_TIME_MS] {
+            assert_eq!(time_ms("time", &timestamp(time), TIMES).unwrap(), time);
         }
-        let beyond = Timestamp { seconds: i64::MAX, nanos: 0 };
-        assert!(time_ms("time", &beyond).is_err());
-        assert!(time_ms("time", &Timestamp { seconds: 0, nanos: -1 }).is_err());
+    }
+
+    #[test]
+    fn a_time_that_no_event_may_have_is_refused_by_its_field() {
+        let refusal = |seconds, nanos| {
+            let refused = time_ms("interaction.time", &Timestamp { seconds, nanos }, TIMES);
+            refused.unwrap_err().to_string()
+        };
+        assert!(refusal(1_700_000_000, 1_000_000).starts_with("interaction.time is more than 0ns ahead"));
+        assert!(refusal(i64::MAX, 0).starts_with("interaction.time is more than"));
+        assert_eq!(refusal(i64::MIN, 0), "interaction.time is before the year 1");
+        assert!(refusal(0, -1).starts_with("interaction.time must have"));
+    }
+
+    #[test]
+    fn a_stored_time_beyond_what_a_timestamp_can_say_is_shown_at_the_end() {
+        let last = Timestamp { seconds: 253_402_300_799, nanos: 999_000_000 };
+        assert_eq!(timestamp(964_982_703_000_000), last);
+        assert_eq!(timestamp(TimeMs::MAX), last);
+        assert_eq!(timestamp(TimeMs::MIN), Timestamp { seconds: -62_135_596_800, nanos: 0 });
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::catalog::unknown_movie;
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
+use crate::clock::{EventTimes, now_ms};
 use crate::domain::Interaction;
 use crate::events::{EventSink, NotAPosition, Position};
 use crate::ledger::Ledger;
@@ -39,20 +40,22 @@ pub struct InteractionApi {
     catalog: Arc<Catalog>,
     ledger: Ledger,
     events: Arc<dyn EventSink>,
+    max_clock_skew: Duration,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl InteractionApi {
-    /// The service over a ledger, and the catalogue and the events that follow it. Watching ends with
-    /// `stop`.
+    /// The service over a ledger, and the catalogue and the events that follow it. Times may be ahead of
+    /// the server's clock by `max_clock_skew`. Watching ends with `stop`.
     pub fn new(
         catalog: Arc<Catalog>,
         ledger: Ledger,
         events: Arc<dyn EventSink>,
+        max_clock_skew: Duration,
         stop: CancellationToken,
     ) -> Self {
-        Self { catalog, ledger, events, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+        Self { catalog, ledger, events, max_clock_skew, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
     }
 
     fn watcher(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -63,7 +66,8 @@ impl InteractionApi {
     /// The event, once it is sure that the store may have it. An empty catalogue knows no movie and
     /// refuses none.
     fn accepted(&self, prefix: &str, event: &v1::Interaction) -> Result<Interaction, ApiError> {
-        let event = convert::interaction(prefix, event)?;
+        let times = EventTimes::at(now_ms(), self.max_clock_skew);
+        let event = convert::interaction(prefix, event, times)?;
         let movies = self.catalog.movies();
         if !movies.is_empty() && movies.index_of(event.movie_id).is_none() {
             return Err(unknown_movie(event.movie_id));

@@ -101,6 +101,7 @@ pub(super) async fn serve(
         Arc::clone(&rooms.catalog),
         ledger,
         Arc::clone(&rooms.events),
+        config.max_clock_skew.0,
         stop.clone(),
     );
     let operations =

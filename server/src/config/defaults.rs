@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{CacheUrl, Config, LogFormat, Span, StoreUrl};
+use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::Precision;
 use crate::engine::runtime::Device;
 
@@ -28,6 +29,7 @@ impl Default for Config {
             rate_limit: None,
             max_message_kib: 4096,
             max_streams: 1024,
+            max_clock_skew: Span(MAX_CLOCK_SKEW),
             drain_limit: Span(Duration::from_secs(10)),
             log_format: LogFormat::Auto,
         }

@@ -89,6 +89,11 @@ pub struct Settings {
     /// Calls that one connection may have open at once
     #[arg(long, env = "MARQUEE_MAX_STREAMS", value_name = "N")]
     pub max_streams: Option<u32>,
+    /// How far ahead of the server's clock the time of an interaction may lie, from callers and imports
+    /// alike; later ones are refused
+    #[arg(long, env = "MARQUEE_MAX_CLOCK_SKEW", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub max_clock_skew: Option<Span>,
     /// How long calls in flight may take to end after SIGTERM
     #[arg(long, env = "MARQUEE_DRAIN_LIMIT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
@@ -147,6 +152,9 @@ pub struct Config {
     pub max_message_kib: usize,
     /// See [`Settings::max_streams`].
     pub max_streams: u32,
+    /// See [`Settings::max_clock_skew`].
+    #[serde(serialize_with = "as_text")]
+    pub max_clock_skew: Span,
     /// See [`Settings::drain_limit`].
     #[serde(serialize_with = "as_text")]
     pub drain_limit: Span,
@@ -216,6 +224,7 @@ impl Config {
             profile_cache_mib,
             max_message_kib,
             max_streams,
+            max_clock_skew,
             drain_limit,
             log_format
         )
