@@ -1,10 +1,12 @@
 //! The command line of `marquee-server`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, ConfigError, Settings};
+use crate::import::TimeUnit;
 
 /// Recommendations over gRPC. Without a command it serves.
 #[derive(Parser)]
@@ -50,6 +52,13 @@ pub struct ImportArgs {
     /// Refuse the first malformed row instead of counting it
     #[arg(long)]
     pub strict: bool,
+    /// Unit of the timestamps that are numbers; those that are dates are read as such
+    #[arg(long, value_enum, default_value_t, value_name = "UNIT")]
+    pub time_unit: TimeUnit,
+    /// The rating that is 5 stars, such as 10 or 100: the others above 0 are rounded to half stars; only
+    /// MovieLens' 0.5 to 5 in half stars when absent
+    #[arg(long, value_name = "N")]
+    pub rating_scale: Option<NonZeroU32>,
     #[command(flatten)]
     layers: Layers,
 }

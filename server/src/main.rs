@@ -9,9 +9,9 @@ use std::time::Duration;
 use clap::Parser as _;
 use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
-use marquee_server::clock::now_ms;
+use marquee_server::clock::{EventTimes, now_ms};
 use marquee_server::engine::runtime;
-use marquee_server::import::{ImportOptions, import, progress_bar};
+use marquee_server::import::{ImportOptions, Units, import, progress_bar};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
 use mimalloc::MiMalloc;
@@ -80,9 +80,12 @@ async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> R
 }
 
 async fn bring_in(args: ImportArgs) -> Outcome {
-    let path = args.path.clone();
-    let options = ImportOptions { strict: args.strict, ..ImportOptions::new(now_ms()) };
+    let (path, strict) = (args.path.clone(), args.strict);
+    let (time_unit, highest_rating) = (args.time_unit, args.rating_scale);
     let config = args.resolve()?;
+    let times = EventTimes::at(now_ms(), config.max_clock_skew.0);
+    let units = Units { time_unit, highest_rating, times };
+    let options = ImportOptions { strict, units, ..ImportOptions::new(now_ms()) };
     let store = app::open_store(&config.store, &config.data_dir).await?;
     let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
     // For the nodes that share the store; their next start would read the whole of it otherwise.

@@ -186,6 +186,47 @@ fn a_bundle_that_is_not_there_is_one_clear_sentence() {
     assert!(sentence.starts_with("marquee-server: ") && sentence.contains("no/such/bundle"), "{error}");
 }
 
+/// What an import of these ratings of one movie says: exit code, output and errors.
+fn import(rows: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let (data, release) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let ratings = format!("userId,movieId,rating,timestamp\n{rows}");
+    std::fs::write(release.path().join("ratings.csv"), ratings).unwrap();
+    std::fs::write(release.path().join("movies.csv"), "movieId,title,genres\n1,Heat (1995),Crime\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .arg("import")
+        .arg(release.path())
+        .arg("--data-dir")
+        .arg(data.path())
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn an_import_of_other_units_fails_and_says_which_option_reads_them() {
+    let milliseconds = "1,1,4.0,964982703000\n";
+    let (code, _, error) = import(milliseconds, &[]);
+    assert!(
+        code == Some(1) && error.contains("looks like milliseconds; import with --time-unit ms"),
+        "{error}"
+    );
+    let (code, report, _) = import(milliseconds, &["--time-unit", "ms", "--strict"]);
+    assert!(code == Some(0) && report.contains("1 ratings"), "{report}");
+    let points = "1,1,8,964982703\n";
+    let (code, _, error) = import(points, &[]);
+    assert!(code == Some(1) && error.contains("import with --rating-scale 10"), "{error}");
+    let (code, report, _) = import(points, &["--rating-scale", "10"]);
+    assert!(code == Some(0) && report.contains("1 ratings"), "{report}");
+}
+
+#[test]
+fn an_import_that_reads_nothing_fails() {
+    let (code, _, error) = import("", &[]);
+    assert!(code == Some(1) && error.contains("ratings.csv has no rows"), "{error}");
+}
+
 #[test]
 fn the_printed_configuration_has_no_password() {
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))

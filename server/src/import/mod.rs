@@ -2,7 +2,8 @@
 //!
 //! Every release format is read: the CSV of latest, 20M, 25M and 32M, the `::` of 1M and 10M, the tabs
 //! and bars of 100K; from a folder or a zip. Movies, tags and links are put together in memory; ratings
-//! stream through in batches, so that memory does not grow with them. How far they got is a note in the
+//! stream through in batches, so that memory does not grow with them. Other data in the same form may have
+//! times and ratings in other [`Units`]. How far they got is a note in the
 //! store, so that an interrupted import goes on where it was, and every write is idempotent, so that a
 //! repeated one changes nothing.
 //!
@@ -15,8 +16,10 @@ mod report;
 mod rows;
 mod source;
 mod tables;
+mod tally;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -30,6 +33,8 @@ use roaring::RoaringBitmap;
 pub use self::report::{ImportReport, MalformedRow};
 pub use self::rows::RowError;
 use self::source::{Release, Source};
+pub use self::units::{TimeUnit, Units};
+use crate::clock::{self, EventTimes, MAX_CLOCK_SKEW};
 use crate::domain::TimeMs;
 use crate::store::{Store, StoreError};
 
@@ -66,6 +71,30 @@ pub enum ImportError {
     /// A malformed row in a strict import. Nothing was stored.
     #[error("{0}; correct the row, or import without --strict to leave such rows out")]
     Malformed(MalformedRow),
+    /// A file of which no row could be read.
+    #[error("no row was read of {}, all {rows} are malformed; {first}", first.file)]
+    NothingRead {
+        /// The malformed rows.
+        rows: u64,
+        /// The first of them.
+        first: MalformedRow,
+    },
+    /// A file without rows.
+    #[error("{file} has no rows; give a release with movies and ratings, or leave the file out")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// The ratings are of other units than was said. Nothing was stored.
+    #[error("{row} ({like_it} of the first {looked_at} rows are like it; nothing was stored)")]
+    OtherUnits {
+        /// The first such row.
+        row: MalformedRow,
+        /// How many there are at the beginning of the file.
+        like_it: u64,
+        /// How many rows were looked at.
+        looked_at: u64,
+    },
     /// The store did not take it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -85,6 +114,8 @@ impl ImportError {
 pub struct ImportOptions {
     /// Refuse a release with any malformed row before anything is stored.
     pub strict: bool,
+    /// What the numbers of the ratings mean.
+    pub units: Units,
     /// The creation time of new users.
     pub now_ms: TimeMs,
     /// Ratings in one write to the store.
@@ -94,10 +125,11 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Leaves malformed rows out; sixteen writes of 4,096 ratings at once: enough for a store to be busy
+    /// Leaves malformed rows out; the units of `MovieLens`, until a day ahead of the clock; sixteen writes of 4,096 ratings at once: enough for a store to be busy
     /// while the oldest of them ends.
     pub fn new(now_ms: TimeMs) -> Self {
-        Self { strict: false, now_ms, batch_rows: 4_096, batches_in_flight: 16 }
+        let units = Units::of_movielens(EventTimes::at(clock::now_ms(), MAX_CLOCK_SKEW));
+        Self { strict: false, units, now_ms, batch_rows: 4_096, batches_in_flight: 16 }
     }
 }
 
@@ -109,7 +141,8 @@ pub fn progress_bar() -> ProgressBar {
 
 /// Imports the release at `path`, a folder or a zip.
 ///
-/// Ratings of movies that neither the release nor the store knows are malformed. A movie that the store
+/// Ratings of movies that neither the release nor the store knows are malformed, as are times that no event
+/// may have. A file of which no row is read is an error. A movie that the store
 /// knows takes title and genres of the release and keeps the tags and links that the release does not
 /// have. Ratings of a `MovieLens` user join whatever the store has of the user with that id.
 pub async fn import(
@@ -123,9 +156,10 @@ pub async fn import(
     let release = source.release()?;
     progress.set_length(release.size());
     let mut report = ImportReport::default();
+    check_units(&source, &release, options.units).await?;
     let known = movies::stored(store).await?;
     if options.strict {
-        check(&source, &release, known.keys().copied().collect()).await?;
+        check(&source, &release, known.keys().copied().collect(), options.units).await?;
     }
     progress.set_message("movies");
     let ids = movies::import(&source, &release, known, store, &mut report).await?;
@@ -148,15 +182,27 @@ impl Release {
     }
 }
 
+/// Looks at the beginning of the ratings, before anything is stored.
+async fn check_units(source: &Source, release: &Release, units: Units) -> Result<(), ImportError> {
+    let Some(file) = release.ratings.clone() else { return Ok(()) };
+    let source = source.clone();
+    tokio::task::spawn_blocking(move || ratings::check_units(&source, &file, &units)).await?
+}
+
 /// Reads everything once; the first malformed row is an error.
-async fn check(source: &Source, release: &Release, mut known: RoaringBitmap) -> Result<(), ImportError> {
+async fn check(
+    source: &Source,
+    release: &Release,
+    mut known: RoaringBitmap,
+    units: Units,
+) -> Result<(), ImportError> {
     let (source, release) = (source.clone(), release.clone());
     tokio::task::spawn_blocking(move || {
         let refuse = |row: MalformedRow| Err(ImportError::Malformed(row));
         let assembled = movies::Assembled::read(&source, &release, BTreeMap::default(), refuse)?;
         known.extend(assembled.movie_ids());
         match &release.ratings {
-            Some(file) => ratings::check(&source, file, &known),
+            Some(file) => ratings::check(&source, file, ratings::Expected { movies: &known, units }),
             None => Ok(()),
         }
     })

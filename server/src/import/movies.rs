@@ -9,6 +9,7 @@ use super::report::{ImportReport, MalformedRow};
 use super::rows::{Layout, Row, RowError, Rows, Table};
 use super::source::{Release, Source, SourceFile};
 use super::tables::{self, LinkRow, TagRow};
+use super::tally::Tally;
 use crate::domain::{MovieId, MovieRecord, UserId};
 use crate::store::{Store, all_movies};
 
@@ -160,7 +161,7 @@ impl Tags {
     }
 }
 
-/// Reads a whole file, row by row.
+/// Reads a whole file, row by row; one that gives nothing is an error.
 fn read_table<T>(
     source: &Source,
     file: &SourceFile,
@@ -170,14 +171,23 @@ fn read_table<T>(
     malformed: &mut impl FnMut(MalformedRow) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
     let layout = Layout::detect(source, file, table)?;
+    let mut tally = Tally::default();
     source.read(file, layout.start.byte, |reader| {
         let mut rows = Rows::new(reader, layout.dialect, layout.start);
         while let Some(row) = rows.next_row().map_err(|error| ImportError::io(&file.name, error))? {
             match parse(&row, &layout) {
-                Ok(parsed) => take(parsed),
-                Err(error) => malformed(MalformedRow { file: file.name.clone(), line: row.number, error })?,
+                Ok(parsed) => {
+                    tally.read(1);
+                    take(parsed);
+                }
+                Err(error) => {
+                    let row = MalformedRow { file: file.name.clone(), line: row.number, error };
+                    tally.leave_out(&row);
+                    malformed(row)?;
+                }
             }
         }
         Ok(())
-    })
+    })?;
+    tally.check(file, table)
 }

@@ -4,6 +4,7 @@
 //! batch of an unbroken row of stored ones is kept as a note in the store; whatever was stored
 //! beyond it is sent again after an interruption, and counts once.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use tokio::sync::{mpsc, watch};
 use super::report::{ImportReport, MalformedRow};
 use super::rows::{Layout, Place, Row, RowError, Rows, Table};
 use super::source::{Source, SourceFile};
+use super::tally::Tally;
+use super::units::Units;
 use super::{ImportError, ImportOptions, tables};
 use crate::domain::{Interaction, TimeMs};
 use crate::store::{Recorded, Store, StoreError};
@@ -26,6 +29,10 @@ const BATCHES_PER_NOTE: u64 = 16;
 /// How often a write is repeated while the store is unavailable, with doubled waits.
 const RETRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Rows that are looked at before any is stored.
+const LOOKED_AT: u64 = 4_096;
+/// So many of the rows that are looked at may be of other units: one in ten.
+const SHARE_OF_OTHER_UNITS: u64 = 10;
 
 /// The ratings of one import.
 pub(super) struct Import<'a> {
@@ -57,15 +64,26 @@ struct Stored {
 
 impl Import<'_> {
     pub(super) async fn run(self, report: &mut ImportReport) -> Result<(), ImportError> {
-        let note = format!("import/{:016x}", self.file.fingerprint);
+        let note = self.note();
         let resumed = self.store.get_note(&note).await?.and_then(|note| decode_place(&note));
         report.resumed_at_line = resumed.map(|place| place.line + 1);
         let batches = self.read_from(resumed);
         let (reached, places) = watch::channel(Place::default());
         // Side by side: a note that nobody writes beside would wait for turns that the batches hold.
-        tokio::try_join!(self.write_all(batches, reached, report), self.note_places(&note, places))?;
+        let (tally, ()) =
+            tokio::try_join!(self.write_all(batches, reached, report), self.note_places(&note, places))?;
         self.store.put_note(&note, FINISHED).await?;
-        Ok(())
+        match resumed {
+            Some(_) => Ok(()),
+            None => tally.check(self.file, Table::Ratings),
+        }
+    }
+
+    /// The note of this file read in these units: in others it is another import.
+    fn note(&self) -> String {
+        let Units { time_unit, highest_rating, .. } = self.options.units;
+        let highest = highest_rating.map_or(0, NonZeroU32::get);
+        format!("import/{:016x}/{}/{highest}", self.file.fingerprint, time_unit.symbol())
     }
 
     /// Writes the batches, a few at once, and says now and then how far all are stored.
@@ -74,7 +92,8 @@ impl Import<'_> {
         mut batches: mpsc::Receiver<Result<Batch, ImportError>>,
         reached: watch::Sender<Place>,
         report: &mut ImportReport,
-    ) -> Result<(), ImportError> {
+    ) -> Result<Tally, ImportError> {
+        let mut tally = Tally::default();
         let before = self.progress.position();
         let began = Instant::now();
         let writes = stream::poll_fn(|context| batches.poll_recv(context))
@@ -88,11 +107,13 @@ impl Import<'_> {
                 reached.send_replace(stored.end);
             }
             self.progress.set_position(before + stored.end.byte);
+            tally.read(stored.ratings);
+            stored.malformed.iter().for_each(|row| tally.leave_out(row));
             report.add(stored);
             let rate = report.ratings as f64 / began.elapsed().as_secs_f64();
             self.progress.set_message(format!("{} ratings, {rate:.0}/s", report.ratings));
         }
-        Ok(())
+        Ok(tally)
     }
 
     /// Notes the newest place, until nobody says any more.
@@ -108,9 +129,10 @@ impl Import<'_> {
     fn read_from(&self, from: Option<Place>) -> mpsc::Receiver<Result<Batch, ImportError>> {
         let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
         let (source, file, movies) = (self.source.clone(), self.file.clone(), self.movies.clone());
-        let batch_rows = self.options.batch_rows;
+        let ImportOptions { batch_rows, units, .. } = self.options;
         tokio::task::spawn_blocking(move || {
-            let read = read_batches(&source, &file, &movies, from, batch_rows, |batch| {
+            let expected = Expected { movies: &movies, units };
+            let read = read_batches(&source, &file, expected, from, batch_rows, |batch| {
                 sender.blocking_send(Ok(batch)).is_ok()
             });
             if let Err(error) = read {
@@ -159,11 +181,27 @@ async fn record(
     store.record(events, now_ms).await
 }
 
+/// What the ratings must be of, and in.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// The movies that may be rated.
+    pub(super) movies: &'a RoaringBitmap,
+    pub(super) units: Units,
+}
+
+impl Expected<'_> {
+    fn rating(&self, row: &Row<'_>, layout: &Layout) -> Result<Interaction, RowError> {
+        let event = tables::rating(row, layout, &self.units)?;
+        let is_known = self.movies.contains(event.movie_id);
+        if is_known { Ok(event) } else { Err(RowError::UnknownMovie(event.movie_id)) }
+    }
+}
+
 /// Hands the file's batches to `send` until it declines.
 fn read_batches(
     source: &Source,
     file: &SourceFile,
-    movies: &RoaringBitmap,
+    expected: Expected<'_>,
     from: Option<Place>,
     batch_rows: usize,
     mut send: impl FnMut(Batch) -> bool,
@@ -173,7 +211,7 @@ fn read_batches(
     source.read(file, from.byte, |reader| {
         let mut rows = Rows::new(reader, layout.dialect, from);
         loop {
-            let batch = read_batch(&mut rows, &layout, file, movies, batch_rows)?;
+            let batch = read_batch(&mut rows, &layout, file, expected, batch_rows)?;
             let empty = batch.events.is_empty() && batch.malformed.is_empty();
             if empty || !send(batch) {
                 return Ok(());
@@ -186,14 +224,14 @@ fn read_batch(
     rows: &mut Rows<'_>,
     layout: &Layout,
     file: &SourceFile,
-    movies: &RoaringBitmap,
+    expected: Expected<'_>,
     batch_rows: usize,
 ) -> Result<Batch, ImportError> {
     let mut batch = Batch { events: Vec::with_capacity(batch_rows), ..Batch::default() };
     while batch.events.len() + batch.malformed.len() < batch_rows
         && let Some(row) = rows.next_row().map_err(|error| ImportError::io(&file.name, error))?
     {
-        match rating_of_known_movie(&row, layout, movies) {
+        match expected.rating(&row, layout) {
             Ok(event) => batch.events.push(event),
             Err(error) => {
                 batch.malformed.push(MalformedRow { file: file.name.clone(), line: row.number, error });
@@ -205,23 +243,45 @@ fn read_batch(
     Ok(batch)
 }
 
-fn rating_of_known_movie(
-    row: &Row<'_>,
-    layout: &Layout,
-    movies: &RoaringBitmap,
-) -> Result<Interaction, RowError> {
-    let event = tables::rating(row, layout)?;
-    if movies.contains(event.movie_id) { Ok(event) } else { Err(RowError::UnknownMovie(event.movie_id)) }
-}
-
-/// Reads the whole file; the first malformed row is an error.
-pub(super) fn check(source: &Source, file: &SourceFile, movies: &RoaringBitmap) -> Result<(), ImportError> {
-    let mut first = None;
-    read_batches(source, file, movies, None, 4096, |batch| {
+/// Reads the whole file; the first malformed row is an error, and so is a file without rows.
+pub(super) fn check(source: &Source, file: &SourceFile, expected: Expected<'_>) -> Result<(), ImportError> {
+    let (mut first, mut tally) = (None, Tally::default());
+    read_batches(source, file, expected, None, 4096, |batch| {
+        tally.read(batch.events.len() as u64);
         first = batch.malformed.into_iter().next();
         first.is_none()
     })?;
-    first.map_or(Ok(()), |row| Err(ImportError::Malformed(row)))
+    match first {
+        Some(row) => Err(ImportError::Malformed(row)),
+        None => tally.check(file, Table::Ratings),
+    }
+}
+
+/// Refuses a file whose first rows are of other units than these. What is stored in wrong ones stays: the
+/// same rating in stars is the event that is there already.
+pub(super) fn check_units(source: &Source, file: &SourceFile, units: &Units) -> Result<(), ImportError> {
+    let layout = Layout::detect(source, file, Table::Ratings)?;
+    source.read(file, layout.start.byte, |reader| {
+        let mut rows = Rows::new(reader, layout.dialect, layout.start);
+        let (mut looked_at, mut like_it, mut first) = (0, 0, None);
+        while looked_at < LOOKED_AT
+            && let Some(row) = rows.next_row().map_err(|error| ImportError::io(&file.name, error))?
+        {
+            looked_at += 1;
+            if let Err(error) = tables::rating(&row, &layout, units)
+                && error.is_of_other_units()
+            {
+                like_it += 1;
+                first.get_or_insert(MalformedRow { file: file.name.clone(), line: row.number, error });
+            }
+        }
+        match first {
+            Some(row) if like_it * SHARE_OF_OTHER_UNITS > looked_at => {
+                Err(ImportError::OtherUnits { row, like_it, looked_at })
+            }
+            _ => Ok(()),
+        }
+    })
 }
 
 /// The note of an import that is through: another one starts from the beginning.

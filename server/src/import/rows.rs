@@ -9,8 +9,11 @@ use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::ImportError;
 use super::source::{Source, SourceFile};
+use super::units::TimeUnit;
+use super::{ImportError, tables};
+use crate::clock::TimeError;
+use crate::domain::whole_number;
 
 /// No line of a release is nearly as long.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -44,6 +47,23 @@ impl Table {
             Self::Links => &["movieId", "imdbId", "tmdbId"],
         }
     }
+
+    /// The fields of a row without a header.
+    const fn width(self, dialect: Dialect) -> Width {
+        match (self, dialect) {
+            // In a title or a tag `::` is text.
+            (Self::Movies | Self::Tags, Dialect::DoubleColon) => Width::AtLeast(self.columns().len()),
+            (Self::Movies, Dialect::Pipe) => Width::Exactly(tables::FIELDS_OF_100K),
+            _ => Width::Exactly(self.columns().len()),
+        }
+    }
+}
+
+/// How many fields the rows of a file have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    Exactly(usize),
+    AtLeast(usize),
 }
 
 /// What separates the fields of a line.
@@ -96,6 +116,7 @@ pub(super) struct Layout {
     pub(super) dialect: Dialect,
     /// Where each of the table's columns stands in a line.
     columns: Vec<usize>,
+    width: Width,
     /// Where the first row begins.
     pub(super) start: Place,
 }
@@ -113,15 +134,18 @@ impl Layout {
             reader.consume(start.byte as usize);
             let mut lines = Rows::new(reader, Dialect::Comma, start);
             let Some(first) = lines.next_row().map_err(failed)? else {
-                return Ok(Self { dialect: Dialect::Comma, columns: Vec::new(), start });
+                let width = Width::AtLeast(0);
+                return Ok(Self { dialect: Dialect::Comma, columns: Vec::new(), width, start });
             };
             let dialect = Dialect::of(first.line);
             let header = dialect == Dialect::Comma && first.raw_text(0).trim().parse::<u64>().is_err();
             if !header {
-                return Ok(Self { dialect, columns: (0..table.columns().len()).collect(), start });
+                let columns = (0..table.columns().len()).collect();
+                return Ok(Self { dialect, columns, width: table.width(dialect), start });
             }
             let columns = named_columns(&first, table, file)?;
-            Ok(Self { dialect: Dialect::Comma, columns, start: lines.place() })
+            let width = Width::Exactly(first.fields.len());
+            Ok(Self { dialect: Dialect::Comma, columns, width, start: lines.place() })
         })
     }
 }
@@ -148,6 +172,9 @@ pub enum RowError {
     /// A quoted field does not end on its line.
     #[error("a quote is not closed")]
     OpenQuote,
+    /// A quote that neither begins nor ends a field.
+    #[error("a quote stands inside a field; quote fields as a whole, and write a quote within as two")]
+    StrayQuote,
     /// Too few fields.
     #[error("the row has {found} fields, it needs {needed}")]
     Fields {
@@ -155,6 +182,14 @@ pub enum RowError {
         found: usize,
         /// In every row of this file.
         needed: usize,
+    },
+    /// Too many fields.
+    #[error("the row has {found} fields, its file has {expected}; quote a field with a separator in it")]
+    TooManyFields {
+        /// In the row.
+        found: usize,
+        /// In every row of this file.
+        expected: usize,
     },
     /// Not a number where one belongs.
     #[error("{column} is {text:?}, not a number from 1")]
@@ -167,15 +202,69 @@ pub enum RowError {
     /// Not a rating.
     #[error("rating is {0:?}, not 0.5 to 5 in half stars")]
     Rating(String),
+    /// A rating that is one on another scale.
+    #[error("rating is {text:?}; where ratings go up to {scale}, import with --rating-scale {scale}")]
+    OtherScale {
+        /// What stands there.
+        text: String,
+        /// The highest rating of the scale.
+        scale: u32,
+    },
+    /// Not a rating of the scale that was given.
+    #[error("rating is {text:?}, not above 0 and up to {highest}")]
+    OffScale {
+        /// What stands there.
+        text: String,
+        /// The highest rating.
+        highest: u32,
+    },
     /// Not a time.
-    #[error("timestamp is {0:?}, not seconds since 1970")]
-    Time(String),
+    #[error("timestamp is {text:?}, not {unit} since 1970 nor written as 2005-04-02 23:53:47")]
+    Time {
+        /// What stands there.
+        text: String,
+        /// The unit of a number.
+        unit: &'static str,
+    },
+    /// A time that makes sense in another unit only.
+    #[error(
+        "timestamp is {text:?}, which looks like {}; import with --time-unit {}", unit.name(), unit.symbol()
+    )]
+    OtherUnit {
+        /// What stands there.
+        text: String,
+        /// The unit.
+        unit: TimeUnit,
+    },
+    /// A time that no event may have.
+    #[error("timestamp {text:?} {error}")]
+    OutsideTime {
+        /// What stands there.
+        text: String,
+        /// Why.
+        error: TimeError,
+    },
+    /// Not an id where one may stand.
+    #[error("{column} is {text:?}, not an id")]
+    Id {
+        /// The column.
+        column: &'static str,
+        /// What stands there.
+        text: String,
+    },
     /// A movie without a name.
     #[error("the title is empty")]
     NoTitle,
     /// A rating of a movie that neither the release nor the store has.
     #[error("movie {0} is not among the movies")]
     UnknownMovie(u32),
+}
+
+impl RowError {
+    /// Whether the row is sound, in a unit or a scale other than those of this import.
+    pub(super) const fn is_of_other_units(&self) -> bool {
+        matches!(self, Self::OtherUnit { .. } | Self::OtherScale { .. })
+    }
 }
 
 /// The rows of a file.
@@ -248,14 +337,24 @@ impl<'r> Rows<'r> {
             let quoted = self.dialect == Dialect::Comma && self.line.get(start) == Some(&b'"');
             let from = if quoted { end_of_quotes(&self.line, start) } else { Some(start) };
             let Some(from) = from else { return Some(RowError::OpenQuote) };
-            let Some(length) = find(&self.line[from..], separator) else {
-                self.fields.push(start..self.line.len());
+            let length = find(&self.line[from..], separator);
+            let end = length.map_or(self.line.len(), |length| from + length);
+            let is_stray = if quoted { end > from } else { begins_with_spaced_quote(&self.line[from..end]) };
+            if is_stray && self.dialect == Dialect::Comma {
+                return Some(RowError::StrayQuote);
+            }
+            self.fields.push(start..end);
+            if length.is_none() {
                 return None;
-            };
-            self.fields.push(start..from + length);
-            start = from + length + separator.len();
+            }
+            start = end + separator.len();
         }
     }
+}
+
+/// Whether spaces keep a quote from being one.
+fn begins_with_spaced_quote(field: &[u8]) -> bool {
+    field.trim_ascii_start().first() == Some(&b'"')
 }
 
 fn find(line: &[u8], separator: &[u8]) -> Option<usize> {
@@ -286,6 +385,11 @@ impl Row<'_> {
         let needed = layout.columns.iter().max().map_or(0, |last| last + 1);
         if self.fields.len() < needed {
             return Err(RowError::Fields { found: self.fields.len(), needed });
+        }
+        if let Width::Exactly(expected) = layout.width
+            && self.fields.len() > expected
+        {
+            return Err(RowError::TooManyFields { found: self.fields.len(), expected });
         }
         Ok(Fields { row: self, columns: &layout.columns })
     }
@@ -348,22 +452,27 @@ impl Fields<'_> {
         column: usize,
         name: &'static str,
     ) -> Result<T, RowError> {
-        let number = parsed::<T>(self.bytes(column)).filter(|number| *number != T::from(0));
-        number.ok_or_else(|| RowError::Number { column: name, text: self.text(column).into_owned() })
+        let text = self.text(column);
+        let number = whole_number(text.trim()).filter(|number| *number != T::from(0));
+        number.ok_or_else(|| RowError::Number { column: name, text: text.into_owned() })
     }
 
-    /// A number, if the field holds one.
-    pub(super) fn number<T: FromStr>(&self, column: usize) -> Option<T> {
-        parsed(self.bytes(column))
+    /// An id elsewhere, if there is one.
+    pub(super) fn foreign_id(
+        &self,
+        column: usize,
+        name: &'static str,
+        number: impl Fn(&str) -> Option<u32>,
+    ) -> Result<Option<u32>, RowError> {
+        let text = self.text(column);
+        match text.trim() {
+            "" => Ok(None),
+            id => match number(id) {
+                None => Err(RowError::Id { column: name, text: id.to_owned() }),
+                number => Ok(number),
+            },
+        }
     }
-}
-
-fn parsed<T: FromStr>(bytes: &[u8]) -> Option<T> {
-    let text = match bytes {
-        [b'"', inner @ .., b'"'] => inner,
-        plain => plain,
-    };
-    std::str::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 fn unquoted(bytes: &[u8]) -> Cow<'_, str> {

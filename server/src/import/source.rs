@@ -13,6 +13,10 @@ use super::rows::Table;
 
 const BUFFER: usize = 256 * 1024;
 
+/// What ends a folder's name within a file's: programs on Windows pack zips with backslashes, and what
+/// other systems unpack of them are files with backslashes in their names.
+const FOLDER_ENDS: [char; 2] = ['/', '\\'];
+
 /// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SourceFile {
@@ -67,7 +71,7 @@ impl Source {
             Self::Zip(path) => zip_files(path),
         }
         .map_err(|error| ImportError::io(self.path().display(), error))?;
-        files.sort_by_key(|file| (file.name.matches('/').count(), file.name.clone()));
+        files.sort_by_key(|file| (file.name.matches(FOLDER_ENDS).count(), file.name.clone()));
         let find = |table: Table| {
             let named = |file: &&SourceFile| table.file_names().contains(&base_name(&file.name));
             files.iter().find(named).cloned()
@@ -113,7 +117,7 @@ impl Source {
 }
 
 fn base_name(name: &str) -> &str {
-    name.rsplit_once('/').map_or(name, |(_, base)| base)
+    name.rsplit_once(FOLDER_ENDS).map_or(name, |(_, base)| base)
 }
 
 /// The files of a folder and of its folders, not deeper.

@@ -1,7 +1,8 @@
 //! What a row of each table says.
 
 use super::rows::{Dialect, Fields, Layout, Row, RowError};
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Rating, TimeMs, UserId};
+use super::units::Units;
+use crate::domain::{Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, whole_number};
 
 /// The genres of 100K in the order of their flags; the first one is "unknown".
 const GENRES_OF_100K: [&str; 19] = [
@@ -27,6 +28,8 @@ const GENRES_OF_100K: [&str; 19] = [
 ];
 /// The first flag's field in a row of 100K.
 const FIRST_FLAG_OF_100K: usize = 5;
+/// The fields of a row of 100K.
+pub(super) const FIELDS_OF_100K: usize = FIRST_FLAG_OF_100K + GENRES_OF_100K.len();
 
 /// One user's tag for one movie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,48 +48,30 @@ pub(super) struct LinkRow {
     pub(super) tmdb: Option<u32>,
 }
 
-pub(super) fn rating(row: &Row<'_>, layout: &Layout) -> Result<Interaction, RowError> {
+pub(super) fn rating(row: &Row<'_>, layout: &Layout, units: &Units) -> Result<Interaction, RowError> {
     let fields = row.read(layout)?;
-    let rating = fields.number::<f64>(2).and_then(Rating::from_stars);
     Ok(Interaction {
         user_id: fields.id(0, "userId")?,
         movie_id: fields.id(1, "movieId")?,
-        time_ms: time(&fields)?,
+        rating: Some(units.rating(fields.text(2).trim())?),
+        time_ms: units.time(fields.text(3).trim())?,
         kind: Kind::Rating,
-        rating: Some(rating.ok_or_else(|| RowError::Rating(fields.text(2).into_owned()))?),
     })
-}
-
-fn time(fields: &Fields<'_>) -> Result<TimeMs, RowError> {
-    let seconds = fields.number::<i64>(3).filter(|seconds| *seconds >= 0);
-    let time_ms = seconds.and_then(|seconds| seconds.checked_mul(1000));
-    time_ms.ok_or_else(|| RowError::Time(fields.text(3).into_owned()))
 }
 
 pub(super) fn movie(row: &Row<'_>, layout: &Layout) -> Result<MovieRecord, RowError> {
     let fields = row.read(layout)?;
-    let (title, genres) = match layout.dialect {
-        Dialect::Pipe => (fields.text(1), flagged_genres(&fields)),
-        _ => (fields.last_but_one(), named_genres(&fields.last())),
+    let movie_id = fields.id(0, "movieId")?;
+    let movie = match layout.dialect {
+        Dialect::Pipe => MovieRecord::named(movie_id, &fields.text(1), flagged_genres(&fields)),
+        _ => MovieRecord::named(movie_id, &fields.last_but_one(), [&*fields.last()]),
     };
-    let title = title.trim().to_owned();
-    if title.is_empty() {
-        return Err(RowError::NoTitle);
-    }
-    Ok(MovieRecord { movie_id: fields.id(0, "movieId")?, title, genres, ..MovieRecord::default() })
+    movie.ok_or(RowError::NoTitle)
 }
 
-fn named_genres(genres: &str) -> Vec<String> {
-    let named = genres.split('|').map(str::trim);
-    named.filter(|name| !name.is_empty() && *name != "(no genres listed)").map(str::to_owned).collect()
-}
-
-fn flagged_genres(fields: &Fields<'_>) -> Vec<String> {
+fn flagged_genres(fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {
     let flags = GENRES_OF_100K.iter().zip(fields.rest(FIRST_FLAG_OF_100K));
-    flags
-        .filter(|(name, flag)| !name.is_empty() && *flag == b"1")
-        .map(|(name, _)| (*name).to_owned())
-        .collect()
+    flags.filter(|(_, flag)| *flag == b"1").map(|(name, _)| *name)
 }
 
 pub(super) fn tag(row: &Row<'_>, layout: &Layout) -> Result<TagRow, RowError> {
@@ -100,5 +85,9 @@ pub(super) fn tag(row: &Row<'_>, layout: &Layout) -> Result<TagRow, RowError> {
 
 pub(super) fn link(row: &Row<'_>, layout: &Layout) -> Result<LinkRow, RowError> {
     let fields = row.read(layout)?;
-    Ok(LinkRow { movie_id: fields.id(0, "movieId")?, imdb: fields.number(1), tmdb: fields.number(2) })
+    Ok(LinkRow {
+        movie_id: fields.id(0, "movieId")?,
+        imdb: fields.foreign_id(1, "imdbId", imdb_number)?,
+        tmdb: fields.foreign_id(2, "tmdbId", whole_number)?,
+    })
 }

@@ -12,6 +12,8 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
+mod foreign;
+
 use super::*;
 use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, User, UserId};
 use crate::store::{EventKey, MovieStats, Profile, Recorded, RedbStore, Revision, StoreStats, UserStats};
@@ -281,7 +283,7 @@ async fn malformed_rows_are_left_out_and_named_by_line() {
             "ratings.csv, line 4: rating is \"4.2\", not 0.5 to 5 in half stars",
             "ratings.csv, line 5: the row has 3 fields, it needs 4",
             "ratings.csv, line 6: movie 9 is not among the movies",
-            "ratings.csv, line 7: timestamp is \"-1\", not seconds since 1970",
+            "ratings.csv, line 7: timestamp is \"-1\", not seconds since 1970 nor written as 2005-04-02 23:53:47",
         ]
     );
     assert_eq!((report.malformed, report.ratings), (9, 2));
