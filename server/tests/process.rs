@@ -188,10 +188,12 @@ fn a_bundle_that_is_not_there_is_one_clear_sentence() {
 
 /// What an import of these ratings of one movie says: exit code, output and errors.
 fn import(rows: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let (data, release) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let folder = || TempDir::new().expect("a temporary folder");
+    let (data, release) = (folder(), folder());
     let ratings = format!("userId,movieId,rating,timestamp\n{rows}");
-    std::fs::write(release.path().join("ratings.csv"), ratings).unwrap();
-    std::fs::write(release.path().join("movies.csv"), "movieId,title,genres\n1,Heat (1995),Crime\n").unwrap();
+    for (file, text) in [("ratings.csv", &*ratings), ("movies.csv", "movieId,title,genres\n1,A,War\n")] {
+        std::fs::write(release.path().join(file), text).expect("the folder is ours");
+    }
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
         .arg("import")
         .arg(release.path())
@@ -199,8 +201,8 @@ fn import(rows: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
         .arg(data.path())
         .args(arguments)
         .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+        .expect("the binary starts");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 

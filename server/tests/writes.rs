@@ -36,7 +36,7 @@ fn movie(movie_id: u32, title: &str, genres: &[&str]) -> v1::ImportMoviesRequest
 /// The one field that a refusal names.
 fn field(status: &Status) -> String {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    status.get_details_bad_request().unwrap().field_violations.remove(0).field
+    status.get_details_bad_request().expect("it names fields").field_violations.remove(0).field
 }
 
 /// What becomes of these movies.

@@ -131,7 +131,7 @@ impl CatalogService for CatalogApi {
         while refusal.is_none()
             && let Some(movie) = incoming.next().await
         {
-            match valid(movie?).and_then(|movie| record(movie, &movies)) {
+            match valid(movie?).and_then(|movie| record(&movie, &movies)) {
                 Ok(record) => {
                     chunk.push(record);
                     accepted += 1;
@@ -145,13 +145,11 @@ impl CatalogService for CatalogApi {
         if !chunk.is_empty() {
             added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
         }
-        match refusal {
-            Some(refusal) => Err(refusal.into()),
-            None => {
-                let replaced = (accepted - added) as u32;
-                Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
-            }
+        if let Some(refusal) = refusal {
+            return Err(refusal.into());
         }
+        let replaced = (accepted - added) as u32;
+        Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
     }
 }
 
@@ -171,7 +169,7 @@ pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
 }
 
 /// The movie to store; tags are the users', so a replaced movie keeps them.
-fn record(movie: v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
+fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
     let genres = movie.genres.iter().map(String::as_str);
     let named = MovieRecord::named(movie.movie_id, &movie.title, genres);
     let named = named.ok_or_else(|| ApiError::invalid("title", "holds only spaces; a title is needed"))?;

@@ -307,7 +307,7 @@ impl<'r> Rows<'r> {
                 self.line.pop();
             }
             if too_long || !self.line.is_empty() {
-                let fault = if too_long { Some(RowError::TooLong) } else { self.split() };
+                let fault = if too_long { Some(RowError::TooLong) } else { self.split().err() };
                 let number = self.place.line;
                 return Ok(Some(Row { line: &self.line, fields: &self.fields, fault, number }));
             }
@@ -329,26 +329,26 @@ impl<'r> Rows<'r> {
         Ok(too_long)
     }
 
-    fn split(&mut self) -> Option<RowError> {
+    fn split(&mut self) -> Result<(), RowError> {
         self.fields.clear();
-        let separator = self.dialect.separator();
         let mut start = 0;
-        loop {
-            let quoted = self.dialect == Dialect::Comma && self.line.get(start) == Some(&b'"');
-            let from = if quoted { end_of_quotes(&self.line, start) } else { Some(start) };
-            let Some(from) = from else { return Some(RowError::OpenQuote) };
-            let length = find(&self.line[from..], separator);
-            let end = length.map_or(self.line.len(), |length| from + length);
-            let is_stray = if quoted { end > from } else { begins_with_spaced_quote(&self.line[from..end]) };
-            if is_stray && self.dialect == Dialect::Comma {
-                return Some(RowError::StrayQuote);
-            }
+        while start <= self.line.len() {
+            let end = self.end_of_field(start)?;
             self.fields.push(start..end);
-            if length.is_none() {
-                return None;
-            }
-            start = end + separator.len();
+            start = end + self.dialect.separator().len();
         }
+        Ok(())
+    }
+
+    fn end_of_field(&self, start: usize) -> Result<usize, RowError> {
+        let has_quotes = self.dialect == Dialect::Comma;
+        let is_quoted = has_quotes && self.line.get(start) == Some(&b'"');
+        let from =
+            if is_quoted { end_of_quotes(&self.line, start).ok_or(RowError::OpenQuote)? } else { start };
+        let length = find(&self.line[from..], self.dialect.separator());
+        let end = length.map_or(self.line.len(), |length| from + length);
+        let is_stray = if is_quoted { end > from } else { begins_with_spaced_quote(&self.line[from..end]) };
+        if has_quotes && is_stray { Err(RowError::StrayQuote) } else { Ok(end) }
     }
 }
 

@@ -33,6 +33,11 @@ async fn refused(files: &[(&str, &[u8])]) -> String {
     refused.expect_err("it is refused").to_string()
 }
 
+/// A rating of each of so many users.
+fn ratings_of(users: u64) -> String {
+    (1..=users).map(|user| format!("{user},1,4.0,{user}\n")).collect::<Vec<_>>().concat()
+}
+
 fn in_unit(time_unit: TimeUnit) -> ImportOptions {
     let options = options();
     ImportOptions { units: Units { time_unit, ..options.units }, ..options }
@@ -63,7 +68,7 @@ async fn milliseconds_and_microseconds_are_read_when_the_import_is_told() {
 
 #[tokio::test]
 async fn a_few_rows_in_another_unit_are_left_out_and_named() {
-    let sound: String = (1..=20).map(|user| format!("{user},1,4.0,{user}\n")).collect();
+    let sound = ratings_of(20);
     let report = import_ratings(&*fresh().store, &format!("{sound}1,2,4.0,964982703000\n"), options()).await;
     let report = report.expect("most of it is sound");
     assert_eq!((report.ratings, report.malformed), (20, 1));
@@ -93,8 +98,7 @@ async fn a_rating_from_the_future_is_left_out_and_named() {
 
 #[tokio::test]
 async fn an_import_in_other_units_does_not_go_on_where_one_stopped() {
-    let rows: String = (1..=40).map(|user| format!("{user},1,4.0,{user}\n")).collect();
-    let ratings = format!("{RATINGS_HEADER}{rows}");
+    let ratings = format!("{RATINGS_HEADER}{}", ratings_of(40));
     let release = folder(&[MOVIES, ("ratings.csv", ratings.as_bytes())]);
     let fresh = fresh();
     let one_by_one = ImportOptions { batch_rows: 1, batches_in_flight: 1, ..options() };
