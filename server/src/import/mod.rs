@@ -125,8 +125,8 @@ pub struct ImportOptions {
 }
 
 impl ImportOptions {
-    /// Leaves malformed rows out; the units of `MovieLens`, until a day ahead of the clock; sixteen writes of 4,096 ratings at once: enough for a store to be busy
-    /// while the oldest of them ends.
+    /// Leaves malformed rows out; the units of `MovieLens`, its times until a day ahead of the clock;
+    /// sixteen writes of 4,096 ratings at once: enough for a store to be busy while the oldest of them ends.
     pub fn new(now_ms: TimeMs) -> Self {
         let units = Units::of_movielens(EventTimes::at(clock::now_ms(), MAX_CLOCK_SKEW));
         Self { strict: false, units, now_ms, batch_rows: 4_096, batches_in_flight: 16 }

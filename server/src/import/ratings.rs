@@ -31,8 +31,8 @@ const RETRIES: u32 = 8;
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 /// Rows that are looked at before any is stored.
 const LOOKED_AT: u64 = 4_096;
-/// So many of the rows that are looked at may be of other units: one in ten.
-const SHARE_OF_OTHER_UNITS: u64 = 10;
+/// A file is of other units when more than one in so many of these rows is.
+const ONE_IN: u64 = 10;
 
 /// The ratings of one import.
 pub(super) struct Import<'a> {
@@ -276,7 +276,7 @@ pub(super) fn check_units(source: &Source, file: &SourceFile, units: &Units) -> 
             }
         }
         match first {
-            Some(row) if like_it * SHARE_OF_OTHER_UNITS > looked_at => {
+            Some(row) if like_it * ONE_IN > looked_at => {
                 Err(ImportError::OtherUnits { row, like_it, looked_at })
             }
             _ => Ok(()),
