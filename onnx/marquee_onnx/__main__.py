@@ -33,7 +33,10 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the process's exit status: 2 for errors that a person can act on."""
+    """Run one command and return the process's exit status.
+
+    1 for a file or a value that a person can put right, said in one sentence; 2 for a wrong command line.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help"):
         print(usage())
@@ -52,16 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name not in TRAINING_PACKAGES:
             raise
         print(f"error: {words[0]} needs {error.name}: pip install 'marquee-onnx[train]'", file=sys.stderr)
-        return 2
+        return 1
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"error: {error.filename}: {error.strerror}; give another path", file=sys.stderr)
-        return 2
+        reason = f"{error.filename}: {error.strerror}; give another path" if error.filename else error
+        print(f"error: {reason}", file=sys.stderr)
+        return 1
     except MarqueeError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1
 
 
 if __name__ == "__main__":

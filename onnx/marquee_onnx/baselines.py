@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx.data import DataError, Histories, Ids
+from marquee_onnx.data import Histories, Ids
+from marquee_onnx.errors import DataError
 
 MOST_ITEMS = 20_000
 

@@ -25,6 +25,7 @@ from marquee_onnx.graphs.cuda import LARGEST_K, cuda_encoder, cuda_scorer
 from marquee_onnx.graphs.int8 import int8_encoder
 from marquee_onnx.graphs.naive import naive_encoder, naive_scorer
 from marquee_onnx.tables import Table
+from marquee_onnx.text import to_json
 from marquee_onnx.weights import Shape, Weights
 
 FORMAT = 1
@@ -157,7 +158,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
 
 def sealed(manifest: Mapping[str, Any]) -> str:
     """The manifest's text with its seal: the sha256 of the text with 64 zeros where the seal stands."""
-    text = json.dumps({**manifest, "seal": UNSEALED}, indent=2) + "\n"
+    text = to_json({**manifest, "seal": UNSEALED}, indent=2) + "\n"
     return text.replace(UNSEALED, hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -232,7 +233,16 @@ def shape_of(manifest: Mapping[str, Any]) -> Shape:
 
 def read_vocabulary(folder: Path) -> NDArray[np.uint32]:
     """Movie ids; entry i is item i + 1."""
-    return np.fromfile(folder / VOCABULARY, "<u4").astype(np.uint32)
+    return read_ids(folder / VOCABULARY)
+
+
+def read_ids(path: Path) -> NDArray[np.uint32]:
+    """The movie ids of a .u32 file."""
+    if path.stat().st_size % 4:
+        raise BundleError(
+            f"{path} is no list of 4-byte ids: it has {path.stat().st_size} bytes; copy it again"
+        )
+    return np.fromfile(path, "<u4").astype(np.uint32)
 
 
 def check(folder: Path) -> dict[str, Any]:

@@ -1,19 +1,43 @@
-"""Titles, years and genres of movies, from a split's items.tsv or a MovieLens folder's movies.csv."""
+"""Titles, years and genres of movies, from a split's items.tsv or the movies of any MovieLens release.
+
+The releases of 1M and 100K are in Latin-1; that of 10M, under the same names as 1M, and all later ones are in
+UTF-8.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx.data import DataError
+from marquee_onnx.data import movie_id
+from marquee_onnx.errors import DataError
+from marquee_onnx.text import open_text
 
-YEAR = re.compile(r"\((\d{4})[^()]*\)\s*$")
+YEAR = re.compile(r"\((\d{4})[^()]*\)(?:\s*\([^()]*\))*\s*$")  # what follows it is "(V)", "(TV)" and the like
 NO_GENRES = "(no genres listed)"
+FLAGGED_GENRES = (  # of u.item, in the order of its flags; the first one is "unknown"
+    *("", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *(
+        "Fantasy",
+        "Film-Noir",
+        "Horror",
+        "Musical",
+        "Mystery",
+        "Romance",
+        "Sci-Fi",
+        "Thriller",
+        "War",
+        "Western",
+    ),
+)
+FIRST_FLAG = 5
 
 
 @dataclass(frozen=True)
@@ -25,30 +49,91 @@ class Movie:
     genres: tuple[str, ...]
 
 
+def find_catalogue(folder: Path) -> Path | None:
+    """The file of a folder that lists its movies, or None."""
+    candidates = (folder / name for name in READERS)
+    return next((path for path in candidates if path.exists()), None)
+
+
 def read_movies(path: Path) -> dict[int, Movie]:
-    """Movies by MovieLens id, from items.tsv, movies.csv, or a folder that holds either."""
-    if path.is_dir():
-        found = [path / name for name in ("items.tsv", "movies.csv") if (path / name).exists()]
-        if not found:
-            raise DataError(f"{path} has neither items.tsv nor movies.csv")
-        path = found[0]
-    tabs = path.suffix == ".tsv"
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(
-            file, delimiter="\t" if tabs else ",", quoting=csv.QUOTE_NONE if tabs else csv.QUOTE_MINIMAL
-        )
+    """Movies by MovieLens id, from a file of `READERS` or a folder that holds one."""
+    found = find_catalogue(path) if path.is_dir() else path
+    if found is None:
+        raise DataError(f"{path} has none of {', '.join(READERS)}")
+    reader = READERS.get(found.name, read_tabs if found.suffix == ".tsv" else read_commas)
+    return dict(reader(found))
+
+
+def read_commas(path: Path) -> Iterator[tuple[int, Movie]]:
+    """Rows of `movies.csv`, or of any file with its columns."""
+    with open_text(path) as file:
+        yield from read_columns(path, csv.DictReader(file, strict=True))
+
+
+def read_tabs(path: Path) -> Iterator[tuple[int, Movie]]:
+    """Rows of `items.tsv`."""
+    with open_text(path) as file:
+        yield from read_columns(path, csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def read_columns(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[int, Movie]]:
+    """Rows of a file with a header."""
+    try:
         missing = {"movieId", "title", "genres"} - set(rows.fieldnames or ())
         if missing:
-            raise DataError(f"{path} has no column {', '.join(sorted(missing))}; name its columns so")
-        return {int(row["movieId"]): movie(row) for row in rows}
+            raise DataError(f"{path} has no column {', '.join(sorted(missing))}; its first line names them")
+        for row in rows:
+            place = f"{path}, line {rows.line_num}"
+            fields = [value for name, value in row.items() if name is not None]
+            if None in row or None in fields:
+                raise DataError(f"{place}: {len(rows.fieldnames or ())} fields are expected; quote commas")
+            title, genres = row["title"], row["genres"].split("|")
+            yield movie_id(row["movieId"], place), movie(title, genres, row.get("year") or "")
+    except csv.Error as error:
+        raise DataError(f"{path}, line {rows.line_num}: {error}; mend the row") from error
 
 
-def movie(row: dict[str, str]) -> Movie:
-    """A movie from one row of either file."""
-    stated = YEAR.search(row["title"])
-    year = int(row.get("year") or (stated[1] if stated else 0))
-    genres = tuple(name for name in row["genres"].split("|") if name and name != NO_GENRES)
-    return Movie(row["title"], year, genres)
+def read_colons(path: Path) -> Iterator[tuple[int, Movie]]:
+    """Rows of `movies.dat`: id::title::genres."""
+    for place, fields in old_rows(path, "::", least=3):
+        yield movie_id(fields[0], place), movie("::".join(fields[1:-1]), fields[-1].split("|"))
+
+
+def read_pipes(path: Path) -> Iterator[tuple[int, Movie]]:
+    """Rows of `u.item`: id|title|two dates|address|19 flags."""
+    for place, fields in old_rows(path, "|", least=FIRST_FLAG + len(FLAGGED_GENRES)):
+        flags = zip(FLAGGED_GENRES, fields[FIRST_FLAG:], strict=False)
+        yield movie_id(fields[0], place), movie(fields[1], [name for name, flag in flags if flag == "1"])
+
+
+def old_rows(path: Path, separator: str, least: int) -> Iterator[tuple[str, list[str]]]:
+    """The place and the fields of every line of a file of an old release that is not blank."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    for number, line in enumerate(io.StringIO(text), 1):
+        fields, place = line.rstrip("\r\n").split(separator), f"{path}, line {number}"
+        if line.strip() and len(fields) < least:
+            raise DataError(f"{place}: {least} fields are expected, separated by {separator}")
+        if line.strip():
+            yield place, fields
+
+
+READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Movie]]]] = {
+    "items.tsv": read_tabs,
+    "movies.csv": read_commas,
+    "movies.dat": read_colons,
+    "u.item": read_pipes,
+}
+
+
+def movie(title: str, genres: Iterable[str], year: str = "") -> Movie:
+    """A movie of this title; a year that is not given is the one that the title ends in."""
+    stated = YEAR.search(title)
+    number = int(year) if year.isdecimal() else int(stated[1]) if stated else 0
+    return Movie(title, number, tuple(name for name in genres if name and name != NO_GENRES))
 
 
 def years(movies: dict[int, Movie], vocabulary: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -18,8 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from marquee_onnx import bundle, runs
-from marquee_onnx.data import read_item_numbers
+from marquee_onnx.data import movie_id, read_item_numbers
 from marquee_onnx.errors import CheckpointError
+from marquee_onnx.terms import NOT_STATED
+from marquee_onnx.text import open_text
 from marquee_onnx.weights import Floats, from_state_dict
 
 PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
@@ -57,13 +59,14 @@ def load_pytorch(path: Path) -> Mapping[str, Floats]:
 def load_vocabulary(path: Path) -> NDArray[np.uint32]:
     """Movie ids by item number: .u32 (little-endian), a split's items.tsv, or text, one id a line."""
     if path.suffix == ".u32":
-        return np.fromfile(path, "<u4").astype(np.uint32)
+        return bundle.read_ids(path)
     if path.suffix == ".tsv":
         return read_item_numbers(path)
-    try:
-        return np.array([int(line) for line in path.read_text().split()], np.uint32)
-    except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path} is no list of movie ids: {error}") from error
+    with open_text(path) as lines:
+        ids = [
+            movie_id(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()
+        ]
+    return np.array(ids, np.uint32)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, help="run folder to write")
     parser.add_argument("--heads", type=int, required=True, help="attention heads of the network")
     parser.add_argument("--vocabulary", type=Path, required=True, help=load_vocabulary.__doc__)
-    parser.add_argument("--data", default="unknown", help="what it was trained on, for the model's card")
-    parser.add_argument("--terms", default="unknown", help="terms of that data")
+    parser.add_argument("--data", default=NOT_STATED, help="what it was trained on, for the model's card")
+    parser.add_argument("--terms", default=NOT_STATED, help="terms of that data")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing run folder")
 
 

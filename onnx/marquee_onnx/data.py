@@ -8,7 +8,6 @@ the vocabulary maps them to MovieLens ids.
 from __future__ import annotations
 
 import argparse
-import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx.errors import MarqueeError
+from marquee_onnx.arguments import fraction, positive
+from marquee_onnx.errors import DataError
+from marquee_onnx.text import open_text
 
 Ids = NDArray[np.int32]
-
-
-class DataError(MarqueeError):
-    """Data that cannot be read or does not fit; the message says what to do next."""
+MOST_ITEMS = 1 << 24
+LARGEST_ID = (1 << 32) - 1
+SPARSE_FROM, SPARSE_FACTOR = 100_000, 100
 
 
 @dataclass(frozen=True)
@@ -80,28 +80,63 @@ class Split(NamedTuple):
 
 
 def read_sequences(path: Path) -> Histories:
-    """Read one sequence of item numbers a line, oldest first, from a text file, gzipped or plain."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt") as lines:
+    """Read one sequence of item numbers a line, oldest first, from a text file, gzipped or plain.
+
+    A blank line is a user without history.
+    """
+    with open_text(path) as lines:
         return Histories.from_sequences(
             read_items(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)
         )
 
 
 def read_items(line: str, place: str) -> Ids:
-    """The item numbers of a line, from 1; `place` says where it stands."""
+    """The item numbers of a line, 1 to `MOST_ITEMS`; `place` says where it stands."""
     try:
-        items = np.array(line.split(), dtype=np.int32)
+        items = np.array([int(word) for word in line.split()], dtype=np.int64)
     except (ValueError, OverflowError) as error:
         raise DataError(f"{place}: item numbers are expected, separated by spaces: {error}") from error
-    if items.min(initial=1) < 1:
-        raise DataError(f"{place}: item {items.min()}; items are numbered from 1")
-    return items
+    wrong = items[(items < 1) | (items > MOST_ITEMS)]
+    if wrong.size:
+        raise DataError(f"{place}: item {wrong[0]}; items are numbered from 1 to at most {MOST_ITEMS}")
+    return items.astype(np.int32)
+
+
+def read_training(path: Path) -> Histories:
+    """The training sequences of a file; blank lines, which teach nothing, are passed over."""
+    histories = read_sequences(path)
+    users = np.flatnonzero(histories.lengths)
+    if not users.size:
+        raise DataError(f"{path} holds no sequence; write one a line, item numbers separated by spaces")
+    return histories.select(users)
 
 
 def read_targets(path: Path) -> Ids:
-    """Read one item id a line."""
-    return read_sequences(path).items
+    """Read one item number a line; blank lines at the end are passed over."""
+    lines = read_sequences(path)
+    filled = 1 + int(np.flatnonzero(lines.lengths).max(initial=-1))
+    wrong = np.flatnonzero(lines.lengths[:filled] != 1)
+    if wrong.size:
+        found = lines.lengths[wrong[0]]
+        raise DataError(f"{path}, line {wrong[0] + 1}: {found} items; each line holds the one that came next")
+    return lines.items
+
+
+def read_judged_users(inputs_path: Path, targets_path: Path) -> tuple[Histories, Ids]:
+    """Histories and the item that came next after each, line by line.
+
+    Blank lines of the histories that no item stands beside are those at the file's end.
+    """
+    inputs, targets = read_sequences(inputs_path), read_targets(targets_path)
+    if not targets.size:
+        raise DataError(f"{targets_path} holds no item, so nobody can be judged")
+    count = len(targets)
+    if len(inputs) < count or inputs.lengths[count:].any():
+        raise DataError(
+            f"{inputs_path} has {len(inputs)} histories and {targets_path} {count} next items; "
+            "line i of one belongs to line i of the other"
+        )
+    return Histories(inputs.items, inputs.offsets[: count + 1]), targets
 
 
 def prepared(folder: Path, name: str) -> Path | None:
@@ -118,18 +153,50 @@ def read_prepared_split(folder: Path) -> Split:
     if train is None:
         raise DataError(f"{folder} has neither train.txt nor train.txt.gz; it is not a prepared split")
     if inputs is None or targets is None:
-        return Split(read_sequences(train), Histories.from_sequences([]), np.zeros(0, dtype=np.int32))
-    return Split(read_sequences(train), read_sequences(inputs), read_targets(targets))
+        return Split(read_training(train), Histories.from_sequences([]), np.zeros(0, dtype=np.int32))
+    return Split(read_training(train), *read_judged_users(inputs, targets))
 
 
 def read_item_numbers(path: Path) -> NDArray[np.uint32]:
     """The MovieLens ids of a split's `items.tsv`; entry i is that of item i + 1."""
-    with path.open(encoding="utf-8") as lines:
-        next(lines)
-        pairs = sorted((int(fields[0]), int(fields[1])) for fields in (line.split("\t") for line in lines))
-    if [item for item, _ in pairs] != list(range(1, len(pairs) + 1)):
-        raise DataError(f"{path} does not number its items 1 to {len(pairs)}; repair it")
-    return np.array([movie for _, movie in pairs], dtype=np.uint32)
+    with open_text(path) as lines:
+        if next(lines, "0").split("\t")[0].strip().isdecimal():
+            raise DataError(f"{path} has no header; its first line names the columns: item, movieId, ...")
+        pairs = sorted(
+            item_and_movie(line, f"{path}, line {number}")
+            for number, line in enumerate(lines, 2)
+            if line.strip()
+        )
+    if not pairs or [item for item, _ in pairs] != list(range(1, len(pairs) + 1)):
+        raise DataError(f"{path} does not number its {len(pairs)} items from 1 without gaps; repair it")
+    movies = np.array([movie for _, movie in pairs], dtype=np.uint32)
+    if np.unique(movies).size != movies.size:
+        raise DataError(f"{path} gives a movie two numbers; repair it")
+    return movies
+
+
+def item_and_movie(line: str, place: str) -> tuple[int, int]:
+    """The first two fields of a line of `items.tsv`."""
+    item, separator, rest = line.partition("\t")
+    if not separator or not item.strip().isdecimal():
+        raise DataError(f"{place}: an item number and a movie id are expected, separated by a tab")
+    return int(item), movie_id(rest.split("\t")[0], place)
+
+
+def movie_id(text: str, place: str) -> int:
+    """A movie id as Marquee knows them."""
+    digits = text.strip()
+    number = int(digits) if digits.isdecimal() and len(digits) <= len(str(LARGEST_ID)) else 0
+    if not 1 <= number <= LARGEST_ID:
+        raise DataError(f"{place}: movie id {digits!r}; movie ids are numbers from 1 to {LARGEST_ID}")
+    return number
+
+
+def check_numbered(items: Ids, vocabulary: NDArray[np.uint32], place: Path) -> None:
+    """Whether every item number stands for a movie of the vocabulary."""
+    most = int(items.max(initial=0))
+    if most > len(vocabulary):
+        raise DataError(f"{place} names item {most}, and only {len(vocabulary)} are numbered; mend items.tsv")
 
 
 def numbers_in(vocabulary: NDArray[np.uint32], other: NDArray[np.uint32]) -> Ids:
@@ -196,22 +263,16 @@ class Reading:
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare how a MovieLens folder is read; a prepared split needs none of it."""
     parser.add_argument("--split", choices=("leave-one-out", "global-time", "none"), default="leave-one-out")
-    parser.add_argument("--train-fraction", type=float, default=0.9, help="of a global-time split")
-    parser.add_argument("--minimum-user", type=int, default=1, help="least ratings of a user")
-    parser.add_argument("--minimum-movie", type=int, default=1, help="least ratings of a movie")
+    parser.add_argument("--train-fraction", type=fraction, default=0.9, help="of a global-time split")
+    parser.add_argument("--minimum-user", type=positive, default=1, help="least ratings of a user")
+    parser.add_argument("--minimum-movie", type=positive, default=1, help="least ratings of a movie")
     parser.add_argument("--vocabulary", choices=("rated", "catalogue"), default="rated")
 
 
 def read_dataset(folder: Path, reading: Reading) -> Dataset:
     """Read a prepared split (a folder with train.txt) or any MovieLens folder."""
     if prepared(folder, "train.txt") is not None:
-        split = read_prepared_split(folder)
-        numbers = folder / "items.tsv"
-        most = int(split.train.items.max())
-        vocabulary = (
-            read_item_numbers(numbers) if numbers.exists() else np.arange(1, most + 1, dtype=np.uint32)
-        )
-        return Dataset(split, vocabulary)
+        return read_prepared_dataset(folder)
     from marquee_onnx import movielens
 
     ratings = movielens.read_ratings(
@@ -224,3 +285,27 @@ def read_dataset(folder: Path, reading: Reading) -> Dataset:
     else:
         split = Split(ratings.histories, Histories.from_sequences([]), np.zeros(0, dtype=np.int32))
     return Dataset(split, ratings.vocabulary)
+
+
+def check_dense(items: Ids, folder: Path) -> None:
+    """Whether item numbers can be those of rows in a table, which scattered movie ids cannot."""
+    most, distinct = int(items.max()), np.unique(items).size
+    if most > max(SPARSE_FROM, SPARSE_FACTOR * distinct):
+        raise DataError(
+            f"{folder} has {distinct} items with numbers up to {most}; number them from 1 without gaps, and "
+            "say which movie is which in items.tsv"
+        )
+
+
+def read_prepared_dataset(folder: Path) -> Dataset:
+    """A prepared split; without items.tsv its item numbers are the movie ids."""
+    split = read_prepared_split(folder)
+    named = np.concatenate([split.train.items, split.inputs.items, split.targets])
+    numbers = folder / "items.tsv"
+    if numbers.exists():
+        vocabulary = read_item_numbers(numbers)
+        check_numbered(named, vocabulary, folder)
+    else:
+        check_dense(named, folder)
+        vocabulary = np.arange(1, int(named.max()) + 1, dtype=np.uint32)
+    return Dataset(split, vocabulary)

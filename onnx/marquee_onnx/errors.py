@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 
 class MarqueeError(Exception):
     """A wrong input or file; the message says what to do next."""
+
+
+class DataError(MarqueeError):
+    """Data that cannot be read or does not fit."""
 
 
 class BundleError(MarqueeError):
@@ -13,3 +19,8 @@ class BundleError(MarqueeError):
 
 class CheckpointError(MarqueeError):
     """A checkpoint that is no gSASRec state dict, or does not fit its vocabulary."""
+
+
+def warn(message: str) -> None:
+    """Tell the person what the result cannot be trusted for; standard output stays the result's."""
+    print(f"warning: {message}", file=sys.stderr)

@@ -2,13 +2,14 @@
 
 MODEL is a run folder, a checkpoint with its config.json, a bundle (through ONNX Runtime), `popularity` or
 `co-occurrence`. The judged users come from `--input` (a sequence of item numbers a line, oldest first) and
-`--output` (the item that came next), plain or gzipped, or from `--data`.
+`--output` (the item that came next), plain or gzipped, or from `--data`. A figure that the lists do not
+allow, such as the diversity of lists of one item, is left out.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -19,23 +20,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marquee_onnx import catalogue, metrics
+from marquee_onnx.arguments import positive
 from marquee_onnx.data import (
-    DataError,
     Histories,
     Ids,
     Reading,
     add_reading_arguments,
+    check_numbered,
     numbers_in,
     read_dataset,
     read_item_numbers,
-    read_sequences,
-    read_targets,
+    read_judged_users,
+    read_training,
     translate,
 )
+from marquee_onnx.errors import DataError, warn
 from marquee_onnx.recommenders import BASELINES, Recommender, open_recommender, read_vocabulary
+from marquee_onnx.text import to_json
 
 LIST_LENGTH = 10
 BATCH = 64
+FEW_USERS = 100
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="the next item of each history, one a line")
     parser.add_argument("--data", type=Path, help="judge the split of this folder instead")
     parser.add_argument("--train", type=Path, help="training sequences, for baselines and novelty")
-    parser.add_argument("--items", type=Path, help="items.tsv or movies.csv, for diversity and freshness")
+    parser.add_argument(
+        "--items", type=Path, help="items.tsv, movies.csv, movies.dat or u.item, for diversity and freshness"
+    )
     parser.add_argument(
         "--precision", default="fp32", choices=("fp32", "int8"), help="which graph of a bundle"
     )
     parser.add_argument(
         "--ranks", type=Path, help="write each user's rank of the target, from 0, to this file"
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples of the intervals")
+    parser.add_argument(
+        "--resamples", type=positive, default=1000, help="bootstrap resamples of the intervals"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_reading_arguments(parser)
 
@@ -90,8 +99,15 @@ def run(args: argparse.Namespace) -> int:
     recommender = open_recommender(args.model, judged.train, items, args.precision)
     report = judge(recommender, judged, args)
     report["seconds"] = round(time.perf_counter() - begin, 1)
-    print(json.dumps(report) if args.json else table(report))
+    print(to_json(report) if args.json else table(report))
     return 0
+
+
+def warn_of_few(users: int) -> None:
+    """Say what figures of so few judged users are worth."""
+    if users < FEW_USERS:
+        error = metrics.standard_error(users)
+        warn(f"users judged: {users}; nDCG@10 is uncertain by about {error:.2f}")
 
 
 def read_judged(args: argparse.Namespace) -> Judged:
@@ -103,13 +119,20 @@ def read_judged(args: argparse.Namespace) -> Judged:
     elif args.input and args.output:
         numbered = args.items is not None and args.items.suffix == ".tsv"
         vocabulary = read_item_numbers(args.items) if numbered else None
-        judged = Judged(read_sequences(args.input), read_targets(args.output), vocabulary)
+        judged = Judged(*read_judged_users(args.input, args.output), vocabulary)
+        if vocabulary is not None:
+            check_numbered(judged.inputs.items, vocabulary, args.input)
+            check_numbered(judged.targets, vocabulary, args.output)
     else:
         raise DataError("give --input and --output, or --data")
     if args.train:
-        judged = replace(judged, train=read_sequences(args.train))
-    if not len(judged.targets) or len(judged.inputs) != len(judged.targets):
-        raise DataError(f"{len(judged.inputs)} histories and {len(judged.targets)} next items do not match")
+        train = read_training(args.train)
+        if judged.vocabulary is not None:
+            check_numbered(train.items, judged.vocabulary, args.train)
+        judged = replace(judged, train=train)
+    if not len(judged.targets):
+        raise DataError(f"nobody in {args.data} can be judged: no user has an item held back; see --split")
+    warn_of_few(len(judged.targets))
     return judged
 
 
@@ -139,7 +162,9 @@ def judge(recommender: Recommender, judged: Judged, args: argparse.Namespace) ->
     report: dict[str, Any] = {"model": args.model, "users": len(rank)}
     report |= {name: float(value.mean()) for name, value in values.items()}
     report["coverage@10"] = metrics.coverage(lists, recommender.items)
-    report |= beyond_accuracy(lists, judged, args.items or args.data)
+    movies = args.items or (args.data and catalogue.find_catalogue(args.data))
+    figures = beyond_accuracy(lists, judged, movies)
+    report |= {name: value for name, value in figures.items() if math.isfinite(value)}
     report["intervals"] = {n: metrics.bootstrap(value, args.resamples) for n, value in values.items()}
     return report
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,6 +14,7 @@ import onnx
 from onnx import GraphProto, TensorProto
 
 from marquee_onnx import bundle, tables
+from marquee_onnx.text import to_json
 
 WIDTH = 100
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         graph = onnx.load(args.bundle / entry["file"], load_external_data=False).graph
         report["graphs"][entry["file"]] = describe(graph)
         report["graphs"][entry["file"]]["sections"] = sections(graph)
-    print(json.dumps(report) if args.json else as_text(report, args.bundle))
+    print(to_json(report) if args.json else as_text(report, args.bundle))
     return 0
 
 
@@ -111,8 +111,8 @@ def as_text(report: Mapping[str, Any], folder: Path) -> str:
     lines = [
         f"{manifest['name']} {manifest['version']}: {manifest['architecture']}, whole and right",
         "  " + ", ".join(f"{name} {size}" for name, size in asdict(bundle.shape_of(manifest)).items()),
-        f"  training {json.dumps(manifest['training'])}",
-        f"  metrics  {json.dumps(manifest['metrics'])}",
+        f"  training {to_json(manifest['training'])}",
+        f"  metrics  {to_json(manifest['metrics'])}",
         "",
         "tables",
     ]

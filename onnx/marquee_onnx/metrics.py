@@ -85,7 +85,7 @@ def intra_list_diversity(lists: NDArray[np.int32], genres: NDArray[np.bool_]) ->
     similarity = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
     first, second = np.triu_indices(lists.shape[1], 1)
     present = (lists[:, first] > 0) & (lists[:, second] > 0)
-    return float(1.0 - similarity[:, first, second][present].mean())
+    return mean(1.0 - similarity[:, first, second][present])
 
 
 def novelty(lists: NDArray[np.int32], counts: NDArray[np.int64]) -> float:
@@ -94,7 +94,7 @@ def novelty(lists: NDArray[np.int32], counts: NDArray[np.int64]) -> float:
     `counts` is [N + 1], entry i for item i; one is added to each, for the items without events.
     """
     share = (counts + 1) / (counts[1:].sum() + len(counts) - 1)
-    return float(-np.log2(share[lists[lists > 0]]).mean())
+    return mean(-np.log2(share[lists[lists > 0]]))
 
 
 def freshness(lists: NDArray[np.int32], years: NDArray[np.int64], window: int = 5) -> float:
@@ -103,4 +103,14 @@ def freshness(lists: NDArray[np.int32], years: NDArray[np.int64], window: int = 
     `years` is [N + 1], 0 where unknown; those count as old.
     """
     newest = years[1:].max()
-    return float((years[lists[lists > 0]] > newest - window).mean())
+    return mean(years[lists[lists > 0]] > newest - window)
+
+
+def mean(values: NDArray[np.generic]) -> float:
+    """The mean; NaN of nothing, which reports leave out."""
+    return float(values.mean()) if values.size else float("nan")
+
+
+def standard_error(users: int) -> float:
+    """About what nDCG@10 over so many users is uncertain by: its values differ by 0.3 from user to user."""
+    return 0.3 / users**0.5

@@ -7,9 +7,6 @@ that a bundle that travelled without its tables gets the very same ones from its
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx import bundle, runs, tables
+from marquee_onnx import bundle, catalogue, runs, tables
 from marquee_onnx.errors import BundleError, MarqueeError
 from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
 
@@ -84,9 +81,7 @@ def gapped_vocabulary(items: int) -> NDArray[np.uint32]:
 
 def movielens_vocabulary(path: Path, items: int) -> NDArray[np.uint32]:
     """The first `items` movie ids of a MovieLens movies.csv, plain or gzipped."""
-    content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    ids = np.array([int(row["movieId"]) for row in csv.DictReader(io.StringIO(text))], np.uint32)
+    ids = np.array([movie for movie, _ in catalogue.read_commas(path)], np.uint32)
     if ids.size < items:
         raise MarqueeError(f"{path} holds {ids.size} movies, {items} are wanted: choose fewer --items")
     return ids[:items]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,8 +13,9 @@ from safetensors.numpy import load_file
 
 from marquee_onnx import bundle, forward, sessions, tables
 from marquee_onnx.baselines import CoOccurrence, Popularity
-from marquee_onnx.data import DataError, Histories, Ids
-from marquee_onnx.errors import CheckpointError
+from marquee_onnx.data import Histories, Ids
+from marquee_onnx.errors import CheckpointError, DataError
+from marquee_onnx.text import read_object
 from marquee_onnx.weights import Weights, from_state_dict
 
 BASELINES = {"popularity": Popularity, "co-occurrence": CoOccurrence}
@@ -75,8 +75,11 @@ def read_weights(model: Path) -> Weights:
     for file in (path, config):
         if not file.exists():
             raise CheckpointError(f"{file} is missing; name a run folder, a checkpoint or a bundle")
+    heads = read_object(config).get("heads")
+    if not isinstance(heads, int):
+        raise CheckpointError(f"{config} does not say how many heads the network has; write it again")
     try:
-        return from_state_dict(load_file(path), int(json.loads(config.read_text())["heads"]))
+        return from_state_dict(load_file(path), heads)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file: {error}") from error
 
@@ -84,7 +87,7 @@ def read_weights(model: Path) -> Weights:
 def read_vocabulary(model: Path) -> NDArray[np.uint32] | None:
     """The MovieLens ids of a model's items, or None where no vocabulary lies beside it."""
     path = (model if model.is_dir() else model.parent) / "vocabulary.u32"
-    return np.fromfile(path, "<u4").astype(np.uint32) if path.exists() else None
+    return bundle.read_ids(path) if path.exists() else None
 
 
 def open_recommender(name: str, train: Histories | None, items: int, precision: str) -> Recommender:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from safetensors.numpy import save_file
 
 from marquee_onnx.errors import CheckpointError
 from marquee_onnx.recommenders import read_vocabulary, read_weights
+from marquee_onnx.terms import NOT_STATED
+from marquee_onnx.text import read_object, to_json
 from marquee_onnx.weights import Weights, to_state_dict
 
 MODEL, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.u32"
@@ -39,14 +40,16 @@ def read(folder: Path) -> Run:
     vocabulary = read_vocabulary(folder)
     if vocabulary is None:
         raise CheckpointError(f"{folder / VOCABULARY} is missing: which movie is which item?")
-    config = json.loads((folder / CONFIG).read_text())
+    config = read_object(folder / CONFIG)
     for name in SIZES:
         if name in config and config[name] != getattr(weights.shape, name):
             raise CheckpointError(
                 f"{folder / CONFIG} says {name} {config[name]}, {MODEL} has {getattr(weights.shape, name)}"
             )
-    training = {"data": "unknown", "terms": "unknown"} | config.get("training", {})
-    return Run(weights, vocabulary, training, config.get("metrics", {}))
+    training, figures = config.get("training") or {}, config.get("metrics") or {}
+    if not isinstance(training, dict) or not isinstance(figures, dict):
+        raise CheckpointError(f"{folder / CONFIG} holds no objects as training and metrics; write it again")
+    return Run(weights, vocabulary, {"data": NOT_STATED, "terms": NOT_STATED} | training, figures)
 
 
 def write_weights(path: Path, weights: Weights) -> None:
@@ -69,5 +72,5 @@ def write(folder: Path, run: Run, overwrite: bool = False) -> None:
         "training": dict(run.training),
         "metrics": dict(run.metrics),
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CONFIG).write_text(to_json(config, indent=2) + "\n")
     (folder / VOCABULARY).write_bytes(run.vocabulary.astype("<u4").tobytes())

@@ -140,5 +140,5 @@ def test_tables_left_out_are_restored_from_the_seed(tmp_path):
 
 
 def test_an_existing_bundle_is_not_overwritten_unasked(tiny):
-    assert main(["random", str(tiny), *TINY_SHAPE]) == 2
+    assert main(["random", str(tiny), *TINY_SHAPE]) == 1
     assert main(["random", str(tiny), *TINY_SHAPE, "--overwrite"]) == 0

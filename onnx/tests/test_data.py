@@ -103,7 +103,7 @@ def test_a_line_that_holds_no_item_numbers_is_refused(tmp_path, line, complaint)
 def test_a_missing_file_is_one_line_and_not_a_traceback(tmp_path, capsys):
     histories, missing = tmp_path / "input.txt", tmp_path / "output.txt"
     histories.write_text("1 2\n")
-    assert main(["evaluate", "popularity", "--input", str(histories), "--output", str(missing)]) == 2
+    assert main(["evaluate", "popularity", "--input", str(histories), "--output", str(missing)]) == 1
     assert f"{missing}: No such file" in capsys.readouterr().err
 
 
