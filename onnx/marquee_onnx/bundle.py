@@ -36,6 +36,7 @@ TOLERANCE = 1e-4
 FP16_TOLERANCE = 1e-2
 SMALLEST_INT8_TOLERANCE = 1e-2
 PROBE_LENGTH = 12
+DIGEST_LENGTH = 12
 IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MANIFEST_KEYS = (
     *("name", "version", "architecture", "items", "dimension", "maximum_length", "heads", "blocks"),
@@ -74,18 +75,34 @@ NAIVE_GRAPHS = (
 
 
 @dataclass(frozen=True)
+class Stamp:
+    """The beginning of a version whose end is a digest of what the bundle holds."""
+
+    text: str
+
+    def with_digest(self, content: Mapping[str, Any]) -> str:
+        """The version of a bundle with this manifest, hashes of its files included."""
+        digest = hashlib.sha256(to_json(content).encode()).hexdigest()
+        return f"{self.text}-{digest[:DIGEST_LENGTH]}"
+
+
+@dataclass(frozen=True)
 class Model:
-    """What a bundle says about itself, and the weights."""
+    """What a bundle says about itself, and the weights.
+
+    A `Stamp` in place of a version becomes a version that no other content has.
+    """
 
     name: str
-    version: str
+    version: str | Stamp
     weights: Weights
     vocabulary: NDArray[np.uint32]
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        for text in (self.name, self.version):
+        version = self.version if isinstance(self.version, str) else self.version.text
+        for text in (self.name, version):
             if not IDENTIFIER.fullmatch(text):
                 raise BundleError(f"{text!r} is no name: use 1 to 64 of letters, digits, '.', '_' and '-'")
         check_vocabulary(self.vocabulary, self.weights.shape.items)
@@ -101,8 +118,11 @@ def check_vocabulary(vocabulary: NDArray[np.uint32], items: int) -> None:
 
 def write(
     folder: Path, model: Model, graphs: Sequence[Graph], precision: str = "f32", overwrite: bool = False
-) -> None:
-    """Write a bundle whole or not at all: it is made beside `folder`, checked and then renamed."""
+) -> str:
+    """Write a bundle whole or not at all: it is made beside `folder`, checked and then renamed.
+
+    Returns its model version, `name@version`.
+    """
     if folder.exists() and not overwrite:
         raise BundleError(f"{folder} exists: choose another place, or --overwrite")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -110,10 +130,11 @@ def write(
     try:
         staging.chmod(0o755)
         write_files(staging, model, graphs, precision)
-        check(staging)
+        manifest = check(staging)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(staging, folder)
+        return f"{manifest['name']}@{manifest['version']}"
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -135,10 +156,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
             entry["tolerance"] = max(SMALLEST_INT8_TOLERANCE, 2 * error)
         if entry["role"] == "scorer":
             entry["largest_k"] = min(LARGEST_K, shape.items)
-    manifest = {
-        "format": FORMAT,
-        "name": model.name,
-        "version": model.version,
+    content = {
         "architecture": "gsasrec",
         "items": shape.items,
         "dimension": shape.dimension,
@@ -153,7 +171,9 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "metrics": dict(model.metrics),
         "probe": {"items": probe, "user": [float(x) for x in user], "tolerance": TOLERANCE},
     }
-    (folder / MANIFEST).write_text(sealed(manifest))
+    version = model.version if isinstance(model.version, str) else model.version.with_digest(content)
+    named = {"format": FORMAT, "name": model.name, "version": version}
+    (folder / MANIFEST).write_text(sealed({**named, **content}))
 
 
 def sealed(manifest: Mapping[str, Any]) -> str:

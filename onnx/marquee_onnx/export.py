@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from marquee_onnx import bundle, metrics, runs, tables
 from marquee_onnx.data import add_reading_arguments
+from marquee_onnx.errors import MarqueeError
 from marquee_onnx.evaluate import Judged, read_judged, score_batches
 from marquee_onnx.recommenders import BundleModel
 
@@ -27,9 +29,12 @@ METRIC = "ndcg@10"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `export`."""
     parser.add_argument("run", type=Path, help="run folder of `train` or `import-checkpoint`")
-    parser.add_argument("bundle", type=Path, help="folder to write")
+    parser.add_argument("bundle", type=Path, nargs="?", help="the same as --output BUNDLE")
+    parser.add_argument("--output", type=Path, metavar="BUNDLE", help="folder to write")
     parser.add_argument("--name", help="name of the model; the run folder's when absent")
-    parser.add_argument("--version", default="1")
+    parser.add_argument(
+        "--version", help="version of the model; TIME-CONTENT when absent, new for every export"
+    )
     parser.add_argument("--tables", choices=tables.PRECISIONS, default="f32", help="precision of the tables")
     parser.add_argument(
         "--validate",
@@ -47,10 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export a run."""
+    output = bundle_folder(args)
     trained = runs.read(args.run)
     model = bundle.Model(
         name=args.name or args.run.resolve().name,
-        version=args.version,
+        version=args.version or bundle.Stamp(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())),
         weights=trained.weights,
         vocabulary=trained.vocabulary,
         training=trained.training,
@@ -64,9 +70,17 @@ def run(args: argparse.Namespace) -> int:
         if measured["kept"]:
             graphs.append(bundle.INT8_ENCODER)
         print(f"int8 {'kept' if measured['kept'] else 'left out'}: {measured}")
-    bundle.write(args.bundle, model, graphs, args.tables, args.overwrite)
-    print(f"wrote {args.bundle}: {', '.join(sorted(path.name for path in args.bundle.iterdir()))}")
+    version = bundle.write(output, model, graphs, args.tables, args.overwrite)
+    print(f"wrote {output}, {version}: {', '.join(sorted(path.name for path in output.iterdir()))}")
     return 0
+
+
+def bundle_folder(args: argparse.Namespace) -> Path:
+    """The one folder that the command line names."""
+    named = {folder for folder in (args.bundle, args.output) if folder is not None}
+    if len(named) != 1:
+        raise MarqueeError("which folder? marquee-onnx export RUN --output BUNDLE")
+    return Path(named.pop())
 
 
 def validation_users(args: argparse.Namespace, trained: runs.Run) -> Judged:

@@ -113,7 +113,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"{size} when absent")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--name", default="random")
-    parser.add_argument("--version", default=None, help="seed-SEED when absent")
+    parser.add_argument("--version", default=None, help="seed-SEED-CONTENT when absent")
     parser.add_argument("--tables", choices=tables.PRECISIONS, default="f32", help="precision of the tables")
     parser.add_argument(
         "--movies", type=Path, help="movies.csv or movies.csv.gz whose ids become the vocabulary"
@@ -145,7 +145,7 @@ def run(args: argparse.Namespace) -> int:
     weights = random_weights(shape, args.seed)
     model = bundle.Model(
         name=args.name,
-        version=args.version or f"seed-{args.seed}",
+        version=args.version or bundle.Stamp(f"seed-{args.seed}"),
         weights=weights,
         vocabulary=vocabulary,
         training={"data": "none: random weights", "terms": "none", "random": {"seed": args.seed}},
@@ -156,10 +156,10 @@ def run(args: argparse.Namespace) -> int:
         graphs.append(bundle.INT8_ENCODER)
     if args.with_naive:
         graphs += bundle.NAIVE_GRAPHS
-    bundle.write(args.bundle, model, graphs, args.tables, args.overwrite)
+    version = bundle.write(args.bundle, model, graphs, args.tables, args.overwrite)
     if args.with_weights:
         runs.write_weights(args.with_weights, weights)
     if args.without_tables:
         (args.bundle / tables.FILE).unlink()
-    print(f"wrote {args.bundle}: {json.dumps(asdict(shape))}")
+    print(f"wrote {args.bundle}, {version}: {json.dumps(asdict(shape))}")
     return 0

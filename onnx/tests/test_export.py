@@ -40,7 +40,8 @@ def edit(folder, **changes: np.ndarray | None) -> None:
 
 def test_a_public_checkpoint_becomes_a_bundle_that_encodes_as_the_reference(checkpoint):
     assert import_it(checkpoint, "--heads", "2") == 0
-    assert main(["export", str(checkpoint / "run"), str(checkpoint / "bundle"), "--name", "imported"]) == 0
+    output = ["--output", str(checkpoint / "bundle")]
+    assert main(["export", str(checkpoint / "run"), *output, "--name", "imported"]) == 0
     manifest = bundle.check(checkpoint / "bundle")
     assert bundle.shape_of(manifest) == SHAPE
     weights = random_bundle.random_weights(SHAPE, seed=3)
@@ -102,6 +103,51 @@ def test_the_int8_graph_is_judged_on_the_given_users(checkpoint):
     measured = manifest["metrics"]["int8"]
     assert measured["users"] == SHAPE.maximum_length
     assert measured["kept"] == ("encoder.cpu.int8.onnx" in manifest["sha256"])
+
+
+def version_of(folder) -> str:
+    return bundle.read_manifest(folder)["version"]
+
+
+def test_two_exports_never_have_the_same_version_unless_they_hold_the_same(checkpoint, monkeypatch):
+    assert import_it(checkpoint, "--heads", "2") == 0
+    run = str(checkpoint / "run")
+    monkeypatch.setattr("time.gmtime", lambda: (2026, 11, 28, 19, 4, 2, 5, 332, 0))
+    assert main(["export", run, "--output", str(checkpoint / "a")]) == 0
+    assert main(["export", run, "--output", str(checkpoint / "b")]) == 0
+    assert main(["export", run, "--output", str(checkpoint / "c"), "--tables", "f16"]) == 0
+    assert version_of(checkpoint / "a").startswith("20261128T190402Z-")
+    assert version_of(checkpoint / "a") == version_of(checkpoint / "b") != version_of(checkpoint / "c")
+    monkeypatch.setattr("time.gmtime", lambda: (2026, 11, 28, 19, 4, 3, 5, 332, 0))
+    assert main(["export", run, "--output", str(checkpoint / "d")]) == 0
+    assert version_of(checkpoint / "d") not in {version_of(checkpoint / name) for name in "abc"}
+
+
+def test_a_version_that_is_named_is_kept(checkpoint, capsys):
+    assert import_it(checkpoint, "--heads", "2") == 0
+    named = ["--output", str(checkpoint / "a"), "--name", "mine", "--version", "7"]
+    assert main(["export", str(checkpoint / "run"), *named]) == 0
+    assert version_of(checkpoint / "a") == "7"
+    assert "mine@7" in capsys.readouterr().out
+
+
+def test_random_bundles_of_one_seed_and_two_shapes_have_two_versions(tmp_path):
+    sizes = ["--items=50", "--dimension=8", "--maximum-length=6", "--heads=2", "--blocks=1"]
+    assert main(["random", str(tmp_path / "a"), *sizes]) == 0
+    assert main(["random", str(tmp_path / "b"), *sizes]) == 0
+    assert main(["random", str(tmp_path / "c"), *sizes, "--blocks=2"]) == 0
+    assert version_of(tmp_path / "a") == version_of(tmp_path / "b") != version_of(tmp_path / "c")
+
+
+def test_the_bundle_of_an_export_is_named_by_output_or_by_place_and_once(checkpoint, capsys):
+    assert import_it(checkpoint, "--heads", "2") == 0
+    run, first, second = (str(checkpoint / name) for name in ("run", "a", "b"))
+    assert main(["export", run, "--output", first]) == 0
+    assert main(["export", run, second]) == 0
+    assert bundle.check(checkpoint / "a")["items"] == bundle.check(checkpoint / "b")["items"]
+    assert main(["export", run]) == 1
+    assert main(["export", run, first, "--output", second]) == 1
+    assert "export RUN --output BUNDLE" in capsys.readouterr().err
 
 
 def test_inspect_reports_operators_and_draws_every_block(tiny, capsys):

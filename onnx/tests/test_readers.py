@@ -193,7 +193,7 @@ def test_a_wrong_configuration_of_a_run_is_one_sentence(tmp_path, capsys, comman
     (tmp_path / "run" / "config.json").write_bytes(content)
     options = {
         "evaluate": ("--data", split),
-        "export": (tmp_path / "bundle",),
+        "export": ("--output", tmp_path / "bundle"),
     }
     assert complaint in refusal(capsys, command, tmp_path / "run", *options[command])
 
@@ -202,7 +202,7 @@ def test_a_training_that_is_no_object_is_one_sentence(tmp_path, capsys):
     weights = random_bundle.random_weights(SHAPE, seed=0)
     runs.write(tmp_path / "run", runs.Run(weights, np.array([10, 20, 30], np.uint32), {}, {}))
     (tmp_path / "run" / "config.json").write_text('{"heads": 1, "training": [1]}')
-    words = ("export", tmp_path / "run", tmp_path / "bundle")
+    words = ("export", tmp_path / "run", "--output", tmp_path / "bundle")
     assert "config.json holds no objects as training and metrics" in refusal(capsys, *words)
 
 
@@ -307,7 +307,7 @@ def test_a_manifest_has_null_where_a_figure_is_none(tmp_path, capsys):
     runs.write(folder, runs.Run(weights, np.array([10, 20, 30], np.uint32), training, {"mrr": float("nan")}))
     assert json.loads((folder / "config.json").read_text())["metrics"] == {"mrr": None}
     (folder / "config.json").write_text((folder / "config.json").read_text().replace("null", "NaN"))
-    assert main(["export", str(folder), str(tmp_path / "bundle")]) == 0
+    assert main(["export", str(folder), "--output", str(tmp_path / "bundle")]) == 0
     capsys.readouterr()
     assert report(capsys, "inspect", tmp_path / "bundle")["manifest"]["metrics"] == {"mrr": None}
 
