@@ -17,6 +17,7 @@ deadline=$((SECONDS + ${LIMIT:-500}))
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 python=${PYTHON:-python3}
+terms="MovieLens: research use, no commercial use, no endorsement by the University of Minnesota"
 
 for seed in "${seeds[@]}"; do
   left=$((deadline - SECONDS))
@@ -26,7 +27,7 @@ for seed in "${seeds[@]}"; do
   fi
   status=0
   timeout "$left" "$python" -m marquee_onnx train "$split" --output "$runs/seed-$seed" --seed "$seed" \
-    --name "ML-1M" --dimension "${DIMENSION:-256}" --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
+    --name "ML-1M" --terms "$terms" --dimension "${DIMENSION:-256}" --heads 2 --blocks 2 --maximum-length 200 --dropout 0.5 \
     --loss softmax --negatives 0 --exclude past --random-windows 0.5 \
     --epochs "${EPOCHS:-40}" --batch-tokens 2048 --rate 2e-3 --validate-every 8 || status=$?
   if ((status == 124)); then

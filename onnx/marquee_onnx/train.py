@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -16,22 +17,30 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
+from marquee_onnx import metrics
+from marquee_onnx.arguments import positive
+from marquee_onnx.baselines import Popularity
 from marquee_onnx.data import (
-    DataError,
     Dataset,
     Histories,
     Ids,
     Reading,
     Split,
     add_reading_arguments,
+    prepared,
     read_dataset,
 )
+from marquee_onnx.errors import DataError, MarqueeError, warn
+from marquee_onnx.evaluate import FEW_USERS, score_batches, warn_of_few
+from marquee_onnx.progress import draw_curves, epoch_line, opening_line, verdict
+from marquee_onnx.terms import NOT_STATED, stated_terms
+from marquee_onnx.text import read_object, to_json
 from marquee_onnx.trainer import CHOICES, HELP, Settings, Trainer, write_tensors
 
 STATE, LOG, SETTINGS = "state.safetensors", "log.jsonl", "settings.json"
 MODEL, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.u32"
-TERMS = "MovieLens: research use, no commercial use, no endorsement by the University of Minnesota"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,11 +48,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, help="a MovieLens folder or a prepared split")
     parser.add_argument("--output", type=Path, required=True, help="the run folder; a state in it is resumed")
     parser.add_argument("--name", default="", help="what the data is called in config.json")
-    parser.add_argument("--terms", default=TERMS, help="the data's terms in config.json")
+    parser.add_argument(
+        "--terms",
+        help=f"the data's terms in config.json and the bundle; {NOT_STATED!r} unless the README beside the "
+        "data is that of a MovieLens release",
+    )
     add_reading_arguments(parser)
     parser.add_argument("--add", type=Path, action="append", default=[], help="more training histories")
-    parser.add_argument("--validate-every", type=int, default=10, help="epochs between validations")
-    parser.add_argument("--validation-users", type=int, default=8192, help="judge at most so many users")
+    parser.add_argument("--validate-every", type=positive, default=10, help="epochs between validations")
+    parser.add_argument("--validation-users", type=positive, default=8192, help="judge at most so many users")
     parser.add_argument("--patience", type=int, default=0, help="stop after so many validations without gain")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 lets PyTorch decide")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
@@ -62,15 +75,20 @@ def run(args: argparse.Namespace) -> int:
     settings = Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
     if args.threads:
         torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
     dataset = load(args)
+    check_enough(dataset, args.data)
     args.output.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(dataset.split.train, len(dataset.vocabulary), settings, choose_device(args.device))
+    trainer = Trainer(dataset.split.train, len(dataset.vocabulary), settings, device)
     resume(trainer, args.output)
     judged = subset(dataset.split, args.validation_users)
-    best = train(trainer, args.output, judged, args.validate_every, args.patience)
-    description = describe(args, dataset, settings)
+    baseline = judge_popularity(dataset, judged)
+    print(opening_line(dataset, len(judged[1]), trainer.epoch, settings.epochs), flush=True)
+    best = train(trainer, args.output, judged, args.validate_every, args.patience, baseline)
+    description = describe(args, dataset, settings) | {"judged_users": len(judged[1])}
     write_run(args.output, trainer, best, dataset, description)
-    draw_curves(args.output)
+    draw_curves(args.output / "curves.png", list(records(args.output)), baseline)
+    print(f"wrote {args.output}: {verdict(best, baseline)}")
     return 0
 
 
@@ -84,22 +102,63 @@ def load(args: argparse.Namespace) -> Dataset:
     return dataset
 
 
+def check_enough(dataset: Dataset, folder: Path) -> None:
+    """Refuse data from which nothing can be learnt, and warn where that is next to nothing."""
+    train = dataset.split.train
+    followed = train.select(np.flatnonzero(train.lengths >= 2))
+    if not len(followed):
+        raise DataError(
+            f"{folder} leaves no training history of two or more items, and what follows what is all that is "
+            "learnt; give more events a user, or --split none, which holds none of them back"
+        )
+    if len(followed) < FEW_USERS:
+        warn(f"histories of two or more items to learn from: {len(followed)}; expect little of the model")
+    if len(dataset.split.targets):
+        warn_of_few(len(dataset.split.targets))
+    else:
+        warn("nobody is judged: how good the model is stays unknown")
+
+
+def judge_popularity(dataset: Dataset, judged: tuple[Histories, Ids]) -> float | None:
+    """nDCG@10 of recommending what is popular to the judged users: what a model has to beat."""
+    inputs, targets = judged
+    if not len(targets):
+        return None
+    rank = np.empty(len(targets), dtype=np.int64)
+    popularity = Popularity(dataset.split.train, len(dataset.vocabulary))
+    for users, histories, scores in score_batches(popularity, inputs):
+        rank[users] = metrics.ranks(scores, histories, targets[users])
+    return metrics.summary(rank)["ndcg@10"]
+
+
 def choose_device(name: str) -> torch.device:
     """CUDA where there is one, unless told otherwise."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MarqueeError(f"PyTorch finds no GPU for --device {name}; choose cpu or auto")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise MarqueeError(f"PyTorch knows no device {name!r}; choose cpu, cuda or auto") from error
 
 
 def resume(trainer: Trainer, folder: Path) -> None:
     """Load the state of an earlier call with the same settings; only `epochs` may have changed."""
     settings = asdict(trainer.settings)
     if (folder / STATE).exists():
-        earlier = json.loads((folder / SETTINGS).read_text())
-        changed = sorted(name for name in settings if name != "epochs" and earlier[name] != settings[name])
+        earlier = read_object(folder / SETTINGS)
+        changed = sorted(
+            name for name in settings if name != "epochs" and earlier.get(name) != settings[name]
+        )
         if changed:
             raise DataError(f"{folder} was begun with another {', '.join(changed)}; choose another --output")
-        trainer.load(folder / STATE)
+        try:
+            trainer.load(folder / STATE)
+        except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+            raise DataError(
+                f"{folder / STATE} is damaged or of other data; choose another --output"
+            ) from error
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
 
 
@@ -112,17 +171,27 @@ def subset(split: Split, most: int) -> tuple[Histories, Ids]:
 
 
 def train(
-    trainer: Trainer, folder: Path, judged: tuple[Histories, Ids], every: int, patience: int
+    trainer: Trainer,
+    folder: Path,
+    judged: tuple[Histories, Ids],
+    every: int,
+    patience: int,
+    baseline: float | None = None,
 ) -> dict[str, float]:
     """Run the epochs that are left, logging each; the figures of the weights that are kept.
 
-    With patience the best validated weights are kept, else the last.
+    With patience the best validated weights are kept, else the last. `baseline` is popularity's nDCG@10,
+    printed beside each validation.
     """
     best = max(validations(folder), key=lambda record: record["ndcg@10"], default=None) if patience else None
     figures: dict[str, float] = {}
     while trainer.epoch < trainer.settings.epochs and not is_stale(best, trainer.epoch, patience * every):
         begin = time.perf_counter()
         record: dict[str, Any] = {"loss": trainer.run_epoch(), "epoch": trainer.epoch}
+        if not math.isfinite(record["loss"]):
+            raise MarqueeError(
+                f"the loss of epoch {trainer.epoch} is no number: begin anew with a lower --rate"
+            )
         record["seconds"] = round(time.perf_counter() - begin, 2)
         if len(judged[1]) and (trainer.epoch % every == 0 or trainer.epoch == trainer.settings.epochs):
             figures = trainer.judge(*judged)
@@ -132,8 +201,8 @@ def train(
             write_tensors(folder / MODEL, trainer.average.weights)
         trainer.save(folder / STATE)
         with (folder / LOG).open("a") as log:
-            log.write(json.dumps(record) + "\n")
-        print(json.dumps(record), flush=True)
+            log.write(to_json(record) + "\n")
+        print(epoch_line(record, trainer.settings.epochs, baseline), flush=True)
     if best is not None:
         return {name: value for name, value in best.items() if name not in ("epoch", "loss", "seconds")}
     write_tensors(folder / MODEL, trainer.average.weights)
@@ -148,7 +217,10 @@ def is_stale(best: dict[str, float] | None, epoch: int, most: int) -> bool:
 def records(folder: Path) -> Iterator[dict[str, float]]:
     """The log's lines."""
     if (folder / LOG).exists():
-        yield from map(json.loads, (folder / LOG).read_text().splitlines())
+        try:
+            yield from map(json.loads, (folder / LOG).read_text().splitlines())
+        except ValueError as error:
+            raise DataError(f"{folder / LOG} is damaged: {error}; choose another --output") from error
 
 
 def validations(folder: Path) -> Iterator[dict[str, float]]:
@@ -160,9 +232,9 @@ def describe(args: argparse.Namespace, dataset: Dataset, settings: Settings) -> 
     """What config.json says about the training."""
     train = dataset.split.train
     return {
-        "data": args.name or args.data.name,
-        "terms": args.terms,
-        "split": args.split,
+        "data": args.name or args.data.resolve().name,
+        "terms": args.terms or stated_terms([args.data, *args.add]),
+        "split": "prepared" if prepared(args.data, "train.txt") else args.split,
         "users": len(train),
         "interactions": len(train.items),
         "settings": asdict(settings),
@@ -170,7 +242,7 @@ def describe(args: argparse.Namespace, dataset: Dataset, settings: Settings) -> 
 
 
 def write_run(
-    folder: Path, trainer: Trainer, metrics: dict[str, float], dataset: Dataset, training: dict[str, Any]
+    folder: Path, trainer: Trainer, figures: dict[str, float], dataset: Dataset, training: dict[str, Any]
 ) -> None:
     """Write config.json, metrics.json and the vocabulary beside the weights."""
     settings = trainer.settings
@@ -183,28 +255,8 @@ def write_run(
         "blocks": settings.blocks,
         "vocabulary": VOCABULARY,
         "training": training | {"epochs_run": trainer.epoch},
-        "metrics": metrics,
+        "metrics": figures,
     }
-    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+    (folder / CONFIG).write_text(to_json(config, indent=2) + "\n")
+    (folder / "metrics.json").write_text(to_json(figures, indent=2) + "\n")
     (folder / VOCABULARY).write_bytes(dataset.vocabulary.astype("<u4").tobytes())
-
-
-def draw_curves(folder: Path) -> None:
-    """Draw loss and validation over the epochs as curves.png."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    log = list(records(folder))
-    left.plot([r["epoch"] for r in log], [r["loss"] for r in log])
-    left.set(xlabel="epoch", ylabel="training loss")
-    judged = list(validations(folder))
-    for name in ("ndcg@10", "recall@10"):
-        right.plot([r["epoch"] for r in judged], [r[name] for r in judged], marker="o", label=name)
-    right.set(xlabel="epoch", ylabel="validation")
-    right.legend()
-    figure.savefig(folder / "curves.png", dpi=110)
-    pyplot.close(figure)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from marquee_onnx.batches import NEVER, Batch, Windows
 from marquee_onnx.data import Histories, Ids
+from marquee_onnx.errors import MarqueeError
 from marquee_onnx.losses import gbce, softmax
 from marquee_onnx.metrics import ranks, summary
 from marquee_onnx.model import GSASRec
@@ -60,6 +61,20 @@ HELP = {
 }
 
 
+POSITIVE = (
+    "dimension",
+    "maximum_length",
+    "heads",
+    "blocks",
+    "epochs",
+    "batch_tokens",
+    "rate",
+    "initialisation",
+)
+SHARES = ("calibration", "smoothing", "random_windows")
+PARTS = ("dropout", "warmup", "average")
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything that decides the weights, apart from the data; `HELP` says what each is."""
@@ -86,6 +101,21 @@ class Settings:
     average: float = 0.999
     sparse: int = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in POSITIVE:
+            if not getattr(self, name) > 0:
+                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+        for name in PARTS:
+            if not 0 <= getattr(self, name) < 1:
+                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be from 0 to below 1")
+        if self.negatives < 0 or self.seed < 0:
+            raise MarqueeError("negatives and seed must not be negative")
+        if self.dimension % self.heads:
+            raise MarqueeError(f"{self.heads} heads do not divide the dimension {self.dimension}; change one")
 
 
 def learning_rate(settings: Settings, progress: float) -> float:
@@ -151,7 +181,11 @@ class Trainer:
         self.model.train()
         expected = self.windows.batches()
         bar = tqdm(
-            self.windows.epoch(rng), total=expected, desc=f"epoch {self.epoch + 1}", leave=False, disable=None
+            self.windows.epoch(rng),
+            total=expected,
+            desc=f"epoch {self.epoch + 1} of {self.settings.epochs}",
+            leave=False,
+            disable=None,
         )
         losses = []
         for done, batch in enumerate(bar):
@@ -268,15 +302,17 @@ def build_optimisers(model: GSASRec, settings: Settings) -> list[torch.optim.Opt
 
 
 def score(model: GSASRec, histories: Sequence[Ids], device: torch.device) -> NDArray[np.float32]:
-    """Float32 scores [users, N] of all items after each history."""
+    """Float32 scores [users, N] of all items after each history; equal ones after an empty one."""
     newest = [history[-model.maximum_length :] for history in histories]
     lengths = torch.tensor([len(history) for history in newest])
-    items = np.full((len(newest), int(lengths.max())), model.items + 1, dtype=np.int32)
+    items = np.full((len(newest), max(1, int(lengths.max()))), model.items + 1, dtype=np.int32)
     for row, history in enumerate(newest):
         items[row, : len(history)] = history
     states = model(torch.from_numpy(items).to(device), lengths.to(device))
     last = states[torch.arange(len(newest)), lengths - 1]
-    return (last @ model.output_embedding.weight[1:-1].T).float().cpu().numpy()
+    scores: NDArray[np.float32] = (last @ model.output_embedding.weight[1:-1].T).float().cpu().numpy()
+    scores[(lengths == 0).numpy()] = 0.0
+    return scores
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

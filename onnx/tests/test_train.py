@@ -10,9 +10,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from marquee_onnx import __main__, losses, reference, train, trainer  # noqa: E402
+from marquee_onnx import __main__, bundle, losses, progress, reference, terms, train, trainer  # noqa: E402
 from marquee_onnx.batches import NEVER, Windows  # noqa: E402
 from marquee_onnx.data import Histories  # noqa: E402
+from marquee_onnx.errors import MarqueeError  # noqa: E402
 from marquee_onnx.model import Dropout, GSASRec  # noqa: E402
 from marquee_onnx.recommenders import read_weights  # noqa: E402
 from marquee_onnx.trainer import Settings, Trainer  # noqa: E402
@@ -211,6 +212,161 @@ def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_e
     assert figures[str(run)]["users"] == 671
     assert figures[str(run)]["ndcg@10"] == pytest.approx(config["metrics"]["ndcg@10"], abs=2e-3)
     assert figures[str(run)]["ndcg@10"] > 1.1 * figures["popularity"]["ndcg@10"]
+
+
+SMALL = ["--dimension", "8", "--maximum-length", "5", "--epochs", "2", "--batch-tokens", "64"]
+ONE_MILLION = "1::Toy Story (1995)::Animation|Comedy\n2::Mis\xe9rables, Les (1995)::Drama\n3::A (1990)::War\n"
+
+
+def ratings_of(folder, rows):
+    """A folder of ratings.csv with one row for each (user, movie), in the order of time."""
+    folder.mkdir()
+    lines = [f"{user},{movie},4,{time}" for time, (user, movie) in enumerate(rows)]
+    (folder / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *lines]) + "\n")
+    return folder
+
+
+def train_small(data, output, *options):
+    return __main__.main(["train", str(data), "--output", str(output), *SMALL, *options])
+
+
+def config_of(run):
+    return json.loads((run / "config.json").read_text())
+
+
+def test_one_rating_is_refused_with_advice(tmp_path, capsys):
+    assert train_small(ratings_of(tmp_path / "data", [(1, 1)]), tmp_path / "run") == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert "no training history of two or more items" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_string_ids_are_refused_with_advice(tmp_path, capsys):
+    assert train_small(ratings_of(tmp_path / "data", [("anna", 1)]), tmp_path / "run") == 1
+    assert "line 2: user id 'anna'; user ids are numbers" in capsys.readouterr().err
+
+
+def test_two_users_are_trained_on_with_warnings(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert "warning: histories of two or more items to learn from: 2;" in said
+    assert "warning: users judged: 2; nDCG@10 is uncertain by about 0.21" in said
+
+
+def test_a_split_that_judges_nobody_is_trained_on_with_a_warning(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run", "--split", "none") == 0
+    assert "warning: nobody is judged" in capsys.readouterr().err
+    assert config_of(tmp_path / "run")["metrics"] == {}
+
+
+def test_a_judged_user_without_history_has_all_movies_alike(tmp_path):
+    (tmp_path / "train.txt").write_text("1 2 3\n3 2 1\n")
+    (tmp_path / "val_input.txt").write_text("\n1\n")
+    (tmp_path / "val_output.txt").write_text("1\n2\n")
+    assert train_small(tmp_path, tmp_path / "run") == 0
+    with torch.no_grad():
+        scores = trainer.score(GSASRec(3, 8, 5, 1, 1).eval(), [np.zeros(0, np.int32)], CPU)
+    assert scores.tolist() == [[0.0, 0.0, 0.0]]
+
+
+def test_progress_says_epoch_n_of_m_and_popularity_beside_the_validation(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    opening, first, second, closing = capsys.readouterr().out.splitlines()
+    assert opening == "2 histories, 6 interactions, 4 movies, 2 users judged"
+    assert first.startswith("epoch 1 of 2: loss ")
+    assert second.startswith("epoch 2 of 2: loss ")
+    assert second.endswith("; validation nDCG@10 1.0000 (popularity 1.0000)")
+    assert closing.endswith("validation nDCG@10 1.0000 (popularity 1.0000)")
+
+
+def test_the_popularity_of_the_progress_is_that_of_evaluate(tmp_path, capsys):
+    arguments = ["--epochs", "1", "--dimension", "8", "--maximum-length", "5"]
+    assert __main__.main(["train", str(SAMPLE), "--output", str(tmp_path / "run"), *arguments]) == 0
+    said = capsys.readouterr().out
+    assert __main__.main(["evaluate", "popularity", "--data", str(SAMPLE), "--json"]) == 0
+    assert f"(popularity {json.loads(capsys.readouterr().out)['ndcg@10']:.4f})" in said
+
+
+def test_a_plot_of_one_epoch_shows_its_points_and_the_baseline():
+    record = {"epoch": 1, "loss": 3.0, "ndcg@10": 0.1, "recall@10": 0.2}
+    left, right = progress.curves([record], baseline=0.05).axes
+    assert [line.get_marker() for line in left.lines] == ["."]
+    *figures, baseline = right.lines
+    assert [line.get_marker() for line in figures] == ["o", "o"]
+    assert set(baseline.get_ydata()) == {0.05}
+
+
+def test_a_run_is_judged_on_the_release_of_1m_that_it_was_trained_on(tmp_path, capsys):
+    data = tmp_path / "ml-1m"
+    data.mkdir()
+    rows = [f"{user}::{movie}::5::{97830 + movie}" for user in (1, 2, 3) for movie in (1, 2, 3)]
+    (data / "ratings.dat").write_text("\n".join(rows) + "\n")
+    (data / "movies.dat").write_text(ONE_MILLION, encoding="latin-1")
+    assert train_small(data, tmp_path / "run", "--vocabulary", "catalogue") == 0
+    capsys.readouterr()
+    assert __main__.main(["evaluate", str(tmp_path / "run"), "--data", str(data), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["ndcg@10"] == config_of(tmp_path / "run")["metrics"]["ndcg@10"] == 1.0
+    assert report["freshness@10"] == 0.0
+
+
+def test_a_run_is_judged_on_ratings_that_come_without_titles(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    capsys.readouterr()
+    assert __main__.main(["evaluate", str(tmp_path / "run"), "--data", str(data), "--json"]) == 0
+    assert "freshness@10" not in json.loads(capsys.readouterr().out)
+
+
+def test_own_data_never_carry_the_terms_of_movielens(tmp_path):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    assert config_of(tmp_path / "run")["training"]["terms"] == "not stated"
+    assert train_small(data, tmp_path / "stated", "--terms", "ours") == 0
+    output = tmp_path / "bundle"
+    assert __main__.main(["export", str(tmp_path / "stated"), "--output", str(output)]) == 0
+    assert bundle.check(output)["training"]["terms"] == "ours"
+
+
+def test_terms_are_those_of_movielens_where_the_release_says_so(tmp_path):
+    own = ratings_of(tmp_path / "own", [(1, 1)])
+    assert terms.stated_terms([SAMPLE]) == terms.MOVIELENS
+    assert terms.stated_terms([SAMPLE, own]) == f"ml-latest-small: {terms.MOVIELENS}; own: not stated"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--heads", "3"], "3 heads do not divide"),
+        (["--dropout", "1"], "dropout is 1.0"),
+        (["--batch-tokens", "0"], "batch_tokens is 0"),
+        (["--device", "abacus"], "'abacus'"),
+    ],
+)
+def test_settings_that_train_nothing_are_refused(tmp_path, capsys, options, complaint):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run", *options) == 1
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    other = ratings_of(tmp_path / "other", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4, 5)])
+    assert train_small(data, tmp_path / "run") == 0
+    assert train_small(other, tmp_path / "run") == 1
+    assert "damaged or of other data; choose another --output" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_no_number_ends_the_training(tmp_path, monkeypatch):
+    run = Trainer(random_histories(), 40, small_settings(), CPU)
+    monkeypatch.setattr(run, "run_epoch", lambda: float("nan"))
+    with pytest.raises(MarqueeError, match="lower --rate"):
+        train.train(run, tmp_path, (Histories.from_sequences([]), np.zeros(0, np.int32)), every=1, patience=0)
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_options_that_changed_refuse_to_resume(tmp_path, capsys):
