@@ -21,6 +21,7 @@ COMMANDS = {
     "import-checkpoint": ("checkpoint", "write a run folder from a public gSASRec state dict"),
     "random": ("random_bundle", "write a bundle of any shape with seeded random weights"),
     "inspect": ("inspect_bundle", "check a bundle and show what it holds"),
+    "card": ("card", "write the model card of a run folder or a bundle"),
     "bench": ("bench", "measure the CPU encoder graphs"),
 }
 TRAINING_PACKAGES = {"torch", "polars", "matplotlib"}

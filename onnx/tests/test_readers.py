@@ -176,7 +176,7 @@ def test_wrong_movies_of_a_random_bundle_are_one_sentence(tmp_path, capsys, cont
     assert complaint in refusal(capsys, "random", tmp_path / "bundle", *words)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "export", "card"])
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -194,6 +194,7 @@ def test_a_wrong_configuration_of_a_run_is_one_sentence(tmp_path, capsys, comman
     options = {
         "evaluate": ("--data", split),
         "export": ("--output", tmp_path / "bundle"),
+        "card": ("--items", split, "--output", tmp_path / "CARD.md"),
     }
     assert complaint in refusal(capsys, command, tmp_path / "run", *options[command])
 
