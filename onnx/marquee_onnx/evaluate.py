@@ -28,6 +28,7 @@ from marquee_onnx.data import (
     add_reading_arguments,
     check_numbered,
     numbers_in,
+    prepared,
     read_dataset,
     read_item_numbers,
     read_judged_users,
@@ -36,7 +37,7 @@ from marquee_onnx.data import (
 )
 from marquee_onnx.errors import DataError, warn
 from marquee_onnx.recommenders import BASELINES, Recommender, open_recommender, read_vocabulary
-from marquee_onnx.text import to_json
+from marquee_onnx.text import read_object, to_json
 
 LIST_LENGTH = 10
 BATCH = 64
@@ -90,7 +91,10 @@ def run(args: argparse.Namespace) -> int:
     """Judge and print."""
     begin = time.perf_counter()
     judged = read_judged(args)
-    vocabulary = None if args.model in BASELINES else read_vocabulary(Path(args.model))
+    vocabulary = None
+    if args.model not in BASELINES:
+        vocabulary = read_vocabulary(Path(args.model))
+        warn_of_other_split(Path(args.model), args)
     if vocabulary is not None and judged.vocabulary is not None:
         judged = judged.renumbered(vocabulary)
     elif vocabulary is not None:
@@ -108,6 +112,18 @@ def warn_of_few(users: int) -> None:
     if users < FEW_USERS:
         error = metrics.standard_error(users)
         warn(f"users judged: {users}; nDCG@10 is uncertain by about {error:.2f}")
+
+
+def warn_of_other_split(model: Path, args: argparse.Namespace) -> None:
+    """Say so where a model is judged on events that it may have been trained on."""
+    folder = model if model.is_dir() else model.parent
+    config = next(
+        (folder / name for name in ("bundle.json", "config.json") if (folder / name).exists()), None
+    )
+    training = read_object(config).get("training") if config else None
+    trained = training.get("split") if isinstance(training, dict) else None
+    if args.data and prepared(args.data, "train.txt") is None and trained not in (None, args.split):
+        warn(f"trained with --split {trained} and judged with {args.split}: it may know what it is asked for")
 
 
 def read_judged(args: argparse.Namespace) -> Judged:

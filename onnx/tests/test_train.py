@@ -322,6 +322,15 @@ def test_a_run_is_judged_on_ratings_that_come_without_titles(tmp_path, capsys):
     assert "freshness@10" not in json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(("split", "warned"), [("none", True), ("leave-one-out", False)])
+def test_a_run_that_may_know_what_it_is_asked_for_is_judged_with_a_warning(tmp_path, capsys, split, warned):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run", "--split", split) == 0
+    capsys.readouterr()
+    assert __main__.main(["evaluate", str(tmp_path / "run"), "--data", str(data)]) == 0
+    assert ("it may know what it is asked for" in capsys.readouterr().err) == warned
+
+
 def test_own_data_never_carry_the_terms_of_movielens(tmp_path):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
     assert train_small(data, tmp_path / "run") == 0
