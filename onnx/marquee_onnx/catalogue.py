@@ -20,7 +20,8 @@ from marquee_onnx.data import movie_id
 from marquee_onnx.errors import DataError
 from marquee_onnx.text import open_text
 
-YEAR = re.compile(r"\((\d{4})[^()]*\)(?:\s*\([^()]*\))*\s*$")  # what follows it is "(V)", "(TV)" and the like
+YEAR = re.compile(r"\(\s*([0-9]{4})\s*(?=[-–—/)]|$)")  # "(1995)", "(2006-2007)" and "(2014/II)"
+YEARS = range(1870, 2201)
 NO_GENRES = "(no genres listed)"
 FLAGGED_GENRES = (  # of u.item, in the order of its flags; the first one is "unknown"
     *("", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
@@ -130,10 +131,19 @@ READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Movie]]]] = {
 
 
 def movie(title: str, genres: Iterable[str], year: str = "") -> Movie:
-    """A movie of this title; a year that is not given is the one that the title ends in."""
-    stated = YEAR.search(title)
-    number = int(year) if year.isdecimal() else int(stated[1]) if stated else 0
-    return Movie(title, number, tuple(name for name in genres if name and name != NO_GENRES))
+    """A movie of this title; a year that is not given is the one that the title names."""
+    number = int(year) if year.isdecimal() else year_of(title)
+    names: dict[str, str] = {}  # each once without regard to case, as the server's import has them
+    for name in map(str.strip, genres):
+        if name and name != NO_GENRES:
+            names.setdefault(name.casefold(), name)
+    return Movie(title, number, tuple(names.values()))
+
+
+def year_of(title: str) -> int:
+    """The year in the last brackets that hold one, the first of a range; 0 where no brackets do."""
+    stated = [int(year) for year in YEAR.findall(title)]
+    return next((year for year in reversed(stated) if year in YEARS), 0)
 
 
 def years(movies: dict[int, Movie], vocabulary: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -151,3 +151,22 @@ def test_a_title_gives_the_year_and_missing_genres_are_none(tmp_path):
     movies = catalogue.read_movies(tmp_path)
     assert movies[1] == catalogue.Movie("City, The (1995)", 1995, ("Action", "Crime"))
     assert movies[2] == catalogue.Movie("Odd", 0, ())
+
+
+@pytest.mark.parametrize(
+    ("title", "year"),
+    [
+        ("Heat (1995)", 1995),
+        ("Pandora's Clock (1996) (TV)", 1996),
+        ("Death Note: Desu nôto (2006–2007)", 2006),
+        ("20,000 Leagues (20000 Leagues)", 0),
+        ("Space Odyssey (9999)", 0),
+        ("1984", 0),
+    ],
+)
+def test_the_year_of_a_title_is_the_one_that_the_server_reads(title, year):
+    assert catalogue.year_of(title) == year
+
+
+def test_a_genre_that_is_said_twice_counts_once():
+    assert catalogue.movie("Odd", ["Drama", " drama ", "War", "", "DRAMA"]).genres == ("Drama", "War")
