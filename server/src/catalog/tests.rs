@@ -194,6 +194,20 @@ fn a_user_that_is_forgotten_before_it_was_counted_leaves_nothing() {
 }
 
 #[test]
+fn a_deleted_user_of_today_leaves_the_trend_of_years_ago() {
+    let (years_ago, today) = (946_684_801_000, 1_790_000_000_000);
+    let loved =
+        MovieStats { popularity: 1, trend: [years_ago].into_iter().collect(), ..MovieStats::none(10) };
+    let catalog = Catalog::new(vec![movie(10, "Loved"), movie(20, "Obscure")], vec![loved]);
+    let before = catalog.trend(0);
+    let event = rating(1, 10, today, 9);
+    catalog.apply(&event, &Recorded::new(None, &event));
+    catalog.forget(&[event]);
+    assert_eq!(catalog.trend(0), before);
+    assert_eq!(catalog.trending(None, &RoaringBitmap::new(), None, 1)[0].0, 0);
+}
+
+#[test]
 fn hiding_and_disliking_raise_no_movie() {
     let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![]);
     let view = Interaction { kind: Kind::View, rating: None, ..rating(1, 20, 1_000, 1) };
