@@ -194,7 +194,8 @@ impl LoadOptions {
         if let Some(path) = &self.template {
             let catalogue = self.popularity.as_deref().map(Catalogue::read).transpose()?;
             let population = Population::new(self.users, self.zipf, catalogue)?;
-            let template = Template::read(path, &population, self.seed, cancellation)?;
+            let template =
+                Template::read(path, &population, self.longest_history.max(1), self.seed, cancellation)?;
             return Ok(Workload::Template(Box::new(template)));
         }
         let mix = Weighted::parse(&self.rpc, str::parse::<Rpc>)?;

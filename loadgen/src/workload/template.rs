@@ -3,12 +3,14 @@
 //! ```toml
 //! protocol = "grpc"                     # or "http"
 //! method = "/inference.GRPCInferenceService/ModelInfer"
-//! protos = ["grpc_service.proto"]       # or descriptor_set = "service.bin"; Marquee's own when absent
-//! request = '{"model_name": "sasrec", "inputs": [{"contents": {"int64_contents": "{history}"}}]}'
+//! protos = ["kserve.proto"]             # or descriptor_set = "service.bin"; Marquee's own when absent
+//! request = """{"model_name": "sasrec", "inputs": [{"name": "items", "datatype": "INT64",
+//!   "shape": [1, "{history_length}"], "contents": {"int64_contents": "{history}"}}]}"""
 //! ```
 //!
-//! In `request`, a text that is just `{user}`, `{movie}`, `{index}` or `{history}` becomes a number or a
-//! list; inside a longer text they become words. An HTTP template has `verb`, `path` and `[headers]`.
+//! In `request`, a text that is just `{user}`, `{movie}`, `{index}`, `{history}` or `{history_length}`
+//! becomes a number or a list; inside a longer text they become words. An HTTP template has `verb`, `path`
+//! and `[headers]`.
 //!
 //! Bodies are encoded before the run and repeated in turn: JSON is too slow to make while measuring.
 
@@ -27,9 +29,6 @@ use crate::wire::{Prepared, Route};
 
 /// Bodies made ahead when the template does not say how many.
 const DEFAULT_VARIANTS: u64 = 4096;
-/// The longest history that a template is filled with.
-const LONGEST_HISTORY: usize = 200;
-
 /// The protocol of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,6 +84,7 @@ impl Template {
     pub fn read(
         path: &Path,
         population: &Population,
+        longest_history: usize,
         seed: u64,
         cancellation: Cancellation,
     ) -> Result<Self, WorkloadError> {
@@ -93,9 +93,10 @@ impl Template {
         let file: TemplateFile = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
         let request: Value = serde_json::from_str(&file.request)
             .map_err(|error| failed(format!("request is no JSON: {error}")))?;
-        if (file.request.contains("{movie}") || file.request.contains("{history}"))
-            && population.catalogue().is_none()
-        {
+        let draws_movies = ["{movie}", "{history}", "{history_length}"]
+            .iter()
+            .any(|placeholder| file.request.contains(placeholder));
+        if draws_movies && population.catalogue().is_none() {
             return Err(WorkloadError::NoMovies("the template"));
         }
         let folder = path.parent().unwrap_or(Path::new("."));
@@ -106,7 +107,7 @@ impl Template {
         };
         let bodies = (0..file.variants.unwrap_or(DEFAULT_VARIANTS).max(1))
             .map(|index| {
-                let filled = fill(&request, population, seed, index);
+                let filled = fill(&request, population, longest_history, seed, index);
                 encode(input.as_ref(), filled).map_err(|message| failed(format!("request: {message}")))
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -206,17 +207,18 @@ fn encode(input: Option<&MessageDescriptor>, request: Value) -> Result<Bytes, St
 }
 
 /// The request with its placeholders drawn, request number `index`.
-fn fill(request: &Value, population: &Population, seed: u64, index: u64) -> Value {
+fn fill(request: &Value, population: &Population, longest_history: usize, seed: u64, index: u64) -> Value {
     let mut random = request_random(seed, index);
     let user = population.user(&mut random);
     let movie = population.catalogue().map_or(0, |movies| movies.draw(&mut random));
     let history = population
         .catalogue()
-        .map_or_else(Vec::new, |_| population.history(&mut random, LONGEST_HISTORY).movie_ids);
+        .map_or_else(Vec::new, |_| population.history(&mut random, longest_history).movie_ids);
     let values = [
         ("{user}", Value::from(user)),
         ("{movie}", Value::from(movie)),
         ("{index}", Value::from(index)),
+        ("{history_length}", Value::from(history.len())),
         ("{history}", Value::from(history)),
     ];
     substitute(request, &values)
@@ -249,6 +251,8 @@ mod tests {
     use super::super::{Catalogue, UserRange};
     use super::*;
 
+    const LONGEST: usize = 40;
+
     fn population() -> Population {
         let movies = (1..=500).map(|id| (id, 1.0, String::new())).collect();
         let users = UserRange { first: 1, last: 9 };
@@ -258,7 +262,7 @@ mod tests {
     fn read(text: &str) -> Result<Template, WorkloadError> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Template::read(file.path(), &population(), 1, Cancellation::default())
+        Template::read(file.path(), &population(), LONGEST, 1, Cancellation::default())
     }
 
     #[test]
@@ -273,8 +277,33 @@ mod tests {
         let Some(v1::recommend_request::Subject::History(history)) = request.subject else {
             panic!("the template has a history")
         };
-        assert!(history.movie_ids.len() >= 19);
+        assert!((19..=LONGEST).contains(&history.movie_ids.len()));
         assert_eq!(template.name(), "Recommend");
+    }
+
+    #[test]
+    fn an_inference_servers_shape_says_how_long_the_history_is() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/triton.toml");
+        let template = Template::read(&path, &population(), LONGEST, 1, Cancellation::default()).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let input = toml::from_str::<TemplateFile>(&text).unwrap().input(path.parent().unwrap()).unwrap();
+        let lengths: Vec<usize> =
+            (0..50).map(|index| history_length(&input, &template.prepare(index))).collect();
+        assert!(lengths.iter().any(|length| *length != lengths[0]), "{lengths:?}");
+    }
+
+    /// The length that both tensors of a request in the KServe form have, contents and shape alike.
+    fn history_length(input: &MessageDescriptor, prepared: &Prepared) -> usize {
+        let message = DynamicMessage::decode(input.clone(), &prepared.body[5..]).unwrap();
+        let request = serde_json::to_value(message).unwrap();
+        let tensor = |name: &str| {
+            let mut tensors = request["inputs"].as_array().unwrap().iter();
+            tensors.find(|tensor| tensor["name"] == name).unwrap()
+        };
+        let length = tensor("items")["contents"]["int64Contents"].as_array().unwrap().len();
+        assert_eq!(tensor("items")["shape"], serde_json::json!(["1", length.to_string()]));
+        assert_eq!(tensor("lengths")["contents"]["intContents"], serde_json::json!([length]));
+        length
     }
 
     #[test]
@@ -303,7 +332,7 @@ mod tests {
             "protocol = 'grpc'\nmethod = '/t.S/Echo'\nprotos = ['echo.proto']\nrequest = '{\"id\": 150}'",
         )
         .unwrap();
-        let template = Template::read(&path, &population(), 1, Cancellation::default()).unwrap();
+        let template = Template::read(&path, &population(), LONGEST, 1, Cancellation::default()).unwrap();
         assert_eq!(&template.prepare(0).body[..], [0, 0, 0, 0, 3, 8, 150, 1]);
     }
 
