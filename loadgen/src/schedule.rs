@@ -8,6 +8,7 @@
 //! arrival n of an even schedule is due at `L⁻¹(n)`, that of a Poisson schedule at `L⁻¹` of a sum of n unit
 //! exponentials. Ramps need nothing more.
 
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -100,6 +101,16 @@ impl Segment {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     segments: Vec<Segment>,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Segment { from, to, length }) in self.segments.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(out, "{comma}{from}-{to}:{}s", length.as_secs_f64())?;
+        }
+        Ok(())
+    }
 }
 
 impl Profile {
@@ -311,6 +322,13 @@ mod tests {
         let profile = Profile::constant(4.0, seconds(1.0));
         let due: Vec<_> = Arrivals::new(profile, Spacing::Constant, 1).collect();
         assert_eq!(due, [0.0, 0.25, 0.5, 0.75].map(seconds));
+    }
+
+    #[test]
+    fn a_profile_is_written_as_it_is_read() {
+        let profile: Profile = "0-100:1m,50:10s".parse().unwrap();
+        assert_eq!(profile.to_string(), "0-100:60s,50-50:10s");
+        assert_eq!(profile.to_string().parse::<Profile>().unwrap(), profile);
     }
 
     #[test]

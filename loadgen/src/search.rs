@@ -284,6 +284,46 @@ fn thirds(report: &Report) -> Vec<WindowFigures> {
         .collect()
 }
 
+/// What a search found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// What had to hold.
+    pub objective: String,
+    /// Requests a second; absent when the lowest rate broke the objective already.
+    pub highest_rate: Option<f64>,
+    /// The rates that were tried, in that order.
+    pub probes: Vec<Probe>,
+}
+
+impl Finding {
+    /// The answer.
+    pub fn answer(&self) -> String {
+        match (self.highest_rate, self.probes.first()) {
+            (Some(rate), _) => format!("highest rate with {}: {rate:.1} requests/s", self.objective),
+            (None, Some(lowest)) => {
+                format!(
+                    "{} is broken at the lowest rate already, {:.1} requests/s",
+                    self.objective, lowest.rate
+                )
+            }
+            (None, None) => format!("no rate was tried for {}", self.objective),
+        }
+    }
+
+    /// Why the server may do better than the answer says.
+    pub fn caveat(&self) -> Option<&'static str> {
+        if !self.probes.is_empty() && self.probes.iter().all(Probe::kept) {
+            return Some(
+                "No rate that was tried broke the objective: with a higher --max the server may do better.",
+            );
+        }
+        self.probes.iter().any(|probe| !probe.kept() && !probe.valid).then_some(
+            "Where a broken rate names late requests or a busy worker, the generator lacked CPU and the server \
+             may do better.",
+        )
+    }
+}
+
 /// Where to look next: doubles until the objective breaks, then halves the gap.
 #[derive(Clone, Debug)]
 pub struct Bisection {
@@ -393,6 +433,32 @@ mod tests {
         let reasons: Vec<String> = reasons.iter().map(|reason| (*reason).to_owned()).collect();
         let verdict = Verdict { valid: reasons.is_empty(), reasons };
         Report::new(Setup::default(), 0, verdict, tally, None)
+    }
+
+    fn finding(objective: &str, highest_rate: Option<f64>, latencies_ms: &[u64]) -> Finding {
+        let parsed: Objective = objective.parse().unwrap();
+        let judge = |latency: &u64| Probe::judge(100.0, &report(100, [*latency; 3], &[]), &parsed, 0.1);
+        let probes = latencies_ms.iter().map(judge).collect();
+        Finding { objective: objective.to_owned(), highest_rate, probes }
+    }
+
+    #[test]
+    fn the_answer_of_a_search_names_the_rate_and_the_objective() {
+        let found = finding("p99<20ms", Some(12_000.0), &[5, 30]);
+        assert_eq!(found.answer(), "highest rate with p99<20ms: 12000.0 requests/s");
+        assert_eq!(found.caveat(), None);
+    }
+
+    #[test]
+    fn a_search_that_found_no_rate_says_at_which_one_it_gave_up() {
+        let found = finding("p99<20ms", None, &[30]);
+        assert_eq!(found.answer(), "p99<20ms is broken at the lowest rate already, 100.0 requests/s");
+    }
+
+    #[test]
+    fn a_search_that_broke_nothing_says_that_there_may_be_more() {
+        let caveat = finding("p99<20ms", Some(100.0), &[5, 5]).caveat().unwrap();
+        assert!(caveat.contains("--max"), "{caveat}");
     }
 
     #[test]

@@ -159,6 +159,46 @@ async fn a_server_that_is_not_there_is_named() {
     assert!(error.contains("cannot connect to 127.0.0.1:1"), "{error}");
 }
 
+/// Runs a command line that is expected to be refused; why it was.
+async fn refusal(command: &str) -> String {
+    let cli = Cli::try_parse_from(format!("marquee-loadgen {command}").split_whitespace()).unwrap();
+    cli.run().await.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_are_refused_before_anything_is_sent_unless_they_are_allowed() {
+    let nobody = "run --target http://127.0.0.1:1";
+    let refused = refusal(&format!("{nobody} --rpc Recommend=95,RecordInteraction=5")).await;
+    assert!(refused.starts_with("RecordInteraction changes what the server holds; give --allow-writes"));
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("delete.toml");
+    std::fs::write(
+        &template,
+        "protocol = 'grpc'\nmethod = '/marquee.v1.UserService/DeleteUser'\nrequest = '{\"user_id\": \"{user}\"}'",
+    )
+    .unwrap();
+    let refused = refusal(&format!("{nobody} --template {}", template.display())).await;
+    assert!(refused.starts_with("DeleteUser changes what the server holds; give --allow-writes"));
+
+    let sent = run("--rpc RecordInteraction --allow-writes --callers 4").await;
+    assert_eq!(sent["errors_by_kind"]["UNIMPLEMENTED"]["count"], 200, "the test server records nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_and_a_closed_run_do_not_merge() {
+    let address = serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (closed, open) = (folder.path().join("closed.json"), folder.path().join("open.json"));
+    let command = format!("run --target http://{address} --warmup 0s --count 50");
+    loadgen(&format!("{command} --part 1/2 --callers 4"), &closed).await;
+    loadgen(&format!("{command} --part 2/2 --rate 2000"), &open).await;
+    let refused = refusal(&format!("merge {} {}", closed.display(), open.display())).await;
+    assert!(
+        refused.starts_with("one result has the load 'closed loop, 4 callers', another 'open loop"),
+        "{refused}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn results_of_two_machines_merge_into_one() {
     let address = serve().await;

@@ -17,7 +17,7 @@ use crate::schedule::parse_time;
 use crate::wire::Target;
 use crate::workload::{
     Cancellation, Catalogue, Marquee, MarqueeSettings, Population, Rpc, Subject, Template, UserRange,
-    Weighted, Workload, discover,
+    Weighted, Workload, WorkloadError, discover, writes,
 };
 
 /// Most connections of a run.
@@ -34,9 +34,12 @@ enum Method {
 /// What is asked and over which connections.
 #[derive(Clone, Debug, Args)]
 pub struct LoadOptions {
-    /// The calls, by weight: Recommend, or Recommend=95,RecordInteraction=5.
+    /// The calls, by weight: Recommend, or Recommend=95,GetUserStats=5. Writes need --allow-writes too.
     #[arg(long, default_value = "Recommend", help_heading = "Requests")]
     rpc: String,
+    /// Make calls that change what the server holds, such as RecordInteraction.
+    #[arg(long, help_heading = "Requests")]
+    allow_writes: bool,
     /// Users that the server stores, drawn by a Zipf law.
     #[arg(long, value_name = "FIRST-LAST", default_value = "1-600", help_heading = "Requests")]
     users: UserRange,
@@ -196,9 +199,12 @@ impl LoadOptions {
             let population = Population::new(self.users, self.zipf, catalogue)?;
             let template =
                 Template::read(path, &population, self.longest_history.max(1), self.seed, cancellation)?;
-            return Ok(Workload::Template(Box::new(template)));
+            let workload = Workload::Template(Box::new(template));
+            self.permit(workload.routes().iter().map(|route| route.path.as_str()))?;
+            return Ok(workload);
         }
         let mix = Weighted::parse(&self.rpc, str::parse::<Rpc>)?;
+        self.permit(mix.items().iter().map(|rpc| rpc.path()))?;
         let subject = if self.histories {
             Subject::Histories { longest: self.longest_history.max(1) }
         } else {
@@ -229,6 +235,40 @@ impl LoadOptions {
         Ok(Workload::Marquee(Box::new(Marquee::new(settings)?)))
     }
 
+    /// Refuses the first of these paths that writes, unless writing is allowed.
+    fn permit<'a>(&self, mut paths: impl Iterator<Item = &'a str>) -> Result<(), WorkloadError> {
+        match paths.find(|path| writes(path)) {
+            Some(path) if !self.allow_writes => {
+                Err(WorkloadError::Writes(path.rsplit('/').next().unwrap_or(path).to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What is asked, in words: results of other requests do not add up with these.
+    fn requests(&self) -> String {
+        let users = format!("users {}-{} by Zipf {}", self.users.first, self.users.last, self.zipf);
+        let longest = format!("histories of at most {} movies", self.longest_history);
+        let mut words = match &self.template {
+            Some(path) => {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                vec![format!("template {name}"), users, longest]
+            }
+            None => vec![
+                if self.histories { longest } else { users },
+                format!("k {}", self.k),
+                format!("filters {}", self.filters),
+                format!("priority {}", self.priority),
+                format!("method {:?}", self.method).to_lowercase(),
+                format!("batches of {}", self.batch),
+            ],
+        };
+        if self.cancel > 0.0 {
+            words.push(format!("{}% cancelled within {:?}", self.cancel * 100.0, self.cancel_within));
+        }
+        words.join(", ")
+    }
+
     /// The result of a run of `plan`.
     pub(super) fn report(
         &self,
@@ -240,10 +280,12 @@ impl LoadOptions {
         let setup = Setup {
             target: format!("http://{}", plan.target.authority),
             rpc: if self.template.is_some() { plan.workload.names().join(",") } else { self.rpc.clone() },
+            requests: self.requests(),
             load,
             connections: plan.connections,
             threads: plan.threads,
             machines: 1,
+            parts: vec![format!("{}/{}", plan.part.0 + 1, plan.part.1)],
             seed: self.seed,
             deadline_ms: self.deadline.map(|deadline| deadline.as_millis() as u64),
         };

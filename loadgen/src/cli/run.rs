@@ -82,11 +82,10 @@ impl Shape {
         }
         if let Some(profile) = &self.profile {
             let length = profile.length();
-            let peak = profile.peak();
             return Ok(if self.closed {
-                (Load::Closed(profile.clone()), length, format!("closed loop, up to {peak} callers"))
+                (Load::Closed(profile.clone()), length, format!("closed loop, callers {profile}"))
             } else {
-                let words = format!("open loop, {spacing}, up to {peak}/s");
+                let words = format!("open loop, {spacing}, requests/s {profile}");
                 (Load::Open(profile.clone(), self.arrivals), length, words)
             });
         }

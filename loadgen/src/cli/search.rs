@@ -11,7 +11,7 @@ use super::{CliError, LoadOptions, Output, write, write_json};
 use crate::drive::Load;
 use crate::report::{Report, html, table};
 use crate::schedule::{Profile, Spacing, parse_time};
-use crate::search::{Bisection, Objective, Probe, Standing, WINDOWS};
+use crate::search::{Bisection, Finding, Objective, Probe, Standing, WINDOWS};
 use crate::wire::Target;
 
 /// The arguments of `search`.
@@ -53,13 +53,11 @@ pub(super) struct SearchArguments {
 /// The document that `search --json` writes.
 #[derive(Debug, Serialize)]
 struct SearchReport {
-    objective: String,
-    /// Requests a second; absent when the lowest rate broke the objective already.
-    highest_rate: Option<f64>,
+    #[serde(flatten)]
+    finding: Finding,
     /// The result of the probe at the highest rate, or of the first one.
     #[serde(flatten)]
     report: Report,
-    probes: Vec<Probe>,
 }
 
 impl SearchArguments {
@@ -84,25 +82,19 @@ impl SearchArguments {
         let Some(report) = best else {
             return Err(CliError::Options("the search made no probe".to_owned()));
         };
-        match bisection.highest() {
-            Some(rate) => println!("\nhighest rate with {}: {rate:.1} requests/s\n", self.objective),
-            None => println!("\n{} is broken at the lowest rate already\n", self.objective),
-        }
-        if probes.iter().any(|probe| !probe.kept() && !probe.valid) {
-            println!(
-                "Where a broken rate names late requests or a busy worker, the generator lacked CPU and the \
-                 server may do better.\n"
-            );
+        let objective = self.objective.to_string();
+        let finding = Finding { objective, highest_rate: bisection.highest(), probes };
+        println!("\n{}\n", finding.answer());
+        if let Some(caveat) = finding.caveat() {
+            println!("{caveat}\n");
         }
         print!("{}", table::render(&report));
-        let kept = bisection.highest().is_some();
         if let Some(path) = &self.output.html {
-            write(path, &html::page(&report, Some(&probes)))?;
+            write(path, &html::page(&report, Some(&finding)))?;
         }
+        let kept = finding.highest_rate.is_some();
         if let Some(path) = &self.output.json {
-            let objective = self.objective.to_string();
-            let document = SearchReport { objective, highest_rate: bisection.highest(), report, probes };
-            write_json(path, &document)?;
+            write_json(path, &SearchReport { finding, report })?;
         }
         Ok(kept)
     }

@@ -2,24 +2,31 @@
 
 use std::fmt::Write as _;
 
+use hdrhistogram::Histogram;
+
 use super::plot::{Kind, Plot, Series, escape};
 use super::{Quantiles, Report};
 use crate::measure::STAGES;
 use crate::measure::histogram::quantile_ms;
-use crate::search::Probe;
+use crate::search::{Finding, Probe};
 
 const STYLE: &str = include_str!("page.css");
 
-/// The whole page; with the probes of a search, where it comes from one.
-pub fn page(report: &Report, probes: Option<&[Probe]>) -> String {
+/// The whole page; with what a search found, where it comes from one.
+pub fn page(report: &Report, finding: Option<&Finding>) -> String {
+    let probes = finding.map(|finding| finding.probes.as_slice());
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{rpc}: {rate:.0} answers/s</title><style>{STYLE}</style></head><body>",
+         <title>{rpc}: {answer}</title><style>{STYLE}</style></head><body>",
         rpc = escape(&report.setup.rpc),
-        rate = report.throughput,
+        answer =
+            escape(&finding.map_or_else(|| format!("{:.0} answers/s", report.throughput), Finding::answer)),
     );
-    out.push_str(&head(report));
+    out.push_str(&title(report));
+    out.push_str(&finding.map(answer).unwrap_or_default());
+    out.push_str(&figures(report));
+    out.push_str(&verdict(report));
     section(&mut out, "Latency over time", &latency_over_time(report));
     section(&mut out, "Percentiles", &percentiles(report));
     section(&mut out, "Throughput over time", &throughput_over_time(report));
@@ -47,8 +54,8 @@ fn section(out: &mut String, title: &str, body: &str) {
     let _ = write!(out, "<h2>{title}</h2>{body}");
 }
 
-fn head(report: &Report) -> String {
-    let mut out = format!(
+fn title(report: &Report) -> String {
+    format!(
         "<h1>{}</h1><p class=\"soft\">{} · {} · {} connections · {} machine(s) · {:.1} s measured · \
          marquee-loadgen {}</p>",
         escape(&report.setup.rpc),
@@ -58,7 +65,20 @@ fn head(report: &Report) -> String {
         report.setup.machines,
         report.measured_s,
         escape(&report.generator)
-    );
+    )
+}
+
+/// What a search found, before the figures of the probe that it rests on.
+fn answer(finding: &Finding) -> String {
+    let caveat = finding.caveat().map(|caveat| format!("<p class=\"soft\">{caveat}</p>")).unwrap_or_default();
+    let probe = if finding.highest_rate.is_some() { "the probe at this rate" } else { "the first probe" };
+    format!(
+        "<p class=\"answer\">{}</p>{caveat}<p class=\"soft\">The figures are those of {probe}.</p>",
+        escape(&finding.answer())
+    )
+}
+
+fn figures(report: &Report) -> String {
     let mut figures = vec![
         ("answers a second", format!("{:.1}", report.throughput)),
         ("p50, ms", format!("{:.2}", report.latency_ms.p50)),
@@ -70,11 +90,15 @@ fn head(report: &Report) -> String {
     if let Some(goodput) = report.goodput {
         figures.push(("in time a second", format!("{:.1}", goodput.per_second)));
     }
-    out.push_str("<div class=\"figures\">");
+    let mut out = "<div class=\"figures\">".to_owned();
     for (name, figure) in figures {
         let _ = write!(out, "<div><b>{figure}</b><span>{name}</span></div>");
     }
-    out.push_str("</div>");
+    out + "</div>"
+}
+
+fn verdict(report: &Report) -> String {
+    let mut out = String::new();
     let busy = report.busiest_worker.map_or_else(String::new, |busy| {
         format!(" Its busiest thread computed {:.0}% of the time.", busy * 100.0)
     });
@@ -90,8 +114,7 @@ fn head(report: &Report) -> String {
     } else {
         let _ = write!(
             out,
-            "<div class=\"verdict bad\"><b>Not valid.</b> The generator was part of what was measured. \
-             {late}{busy}<ul>"
+            "<div class=\"verdict bad\"><b>Not valid.</b> Believe none of these figures. {late}{busy}<ul>"
         );
         for reason in &report.invalid_because {
             let _ = write!(out, "<li>{}</li>", escape(reason));
@@ -127,14 +150,9 @@ fn latency_over_time(report: &Report) -> String {
 /// Latency by percentile, on an axis that gives each further nine the same room.
 fn percentiles(report: &Report) -> String {
     let place = |quantile: f64| -(1.0 - quantile).log10();
-    let line = |name: &str, histogram: &hdrhistogram::Histogram<u64>| {
-        let nines = (histogram.len() as f64).log10().max(1.0);
-        let steps = 120;
-        let points = (0..=steps)
-            .map(|step| nines * f64::from(step) / f64::from(steps))
-            .map(|place| (place, Some(quantile_ms(histogram, 1.0 - 10_f64.powf(-place)))))
-            .collect();
-        Series { name: name.to_owned(), points }
+    let line = |name: &str, histogram: &Histogram<u64>| Series {
+        name: name.to_owned(),
+        points: by_nines(histogram),
     };
     let mut series = vec![line("latency", &report.tally.latency().0)];
     series.push(line("lateness of the generator", &report.tally.lateness.0));
@@ -144,6 +162,17 @@ fn percentiles(report: &Report) -> String {
     let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
     let ticks = ticks.map(|quantile| (place(quantile), format!("{}%", number_of_percent(quantile)))).to_vec();
     Plot { x_label: "percentile", y_label: "ms", kind: Kind::Lines, series, x_ticks: Some(ticks) }.svg()
+}
+
+/// Times by how many nines their percentile has, up to the maximum, which stands where its share of the calls
+/// does: one in ten at one nine, one in a hundred at two.
+fn by_nines(histogram: &Histogram<u64>) -> Vec<(f64, Option<f64>)> {
+    const STEPS: u32 = 120;
+    let nines = (histogram.len() as f64).log10().max(1.0);
+    let below = (0..STEPS)
+        .map(|step| nines * f64::from(step) / f64::from(STEPS))
+        .map(|place| (place, Some(quantile_ms(histogram, 1.0 - 10_f64.powf(-place)))));
+    below.chain([(nines, Some(quantile_ms(histogram, 1.0)))]).collect()
 }
 
 fn number_of_percent(quantile: f64) -> String {
@@ -314,4 +343,31 @@ fn probe_table(probes: &[Probe]) -> String {
 fn delta_table(deltas: &std::collections::BTreeMap<String, f64>) -> String {
     let rows = deltas.iter().map(|(name, delta)| vec![name.clone(), format!("{delta:.3}")]);
     table(&["series", "grew by"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::tests::{report, tally};
+    use super::*;
+
+    #[test]
+    fn the_plot_of_percentiles_reaches_the_maximum() {
+        let mut latencies_ms = vec![5; 999];
+        latencies_ms.push(83);
+        let report = report(tally("Recommend", &latencies_ms), true);
+        let (place, time) = by_nines(&report.tally.latency().0).last().copied().unwrap();
+        assert_eq!(place, 3.0);
+        assert_eq!(time, Some(report.latency_ms.max));
+    }
+
+    #[test]
+    fn the_page_of_a_search_begins_with_its_answer() {
+        let report = report(tally("Recommend", &[5]), true);
+        let objective = "p99<20ms".to_owned();
+        let finding = Finding { objective, highest_rate: Some(12_000.0), probes: vec![] };
+        let page = page(&report, Some(&finding));
+        let place = |text: &str| page.find(text).unwrap();
+        let answer = place("<p class=\"answer\">highest rate with p99&lt;20ms: 12000.0 requests/s</p>");
+        assert!(answer < place("<div class=\"figures\">"));
+    }
 }

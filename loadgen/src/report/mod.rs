@@ -5,14 +5,16 @@
 
 pub mod html;
 pub mod live;
+mod merge;
 mod plot;
 pub mod table;
 mod tally;
 
 use std::collections::BTreeMap;
 
+pub use merge::MergeError;
 use serde::{Deserialize, Serialize};
-pub use tally::{CallTally, FailureTally, MergeError, Tally, WindowTally};
+pub use tally::{CallTally, FailureTally, Tally, WindowTally};
 
 use crate::measure::histogram::{Encoded, quantile_ms};
 use crate::measure::{STAGES, Verdict};
@@ -69,6 +71,9 @@ pub struct Setup {
     pub target: String,
     /// The calls and their weights, as written.
     pub rpc: String,
+    /// What the calls asked, in words.
+    #[serde(default)]
+    pub requests: String,
     /// How load was made, in words.
     pub load: String,
     /// Connections.
@@ -77,6 +82,9 @@ pub struct Setup {
     pub threads: usize,
     /// Machines whose results are in here.
     pub machines: usize,
+    /// Which parts of the requests they made, each as `--part` has it.
+    #[serde(default)]
+    pub parts: Vec<String>,
     /// The seed of the requests.
     pub seed: u64,
     /// What each call was given, in milliseconds.
@@ -211,31 +219,6 @@ impl Report {
             metrics,
             tally,
         }
-    }
-
-    /// Adds up results of several machines that ran the same load at the same time.
-    ///
-    /// The server's metrics are those of the first result that has any: all machines saw the same server.
-    ///
-    /// # Errors
-    /// [`MergeError`] when there is none, or they are of different calls or windows.
-    pub fn merge(reports: Vec<Self>) -> Result<Self, MergeError> {
-        let mut reports = reports.into_iter();
-        let first = reports.next().ok_or(MergeError::Nothing)?;
-        let mut setup = first.setup;
-        let mut verdict = Verdict { valid: first.valid, reasons: first.invalid_because };
-        let (mut tally, mut metrics, mut began) = (first.tally, first.metrics, first.began_unix_ms);
-        for report in reports {
-            tally.merge(&report.tally)?;
-            setup.machines += report.setup.machines;
-            setup.connections += report.setup.connections;
-            setup.threads += report.setup.threads;
-            verdict.valid &= report.valid;
-            verdict.reasons.extend(report.invalid_because);
-            metrics = metrics.or(report.metrics);
-            began = began.min(report.began_unix_ms);
-        }
-        Ok(Self::new(setup, began, verdict, tally, metrics))
     }
 }
 

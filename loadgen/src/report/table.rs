@@ -133,8 +133,7 @@ fn verdict(report: &Report) -> String {
     if report.valid {
         format!("valid: the generator was not the bottleneck (busiest worker {busy})\n")
     } else {
-        let mut out =
-            format!("NOT VALID: the generator was part of what was measured (busiest worker {busy})\n");
+        let mut out = format!("NOT VALID: believe none of these figures (busiest worker {busy})\n");
         for reason in &report.invalid_because {
             let _ = writeln!(out, "  - {reason}");
         }

@@ -5,22 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::MergeError;
 use crate::measure::histogram::{Encoded, add, precise};
 use crate::measure::{Recorder, StageWindow};
-
-/// Why results cannot be added up.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum MergeError {
-    /// There are none.
-    #[error("no results to merge; name at least one file")]
-    Nothing,
-    /// Their calls differ.
-    #[error("one result is of {0}, another of {1}; only results of the same mix add up")]
-    Calls(String, String),
-    /// Their windows differ.
-    #[error("the results have windows of {0} and of {1}; run with the same --duration")]
-    Windows(String, String),
-}
 
 /// Errors of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,12 +207,12 @@ impl WindowTally {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Report, Setup};
     use super::*;
     use crate::measure::{Outcome, Settings, Verdict};
 
-    fn tally(name: &str, latencies_ms: &[u64]) -> Tally {
+    pub(in crate::report) fn tally(name: &str, latencies_ms: &[u64]) -> Tally {
         let mut recorder = Recorder::new(Settings {
             calls: vec![name.to_owned()],
             warmup: Duration::ZERO,
@@ -242,7 +229,7 @@ mod tests {
         Tally::new(&recorder, &[name.to_owned()], measured, window, Some(0.1), Some(25.0))
     }
 
-    fn report(tally: Tally, valid: bool) -> Report {
+    pub(in crate::report) fn report(tally: Tally, valid: bool) -> Report {
         let setup = Setup { machines: 1, ..Setup::default() };
         Report::new(setup, 0, Verdict { valid, reasons: vec![] }, tally, None)
     }

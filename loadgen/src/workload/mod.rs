@@ -9,6 +9,7 @@ mod marquee;
 mod population;
 mod rpc;
 mod template;
+mod writes;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use marquee::{FilterSpec, Marquee, MarqueeSettings, Priority, Subject};
 pub use population::{Population, UserRange};
 pub use rpc::Rpc;
 pub use template::Template;
+pub use writes::writes;
 
 use crate::wire::reply::Shape;
 use crate::wire::{Prepared, Route};
@@ -68,6 +70,11 @@ pub enum WorkloadError {
         "SearchMovies needs titles: give --popularity FILE with a title column, or let the server list its movies"
     )]
     NoTitles,
+    /// A call writes, and nobody said that it may.
+    #[error(
+        "{0} changes what the server holds; give --allow-writes if its store may be written to, and leave a live one alone"
+    )]
+    Writes(String),
     /// The server cannot be asked for its movies.
     #[error("cannot list the server's popular movies ({0}); give --popularity FILE")]
     Discover(String),
