@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The least that recommends over HTTP: the same popular movies for everybody, by the standard library.
 
-For comparisons: marquee-loadgen compare ... --side popular=http://127.0.0.1:8001,http.toml
+    http_server.py 127.0.0.1:8001 &
+    marquee-loadgen compare ... --side popular=http://127.0.0.1:8001,http.toml
 """
 
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 POPULAR = [318, 296, 356, 593, 2571, 260, 110, 527, 2959, 480]
@@ -31,4 +33,5 @@ class Popular(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", 8001), Popular).serve_forever()
+    host, port = (sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:8001").rsplit(":", 1)
+    ThreadingHTTPServer((host, int(port)), Popular).serve_forever()
