@@ -68,7 +68,7 @@ def server_arguments(text: str) -> list[str] | None:
 def serves(text: str) -> bool:
     """Whether the command stays in the foreground until somebody ends it."""
     words = server_arguments(text)
-    if words is None or {"--help", "--version", "--print-config"} & set(words):
+    if words is None or in_background(text) or {"--help", "--version", "--print-config"} & set(words):
         return False
     return not words or words[0] == "serve" or words[0].startswith("-")
 

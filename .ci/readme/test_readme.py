@@ -139,6 +139,7 @@ def test_a_server_is_known_by_its_command(text):
         "cargo run -- import PATH",
         "marquee-server import PATH",
         "marquee-server --print-config",
+        "marquee-server --listen :1 &",
         "marquee recommend 1",
     ],
 )
