@@ -9,7 +9,7 @@ since nobody can tell which it is. What cannot run here says why, in a comment b
 
     <!-- not run: needs a GPU -->
     <!-- needs services -->           runs where MARQUEE_TEST_CQL and MARQUEE_TEST_REDIS are set
-    <!-- needs a server -->           a server of the sample is started first, if none answers
+    <!-- needs a server -->           a server is started first, if none of the document's runs
 
 The blocks of one document share a shell, so that `cd` and `export` hold, and the documents of one folder have
 a copy in common, README.md first. A command whose output begins with `error:` shall fail, all others shall
@@ -50,7 +50,7 @@ class Reader:
         """Runs the commands of the blocks."""
         try:
             for block in blocks:
-                if block.mark == "needs a server" and not answers(DEFAULT_ADDRESS):
+                if block.mark == "needs a server" and not self.has_server():
                     self.do(Command(block.line, SERVER))
                 for command in block.commands:
                     self.do(command)
@@ -86,6 +86,10 @@ class Reader:
             raise DocumentError(f"line {command.line}: {text}\n{str(error)[-4000:]}") from None
         self.count += 1
         print(f"    {time.monotonic() - began:.1f} s", flush=True)
+
+    def has_server(self) -> bool:
+        """Whether the document has a server at the address that clients take by themselves."""
+        return any(DEFAULT_ADDRESS in server.addresses for server in self.servers)
 
     def make_room(self, chosen) -> None:
         """Ends the servers that are chosen."""

@@ -75,6 +75,7 @@ class Shell:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # its words on jobs; commands have their own
             text=True,
             bufsize=1,
             start_new_session=True,
