@@ -77,6 +77,15 @@ async fn the_next_recommendation_reflects_a_recorded_interaction() {
     let before = server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
     assert_eq!(before.source(), v1::Source::Model);
     let best = before.recommendations[0].movie_id;
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ignored_movies_of_a_history_are_counted_when_none_is_known() {
+    let server = TestServer::start().await;
+    let request = by_history(&[4_000_000_000, 4_000_000_001, 4_000_000_000]);
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.source(), v1::Source::Popularity);
+    assert_eq!(answer.ignored_history_movies, 2);
+}
+
     let written =
         server.interactions().record_interaction(like(user_id, best, 40)).await.unwrap().into_inner();
     assert!(!written.duplicate && !written.consistency_token.is_empty());

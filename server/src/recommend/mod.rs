@@ -102,10 +102,7 @@ impl Recommender {
         let scope = Scope { movies: &movies, selection: selection.as_ref(), profile: &start.profile };
         let modelled = self.modelled(question, &taste, &scope, &mut watch).await?;
         let began = Instant::now();
-        let mut recommended = match modelled {
-            Some(modelled) => modelled.into_recommended(origin),
-            None => Recommended::empty(Source::Popularity),
-        };
+        let mut recommended = modelled.into_recommended(origin);
         self.fill_up(&mut recommended, question, &scope);
         watch.lap(Stage::Rank, began);
 
@@ -178,22 +175,23 @@ impl Recommender {
             .map_or(EVENTS_WITHOUT_MODEL, |model| model.bundle().maximum_length() * EVENTS_PER_PLACE)
     }
 
-    /// The model's answer; `None` when it knows nothing of the taste.
+    /// What the model answers to a taste.
     async fn modelled(
         &self,
         question: &Question,
         taste: &[MovieId],
         scope: &Scope<'_>,
         watch: &mut Stopwatch,
-    ) -> Result<Option<Modelled>, RecommendError> {
+    ) -> Result<Modelled, RecommendError> {
         let pinned = question.terms.model_version.as_deref();
         if taste.is_empty() && pinned.is_none() {
-            return Ok(None);
+            return Ok(Modelled { answered: None, ignored: 0 });
         }
         let model = self.engine.model(pinned)?;
         let readable = Readable::of(&model, &question.subject, taste);
+        let ignored = readable.ignored;
         if readable.rows.is_empty() {
-            return Ok(None);
+            return Ok(Modelled { answered: None, ignored });
         }
         let map = self.rows.get(&model, scope.movies);
         let allowed = match scope.selection {
@@ -210,7 +208,7 @@ impl Recommender {
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
         let answer = self.run(&model, sequence, Want::TopK(query), &question.terms).await?;
         watch.engine(answer.timings);
-        Ok(Some(Modelled { model, answer, ignored: readable.ignored }))
+        Ok(Modelled { answered: Some((model, answer)), ignored })
     }
 
     /// Runs a sequence through the engine, past the encoder when its vector is remembered.
@@ -279,34 +277,34 @@ struct Scope<'a> {
 
 /// The model's part of an answer.
 struct Modelled {
-    model: Arc<Model>,
-    answer: Answer,
+    /// `None` when the model knows nothing of the taste.
+    answered: Option<(Arc<Model>, Answer)>,
+    /// Movies of a request's own history that the model does not know.
     ignored: usize,
 }
 
 impl Modelled {
+    /// What the model found, from this source; nothing yet, to be filled up by popularity, where it has no answer.
     fn into_recommended(self, source: Source) -> Recommended {
-        let bundle = self.model.bundle();
+        let timings = Timings::default();
+        let Some((model, answer)) = self.answered else {
+            return Recommended {
+                picks: Vec::new(),
+                model_version: None,
+                method: None,
+                source: Source::Popularity,
+                timings,
+                ignored: self.ignored,
+            };
+        };
+        let bundle = model.bundle();
         Recommended {
-            picks: self.answer.items.iter().map(|item| pick_of(&bundle.vocabulary, *item, source)).collect(),
+            picks: answer.items.iter().map(|item| pick_of(&bundle.vocabulary, *item, source)).collect(),
             model_version: Some(bundle.version().to_owned()),
-            method: self.answer.method,
+            method: answer.method,
             source,
-            timings: Timings::default(),
+            timings,
             ignored: self.ignored,
-        }
-    }
-}
-
-impl Recommended {
-    fn empty(source: Source) -> Self {
-        Self {
-            picks: Vec::new(),
-            model_version: None,
-            method: None,
-            source,
-            timings: Timings::default(),
-            ignored: 0,
         }
     }
 }
