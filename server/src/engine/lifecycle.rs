@@ -218,17 +218,21 @@ impl Engine {
         Ok(model)
     }
 
-    /// Makes a model the one for requests that pin none. The one that was active before stays loaded, older
-    /// ones are let go when their last job is done.
+    /// Makes a model the one for requests that pin none; nothing changes when it is so already. The one that was
+    /// active before stays loaded, older ones are let go when their last job is done.
     pub fn activate(&self, model: Arc<Model>) {
         let mut registry = self.registry();
         let before = self.active.swap(Some(Arc::clone(&model)));
+        if before.as_ref().is_some_and(|before| Arc::ptr_eq(before, &model)) {
+            return;
+        }
         tracing::info!(version = model.bundle().version(), "activated a model");
-        let keep = |other: &Arc<Model>| {
-            Arc::ptr_eq(other, &model) || before.as_ref().is_some_and(|before| Arc::ptr_eq(other, before))
-        };
-        let unloaded: Vec<Arc<Model>> = match before {
-            Some(_) => registry.models.extract_if(.., |other| !keep(other)).collect(),
+        // There is no way back to one that failed: then those before it stay.
+        let unloaded: Vec<Arc<Model>> = match before.as_ref().filter(|before| before.in_service()) {
+            Some(before) => {
+                let keep = |other: &Arc<Model>| Arc::ptr_eq(other, &model) || Arc::ptr_eq(other, before);
+                registry.models.extract_if(.., |other| !keep(other)).collect()
+            }
             None => Vec::new(),
         };
         if !registry.models.iter().any(|other| Arc::ptr_eq(other, &model)) {

@@ -439,6 +439,32 @@ async fn a_swap_loses_no_request_and_the_old_version_can_still_be_pinned() {
 }
 
 #[tokio::test]
+async fn an_activation_that_is_repeated_keeps_the_model_on_standby() {
+    let (engine, old) = started(one_worker()).await;
+    let folder = other_version("2");
+    let load = async || engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    engine.activate(load().await);
+    let before = engine.models();
+    engine.activate(load().await);
+    engine.activate(engine.model(Some("tiny@2")).unwrap());
+    assert_eq!(engine.models(), before);
+    assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
+}
+
+#[tokio::test]
+async fn a_model_that_is_loaded_again_after_it_failed_keeps_the_one_on_standby() {
+    let (engine, old) = started(one_worker()).await;
+    let folder = other_version("2");
+    let load = async || engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    let failing = load().await;
+    engine.activate(Arc::clone(&failing));
+    failing.core.take_out_of_service("it failed".to_owned());
+    engine.activate(load().await);
+    assert!(engine.model(None).unwrap().in_service());
+    assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
+}
+
+#[tokio::test]
 async fn a_bundle_that_is_refused_leaves_what_serves_in_place() {
     let (engine, model) = started(one_worker()).await;
     let folder = other_version("2");
