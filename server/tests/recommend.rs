@@ -2,9 +2,19 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::TestServer;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
+use marquee_server::app;
+use marquee_server::cache::{Cache, LocalCache};
+use marquee_server::config::StoreUrl;
+use marquee_server::engine::runtime::Device;
+use marquee_server::engine::{Bundle, Engine, EngineOptions, Precision, Scorer};
+use marquee_server::profile::Profiles;
+use marquee_server::recommend::{Recommender, Terms};
+use marquee_server::retrieval::{ExactScorer, RetrievalError};
 use prost::Message as _;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
@@ -68,6 +78,15 @@ async fn a_movie_that_a_history_repeats_counts_where_it_stands_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_ignored_movies_of_a_history_are_counted_when_none_is_known() {
+    let server = TestServer::start().await;
+    let request = by_history(&[4_000_000_000, 4_000_000_001, 4_000_000_000]);
+    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
+    assert_eq!(answer.source(), v1::Source::Popularity);
+    assert_eq!(answer.ignored_history_movies, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_next_recommendation_reflects_a_recorded_interaction() {
     let server = TestServer::start().await;
     let user_id = 1_000_001;
@@ -77,15 +96,6 @@ async fn the_next_recommendation_reflects_a_recorded_interaction() {
     let before = server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
     assert_eq!(before.source(), v1::Source::Model);
     let best = before.recommendations[0].movie_id;
-#[tokio::test(flavor = "multi_thread")]
-async fn the_ignored_movies_of_a_history_are_counted_when_none_is_known() {
-    let server = TestServer::start().await;
-    let request = by_history(&[4_000_000_000, 4_000_000_001, 4_000_000_000]);
-    let answer = server.recommendation().recommend(request).await.unwrap().into_inner();
-    assert_eq!(answer.source(), v1::Source::Popularity);
-    assert_eq!(answer.ignored_history_movies, 2);
-}
-
     let written =
         server.interactions().record_interaction(like(user_id, best, 40)).await.unwrap().into_inner();
     assert!(!written.duplicate && !written.consistency_token.is_empty());
@@ -291,4 +301,33 @@ async fn an_encoded_history_has_the_models_dimension() {
         v1::EncodeHistoryRequest { subject: Some(Subject::UserId(77_777_777)), ..Default::default() };
     let status = server.recommendation().encode_history(nobody).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
+}
+
+/// A node that remembers user vectors in this cache.
+async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
+    let data = common::sample_data().await;
+    let store = app::open_store(&StoreUrl::redb(), data.path()).await.unwrap();
+    let catalog = Arc::new(app::build_catalog(store.as_ref()).await.unwrap());
+    let engine = Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }));
+    let exact = |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, RetrievalError> {
+        let table = bundle.output_embeddings();
+        Ok(Arc::new(ExactScorer::build(table, bundle.dimension(), &bundle.vocabulary)?))
+    };
+    engine.activate(engine.load(&common::fixture_bundle(), Device::Cpu, precision, exact).await.unwrap());
+    let profiles = Arc::new(Profiles::new(store, 0, None).unwrap());
+    Recommender::new(engine, catalog, profiles, Some(cache))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_of_different_precision_do_not_share_their_vectors() {
+    let cache = || Arc::new(LocalCache::new(1 << 20, 1024));
+    let encode = async |node: Recommender| {
+        let history = marquee_server::recommend::Subject::History(vec![1, 2, 3]);
+        node.encode(&history, &Terms::default()).await.unwrap().vector
+    };
+    let shared = cache();
+    let fp32 = encode(node(Precision::Fp32, shared.clone()).await).await;
+    let int8 = encode(node(Precision::Int8, shared).await).await;
+    assert_eq!(int8, encode(node(Precision::Int8, cache()).await).await);
+    assert_ne!(int8, fp32);
 }

@@ -21,7 +21,7 @@ pub use redis::RedisCache;
 /// What kind of thing is remembered. A closed set: it labels the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Space {
-    /// User vectors, keyed by a hash of (model version, item sequence): never wrong, so never
+    /// User vectors, keyed by a hash of (how the model computes, item sequence): never wrong, so never
     /// invalidated.
     Vector,
     /// Users' profiles, which writes make void; their keys and values are

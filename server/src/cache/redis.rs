@@ -1,7 +1,7 @@
 //! The cache that several nodes share.
 //!
-//! Keys are `NAMESPACE:SPACE:ID`, the id in hexadecimal; a vector's id is a hash over the model version,
-//! so versions do not meet. A read waits 25 ms at most, a write is sent behind the caller's back and
+//! Keys are `NAMESPACE:SPACE:ID`, the id in hexadecimal; a vector's id is a hash over the model and how
+//! it computes, so what differs does not meet. A read waits 25 ms at most, a write is sent behind the caller's back and
 //! dropped when too many are under way.
 
 use std::sync::Arc;

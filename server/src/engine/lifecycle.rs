@@ -200,7 +200,7 @@ impl Engine {
     }
 
     fn register(&self, prepared: Prepared) -> std::io::Result<Arc<Model>> {
-        let Prepared { core, placement, precision, policy } = prepared;
+        let Prepared { core, placement, precision, arithmetic, policy } = prepared;
         let mut registry = self.registry();
         if registry.shutting_down {
             return Err(std::io::Error::other("the server is shutting down"));
@@ -210,8 +210,8 @@ impl Engine {
             return Ok(Arc::clone(loaded));
         }
         let pool = registry.pool(placement, policy)?;
-        let model =
-            Arc::new(Model { core: Arc::new(core), pool, placement: format!("{placement} {precision}") });
+        let placement = format!("{placement} {precision}");
+        let model = Arc::new(Model { core: Arc::new(core), pool, placement, arithmetic });
         registry.models.retain(|model| model.in_service());
         registry.models.insert(0, Arc::clone(&model));
         tracing::info!(version = model.bundle().version(), placement = model.placement, "loaded a model");
@@ -386,6 +386,7 @@ struct Prepared {
     core: Core,
     placement: Placement,
     precision: String,
+    arithmetic: String,
     policy: Policy,
 }
 
@@ -420,8 +421,9 @@ where
         warm_up(&bundle, encoder.as_mut())?;
         encoders.push(encoder);
     }
+    let arithmetic = format!("{} {precision} {}", bundle.seal(), session::kernels(placement));
     let core = Core::new(key, bundle, scorer, make_encoder, encoders);
-    Ok(Prepared { core, placement, precision, policy })
+    Ok(Prepared { core, placement, precision, arithmetic, policy })
 }
 
 /// Runs sequences of every length class once, so that no request pays for first-time allocations.

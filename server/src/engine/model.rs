@@ -28,6 +28,7 @@ pub struct Model {
     pub(crate) core: Arc<Core>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) placement: String,
+    pub(crate) arithmetic: String,
 }
 
 /// What workers need of a model.
@@ -126,6 +127,13 @@ impl Model {
     /// The device and precision it runs on.
     pub fn placement(&self) -> &str {
         &self.placement
+    }
+
+    /// Everything that its vectors depend on but the sequence: the bundle, the precision, the device and the
+    /// kernels. Two models with the same text make the same vectors, on whatever node they are, as nearly as
+    /// the device itself does: bitwise on a CPU.
+    pub fn arithmetic(&self) -> &str {
+        &self.arithmetic
     }
 
     /// Whether it takes jobs; `false` after three failures in a row.

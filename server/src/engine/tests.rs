@@ -158,7 +158,8 @@ where
     let rebuilt = Box::new(|| unreachable!("the encoder does not fail"));
     let core = Arc::new(Core::new(0, bundle, scorer, rebuilt, vec![Box::new(encoder)]));
     let threads = worker::spawn(&pool, 0, "test", None, Some(1)).unwrap();
-    Partnered { model: Model { core, pool, placement: "test".to_owned() }, threads, encoded }
+    let (placement, arithmetic) = ("test".to_owned(), "test".to_owned());
+    Partnered { model: Model { core, pool, placement, arithmetic }, threads, encoded }
 }
 
 fn one_worker() -> EngineOptions {
@@ -449,6 +450,22 @@ async fn an_activation_that_is_repeated_keeps_the_model_on_standby() {
     engine.activate(engine.model(Some("tiny@2")).unwrap());
     assert_eq!(engine.models(), before);
     assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
+}
+
+#[tokio::test]
+async fn what_computes_differently_has_an_arithmetic_of_its_own() {
+    let arithmetic = async |folder: &Path, precision| {
+        let engine = Engine::start(one_worker());
+        let model = engine.load(folder, Device::Cpu, precision, exact).await.unwrap();
+        model.arithmetic().to_owned()
+    };
+    let fp32 = arithmetic(&fixture(), Precision::Fp32).await;
+    assert_eq!(arithmetic(&fixture(), Precision::Fp32).await, fp32);
+    assert_ne!(arithmetic(&fixture(), Precision::Int8).await, fp32);
+    assert_ne!(arithmetic(other_version("2").path(), Precision::Fp32).await, fp32);
+    let on_cpu = session::kernels(session::Placement::Cpu);
+    assert!(fp32.contains(&on_cpu) && on_cpu.contains(std::env::consts::ARCH), "{fp32}");
+    assert_ne!(session::kernels(session::Placement::Cuda(0)), on_cpu);
 }
 
 #[tokio::test]

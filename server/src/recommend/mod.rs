@@ -225,7 +225,7 @@ impl Recommender {
             let input = Input::Sequence(sequence);
             return model.submit(Job { input, want, deadline, priority }).await;
         };
-        let key = Vectors::key(bundle.version(), &sequence);
+        let key = Vectors::key(model.arithmetic(), &sequence);
         let remembered = vectors.get(key, bundle.dimension()).await;
         self.metrics.vector_lookup(remembered.is_some());
         if let Some(vector) = remembered {

@@ -1,7 +1,8 @@
 //! Remembered user vectors.
 //!
-//! The key is a hash of what was encoded, (model version, item rows), so an entry is never wrong and
-//! needs no invalidation: a new interaction makes a new sequence, and a new key.
+//! The key is a hash of what was encoded and of how, (model, precision, device and its kernels; item
+//! rows), so an entry is never wrong and needs no invalidation: a new interaction makes a new sequence,
+//! and a new key, and nodes that compute differently do not read each other's vectors.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +29,10 @@ impl Vectors {
         Self { cache }
     }
 
-    /// The key of a sequence under a model version.
-    pub fn key(version: &str, rows: &[ItemRow]) -> Key {
+    /// The key of a sequence under an [`arithmetic`](crate::engine::Model::arithmetic).
+    pub fn key(arithmetic: &str, rows: &[ItemRow]) -> Key {
         let mut hash = Xxh3::new();
-        hash.update(version.as_bytes());
+        hash.update(arithmetic.as_bytes());
         hash.update(&[0]);
         hash.update(bytemuck::cast_slice(rows));
         Key { space: Space::Vector, id: hash.digest128() }
@@ -87,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_and_sequences_have_keys_of_their_own() {
+    fn arithmetics_and_sequences_have_keys_of_their_own() {
         let key = Vectors::key("a", &[1, 2]);
         assert_ne!(key, Vectors::key("b", &[1, 2]));
         assert_ne!(key, Vectors::key("a", &[2, 1]));

@@ -36,7 +36,7 @@ pub(super) struct Manifest {
     #[serde(default)]
     pub(super) metrics: Map<String, Value>,
     pub(super) probe: Probe,
-    seal: String,
+    pub(super) seal: String,
 }
 
 /// Where the tables are, and of what type.

@@ -108,6 +108,11 @@ impl Bundle {
         &self.version
     }
 
+    /// The hash of the manifest, and so of everything that the bundle holds.
+    pub(crate) fn seal(&self) -> &str {
+        &self.manifest.seal
+    }
+
     /// The model's name.
     pub fn name(&self) -> &str {
         &self.manifest.name

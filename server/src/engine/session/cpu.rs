@@ -57,6 +57,44 @@ impl CpuEncoder {
     }
 }
 
+/// The processor's architecture, and those of its instructions by which ONNX Runtime chooses its kernels.
+pub(super) fn instructions() -> String {
+    let known = instructions_known();
+    let had = known.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name);
+    [std::env::consts::ARCH].into_iter().chain(had).collect::<Vec<_>>().join("+")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn instructions_known() -> [(&'static str, bool); 9] {
+    [
+        ("avx", is_x86_feature_detected!("avx")),
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("avxvnni", is_x86_feature_detected!("avxvnni")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bw", is_x86_feature_detected!("avx512bw")),
+        ("avx512dq", is_x86_feature_detected!("avx512dq")),
+        ("avx512vl", is_x86_feature_detected!("avx512vl")),
+        ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
+    ]
+}
+
+#[cfg(target_arch = "aarch64")]
+fn instructions_known() -> [(&'static str, bool); 4] {
+    use std::arch::is_aarch64_feature_detected;
+    [
+        ("dotprod", is_aarch64_feature_detected!("dotprod")),
+        ("fp16", is_aarch64_feature_detected!("fp16")),
+        ("i8mm", is_aarch64_feature_detected!("i8mm")),
+        ("sve", is_aarch64_feature_detected!("sve")),
+    ]
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn instructions_known() -> [(&'static str, bool); 0] {
+    []
+}
+
 impl Encoder for CpuEncoder {
     fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError> {
         out.clear();

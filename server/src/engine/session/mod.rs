@@ -111,6 +111,16 @@ pub(crate) fn place(
     }
 }
 
+/// What a session computes with: ONNX Runtime's build, which picks its kernels by what the processor can, and a
+/// GPU's, by what the GPU can.
+pub(crate) fn kernels(placement: Placement) -> String {
+    let processor = match placement {
+        Placement::Cpu => cpu::instructions(),
+        Placement::Cuda(_) => "cuda".to_owned(),
+    };
+    format!("{processor} {}", ort::info())
+}
+
 /// A session of the graph, checked against the bundle's probe. It borrows the bundle's tables: whoever
 /// keeps the encoder keeps the bundle, see [`Owned`].
 fn encoder(
