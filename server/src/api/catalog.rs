@@ -8,7 +8,8 @@ use marquee_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ApiError, convert, page, valid};
+use super::page::List;
+use super::{ApiError, convert, valid};
 use crate::catalog::{After, Catalog, Movies};
 use crate::domain::{MovieRecord, imdb_number};
 use crate::ledger::Ledger;
@@ -45,14 +46,14 @@ impl CatalogApi {
     }
 
     /// A page and the token of the next one, from one movie more than the page holds.
-    fn page(&self, mut found: Vec<(u32, f64)>, page_size: usize) -> (Vec<v1::Movie>, String) {
+    fn page(&self, list: List, mut found: Vec<(u32, f64)>, page_size: usize) -> (Vec<v1::Movie>, String) {
         let movies = self.catalog.movies();
         let more = found.len() > page_size;
         found.truncate(page_size);
         let last = found.last().filter(|_| more);
         let next = last.and_then(|(index, score)| {
             let movie_id = movies.at(*index)?.movie_id;
-            Some(page::movies_token(After { score: *score, movie_id }))
+            Some(list.movies_token(After { score: *score, movie_id }))
         });
         (self.movies(&movies, found.into_iter().map(|(index, _)| index)), next.unwrap_or_default())
     }
@@ -66,7 +67,7 @@ impl CatalogService for CatalogApi {
     ) -> Result<Response<v1::GetMovieResponse>, Status> {
         let request = valid(request.into_inner())?;
         let movies = self.catalog.movies();
-        let index = movies.index_of(request.movie_id).ok_or_else(|| unknown_movie(request.movie_id))?;
+        let index = movies.index_of(request.movie_id).ok_or(ApiError::UnknownMovie(request.movie_id))?;
         let movie = convert::movie(&self.catalog, &movies, index);
         Ok(Response::new(v1::GetMovieResponse { movie }))
     }
@@ -97,12 +98,14 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::ListPopularMoviesRequest>,
     ) -> Result<Response<v1::ListPopularMoviesResponse>, Status> {
-        let request = valid(request.into_inner())?;
-        let after = page::movies_after(&request.page_token)?;
-        let page_size = request.page_size.unwrap_or(DEFAULT_PAGE) as usize;
+        let mut request = valid(request.into_inner())?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListPopularMovies", &request);
+        let after = list.movies_after(&page_token)?;
         let selection = self.select(request.filter)?;
         let found = self.catalog.popular(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
-        let (movies, next_page_token) = self.page(found, page_size);
+        let (movies, next_page_token) = self.page(list, found, page_size);
         Ok(Response::new(v1::ListPopularMoviesResponse { movies, next_page_token }))
     }
 
@@ -110,12 +113,14 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::ListTrendingMoviesRequest>,
     ) -> Result<Response<v1::ListTrendingMoviesResponse>, Status> {
-        let request = valid(request.into_inner())?;
-        let after = page::movies_after(&request.page_token)?;
-        let page_size = request.page_size.unwrap_or(DEFAULT_PAGE) as usize;
+        let mut request = valid(request.into_inner())?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListTrendingMovies", &request);
+        let after = list.movies_after(&page_token)?;
         let selection = self.select(request.filter)?;
         let found = self.catalog.trending(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
-        let (movies, next_page_token) = self.page(found, page_size);
+        let (movies, next_page_token) = self.page(list, found, page_size);
         Ok(Response::new(v1::ListTrendingMoviesResponse { movies, next_page_token }))
     }
 
@@ -162,10 +167,6 @@ fn placed(error: ApiError, before: u64) -> ApiError {
         violation.description.push_str(&place);
     }
     ApiError::Invalid(violations)
-}
-
-pub(super) fn unknown_movie(movie_id: u32) -> ApiError {
-    ApiError::NotFound(format!("movie {movie_id} is not in the catalogue; SearchMovies finds ids by title"))
 }
 
 /// The movie to store; tags are the users', so a replaced movie keeps them.

@@ -6,7 +6,8 @@ use marquee_proto::{Violation, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, GenreList};
+use crate::domain::{MovieId, UserId};
 use crate::engine::EngineError;
 use crate::events::EventsError;
 use crate::recommend::RecommendError;
@@ -24,9 +25,12 @@ pub enum ApiError {
     /// Fields break their rules.
     #[error("{}", describe(.0))]
     Invalid(Vec<Violation>),
-    /// The subject of the call does not exist.
-    #[error("{0}")]
-    NotFound(String),
+    /// The movie that the call is about does not exist.
+    #[error("movie {0} is not in the catalogue; SearchMovies finds ids by title")]
+    UnknownMovie(MovieId),
+    /// The user that the call is about does not exist.
+    #[error("user {0} is unknown; RegisterUser or RecordInteraction creates users")]
+    UnknownUser(UserId),
     /// The caller calls more often than it may.
     #[error("{method} is called too often; wait for the time in RetryInfo")]
     CalledTooOften {
@@ -41,8 +45,16 @@ pub enum ApiError {
         /// When there may be room again.
         retry_after: Duration,
     },
-    /// The server ends while a caller watches.
-    #[error("the server ends; go on after the last position on another node")]
+    /// A message is larger than the settings allow.
+    #[error(
+        "a message has more than {limit} bytes; send less at once, or let the server take more by --max-message-kib"
+    )]
+    MessageTooLarge {
+        /// The most bytes that a message may have.
+        limit: usize,
+    },
+    /// The server ends while a stream is open.
+    #[error("the server is shutting down; go on with another node, or with this one once it is back")]
     Draining,
     /// A bundle is refused.
     #[error("{0}")]
@@ -64,25 +76,35 @@ impl ApiError {
         Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
     }
 
+    /// The fields at fault, if any are.
+    fn violations(&self) -> Vec<Violation> {
+        match self {
+            Self::Invalid(violations) => violations.clone(),
+            Self::Recommend(RecommendError::Filter(error @ CatalogError::UnknownGenre { list, .. })) => {
+                vec![Violation { field: field_of(*list).to_owned(), description: error.to_string() }]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The same error as a part of a reply that carries several outcomes.
     pub fn into_call_error(self) -> v1::CallError {
-        let field = match &self {
-            Self::Invalid(violations) => violations.first().map(|violation| violation.field.clone()),
-            Self::NotFound(_)
-            | Self::CalledTooOften { .. }
-            | Self::TooManyWatchers { .. }
-            | Self::Draining
-            | Self::Events(_)
-            | Self::Bundle(_)
-            | Self::Recommend(_)
-            | Self::Store(_) => None,
-        };
+        let field = self.violations().into_iter().next().map(|violation| violation.field);
         let status = Status::from(self);
         v1::CallError {
             code: status.code() as i32,
             message: status.message().to_owned(),
             field: field.unwrap_or_default(),
         }
+    }
+}
+
+/// The field of a request that holds a filter's list of genres.
+pub(super) fn field_of(list: GenreList) -> &'static str {
+    match list {
+        GenreList::Any => "filter.genres_any",
+        GenreList::All => "filter.genres_all",
+        GenreList::None => "filter.genres_none",
     }
 }
 
@@ -112,13 +134,11 @@ const fn retryable(code: Code, reason: &'static str, after: Duration) -> Verdict
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
         let mut details = ErrorDetails::new();
+        for violation in error.violations() {
+            details.add_bad_request_violation(violation.field, violation.description);
+        }
         let verdict = match &error {
-            ApiError::Invalid(violations) => {
-                for violation in violations {
-                    details.add_bad_request_violation(&violation.field, &violation.description);
-                }
-                verdict(Code::InvalidArgument, "INVALID_FIELD")
-            }
+            ApiError::Invalid(_) => verdict(Code::InvalidArgument, "INVALID_FIELD"),
             ApiError::CalledTooOften { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
             }
@@ -130,14 +150,15 @@ impl From<ApiError> for Status {
             ApiError::Events(EventsError::Unavailable(_)) => {
                 retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
             }
-            ApiError::NotFound(_) => verdict(Code::NotFound, "NOT_FOUND"),
+            ApiError::MessageTooLarge { .. } => verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            ApiError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
+            ApiError::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
             ApiError::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             ApiError::Store(error) => of_store(error),
             ApiError::Recommend(error) => match error {
                 RecommendError::Engine(error) => of_engine(error),
                 RecommendError::Store(error) => of_store(error),
                 RecommendError::Filter(CatalogError::UnknownGenre { .. }) => {
-                    details.add_bad_request_violation("filter.genres", error.to_string());
                     verdict(Code::InvalidArgument, "UNKNOWN_GENRE")
                 }
                 RecommendError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),

@@ -11,7 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::catalog::unknown_movie;
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
 use crate::clock::{EventTimes, now_ms};
@@ -70,7 +69,7 @@ impl InteractionApi {
         let event = convert::interaction(prefix, event, times)?;
         let movies = self.catalog.movies();
         if !movies.is_empty() && movies.index_of(event.movie_id).is_none() {
-            return Err(unknown_movie(event.movie_id));
+            return Err(ApiError::UnknownMovie(event.movie_id));
         }
         Ok(event)
     }

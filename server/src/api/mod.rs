@@ -5,6 +5,8 @@
 mod catalog;
 mod convert;
 mod error;
+#[cfg(test)]
+mod field_tests;
 mod interactions;
 mod operations;
 mod page;

@@ -1,89 +1,132 @@
 //! Page tokens: opaque to callers, checked when they come back.
 //!
-//! A token is the hexadecimal form of a tag, which says what list it is of, and the key after which
-//! the page goes on. A token of another list or a damaged one is an invalid argument.
+//! A token is the hexadecimal form of the list that it is of and of the key after which the page goes on.
+//! The list is a hash of the method and of all its arguments but the page's own, so that a token that was
+//! given for another user, another filter or by another method is an invalid argument, and not a page of
+//! something that nobody asked for.
+
+use prost::Message;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::ApiError;
 use crate::catalog::After;
 use crate::domain::Kind;
 use crate::store::EventKey;
 
-const MOVIES: u8 = b'm';
-const EVENTS: u8 = b'e';
+/// Bytes of the hash that stands for a list.
+const LIST_BYTES: usize = 8;
 
-/// The token of a list of movies.
-pub(super) fn movies_token(after: After) -> String {
-    let mut bytes = vec![MOVIES];
-    bytes.extend(after.score.to_bits().to_be_bytes());
-    bytes.extend(after.movie_id.to_be_bytes());
-    hex::encode(bytes)
-}
+/// What a token goes on with: the answers of one method to one set of arguments.
+#[derive(Clone, Copy)]
+pub(super) struct List([u8; LIST_BYTES]);
 
-/// Where a list of movies goes on; `None` for the first page.
-pub(super) fn movies_after(token: &str) -> Result<Option<After>, ApiError> {
-    parse::<12, _>(token, MOVIES, |[a, b, c, d, e, f, g, h, i, j, k, l]| {
-        let score = f64::from_bits(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
-        Some(After { score, movie_id: u32::from_be_bytes([i, j, k, l]) })
-    })
-}
-
-/// The token of a list of events.
-pub(super) fn events_token(after: EventKey) -> String {
-    let mut bytes = vec![EVENTS];
-    bytes.extend(after.time_ms.to_be_bytes());
-    bytes.extend(after.movie_id.to_be_bytes());
-    bytes.push(after.kind as u8);
-    hex::encode(bytes)
-}
-
-/// Where a list of events goes on; `None` for the first page.
-pub(super) fn events_after(token: &str) -> Result<Option<EventKey>, ApiError> {
-    parse::<13, _>(token, EVENTS, |[a, b, c, d, e, f, g, h, i, j, k, l, kind]| {
-        Some(EventKey {
-            time_ms: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            movie_id: u32::from_be_bytes([i, j, k, l]),
-            kind: Kind::from_number(kind)?,
-        })
-    })
-}
-
-fn parse<const N: usize, T>(
-    token: &str,
-    tag: u8,
-    read: impl FnOnce([u8; N]) -> Option<T>,
-) -> Result<Option<T>, ApiError> {
-    if token.is_empty() {
-        return Ok(None);
+impl List {
+    /// The list of a method; `arguments` is its request without page size and page token.
+    pub(super) fn of(method: &str, arguments: &impl Message) -> Self {
+        let mut hash = Xxh3::new();
+        hash.update(method.as_bytes());
+        hash.update(&[0]);
+        hash.update(&arguments.encode_to_vec());
+        Self(hash.digest().to_be_bytes())
     }
-    hex::decode(token)
-        .ok()
-        .filter(|bytes| bytes.first() == Some(&tag))
-        .and_then(|bytes| <[u8; N]>::try_from(&bytes[1..]).ok())
-        .and_then(read)
-        .map(Some)
-        .ok_or_else(|| {
-            ApiError::invalid("page_token", "is not one of this list; leave it empty for the first page")
+
+    /// The token for what comes after this movie.
+    pub(super) fn movies_token(self, after: After) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.score.to_bits().to_be_bytes());
+        key.extend(after.movie_id.to_be_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of movies goes on; `None` for the first page.
+    pub(super) fn movies_after(self, token: &str) -> Result<Option<After>, ApiError> {
+        self.parse::<12, _>(token, |[a, b, c, d, e, f, g, h, i, j, k, l]| {
+            let score = f64::from_bits(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+            Some(After { score, movie_id: u32::from_be_bytes([i, j, k, l]) })
         })
+    }
+
+    /// The token for what comes after this event.
+    pub(super) fn events_token(self, after: EventKey) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.time_ms.to_be_bytes());
+        key.extend(after.movie_id.to_be_bytes());
+        key.push(after.kind as u8);
+        hex::encode(key)
+    }
+
+    /// Where a list of events goes on; `None` for the first page.
+    pub(super) fn events_after(self, token: &str) -> Result<Option<EventKey>, ApiError> {
+        self.parse::<13, _>(token, |[a, b, c, d, e, f, g, h, i, j, k, l, kind]| {
+            Some(EventKey {
+                time_ms: i64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                movie_id: u32::from_be_bytes([i, j, k, l]),
+                kind: Kind::from_number(kind)?,
+            })
+        })
+    }
+
+    fn parse<const N: usize, T>(
+        self,
+        token: &str,
+        read: impl FnOnce([u8; N]) -> Option<T>,
+    ) -> Result<Option<T>, ApiError> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        hex::decode(token)
+            .ok()
+            .as_deref()
+            .and_then(|bytes| bytes.strip_prefix(&self.0))
+            .and_then(|key| key.try_into().ok())
+            .and_then(read)
+            .map(Some)
+            .ok_or_else(|| {
+                ApiError::invalid(
+                    "page_token",
+                    "is not one that this list gave for these arguments; repeat those of the page before, or \
+                     leave it empty for the first page",
+                )
+            })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use marquee_proto::v1;
+
     use super::*;
 
-    #[test]
-    fn a_token_comes_back_as_it_went() {
-        let after = After { score: 12.5, movie_id: 2571 };
-        assert_eq!(movies_after(&movies_token(after)).unwrap(), Some(after));
-        let key = EventKey { time_ms: -5, movie_id: 7, kind: Kind::Like };
-        assert_eq!(events_after(&events_token(key)).unwrap(), Some(key));
-        assert_eq!(movies_after("").unwrap(), None);
+    const AFTER: After = After { score: 12.5, movie_id: 2571 };
+
+    fn of_user(user_id: u64) -> List {
+        List::of("ListHistory", &v1::GetUserRequest { user_id })
     }
 
     #[test]
-    fn a_foreign_or_damaged_token_is_refused() {
-        let foreign = events_token(EventKey { time_ms: 0, movie_id: 7, kind: Kind::Like });
-        for token in [foreign.as_str(), "6d", "zz", "6d0", "ü", "6d00"] {
-            assert!(movies_after(token).is_err(), "{token}");
+    fn a_token_comes_back_as_it_went() {
+        let list = of_user(1);
+        assert_eq!(list.movies_after(&list.movies_token(AFTER)).unwrap(), Some(AFTER));
+        let key = EventKey { time_ms: -5, movie_id: 7, kind: Kind::Like };
+        assert_eq!(list.events_after(&list.events_token(key)).unwrap(), Some(key));
+        assert_eq!(list.movies_after("").unwrap(), None);
+    }
+
+    #[test]
+    fn a_token_of_another_method_or_other_arguments_is_refused() {
+        let token = of_user(1).movies_token(AFTER);
+        assert!(of_user(2).movies_after(&token).is_err());
+        let other_method = List::of("ListTrendingMovies", &v1::GetUserRequest { user_id: 1 });
+        assert!(other_method.movies_after(&token).is_err());
+    }
+
+    #[test]
+    fn a_damaged_token_is_refused() {
+        let list = of_user(1);
+        let token = list.movies_token(AFTER);
+        let of_events = list.events_token(EventKey { time_ms: 0, movie_id: 7, kind: Kind::Like });
+        for damaged in [&token[1..], &token[2..], &token[..16], of_events.as_str(), "zz", "6d0", "ü"] {
+            assert!(list.movies_after(damaged).is_err(), "{damaged}");
         }
     }
 }

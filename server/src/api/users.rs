@@ -6,10 +6,10 @@ use marquee_proto::v1;
 use marquee_proto::v1::user_service_server::UserService;
 use tonic::{Request, Response, Status};
 
-use super::catalog::unknown_movie;
-use super::{ApiError, convert, page, token, valid};
+use super::page::List;
+use super::{ApiError, convert, token, valid};
 use crate::catalog::{Catalog, Filter};
-use crate::domain::{Preferences, UserId};
+use crate::domain::Preferences;
 use crate::ledger::Ledger;
 use crate::profile::Mark;
 use crate::recommend::RecommendError;
@@ -37,7 +37,7 @@ impl UserApi {
     fn check_preferences(&self, preferences: &v1::Preferences) -> Result<(), ApiError> {
         let movies = self.catalog.movies();
         if let Some(unknown) = preferences.movie_ids.iter().find(|id| movies.index_of(**id).is_none()) {
-            return Err(unknown_movie(*unknown));
+            return Err(ApiError::UnknownMovie(*unknown));
         }
         let filter = Filter { genres_any: preferences.genres.clone(), ..Filter::default() };
         match self.catalog.select(&filter).map_err(RecommendError::from) {
@@ -78,7 +78,7 @@ impl UserService for UserApi {
     ) -> Result<Response<v1::GetUserResponse>, Status> {
         let request = valid(request.into_inner())?;
         let user = self.store.user(request.user_id).await.map_err(ApiError::from)?;
-        let user = user.ok_or_else(|| unknown_user(request.user_id))?;
+        let user = user.ok_or(ApiError::UnknownUser(request.user_id))?;
         Ok(Response::new(v1::GetUserResponse { user: Some(convert::user(user)) }))
     }
 
@@ -87,7 +87,7 @@ impl UserService for UserApi {
         request: Request<v1::GetUserStatsRequest>,
     ) -> Result<Response<v1::GetUserStatsResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let unknown = || unknown_user(request.user_id);
+        let unknown = || ApiError::UnknownUser(request.user_id);
         let stats = self.store.user_stats(request.user_id).await.map_err(ApiError::from)?;
         let stats = stats.ok_or_else(unknown)?;
         let profile = self.store.profile(request.user_id, 0).await.map_err(ApiError::from)?;
@@ -112,16 +112,18 @@ impl UserService for UserApi {
         &self,
         request: Request<v1::ListHistoryRequest>,
     ) -> Result<Response<v1::ListHistoryResponse>, Status> {
-        let request = valid(request.into_inner())?;
-        let after = page::events_after(&request.page_token)?;
-        let page_size = request.page_size.unwrap_or(DEFAULT_PAGE) as usize;
+        let mut request = valid(request.into_inner())?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListHistory", &request);
+        let after = list.events_after(&page_token)?;
         let events =
             self.store.history(request.user_id, after, page_size + 1).await.map_err(ApiError::from)?;
-        let mut events = events.ok_or_else(|| unknown_user(request.user_id))?;
+        let mut events = events.ok_or(ApiError::UnknownUser(request.user_id))?;
         let more = events.len() > page_size;
         events.truncate(page_size);
         let last = events.last().filter(|_| more);
-        let next_page_token = last.map(|event| page::events_token(EventKey::from(event))).unwrap_or_default();
+        let next_page_token = last.map(|event| list.events_token(EventKey::from(event))).unwrap_or_default();
         let movies = self.catalog.movies();
         let interactions = events
             .iter()
@@ -141,8 +143,4 @@ impl UserService for UserApi {
         let deleted_interactions = self.ledger.delete_user(request.user_id).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::DeleteUserResponse { deleted_interactions }))
     }
-}
-
-fn unknown_user(user_id: UserId) -> ApiError {
-    ApiError::NotFound(format!("user {user_id} is unknown; RegisterUser or RecordInteraction creates users"))
 }

@@ -35,6 +35,17 @@ pub struct Filter {
     pub deny_movie_ids: Vec<MovieId>,
 }
 
+/// One of a filter's lists of genres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenreList {
+    /// [`Filter::genres_any`].
+    Any,
+    /// [`Filter::genres_all`].
+    All,
+    /// [`Filter::genres_none`].
+    None,
+}
+
 impl Filter {
     /// Whether every movie passes.
     pub fn is_empty(&self) -> bool {
@@ -56,7 +67,7 @@ impl Filter {
         let required = self.required(movies)?.into_iter().reduce(|all, one| all & one);
         let mut selected = required.unwrap_or_else(|| all(movies));
         for name in &self.genres_none {
-            selected -= genre(movies, name)?;
+            selected -= genre(movies, GenreList::None, name)?;
         }
         selected -= indexes(movies, &self.deny_movie_ids);
         if self.asks_for_ratings() {
@@ -76,11 +87,11 @@ impl Filter {
             required.push(self.tags_any.iter().filter_map(|tag| movies.tag(tag)).union());
         }
         for name in &self.genres_all {
-            required.push(genre(movies, name)?.clone());
+            required.push(genre(movies, GenreList::All, name)?.clone());
         }
         if !self.genres_any.is_empty() {
-            let any: Result<Vec<_>, _> = self.genres_any.iter().map(|name| genre(movies, name)).collect();
-            required.push(any?.union());
+            let any = self.genres_any.iter().map(|name| genre(movies, GenreList::Any, name));
+            required.push(any.collect::<Result<Vec<_>, _>>()?.union());
         }
         if self.year_min.is_some() || self.year_max.is_some() {
             required.push(movies.years(self.year_min.unwrap_or(0)..=self.year_max.unwrap_or(u16::MAX)));
@@ -105,8 +116,9 @@ fn all(movies: &Movies) -> RoaringBitmap {
     all
 }
 
-fn genre<'a>(movies: &'a Movies, name: &str) -> Result<&'a RoaringBitmap, CatalogError> {
+fn genre<'a>(movies: &'a Movies, list: GenreList, name: &str) -> Result<&'a RoaringBitmap, CatalogError> {
     movies.genre(name).ok_or_else(|| CatalogError::UnknownGenre {
+        list,
         name: name.to_owned(),
         known: movies.genres().map(|(known, _)| known.to_owned()).collect(),
     })

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use arc_swap::ArcSwap;
 use roaring::RoaringBitmap;
 
-pub use self::filter::Filter;
+pub use self::filter::{Filter, GenreList};
 pub use self::movies::{Movie, Movies, year_of};
 use self::search::Titles;
 pub use self::stats::After;
@@ -32,6 +32,8 @@ pub enum CatalogError {
     /// A filter names a genre that no movie has.
     #[error("there is no genre {name:?}; the genres are {}", known.join(", "))]
     UnknownGenre {
+        /// Where it stands in the filter.
+        list: GenreList,
         /// The name in the filter.
         name: String,
         /// All genres.
