@@ -1,4 +1,5 @@
-//! What the engine counts and measures: instruments made once, labels made once, times in seconds.
+//! What the engine counts and measures: instruments made once, labels made once, times in seconds. The unit is
+//! the instrument's and not in its name: Prometheus gets it appended.
 //!
 //! The instruments belong to the meter provider that is global when the engine starts.
 
@@ -63,7 +64,7 @@ where
         })
         .build();
     meter
-        .f64_observable_gauge("marquee_engine_queue_age_seconds")
+        .f64_observable_gauge("marquee_engine_queue_age")
         .with_description("How long the job that waits longest has waited.")
         .with_unit("s")
         .with_callback(move |gauge| {
@@ -110,9 +111,9 @@ impl Metrics {
                 .u64_counter("marquee_engine_dispatches")
                 .with_description("Batches that are scored, by why they were dispatched.")
                 .build(),
-            wait: seconds("marquee_engine_wait_seconds", "From a job's admission until a worker began."),
-            encode: seconds("marquee_engine_encode_seconds", "Encoding of a batch."),
-            score: seconds("marquee_engine_score_seconds", "Scoring and selection of a batch."),
+            wait: seconds("marquee_engine_wait", "From a job's admission until a worker began."),
+            encode: seconds("marquee_engine_encode", "Encoding of a batch."),
+            score: seconds("marquee_engine_score", "Scoring and selection of a batch."),
             refusals: meter
                 .u64_counter("marquee_engine_refusals")
                 .with_description("Jobs that were answered with an error, by reason.")
@@ -126,7 +127,7 @@ impl Metrics {
                 .with_description("Batches that failed on their worker.")
                 .build(),
             busy: meter
-                .f64_counter("marquee_engine_busy_seconds")
+                .f64_counter("marquee_engine_busy")
                 .with_description("Time that workers spent on batches; divide by time for the busy ratio.")
                 .with_unit("s")
                 .build(),
