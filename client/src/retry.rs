@@ -37,10 +37,10 @@ impl RetryPolicy {
     /// all of the doubled one. The server's `RetryInfo` is a lower bound: what it asks for, and up to
     /// a quarter more, so that callers who were refused together do not come back together.
     pub fn pause_after(&self, attempt: u32, status: &Status, jitter: f64) -> Option<Duration> {
-        if attempt >= self.max_attempts || !is_transient(status.code()) {
+        let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        if attempt >= self.max_attempts || !is_transient(status.code(), asked) {
             return None;
         }
-        let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
         Some(match asked {
             Some(delay) => delay.mul_f64(1.0 + 0.25 * jitter),
             None => self.backoff(attempt).mul_f64(0.5 + 0.5 * jitter),
@@ -53,9 +53,14 @@ impl RetryPolicy {
     }
 }
 
-/// Whether the same call may succeed a little later.
-fn is_transient(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::ResourceExhausted)
+/// Whether the same call may succeed a little later. Of what is exhausted, the server says when it will not be: a
+/// message that is too large stays so.
+fn is_transient(code: Code, asked: Option<Duration>) -> bool {
+    match code {
+        Code::Unavailable => true,
+        Code::ResourceExhausted => asked.is_some(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +105,15 @@ mod tests {
             .map(Code::from_i32)
             .filter(|code| policy.pause_after(1, &Status::new(*code, ""), 0.5).is_some())
             .collect();
-        assert_eq!(repeated, [Code::ResourceExhausted, Code::Unavailable]);
+        assert_eq!(repeated, [Code::Unavailable]);
+    }
+
+    #[test]
+    fn what_is_exhausted_is_repeated_when_the_server_says_when() {
+        let policy = RetryPolicy::default();
+        assert!(policy.pause_after(1, &busy(MS(400)), 0.5).is_some());
+        let too_large = Status::resource_exhausted("a message has more than 4194304 bytes");
+        assert_eq!(policy.pause_after(1, &too_large, 0.5), None);
     }
 
     #[test]

@@ -63,6 +63,14 @@ async fn a_call_answers_with_the_typed_message() {
     assert_eq!(reply.model_version, "fixture-1");
 }
 
+#[tokio::test]
+async fn the_largest_reply_of_the_api_is_taken_without_being_told() {
+    let client = connect(&Fake::default(), &ConnectOptions { timeout: None, ..Default::default() }).await;
+    let largest = v1::RecommendRequest { k: Some(500), ..for_user(1) };
+    let reply = client.recommend_batch(v1::RecommendBatchRequest { requests: vec![largest; 1000] }).await;
+    assert_eq!(reply.unwrap().outcomes.len(), 1000);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_transient_failure_is_repeated_after_growing_pauses() {
     let fake = Fake::with_troubles([lost(), lost()]);
