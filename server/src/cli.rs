@@ -108,7 +108,7 @@ impl Layers {
             Some(path) => Settings::from_file(path)?,
             None => Settings::default(),
         };
-        Ok(Config::resolve(self.settings, file))
+        Config::resolve(self.settings, file).checked()
     }
 }
 
@@ -116,7 +116,7 @@ impl ServeArgs {
     /// The settings in force.
     ///
     /// # Errors
-    /// [`ConfigError`] when the file cannot be used.
+    /// [`ConfigError`] when the file or a number cannot be used.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         self.layers.resolve()
     }
@@ -126,7 +126,7 @@ impl ImportArgs {
     /// The settings in force.
     ///
     /// # Errors
-    /// [`ConfigError`] when the file cannot be used.
+    /// [`ConfigError`] when the file or a number cannot be used.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         self.layers.resolve()
     }
@@ -136,7 +136,7 @@ impl MigrateArgs {
     /// The settings in force.
     ///
     /// # Errors
-    /// [`ConfigError`] when the file cannot be used.
+    /// [`ConfigError`] when the file or a number cannot be used.
     pub fn resolve(self) -> Result<Config, ConfigError> {
         self.layers.resolve()
     }

@@ -241,6 +241,17 @@ fn the_printed_configuration_has_no_password() {
 
 #[test]
 fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
+#[test]
+fn a_number_that_cannot_work_is_one_clear_sentence() {
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--sample", "none", "--max-streams", "0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "marquee-server: max-streams is 0; 1 to 1000000 is accepted\n");
+}
+
     let data = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
         .args(["--listen", "127.0.0.1:0", "--device", "cuda:63", "--sample", "none", "--bundle"])

@@ -32,6 +32,8 @@ impl Default for Config {
             max_clock_skew: Span(MAX_CLOCK_SKEW),
             drain_limit: Span(Duration::from_secs(10)),
             log_format: LogFormat::Auto,
+            log_slow_calls: Span(Duration::from_secs(1)),
+            log_calls_one_in: 0,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! TOML file. [`Config::resolve`] lays them over the defaults, which stand in [`defaults`] alone; a test
 //! holds `server/CONFIGURATION.md` to them.
 
+mod bounds;
 mod defaults;
 mod redact;
 mod values;
@@ -102,6 +103,13 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_LOG_FORMAT", value_name = "FORM")]
     #[serde(default, deserialize_with = "from_text")]
     pub log_format: Option<LogFormat>,
+    /// Calls that end well have a line of the log when they take at least so long; those that fail always have one
+    #[arg(long, env = "MARQUEE_LOG_SLOW_CALLS", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub log_slow_calls: Option<Span>,
+    /// Of the other calls that end well one in so many has a line of the log, at random; 0 for none
+    #[arg(long, env = "MARQUEE_LOG_CALLS_ONE_IN", value_name = "N")]
+    pub log_calls_one_in: Option<u32>,
 }
 
 /// The settings that are in force.
@@ -161,6 +169,11 @@ pub struct Config {
     /// See [`Settings::log_format`].
     #[serde(serialize_with = "as_text")]
     pub log_format: LogFormat,
+    /// See [`Settings::log_slow_calls`].
+    #[serde(serialize_with = "as_text")]
+    pub log_slow_calls: Span,
+    /// See [`Settings::log_calls_one_in`].
+    pub log_calls_one_in: u32,
 }
 
 /// Why the settings cannot be used.
@@ -181,6 +194,16 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
+    },
+    /// A number or a span is not one that the server can work with.
+    #[error("{name} is {found}; {accepted} is accepted")]
+    OutOfBounds {
+        /// The setting, as its option is spelled.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// The least and the most that it may be.
+        accepted: String,
     },
 }
 
@@ -226,8 +249,19 @@ impl Config {
             max_streams,
             max_clock_skew,
             drain_limit,
-            log_format
+            log_format,
+            log_slow_calls,
+            log_calls_one_in
         )
+    }
+
+    /// The same settings, once every number among them is one that the server can work with.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfBounds`] that names the first that is not.
+    pub fn checked(self) -> Result<Self, ConfigError> {
+        bounds::check(&self)?;
+        Ok(self)
     }
 
     /// The settings as a TOML file that [`Settings::from_file`] reads, passwords taken out.
@@ -338,16 +372,18 @@ mod tests {
             settings: Settings,
         }
         let defaults: toml::Table = toml::from_str(&Config::default().to_toml().unwrap()).unwrap();
-        let mut text =
-            String::from("| option and TOML key | environment | default | meaning |\n|---|---|---|---|\n");
+        let mut text = String::from(
+            "| option and TOML key | environment | default | accepted | meaning |\n|---|---|---|---|---|\n",
+        );
         for option in Probe::command().get_arguments() {
             let Some(name) = option.get_long().filter(|name| *name != "help") else { continue };
             let default = defaults.get(name).map_or("none".to_owned(), ToString::to_string);
             let environment =
                 option.get_env().map(|env| env.to_string_lossy().into_owned()).unwrap_or_default();
             let help = option.get_help().map(ToString::to_string).unwrap_or_default();
-            writeln!(text, "| `{name}` | `{environment}` | `{}` | {help} |", default.trim_matches('"'))
-                .unwrap();
+            let accepted = bounds::accepted(name).unwrap_or_default();
+            let default = default.trim_matches('"');
+            writeln!(text, "| `{name}` | `{environment}` | `{default}` | {accepted} | {help} |").unwrap();
         }
         text
     }

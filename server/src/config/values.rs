@@ -66,7 +66,7 @@ impl fmt::Display for LogFormat {
 }
 
 /// A span of time, written as `250ms`, `10s`, `2m` or `1h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
 impl FromStr for Span {
