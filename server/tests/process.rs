@@ -155,11 +155,23 @@ async fn a_second_sigint_exits_at_once_while_the_first_one_drains() {
     let mut health = HealthClient::new(channel);
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    // A call whose request never ends is in flight, so the server drains for as long as it may.
+    let address = server.address.trim_start_matches("http://");
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::post("http://test/marquee.v1.CatalogService/GetMovie")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(())
+        .unwrap();
+    let unfinished = client.send_request(request, false).unwrap();
     server.signal("-INT");
-    // The watch is a call in flight, so the server drains for as long as it is open.
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     server.signal("-INT");
     assert_eq!(server.wait().code(), Some(130));
+    drop(unfinished);
+    connection.abort();
 }
 
 #[test]
@@ -230,6 +242,17 @@ fn an_import_that_reads_nothing_fails() {
 }
 
 #[test]
+fn a_number_that_cannot_work_is_one_clear_sentence() {
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--sample", "none", "--max-streams", "0"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, "marquee-server: max-streams is 0; 1 to 1000000 is accepted\n");
+}
+
+#[test]
 fn the_printed_configuration_has_no_password() {
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
         .args(["--print-config", "--cache", "redis://marquee:secret@127.0.0.1:6379"])
@@ -241,17 +264,6 @@ fn the_printed_configuration_has_no_password() {
 
 #[test]
 fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
-#[test]
-fn a_number_that_cannot_work_is_one_clear_sentence() {
-    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-        .args(["--sample", "none", "--max-streams", "0"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "marquee-server: max-streams is 0; 1 to 1000000 is accepted\n");
-}
-
     let data = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
         .args(["--listen", "127.0.0.1:0", "--device", "cuda:63", "--sample", "none", "--bundle"])

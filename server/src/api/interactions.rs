@@ -8,7 +8,6 @@ use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ApiError, convert, token, valid};
@@ -41,20 +40,18 @@ pub struct InteractionApi {
     events: Arc<dyn EventSink>,
     max_clock_skew: Duration,
     watchers: Arc<Semaphore>,
-    stop: CancellationToken,
 }
 
 impl InteractionApi {
     /// The service over a ledger, and the catalogue and the events that follow it. Times may be ahead of
-    /// the server's clock by `max_clock_skew`. Watching ends with `stop`.
+    /// the server's clock by `max_clock_skew`.
     pub fn new(
         catalog: Arc<Catalog>,
         ledger: Ledger,
         events: Arc<dyn EventSink>,
         max_clock_skew: Duration,
-        stop: CancellationToken,
     ) -> Self {
-        Self { catalog, ledger, events, max_clock_skew, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+        Self { catalog, ledger, events, max_clock_skew, watchers: Arc::new(Semaphore::new(WATCHERS)) }
     }
 
     fn watcher(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -155,10 +152,7 @@ impl InteractionService for InteractionApi {
                 after.parse().map_err(|error: NotAPosition| ApiError::invalid("after", error.to_string()))?
             }
         };
-        let pages = pages(Arc::clone(&self.events), start);
-        let stop = self.stop.clone().cancelled_owned();
-        let ending = stream::once(async { Err(Status::from(ApiError::Draining)) });
-        let watched = pages.take_until(stop).chain(ending).inspect(move |_| _ = &watcher);
+        let watched = pages(Arc::clone(&self.events), start).inspect(move |_| _ = &watcher);
         Ok(Response::new(Box::pin(watched)))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::TryStreamExt as _;
 use marquee_proto::DESCRIPTOR_SET;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
@@ -10,7 +11,7 @@ use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::user_service_server::UserServiceServer;
 use prost::Message as _;
-use prost_types::FileDescriptorSet;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
@@ -27,7 +28,10 @@ use crate::engine::Engine;
 use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
-use crate::middleware::{DeadlineLayer, LimitLayer, Methods, ObserveLayer, RequestIdLayer};
+use crate::middleware::{
+    CallLog, Connection, DeadlineLayer, DrainLayer, LimitLayer, MessageLimitLayer, Methods, ObserveLayer,
+    RequestIdLayer, Stream,
+};
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
 use crate::redis::Redis;
@@ -49,12 +53,12 @@ const SERVICES: [&str; 6] = [
     "marquee.v1.OperationsService",
 ];
 
-/// The methods of the standard services.
-const STANDARD_METHODS: [&str; 4] = [
-    "grpc.health.v1.Health/Check",
-    "grpc.health.v1.Health/Watch",
-    "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+/// Every service that is served: the API, and the standard ones.
+const DESCRIPTOR_SETS: [&[u8]; 4] = [
+    DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
 ];
 
 /// The rooms of a running server.
@@ -102,14 +106,16 @@ pub(super) async fn serve(
         ledger,
         Arc::clone(&rooms.events),
         config.max_clock_skew.0,
-        stop.clone(),
     );
     let operations =
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
     let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.clone());
 
-    let names = methods();
-    let methods: Methods = names.iter().copied().collect();
+    let served = methods();
+    let names = served.iter().map(|(name, _)| *name);
+    let methods: Methods = names.clone().collect();
+    let streams = served.iter().filter_map(|(name, stream)| Some((*name, (*stream)?)));
+    let log = CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in };
     let limit = config
         .rate_limit
         .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone()));
@@ -119,6 +125,10 @@ pub(super) async fn serve(
             $service.max_decoding_message_size(most_bytes).accept_compressed(CompressionEncoding::Gzip)
         };
     }
+    let stop_of_connections = stop.clone();
+    let connections = TcpIncoming::from(listener)
+        .with_nodelay(Some(true))
+        .map_ok(move |stream| Connection::new(stream, stop_of_connections.clone()));
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -126,8 +136,10 @@ pub(super) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .layer(RequestIdLayer)
-        .layer(ObserveLayer::new(RpcMetrics::of(names), methods))
+        .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
         .layer(DeadlineLayer)
+        .layer(MessageLimitLayer::new(most_bytes))
+        .layer(DrainLayer::new(streams, stop.clone()))
         .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))
@@ -137,10 +149,7 @@ pub(super) async fn serve(
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_optional_service(reflection_v1())
         .add_optional_service(reflection_v1alpha())
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            stop.cancelled_owned(),
-        )
+        .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
 }
 
@@ -167,18 +176,27 @@ fn reflection_v1alpha() -> Option<
         .ok()
 }
 
-/// Every method of the API and of the standard services, as `package.Service/Method`. Made once a process.
-fn methods() -> Vec<&'static str> {
-    let Ok(set) = FileDescriptorSet::decode(DESCRIPTOR_SET) else { return Vec::new() };
-    let ours = set.file.iter().flat_map(|file| {
-        file.service.iter().flat_map(move |service| {
-            service
-                .method
-                .iter()
-                .map(move |method| format!("{}.{}/{}", file.package(), service.name(), method.name()))
-        })
-    });
-    ours.map(|method| &*method.leak()).chain(STANDARD_METHODS).collect()
+/// Every method that is served, as `package.Service/Method`, and whose stream it has. Made once a process.
+fn methods() -> Vec<(&'static str, Option<Stream>)> {
+    let sets = DESCRIPTOR_SETS.iter().filter_map(|set| FileDescriptorSet::decode(*set).ok());
+    let mut methods = Vec::new();
+    for file in sets.flat_map(|set| set.file) {
+        for service in &file.service {
+            for method in &service.method {
+                let name = format!("{}.{}/{}", file.package(), service.name(), method.name());
+                methods.push((&*name.leak(), stream_of(method)));
+            }
+        }
+    }
+    methods
+}
+
+fn stream_of(method: &MethodDescriptorProto) -> Option<Stream> {
+    match (method.client_streaming(), method.server_streaming()) {
+        (true, _) => Some(Stream::Requests),
+        (false, true) => Some(Stream::Replies),
+        (false, false) => None,
+    }
 }
 
 #[cfg(test)]
@@ -186,15 +204,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_method_of_the_api_has_a_label() {
+    fn every_method_of_the_api_and_of_the_standard_services_is_known() {
         let methods = methods();
-        assert!(methods.contains(&"marquee.v1.RecommendationService/Recommend"));
-        assert!(methods.contains(&"grpc.health.v1.Health/Watch"));
+        for known in [
+            ("marquee.v1.RecommendationService/Recommend", None),
+            ("marquee.v1.RecommendationService/RecommendStream", Some(Stream::Requests)),
+            ("marquee.v1.CatalogService/ImportMovies", Some(Stream::Requests)),
+            ("marquee.v1.InteractionService/WatchInteractions", Some(Stream::Replies)),
+            ("grpc.health.v1.Health/Check", None),
+            ("grpc.health.v1.Health/Watch", Some(Stream::Replies)),
+            ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Stream::Requests)),
+            ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Stream::Requests)),
+        ] {
+            assert!(methods.contains(&known), "{known:?}");
+        }
     }
 
     #[test]
     fn health_knows_every_service_of_the_api() {
-        for method in methods().into_iter().filter(|method| method.starts_with("marquee.")) {
+        for (method, _) in methods().into_iter().filter(|(method, _)| method.starts_with("marquee.")) {
             let service = method.split('/').next().unwrap();
             assert!(SERVICES.contains(&service), "{service}");
         }

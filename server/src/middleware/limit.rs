@@ -7,23 +7,17 @@ use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use sha2::{Digest as _, Sha256};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::server::TcpConnectInfo;
 use tower::{Layer, Service};
 
 use super::Methods;
+use super::caller::Caller;
 use crate::api::ApiError;
 use crate::limit::Limiter;
 
-const HEADER: &str = "x-api-key";
-
 /// How the methods of the API begin.
 const LIMITED: &str = "marquee.";
-
-/// Bytes of the hash of a key that name its caller.
-const NAME_BYTES: usize = 16;
 
 /// Limits every method of the API.
 #[derive(Clone)]
@@ -77,7 +71,7 @@ where
         let next = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
-            match limiter.take(&caller_of(&request), method).await {
+            match limiter.take(&Caller::of(&request).to_string(), method).await {
                 Ok(()) => ready.call(request).await,
                 Err(retry_after) => {
                     Ok(Status::from(ApiError::CalledTooOften { method, retry_after }).into_http())
@@ -85,15 +79,6 @@ where
             }
         })
     }
-}
-
-/// The name of the caller: a hash of the key, which must not be told to others, or the address.
-fn caller_of<B>(request: &Request<B>) -> String {
-    if let Some(key) = request.headers().get(HEADER).filter(|key| !key.is_empty()) {
-        return format!("key-{}", hex::encode(&Sha256::digest(key.as_bytes())[..NAME_BYTES]));
-    }
-    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
-    peer.map_or_else(|| "unknown".to_owned(), |peer| format!("peer-{}", peer.ip()))
 }
 
 #[cfg(test)]
@@ -115,7 +100,7 @@ mod tests {
             .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
         let mut request = Request::builder().uri(path);
         if let Some(key) = key {
-            request = request.header(HEADER, key);
+            request = request.header("x-api-key", key);
         }
         let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers())

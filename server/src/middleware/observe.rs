@@ -1,4 +1,5 @@
-//! One span and one measured duration for every call, whatever becomes of it.
+//! One span, one measured duration and, where [`CallLog`] wants it, one line of the log for every call, whatever
+//! becomes of it.
 //!
 //! A gRPC status stands in the trailers of a reply, or in its headers when there is no message, so
 //! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED.
@@ -8,17 +9,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{Methods, RequestId};
+use super::call_log::{CallLog, Ended};
+use super::caller::Caller;
+use super::{ConnectionInfo, Methods, RequestId};
 use crate::telemetry::RpcMetrics;
 
 /// Observes every call. Knows the methods that exist, so that labels stay bounded.
@@ -26,12 +30,13 @@ use crate::telemetry::RpcMetrics;
 pub struct ObserveLayer {
     metrics: RpcMetrics,
     methods: Methods,
+    log: CallLog,
 }
 
 impl ObserveLayer {
     /// For these methods; all others are labelled `unknown`.
-    pub fn new(metrics: RpcMetrics, methods: Methods) -> Self {
-        Self { metrics, methods }
+    pub fn new(metrics: RpcMetrics, methods: Methods, log: CallLog) -> Self {
+        Self { metrics, methods, log }
     }
 }
 
@@ -67,12 +72,20 @@ where
         let method = self.layer.methods.of_path(request.uri().path()).unwrap_or("unknown");
         let span = span_of(method, &request);
         self.layer.metrics.begin();
-        let mut call =
-            Call { method, began: Instant::now(), metrics: self.layer.metrics.clone(), code: None };
+        let mut call = Call {
+            method,
+            request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+            caller: Caller::of(&request),
+            _open: request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::call),
+            began: Instant::now(),
+            metrics: self.layer.metrics.clone(),
+            log: self.layer.log,
+            status: None,
+        };
         let answer = self.inner.call(request).instrument(span.clone());
         Box::pin(async move {
             let response = answer.await?;
-            call.code = Status::from_header_map(response.headers()).map(|status| status.code());
+            call.status = Status::from_header_map(response.headers());
             Ok(response.map(|inner| Body::new(ObservedBody { inner, call, span })))
         })
     }
@@ -113,15 +126,33 @@ impl Extractor for Headers<'_> {
 /// A call whose end is recorded when it is dropped.
 struct Call {
     method: &'static str,
+    request_id: Option<HeaderValue>,
+    caller: Caller,
+    /// Keeps the connection.
+    _open: Option<TaskTrackerToken>,
     began: Instant,
     metrics: RpcMetrics,
-    code: Option<Code>,
+    log: CallLog,
+    status: Option<Status>,
+}
+
+impl Call {
+    fn code(&self) -> Code {
+        self.status.as_ref().map_or(Code::Cancelled, Status::code)
+    }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let code = self.code.unwrap_or(Code::Cancelled);
-        self.metrics.end(self.method, name_of(code), self.began.elapsed());
+        let duration = self.began.elapsed();
+        self.metrics.end(self.method, name_of(self.code()), duration);
+        self.log.write(&Ended {
+            method: self.method,
+            request_id: self.request_id.as_ref(),
+            caller: &self.caller,
+            duration,
+            status: self.status.as_ref(),
+        });
     }
 }
 
@@ -133,8 +164,7 @@ struct ObservedBody {
 
 impl Drop for ObservedBody {
     fn drop(&mut self) {
-        let code = self.call.code.unwrap_or(Code::Cancelled);
-        self.span.set_attribute("rpc.response.status_code", name_of(code));
+        self.span.set_attribute("rpc.response.status_code", name_of(self.call.code()));
     }
 }
 
@@ -150,10 +180,10 @@ impl http_body::Body for ObservedBody {
         match &frame {
             Some(Ok(frame)) => {
                 if let Some(status) = frame.trailers_ref().and_then(Status::from_header_map) {
-                    self.call.code = Some(status.code());
+                    self.call.status = Some(status);
                 }
             }
-            Some(Err(_)) => self.call.code = Some(Code::Internal),
+            Some(Err(error)) => self.call.status = Some(Status::internal(error.to_string())),
             None => {}
         }
         Poll::Ready(frame)
@@ -169,7 +199,7 @@ impl http_body::Body for ObservedBody {
 }
 
 /// The status as the conventions write it.
-fn name_of(code: Code) -> &'static str {
+pub(super) fn name_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -194,17 +224,87 @@ fn name_of(code: Code) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use opentelemetry::trace::TracerProvider as _;
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
     use tower::{ServiceBuilder, ServiceExt as _, service_fn};
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::filter::LevelFilter;
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
 
     use super::*;
+    use crate::api::ApiError;
     use crate::middleware::RequestIdLayer;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+    const FAILED_ONLY: CallLog = CallLog { slow: Duration::MAX, one_in: 0 };
+
+    /// What is written while it lives.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of the log of a call that ends with this status.
+    async fn lines_of(status: Status, log: CallLog) -> Vec<serde_json::Value> {
+        let written = Written::default();
+        let writer = written.clone();
+        let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
+        let _here = tracing_subscriber::registry().with(lines.with_filter(LevelFilter::INFO)).set_default();
+        let service = ServiceBuilder::new()
+            .layer(RequestIdLayer)
+            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), [METHOD].into_iter().collect(), log))
+            .service(service_fn(move |_: Request<()>| {
+                let answer = status.clone().into_http();
+                async { Ok::<_, Infallible>(answer) }
+            }));
+        let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
+        let request = request.header("x-api-key", "secret");
+        drop(service.oneshot(request.body(()).unwrap()).await.unwrap());
+        let written = written.0.lock().unwrap();
+        written.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_failed_has_one_line_of_the_log() {
+        let lines = lines_of(Status::from(ApiError::UnknownMovie(7)), FAILED_ONLY).await;
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        let fields = &line["fields"];
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(fields["request_id"], "order-66");
+        assert_eq!(fields["method"], METHOD);
+        assert_eq!(fields["code"], "NOT_FOUND");
+        assert_eq!(fields["reason"], "UNKNOWN_MOVIE");
+        assert!(fields["duration_us"].is_u64(), "{line}");
+        let caller = fields["caller"].as_str().unwrap();
+        assert!(caller.starts_with("key-") && !caller.contains("secret"), "{caller}");
+    }
+
+    #[tokio::test]
+    async fn what_the_server_could_not_do_is_a_warning() {
+        let lines = lines_of(Status::from(ApiError::Draining), FAILED_ONLY).await;
+        assert_eq!((lines.len(), &lines[0]["level"]), (1, &"WARN".into()));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_ended_well_has_a_line_where_the_settings_say_so() {
+        let lines = async |log| lines_of(Status::ok(""), log).await.len();
+        assert_eq!(lines(FAILED_ONLY).await, 0);
+        assert_eq!(lines(CallLog { slow: Duration::ZERO, ..FAILED_ONLY }).await, 1);
+        assert_eq!(lines(CallLog { one_in: 1, ..FAILED_ONLY }).await, 1);
+    }
 
     #[tokio::test]
     async fn the_span_says_whose_call_it_was_and_what_came_of_it() {
@@ -216,7 +316,7 @@ mod tests {
         let methods = [METHOD].into_iter().collect();
         let service = ServiceBuilder::new()
             .layer(RequestIdLayer)
-            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods))
+            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods, FAILED_ONLY))
             .service(service_fn(|_: Request<()>| async {
                 Ok::<_, Infallible>(Status::not_found("no such movie").into_http())
             }));

@@ -1,0 +1,161 @@
+//! What every call meets before and after its handler, through the socket: page tokens, limits, named
+//! fields and reasons, metric names.
+
+mod common;
+
+use std::collections::HashSet;
+
+use common::TestServer;
+use futures::stream;
+use marquee_proto::v1;
+use marquee_proto::v1::recommend_request::Subject;
+use marquee_server::config::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::codec::CompressionEncoding;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+const UNKNOWN_MOVIE: u32 = 4_000_000;
+
+fn by_history(movie_ids: Vec<u32>) -> v1::RecommendRequest {
+    let subject = Subject::History(v1::History { movie_ids });
+    v1::RecommendRequest { subject: Some(subject), ..Default::default() }
+}
+
+fn genres(genre: &str) -> Vec<String> {
+    vec![genre.to_owned()]
+}
+
+fn field_of(status: &Status) -> String {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    status.get_details_bad_request().unwrap().field_violations[0].field.clone()
+}
+
+fn reason_of(status: &Status) -> String {
+    status.get_details_error_info().unwrap().reason
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_token_is_taken_by_its_own_list_with_the_same_arguments_alone() {
+    let server = TestServer::start().await;
+    let drama = || Some(v1::Filter { genres_any: genres("Drama"), ..Default::default() });
+    let popular = async |page_size, page_token: &str, filter| {
+        let page_token = page_token.to_owned();
+        let request = v1::ListPopularMoviesRequest { page_size: Some(page_size), page_token, filter };
+        server.catalog().list_popular_movies(request).await
+    };
+    let token = popular(3, "", drama()).await.unwrap().into_inner().next_page_token;
+    popular(5, &token, drama()).await.unwrap();
+
+    let other_filter = popular(3, &token, None).await.unwrap_err();
+    let trending =
+        v1::ListTrendingMoviesRequest { page_token: token.clone(), filter: drama(), ..Default::default() };
+    let other_list = server.catalog().list_trending_movies(trending).await.unwrap_err();
+    let history = |user_id, page_token: &str| v1::ListHistoryRequest {
+        user_id,
+        page_size: Some(1),
+        page_token: page_token.to_owned(),
+    };
+    let of_movies = server.users().list_history(history(1, &token)).await.unwrap_err();
+    let of_user = server.users().list_history(history(1, "")).await.unwrap().into_inner().next_page_token;
+    let other_user = server.users().list_history(history(2, &of_user)).await.unwrap_err();
+    for refused in [other_filter, other_list, of_movies, other_user] {
+        assert_eq!(field_of(&refused), "page_token");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_limit_is_resource_exhausted_whether_compressed_or_not() {
+    let data = common::sample_data().await;
+    let config = Config { max_message_kib: 64, ..common::config(&data) };
+    let server = TestServer::start_with(config, data).await;
+    let too_large = || by_history(vec![1; 70_000]);
+    let plain = server.recommendation().recommend(too_large()).await.unwrap_err();
+    let mut compressing = server.recommendation().send_compressed(CompressionEncoding::Gzip);
+    let compressed = compressing.recommend(too_large()).await.unwrap_err();
+    let message = v1::RecommendStreamRequest { request: Some(too_large()) };
+    let mut streamed =
+        server.recommendation().recommend_stream(stream::iter([message])).await.unwrap().into_inner();
+    let streamed = streamed.message().await.unwrap_err();
+    for refused in [plain, compressed, streamed] {
+        assert_eq!(refused.code(), Code::ResourceExhausted, "{refused}");
+        assert!(refused.message().contains("65536 bytes"), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_genre_is_named_by_the_field_that_it_stands_in() {
+    let server = TestServer::start().await;
+    let filters = [
+        ("genres_any", v1::Filter { genres_any: genres("Scifi"), ..Default::default() }),
+        ("genres_all", v1::Filter { genres_all: genres("Scifi"), ..Default::default() }),
+        ("genres_none", v1::Filter { genres_none: genres("Scifi"), ..Default::default() }),
+    ];
+    for (list, filter) in filters {
+        let request = v1::RecommendRequest { filter: Some(filter), ..by_history(vec![1]) };
+        let alone = server.recommendation().recommend(request.clone()).await.unwrap_err();
+        assert_eq!(field_of(&alone), format!("filter.{list}"));
+
+        let batch = v1::RecommendBatchRequest { requests: vec![request] };
+        let batch = server.recommendation().recommend_batch(batch).await.unwrap().into_inner();
+        let outcome = batch.outcomes.into_iter().next().unwrap().outcome.unwrap();
+        let v1::recommend_outcome::Outcome::Error(error) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(error.field, format!("filter.{list}"));
+    }
+    let preferences = Some(v1::Preferences { genres: genres("Scifi"), movie_ids: vec![] });
+    let request = v1::SetPreferencesRequest { user_id: 1, preferences };
+    let status = server.users().set_preferences(request).await.unwrap_err();
+    assert_eq!(field_of(&status), "preferences.genres");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_movie_has_the_same_reason_in_every_method() {
+    let server = TestServer::start().await;
+    let movie_id = UNKNOWN_MOVIE;
+    let viewed = v1::RecordInteractionRequest {
+        user_id: 1,
+        movie_id,
+        kind: v1::InteractionKind::View.into(),
+        ..Default::default()
+    };
+    let preferences = Some(v1::Preferences { genres: vec![], movie_ids: vec![movie_id] });
+    let similar = v1::SimilarMoviesRequest { movie_id, ..Default::default() };
+    let refused = [
+        server.catalog().get_movie(v1::GetMovieRequest { movie_id }).await.unwrap_err(),
+        server.interactions().record_interaction(viewed).await.unwrap_err(),
+        server
+            .users()
+            .set_preferences(v1::SetPreferencesRequest { user_id: 1, preferences })
+            .await
+            .unwrap_err(),
+        server.recommendation().similar_movies(similar).await.unwrap_err(),
+    ];
+    for status in refused {
+        assert_eq!((status.code(), reason_of(&status).as_str()), (Code::NotFound, "UNKNOWN_MOVIE"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_metric_repeats_a_word_of_its_name() {
+    let data = common::sample_data().await;
+    let metrics_listen = Some("127.0.0.1:0".parse().unwrap());
+    let server = TestServer::start_with(Config { metrics_listen, ..common::config(&data) }, data).await;
+    server.recommendation().recommend(by_history(vec![1, 2, 3])).await.unwrap();
+
+    let mut socket = tokio::net::TcpStream::connect(server.running.metrics_address.unwrap()).await.unwrap();
+    socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
+    let mut exposition = String::new();
+    socket.read_to_string(&mut exposition).await.unwrap();
+    let names: HashSet<&str> = exposition
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    for name in ["marquee_engine_wait_seconds", "marquee_engine_busy_seconds_total"] {
+        assert!(names.contains(name), "{names:?}");
+    }
+    for name in names {
+        let words: Vec<&str> = name.split('_').collect();
+        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
+    }
+}
