@@ -16,6 +16,9 @@ use crate::store::StoreError;
 /// The domain of the reasons in `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "marquee";
 
+/// The reason for a deadline that is missed, wherever that is seen.
+const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+
 /// How long a caller should wait before it asks again where nothing better is known.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -45,6 +48,9 @@ pub enum ApiError {
         /// When there may be room again.
         retry_after: Duration,
     },
+    /// The caller's deadline passed while a handler was at work.
+    #[error("the deadline passed before the answer")]
+    DeadlinePassed,
     /// A message is larger than the settings allow.
     #[error(
         "a message has more than {limit} bytes; send less at once, or let the server take more by --max-message-kib"
@@ -150,6 +156,7 @@ impl From<ApiError> for Status {
             ApiError::Events(EventsError::Unavailable(_)) => {
                 retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
             }
+            ApiError::DeadlinePassed => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             ApiError::MessageTooLarge { .. } => verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
             ApiError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
             ApiError::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
@@ -178,7 +185,7 @@ fn of_engine(error: &EngineError) -> Verdict {
         EngineError::Overloaded { retry_after, .. } => {
             retryable(Code::ResourceExhausted, "QUEUE_FULL", *retry_after)
         }
-        EngineError::DeadlineExceeded { .. } => verdict(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        EngineError::DeadlineExceeded { .. } => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
         EngineError::UnknownVersion(_) => verdict(Code::FailedPrecondition, "MODEL_VERSION_NOT_LOADED"),
         EngineError::BadJob(_) => verdict(Code::Internal, "BAD_JOB"),
         EngineError::Backend(_) => retryable(Code::Unavailable, "MODEL_FAILED", STORE_RETRY),

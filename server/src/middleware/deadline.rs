@@ -13,6 +13,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use crate::api::ApiError;
+
 const HEADER: &str = "grpc-timeout";
 
 /// The moment after which nobody waits for the answer, in the request's extensions.
@@ -68,7 +70,7 @@ where
         Box::pin(async move {
             match tokio::time::timeout_at(deadline, answer).await {
                 Ok(answer) => answer,
-                Err(_) => Ok(Status::deadline_exceeded("the deadline passed before the answer").into_http()),
+                Err(_) => Ok(Status::from(ApiError::DeadlinePassed).into_http()),
             }
         })
     }
