@@ -10,7 +10,7 @@ use futures::{StreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::app::Running;
-use marquee_server::config::Config;
+use marquee_server::config::{Config, Span};
 use prost::Message as _;
 use tokio::net::TcpStream;
 use tonic::{Code, Status, Streaming};
@@ -21,28 +21,35 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_types::StatusExt as _;
 
 /// After which a server that does not end counts as one that never will.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn patient_server() -> TestServer {
     let data = common::sample_data().await;
-    let config = Config { drain_limit: "24h".parse().unwrap(), ..common::config(&data) };
+    let config = Config { drain_limit: Span(Duration::from_hours(24)), ..common::config(&data) };
     TestServer::start_with(config, data).await
 }
 
 async fn stop(running: Running) {
-    tokio::time::timeout(PATIENCE, running.stop()).await.expect("the drain ends by itself").unwrap();
+    let stopped = tokio::time::timeout(PATIENCE, running.stop()).await;
+    stopped.expect("the drain ends by itself").expect("the server had served");
 }
 
 async fn watch(server: &TestServer) -> Streaming<HealthCheckResponse> {
     let mut health = HealthClient::new(server.channel());
-    let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    let watch = health.watch(HealthCheckRequest::default()).await;
+    let mut watch = watch.expect("health is watched").into_inner();
+    while next(&mut watch).await != ServingStatus::Serving {}
     watch
+}
+
+async fn next(watch: &mut Streaming<HealthCheckResponse>) -> ServingStatus {
+    watch.message().await.expect("the watch goes on").expect("the watch goes on").status()
 }
 
 fn assert_shutting_down(status: &Status) {
     assert_eq!(status.code(), Code::Unavailable, "{status}");
-    assert_eq!(status.get_details_error_info().unwrap().reason, "SHUTTING_DOWN");
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    assert_eq!(reason.as_deref(), Some("SHUTTING_DOWN"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +77,7 @@ async fn a_watch_of_health_says_not_serving_and_ends() {
     let server = patient_server().await;
     let mut watch = watch(&server).await;
     let stopped = tokio::spawn(stop(server.running));
-    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(next(&mut watch).await, ServingStatus::NotServing);
     assert_shutting_down(&watch.message().await.unwrap_err());
     stopped.await.unwrap();
 }

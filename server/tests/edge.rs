@@ -28,11 +28,12 @@ fn genres(genre: &str) -> Vec<String> {
 
 fn field_of(status: &Status) -> String {
     assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-    status.get_details_bad_request().unwrap().field_violations[0].field.clone()
+    let bad_request = status.get_details_bad_request().expect("a field is named");
+    bad_request.field_violations[0].field.clone()
 }
 
 fn reason_of(status: &Status) -> String {
-    status.get_details_error_info().unwrap().reason
+    status.get_details_error_info().expect("a reason is given").reason
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -257,7 +257,8 @@ async fn a_deadline_that_cannot_be_met_is_deadline_exceeded() {
     let mut frame = vec![0];
     frame.extend((message.len() as u32).to_be_bytes());
     frame.extend(message);
-    body.send_data(frame.into(), true).unwrap();
+    // The answer may be faster than the request, whose rest nobody reads then.
+    let _ = body.send_data(frame.into(), true);
     let response = response.await.unwrap();
     assert_eq!(response.headers()["grpc-status"], (Code::DeadlineExceeded as i32).to_string());
     connection.abort();
@@ -306,16 +307,17 @@ async fn an_encoded_history_has_the_models_dimension() {
 /// A node that remembers user vectors in this cache.
 async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
     let data = common::sample_data().await;
-    let store = app::open_store(&StoreUrl::redb(), data.path()).await.unwrap();
-    let catalog = Arc::new(app::build_catalog(store.as_ref()).await.unwrap());
+    let store = app::open_store(&StoreUrl::redb(), data.path()).await.expect("the store opens");
+    let catalog = app::build_catalog(store.as_ref()).await.expect("the store can be read");
     let engine = Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }));
     let exact = |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, RetrievalError> {
         let table = bundle.output_embeddings();
         Ok(Arc::new(ExactScorer::build(table, bundle.dimension(), &bundle.vocabulary)?))
     };
-    engine.activate(engine.load(&common::fixture_bundle(), Device::Cpu, precision, exact).await.unwrap());
-    let profiles = Arc::new(Profiles::new(store, 0, None).unwrap());
-    Recommender::new(engine, catalog, profiles, Some(cache))
+    let model = engine.load(&common::fixture_bundle(), Device::Cpu, precision, exact).await;
+    engine.activate(model.expect("the fixture loads"));
+    let profiles = Profiles::new(store, 0, None).expect("no Redis is used");
+    Recommender::new(engine, Arc::new(catalog), Arc::new(profiles), Some(cache))
 }
 
 #[tokio::test(flavor = "multi_thread")]
