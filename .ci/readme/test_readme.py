@@ -240,3 +240,22 @@ def test_ones_own_data_are_the_sample_of_a_few_users(tmp_path):
     header, *rows = (tmp_path / "data/ratings.csv").read_text().splitlines()
     assert header == "userId,movieId,rating,timestamp"
     assert {int(row.split(",")[0]) for row in rows} == set(range(1, stage.OWN_USERS + 1))
+
+
+EXAMPLES = {
+    "rust": "recommend.rs",
+    "python": "python/recommend.py",
+    "javascript": "node/recommend.js",
+    "go": "go/recommend.go",
+}
+
+
+@pytest.mark.parametrize("language", EXAMPLES)
+def test_the_snippets_of_the_readme_are_parts_of_the_examples(language):
+    def bare(text):
+        return "\n".join(line.strip() for line in text.splitlines())
+
+    readme = (REPOSITORY / "README.md").read_text()
+    example = (REPOSITORY / "client" / "examples" / EXAMPLES[language]).read_text()
+    snippet = readme.split(f"```{language}\n")[1].split("```")[0]
+    assert bare(snippet) in bare(example)
