@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::config::{Config, ConfigError, Settings};
 use crate::import::TimeUnit;
@@ -112,6 +112,35 @@ impl Layers {
     }
 }
 
+impl Cli {
+    /// What this process was told to do; a wrong command line ends it. As [`Cli::parse`], with the defaults
+    /// in the help.
+    pub fn of_process() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The command line with the defaults in its help. They are no defaults to clap, which would lay them over
+/// the file.
+fn command() -> clap::Command {
+    let defaults = Config::defaults();
+    with_defaults(Cli::command(), &defaults).mut_subcommands(|command| with_defaults(command, &defaults))
+}
+
+fn with_defaults(command: clap::Command, defaults: &[(String, String)]) -> clap::Command {
+    command.mut_args(|arg| {
+        let default = arg.get_long().and_then(|long| defaults.iter().find(|(name, _)| name == long));
+        match (default, arg.get_help()) {
+            (Some((_, default)), Some(help)) => {
+                let help = format!("{help} [default: {default}]");
+                arg.help(help)
+            }
+            _ => arg,
+        }
+    })
+}
+
 impl ServeArgs {
     /// The settings in force.
     ///
@@ -144,13 +173,38 @@ impl MigrateArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_shows_the_defaults() {
+        for command_line in
+            [&["--help"][..], &["serve", "--help"], &["import", "--help"], &["migrate", "--help"]]
+        {
+            let words = ["marquee-server"].into_iter().chain(command_line.iter().copied());
+            let help = command().try_get_matches_from(words).unwrap_err().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            for default in
+                ["[default: 127.0.0.1:50051]", "[default: 600s]", "[default: fp32]", "[default: 1024]"]
+            {
+                assert!(help.contains(default), "{default} is not in the help of {command_line:?}: {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_default_of_the_help_does_not_hide_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        std::fs::write(&path, "workers = 7\n").unwrap();
+        let line = ["marquee-server", "serve", "--config", path.to_str().unwrap()];
+        let cli = Cli::from_arg_matches(&command().get_matches_from(line)).unwrap();
+        let Some(Command::Serve(serve)) = cli.command else { panic!("serve was asked for") };
+        assert_eq!(serve.resolve().unwrap().workers, 7);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::Parser as _;
 use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
 use marquee_server::clock::{EventTimes, now_ms};
@@ -26,7 +25,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    match carry_out(Cli::parse()) {
+    match carry_out(Cli::of_process()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("marquee-server: {error}");

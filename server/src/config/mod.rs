@@ -16,7 +16,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
-use values::{as_text, from_text};
+use values::{address_from_text, as_text, from_text, listen_address};
 
 use crate::engine::runtime::{self, Device};
 use crate::engine::{EngineOptions, Precision};
@@ -30,11 +30,13 @@ const CORES_OF_A_GPU: usize = 5;
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Settings {
-    /// Address and port of the gRPC API
-    #[arg(long, env = "MARQUEE_LISTEN", value_name = "ADDR:PORT")]
+    /// Address and port of the gRPC API; localhost:PORT and :PORT are this machine alone, 0.0.0.0:PORT is open to others
+    #[arg(long, env = "MARQUEE_LISTEN", value_name = "ADDR:PORT", value_parser = listen_address)]
+    #[serde(default, deserialize_with = "address_from_text")]
     pub listen: Option<SocketAddr>,
     /// Address and port of the Prometheus metrics; none when absent
-    #[arg(long, env = "MARQUEE_METRICS_LISTEN", value_name = "ADDR:PORT")]
+    #[arg(long, env = "MARQUEE_METRICS_LISTEN", value_name = "ADDR:PORT", value_parser = listen_address)]
+    #[serde(default, deserialize_with = "address_from_text")]
     pub metrics_listen: Option<SocketAddr>,
     /// Folder of the embedded store
     #[arg(long, env = "MARQUEE_DATA_DIR", value_name = "DIR")]
@@ -272,6 +274,16 @@ impl Config {
         toml::to_string(self)
     }
 
+    /// The defaults by the names of the long options, in text form; settings that are unset by default have none.
+    pub(crate) fn defaults() -> Vec<(String, String)> {
+        let defaults = toml::Table::try_from(Self::default()).expect("the defaults are texts and numbers");
+        let text = |value: toml::Value| match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        defaults.into_iter().map(|(name, value)| (name, text(value))).collect()
+    }
+
     /// The worker threads that `workers` stands for.
     pub fn worker_threads(&self) -> usize {
         match self.workers {
@@ -314,6 +326,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
@@ -345,6 +359,16 @@ mod tests {
     }
 
     #[test]
+    fn the_file_takes_the_addresses_that_the_command_line_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        std::fs::write(&path, "listen = \"localhost:7000\"\nmetrics-listen = \":9090\"\n").unwrap();
+        let config = Config::resolve(Settings::default(), Settings::from_file(&path).unwrap());
+        assert_eq!(config.listen, "127.0.0.1:7000".parse().unwrap());
+        assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
+    }
+
+    #[test]
     fn the_printed_configuration_is_one_that_can_be_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("marquee.toml");
@@ -371,18 +395,17 @@ mod tests {
             #[command(flatten)]
             settings: Settings,
         }
-        let defaults: toml::Table = toml::from_str(&Config::default().to_toml().unwrap()).unwrap();
+        let defaults: HashMap<_, _> = Config::defaults().into_iter().collect();
         let mut text = String::from(
             "| option and TOML key | environment | default | accepted | meaning |\n|---|---|---|---|---|\n",
         );
         for option in Probe::command().get_arguments() {
             let Some(name) = option.get_long().filter(|name| *name != "help") else { continue };
-            let default = defaults.get(name).map_or("none".to_owned(), ToString::to_string);
+            let default = defaults.get(name).map_or("none", String::as_str);
             let environment =
                 option.get_env().map(|env| env.to_string_lossy().into_owned()).unwrap_or_default();
             let help = option.get_help().map(ToString::to_string).unwrap_or_default();
             let accepted = bounds::accepted(name).unwrap_or_default();
-            let default = default.trim_matches('"');
             writeln!(text, "| `{name}` | `{environment}` | `{default}` | {accepted} | {help} |").unwrap();
         }
         text

@@ -1,6 +1,7 @@
 //! The values that need more than a number or a path.
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -29,6 +30,29 @@ where
 /// Writes a setting in its text form.
 pub(super) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+/// Reads an address to listen at from its text form.
+pub(super) fn address_from_text<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let text = String::deserialize(deserializer)?;
+    listen_address(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// An address to listen at: `ADDR:PORT`, `localhost:PORT` or `:PORT`. The last two are this machine's own
+/// IPv4 address: whoever opens the server to others names the address.
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, ValueError> {
+    let wrong = || ValueError {
+        found: text.to_owned(),
+        accepted: "ADDR:PORT such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:50051, localhost:PORT or :PORT is",
+    };
+    let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
+    match port.and_then(|port| port.parse().ok()) {
+        Some(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+        None => text.parse().map_err(|_| wrong()),
+    }
 }
 
 /// The form of the log.
@@ -169,6 +193,24 @@ mod tests {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         assert_eq!("2m".parse::<Span>().unwrap().to_string(), "120s");
+    }
+
+    #[test]
+    fn localhost_and_a_bare_port_are_addresses_of_this_machine() {
+        for text in ["127.0.0.1:50051", "localhost:50051", ":50051"] {
+            assert_eq!(listen_address(text).unwrap().to_string(), "127.0.0.1:50051", "{text}");
+        }
+        for text in ["0.0.0.0:9090", "[::1]:50051"] {
+            assert_eq!(listen_address(text).unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_says_what_is_one() {
+        for text in ["50051", "localhost", "localhost:", ":70000", "example.org:50051", ""] {
+            let error = listen_address(text).unwrap_err().to_string();
+            assert!(error.contains("localhost:PORT or :PORT"), "{error}");
+        }
     }
 
     #[test]
