@@ -62,7 +62,8 @@ fn serve(args: ServeArgs) -> Outcome {
 
 async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
     let mut running = app::start(config, telemetry).await?;
-    tracing::info!(address = %running.address, metrics = ?running.metrics_address, "listening");
+    let metrics = running.metrics_address.map(tracing::field::display);
+    tracing::info!(address = %running.address, metrics, "listening");
     let model = tokio::select! {
         model = running.ready() => model?,
         signal = app::wait_for_signal() => {

@@ -32,15 +32,20 @@ impl Process {
 
     /// As [`Process::start`], with these arguments too.
     fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_logging(data, arguments, Stdio::null())
+    }
+
+    /// As [`Process::start_with`]; the log goes there.
+    fn start_logging(data: &Path, arguments: &[&str], log: impl Into<Stdio>) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--device", "cpu", "--workers", "1"])
+            .args(["serve", "--listen", "localhost:0", "--device", "cpu", "--workers", "1"])
             .arg("--data-dir")
             .arg(data)
             .arg("--bundle")
             .arg(common::fixture_bundle())
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary starts");
         let output = BufReader::new(child.stdout.take().expect("its output is piped"));
@@ -275,4 +280,34 @@ fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("cuda"), "{error}");
+}
+
+/// What a server without metrics logs until it is ready.
+fn log_in(format: &str) -> String {
+    let data = TempDir::new().unwrap();
+    let log = data.path().join("log");
+    let file = std::fs::File::create(&log).expect("the log can be created");
+    let server = Process::start_logging(data.path(), &["--sample", "none", "--log-format", format], file);
+    server.signal("-TERM");
+    server.wait();
+    std::fs::read_to_string(log).expect("the log is text")
+}
+
+#[test]
+fn a_text_log_in_a_file_has_no_colours() {
+    let log = log_in("text");
+    assert!(log.contains("INFO listening address=127.0.0.1:"), "{log}");
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
+#[test]
+fn a_json_log_leaves_out_what_there_is_not() {
+    let log = log_in("json");
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let listening = lines
+        .map(|line| line["fields"].clone())
+        .find(|fields| fields["message"] == "listening")
+        .expect("a line");
+    assert!(listening["address"].as_str().is_some_and(|address| address.starts_with("127.0.0.1:")));
+    assert!(listening["metrics"].is_null(), "{listening}");
 }

@@ -1,12 +1,14 @@
 //! Logs, traces and metrics.
 //!
-//! Logs go to standard error, as text on a terminal and as JSON otherwise. Metrics are OpenTelemetry
+//! Logs go to standard error, as text on a terminal and as JSON otherwise; only a terminal gets colours,
+//! and none where `NO_COLOR` is set. Metrics are OpenTelemetry
 //! instruments, read by Prometheus where `--metrics-listen` is set and exported by OTLP, with the
 //! traces, where the standard `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
 mod exposition;
 mod metrics;
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 
 use opentelemetry::global;
@@ -124,15 +126,36 @@ fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     let spans =
         tracer.map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("marquee-server")));
+    let terminal = std::io::stderr().is_terminal();
     let json = match format {
-        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let colours = in_colours(terminal, std::env::var_os("NO_COLOR").as_deref());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
     let lines = if json { lines.json().boxed() } else { lines.boxed() };
     let done = tracing_subscriber::registry().with(filter).with(spans).with(lines).try_init();
     if done.is_err() {
         tracing::debug!("logs were set up before");
+    }
+}
+
+/// Whether text is written in colours: on a terminal whose user has not set `NO_COLOR` (no-color.org).
+fn in_colours(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_user_wants_them() {
+        assert!(in_colours(true, None));
+        assert!(in_colours(true, Some(OsStr::new(""))));
+        assert!(!in_colours(true, Some(OsStr::new("1"))));
+        assert!(!in_colours(false, None));
     }
 }

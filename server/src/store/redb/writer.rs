@@ -85,12 +85,11 @@ fn run(files: &mut Files, mut writes: mpsc::Receiver<Write>, view: &View) {
             next = if files.state.work() < GROUP_WORK { writes.try_recv().ok() } else { None };
         }
         let durable = files.make_durable(view);
-        let is_broken = durable.is_err();
         for reply in replies {
             reply(durable.clone());
         }
-        if is_broken {
-            tracing::error!(error = ?durable, "the store stops: a write to the disk failed");
+        if let Err(error) = durable {
+            tracing::error!(%error, "the store stops: a write to the disk failed");
             view.close();
             return;
         }
