@@ -14,7 +14,9 @@ pub enum ConnectError {
     #[error("no endpoint is named; give at least one, such as http://127.0.0.1:50051")]
     NoEndpoint,
     /// An endpoint is no address.
-    #[error("endpoint {endpoint:?} is not an address ({reason}); write it as http://HOST:PORT")]
+    #[error(
+        "endpoint {endpoint:?} is not an address ({reason}); write it as http://HOST:PORT, HOST:PORT or :PORT"
+    )]
     BadEndpoint {
         /// The endpoint as it was given.
         endpoint: String,
@@ -95,8 +97,7 @@ fn endpoint(name: &str, options: &ConnectOptions) -> Result<Endpoint, ConnectErr
     if name.starts_with("https://") {
         return Err(ConnectError::Tls { endpoint: name.to_owned() });
     }
-    let url = if name.contains("://") { name.to_owned() } else { format!("http://{name}") };
-    let endpoint = Endpoint::from_shared(url).map_err(|error| ConnectError::BadEndpoint {
+    let endpoint = Endpoint::from_shared(url_of(name)).map_err(|error| ConnectError::BadEndpoint {
         endpoint: name.to_owned(),
         reason: root_cause(&error),
     })?;
@@ -110,6 +111,18 @@ fn endpoint(name: &str, options: &ConnectOptions) -> Result<Endpoint, ConnectErr
         .http2_keep_alive_interval(options.keepalive_interval)
         .keep_alive_timeout(options.keepalive_timeout)
         .keep_alive_while_idle(true))
+}
+
+/// The endpoint with what was left out: the scheme, and the host where this machine is meant.
+fn url_of(name: &str) -> String {
+    let address = name.strip_prefix("http://").unwrap_or(name);
+    if address.contains("://") {
+        address.to_owned()
+    } else if address.starts_with(':') {
+        format!("http://127.0.0.1{address}")
+    } else {
+        format!("http://{address}")
+    }
 }
 
 /// What lies at the bottom of an error: the upper layers only say that something went wrong.
@@ -129,10 +142,13 @@ mod tests {
         open(&options).await.unwrap_err().to_string()
     }
 
-    #[tokio::test]
-    async fn an_address_without_a_scheme_is_plain_http() {
-        let endpoint = endpoint("127.0.0.1:50051", &ConnectOptions::default()).unwrap();
-        assert_eq!(endpoint.uri().to_string(), "http://127.0.0.1:50051/");
+    #[test]
+    fn an_address_without_a_scheme_is_plain_http_and_one_without_a_host_this_machine() {
+        let uri = |name| endpoint(name, &ConnectOptions::default()).unwrap().uri().to_string();
+        assert_eq!(uri("127.0.0.1:50051"), "http://127.0.0.1:50051/");
+        assert_eq!(uri("localhost:50051"), "http://localhost:50051/");
+        assert_eq!(uri(":50051"), "http://127.0.0.1:50051/");
+        assert_eq!(uri("http://:50051"), "http://127.0.0.1:50051/");
     }
 
     #[tokio::test]

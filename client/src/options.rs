@@ -10,8 +10,8 @@ use crate::RetryPolicy;
 /// All fields are public: start from [`ConnectOptions::to`] and change what differs.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// Where the servers listen, such as `http://127.0.0.1:50051`; a missing scheme means `http`.
-    /// Calls go to them in turn, and a repeated call goes to the next one.
+    /// Where the servers listen, such as `http://127.0.0.1:50051`; a missing scheme means `http`, a
+    /// missing host (`:50051`) this machine. Calls go to them in turn, and a repeated call goes to the next one.
     pub endpoints: Vec<String>,
     /// HTTP/2 connections to each endpoint, 1 by default. One connection is a ceiling of some tens of
     /// thousands of calls a second: raise this before anything else when the client is the bottleneck.
