@@ -4,7 +4,9 @@
 //! themselves cannot be flags; they go in as JSON.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _, ValueParser};
-use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, MessageDescriptor,
+};
 use serde_json::Value;
 
 use super::api::Api;
@@ -151,22 +153,31 @@ pub(super) fn enum_value_name(descriptor: &EnumDescriptor, value: &str) -> Strin
     value.strip_prefix(&prefix).unwrap_or(value).to_lowercase().replace('_', "-")
 }
 
+/// The value that is meant by `typed`: its short or its full name, in any case, with `-` or `_`.
+pub(super) fn enum_value(descriptor: &EnumDescriptor, typed: &str) -> Option<EnumValueDescriptor> {
+    let short = typed.to_lowercase().replace('_', "-");
+    descriptor.values().find(|value| {
+        enum_value_name(descriptor, value.name()) == short || value.name().eq_ignore_ascii_case(typed)
+    })
+}
+
+/// The short names of the values that say something: all but the zero value.
+pub(super) fn enum_value_names(descriptor: &EnumDescriptor) -> Vec<String> {
+    let said = descriptor.values().filter(|value| value.number() != 0);
+    said.map(|value| enum_value_name(descriptor, value.name())).collect()
+}
+
 fn enum_parser(descriptor: &EnumDescriptor, api: &Api) -> ValueParser {
-    let named: Vec<(String, String)> = descriptor
-        .values()
-        .map(|value| (enum_value_name(descriptor, value.name()), value.name().to_owned()))
-        .collect();
     let possible = descriptor.values().map(|value| {
-        PossibleValue::new(enum_value_name(descriptor, value.name()))
-            .alias(value.name().to_owned())
+        let short = enum_value_name(descriptor, value.name());
+        PossibleValue::new(short.clone())
+            .aliases([short.replace('-', "_"), value.name().to_owned()])
             .help(api.comment(&descriptor.parent_file(), value.path()).to_owned())
             .hide(value.number() == 0)
     });
+    let descriptor = descriptor.clone();
     let parser = PossibleValuesParser::new(possible).map(move |typed: String| {
-        let full = named
-            .iter()
-            .find(|(short, full)| typed.eq_ignore_ascii_case(short) || typed.eq_ignore_ascii_case(full));
-        full.map_or(Value::Null, |(_, full)| Value::from(full.as_str()))
+        enum_value(&descriptor, &typed).map_or(Value::Null, |value| Value::from(value.name()))
     });
     ValueParser::from(parser)
 }

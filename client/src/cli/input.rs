@@ -13,6 +13,7 @@ use super::check;
 use super::command_tree::Entry;
 use super::exit::Failure;
 use super::flags::Flag;
+use super::json;
 
 /// The request of a call that sends one message: `--json` if given, with the flags merged over it as
 /// protobuf merges (single fields are replaced, lists are appended to).
@@ -20,7 +21,7 @@ pub(super) fn request(entry: &Entry, matches: &ArgMatches, api: &Api) -> Result<
     let descriptor = entry.method.input();
     let mut message = DynamicMessage::new(descriptor.clone());
     if let Some(source) = one(matches, "json") {
-        message = parse(&descriptor, &read_json(source)?, "--json")?;
+        message = json::read(&descriptor, &read_json(source)?, "--json")?;
     }
     let flags = flags_as_json(&entry.flags, matches);
     if !flags.is_empty() {
@@ -39,7 +40,7 @@ pub(super) fn messages<'a>(
 ) -> impl Iterator<Item = Result<DynamicMessage, Failure>> + 'a {
     lines.lines().enumerate().filter_map(move |(index, line)| {
         let read = |line: String| {
-            let message = parse(&descriptor, &line, "the line")?;
+            let message = json::read(&descriptor, &line, "the line")?;
             finish(message, api)
         };
         match line {
@@ -68,16 +69,6 @@ fn finish(mut message: DynamicMessage, api: &Api) -> Result<DynamicMessage, Fail
         return Err(Failure::Violations(violations));
     }
     check::fill_times(&mut message, api);
-    Ok(message)
-}
-
-fn parse(descriptor: &MessageDescriptor, json: &str, what: &str) -> Result<DynamicMessage, Failure> {
-    let wrong = |error: serde_json::Error| {
-        Failure::Usage(format!("{what} is not a {} in JSON: {error}", descriptor.name()))
-    };
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let message = DynamicMessage::deserialize(descriptor.clone(), &mut reader).map_err(wrong)?;
-    reader.end().map_err(wrong)?;
     Ok(message)
 }
 

@@ -12,6 +12,7 @@ mod command_tree;
 mod exit;
 mod flags;
 mod input;
+mod json;
 mod output;
 mod rules;
 mod shortcuts;

@@ -329,9 +329,11 @@ mod other_protos {
 
     #[test]
     fn a_set_without_rules_and_without_marquee_services_works() {
-        let line = ["seat", "book", "--seats", "2", "--wish.row", "back-left", "--wish.offset", "-3"];
-        let message = request(&api(""), &line).unwrap();
-        assert_eq!(json(&message), r#"{"seats":2,"wish":{"row":"ROW_BACK_LEFT","offset":-3}}"#);
+        for row in ["back-left", "back_left", "ROW_BACK_LEFT"] {
+            let line = ["seat", "book", "--seats", "2", "--wish.row", row, "--wish.offset", "-3"];
+            let message = request(&api(""), &line).unwrap();
+            assert_eq!(json(&message), r#"{"seats":2,"wish":{"row":"ROW_BACK_LEFT","offset":-3}}"#);
+        }
     }
 
     #[test]
