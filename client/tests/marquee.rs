@@ -28,8 +28,14 @@ async fn serve(fake: &Fake) -> String {
 
 /// Runs the program in a thread of its own, so that the server goes on.
 async fn marquee(address: &str, line: &[&str], input: &str) -> Output {
+    marquee_in(address, line, input, &[]).await
+}
+
+/// As [`marquee`], in this environment.
+async fn marquee_in(address: &str, line: &[&str], input: &str, environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_marquee"));
     command.args(line).env("MARQUEE_SERVER", address).env_remove("MARQUEE_API_KEY");
+    command.env("COLUMNS", "80").envs(environment.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let input = input.to_owned();
     let run = move || {
@@ -111,6 +117,29 @@ async fn a_bad_line_cancels_the_whole_stream() {
     assert!(stderr(&output).contains("interaction.movie_id: must be given"), "{}", stderr(&output));
     assert!(stderr(&output).contains("(line 2 of the input)"), "{}", stderr(&output));
     assert!(fake.recorded().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_a_block_for_each_of_its_users() {
+    let address = serve(&Fake::default()).await;
+    let json = r#"{"requests":[{"user_id":7,"k":1},{"user_id":8,"k":2}]}"#;
+    let line = ["recommendation", "recommend-batch", "--json", json, "--output", "table"];
+    let text = stdout(&marquee(&address, &line, "").await);
+    let blocks: Vec<&str> = text.lines().filter(|line| line.starts_with("outcomes[")).collect();
+    assert_eq!(blocks, ["outcomes[0]: user_id 7, k 1", "outcomes[1]: user_id 8, k 2"], "{text}");
+    assert_eq!(text.matches("Movie 1 (1999)").count(), 2, "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("MOVIE_ID")).count(), 2, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_keeps_to_the_width_that_columns_says() {
+    let address = serve(&Fake::default()).await;
+    let line = ["recommend", "1", "--output", "table"];
+    let wide = stdout(&marquee(&address, &line, "").await);
+    assert!(wide.contains("GENRES"), "{wide}");
+    let narrow = stdout(&marquee_in(&address, &line, "", &[("COLUMNS", "40")]).await);
+    assert!(narrow.lines().all(|line| line.chars().count() <= 40), "{narrow}");
+    assert!(narrow.contains("Movie 10 (1999)") && narrow.contains("in every row: GENRES Drama"), "{narrow}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,8 +40,8 @@ pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) 
         let replies = client.streaming(rpc(method), codec, stream::iter([request])).await?;
         return write_all(replies, format).await;
     }
-    let reply = client.unary(rpc(method), codec, request).await?;
-    output::write(&reply, format)?;
+    let reply = client.unary(rpc(method), codec, request.clone()).await?;
+    output::write(&reply, Some(&request), format)?;
     require_serving(method, &reply)
 }
 
@@ -116,12 +116,18 @@ async fn exchange(
         return write_all(replies, format).await;
     }
     let reply = client.client_streaming(rpc(method), codec, requests).await?;
-    output::write(&reply, format)
+    output::write(&reply, None, format)
 }
 
 async fn write_all(mut replies: DeadlineStream<DynamicMessage>, format: Format) -> Result<(), Failure> {
+    let mut first = true;
     while let Some(reply) = replies.next().await {
-        output::write(&reply?, format)?;
+        let reply = reply?;
+        if !first {
+            output::part(format)?;
+        }
+        first = false;
+        output::write(&reply, None, format)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write};
 use prost_reflect::{DynamicMessage, SerializeOptions};
 
 use super::exit::Failure;
-use super::table;
+use super::{layout, table};
 
 /// How replies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +31,26 @@ impl Format {
     }
 }
 
-/// Writes one reply.
-pub(super) fn write(message: &DynamicMessage, format: Format) -> Result<(), Failure> {
+/// Writes one reply; of a single request, the table may name its parts.
+pub(super) fn write(
+    message: &DynamicMessage,
+    request: Option<&DynamicMessage>,
+    format: Format,
+) -> Result<(), Failure> {
     let text = match format {
-        Format::Table => table::render(message),
+        Format::Table => table::render(message, request, layout::line_width()),
         Format::JsonLine => json(message, false)?,
         Format::JsonPretty => json(message, true)?,
     };
+    write_line(&text)
+}
+
+/// Parts the replies of a stream, where they are more than a line each.
+pub(super) fn part(format: Format) -> Result<(), Failure> {
+    if format == Format::Table { write_line("") } else { Ok(()) }
+}
+
+fn write_line(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())

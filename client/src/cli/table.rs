@@ -3,36 +3,50 @@
 //! A list of messages becomes a table with a column for each field that is set anywhere; everything
 //! else becomes a line `name  value`.
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
+};
 
+use super::columns::{self, Column, Content};
 use super::flags::{enum_value_name, is_well_known};
+use super::layout::{beside_names, shorten};
 
-/// The whole reply.
-pub(super) fn render(message: &DynamicMessage) -> String {
+/// How deep a row is searched for tables of its own.
+const DEEPEST: usize = 3;
+
+/// The whole reply, in lines of `width` cells. Where each row of a list is a reply of its own, it is
+/// headed by the part of `request` that it answers.
+pub(super) fn render(message: &DynamicMessage, request: Option<&DynamicMessage>, width: usize) -> String {
     if let Some(inner) = only_message(message) {
-        return render(&inner);
+        return render(&inner, request, width);
     }
     let (tables, lines): (Vec<_>, Vec<_>) = message.descriptor().fields().partition(is_message_list);
     let mut parts: Vec<String> = tables
         .iter()
         .map(|field| match message.get_field(field).as_list() {
             Some([]) | None => format!("no {}", field.name().replace('_', " ")),
-            Some(rows) => render_list(field.name(), rows),
+            Some(rows) => render_list(field, rows, request, width),
         })
         .collect();
     let lines: Vec<(String, String)> = lines.iter().filter_map(|field| line(message, field)).collect();
     if !lines.is_empty() {
-        parts.push(align(&lines));
+        parts.push(beside_names(&lines, width));
     }
     parts.join("\n\n")
 }
 
-/// The content of a reply that is nothing but one message.
+/// The content of a message that is nothing but one message, or one of several that exclude each other.
 fn only_message(message: &DynamicMessage) -> Option<DynamicMessage> {
     let descriptor = message.descriptor();
-    let mut fields = descriptor.fields();
-    let only = fields.next().filter(|_| fields.len() == 0)?;
+    let first = descriptor.fields().next()?;
+    let only = if descriptor.fields().len() == 1 {
+        first
+    } else {
+        let oneof = first.containing_oneof()?;
+        let exclude_each_other =
+            descriptor.fields().all(|field| field.containing_oneof().as_ref() == Some(&oneof));
+        message.fields().map(|(field, _)| field).next().filter(|_| exclude_each_other)?
+    };
     let value = message.get_field(&only);
     value.as_message().filter(|inner| !only.is_list() && !is_well_known(&inner.descriptor())).cloned()
 }
@@ -41,68 +55,85 @@ fn is_message_list(field: &FieldDescriptor) -> bool {
     field.is_list() && matches!(field.kind(), Kind::Message(inner) if !is_well_known(&inner))
 }
 
-/// Rows as a table; rows that hold tables themselves one below the other.
-fn render_list(name: &str, rows: &[Value]) -> String {
+/// Rows as a table; rows that hold tables themselves as blocks, one below the other.
+fn render_list(
+    field: &FieldDescriptor,
+    rows: &[Value],
+    request: Option<&DynamicMessage>,
+    width: usize,
+) -> String {
     let rows: Vec<&DynamicMessage> = rows.iter().filter_map(Value::as_message).collect();
-    if rows.iter().any(|row| holds_list(row)) {
-        let blocks = rows.iter().enumerate().map(|(index, row)| format!("{name}[{index}]\n{}", render(row)));
-        return blocks.collect::<Vec<_>>().join("\n\n");
+    if !matches!(field.kind(), Kind::Message(row) if holds_list(&row, DEEPEST)) {
+        return columns::draw(&columns_of(&rows), width);
     }
-    let cells: Vec<Vec<(String, Cell)>> = rows.iter().map(|row| cells_of(row)).collect();
-    let mut columns: Vec<(&str, bool)> = Vec::new();
-    for (column, cell) in cells.iter().flatten() {
-        if !cell.text.is_empty() && columns.iter().all(|(known, _)| known != column) {
-            columns.push((column, cell.number));
-        }
-    }
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(columns.iter().map(|(column, _)| column.to_uppercase()));
-    for row in &cells {
-        let cell = |(column, _): &(&str, bool)| {
-            row.iter().find(|(name, _)| name == column).map_or(String::new(), |(_, cell)| cell.text.clone())
-        };
-        table.add_row(columns.iter().map(cell));
-    }
-    for (index, (_, number)) in columns.iter().enumerate() {
-        if let (true, Some(column)) = (number, table.column_mut(index)) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    let asked = request.map(|request| asked_for(request, rows.len())).unwrap_or_default();
+    let blocks = rows.iter().enumerate().map(|(index, row)| {
+        let asked = asked.get(index).map_or(String::new(), |asked| format!(": {}", inline(asked)));
+        let heading = format!("{}[{index}]{asked}", field.name());
+        format!("{}\n{}", shorten(&heading, width), render(row, None, width))
+    });
+    blocks.collect::<Vec<_>>().join("\n\n")
 }
 
-fn holds_list(row: &DynamicMessage) -> bool {
-    row.fields().any(|(field, value)| {
+/// The messages of the request's list with one element for each of so many replies.
+fn asked_for(request: &DynamicMessage, replies: usize) -> Vec<DynamicMessage> {
+    let lists = request.fields().filter(|(field, _)| is_message_list(field));
+    let elements = lists.filter_map(|(_, value)| value.as_list().filter(|list| list.len() == replies));
+    elements.take(1).flatten().filter_map(Value::as_message).cloned().collect()
+}
+
+fn holds_list(row: &MessageDescriptor, depth: usize) -> bool {
+    row.fields().any(|field| {
         is_message_list(&field)
-            || value
-                .as_message()
-                .is_some_and(|inner| !is_well_known(&inner.descriptor()) && holds_list(inner))
+            || matches!(field.kind(), Kind::Message(inner)
+                if depth > 0 && !field.is_map() && !is_well_known(&inner) && holds_list(&inner, depth - 1))
     })
 }
 
-struct Cell {
-    text: String,
-    number: bool,
+/// A column for each field that is set in any row.
+fn columns_of(rows: &[&DynamicMessage]) -> Vec<Column> {
+    let mut columns: Vec<Column> = Vec::new();
+    for (index, row) in rows.iter().enumerate() {
+        for (name, content, text) in cells_of(row) {
+            let at = columns.iter().position(|column| column.name == name).unwrap_or_else(|| {
+                columns.push(Column { name, content, cells: vec![String::new(); rows.len()] });
+                columns.len() - 1
+            });
+            columns[at].cells[index] = text;
+        }
+    }
+    columns.retain(|column| column.cells.iter().any(|cell| !cell.is_empty()));
+    columns
 }
 
 /// The fields of a row, those of nested messages included, under their own names.
-fn cells_of(row: &DynamicMessage) -> Vec<(String, Cell)> {
+fn cells_of(row: &DynamicMessage) -> Vec<(String, Content, String)> {
     let mut cells = Vec::new();
     for field in row.descriptor().fields() {
-        if field.supports_presence() && !row.has_field(&field) {
-            continue;
-        }
-        match row.get_field(&field).as_ref() {
-            Value::Message(inner) if !is_well_known(&inner.descriptor()) => cells.extend(cells_of(inner)),
+        let value = row.get_field(&field);
+        let is_absent = field.supports_presence() && !row.has_field(&field);
+        match value.as_ref() {
+            Value::Message(inner) if !is_well_known(&inner.descriptor()) => {
+                if !is_absent {
+                    cells.extend(cells_of(inner));
+                }
+            }
             value => {
-                let number = !field.is_list()
-                    && !matches!(field.kind(), Kind::String | Kind::Enum(_) | Kind::Message(_) | Kind::Bool);
-                cells.push((field.name().to_owned(), Cell { text: text(value, &field), number }));
+                let text = if is_absent { String::new() } else { text(value, &field) };
+                cells.push((field.name().to_owned(), content_of(&field), text));
             }
         }
     }
     cells
+}
+
+fn content_of(field: &FieldDescriptor) -> Content {
+    match field.kind() {
+        _ if field.is_list() || field.is_map() => Content::List,
+        Kind::String => Content::Text,
+        Kind::Enum(_) | Kind::Message(_) | Kind::Bool | Kind::Bytes => Content::Word,
+        _ => Content::Number,
+    }
 }
 
 fn line(message: &DynamicMessage, field: &FieldDescriptor) -> Option<(String, String)> {
@@ -111,11 +142,6 @@ fn line(message: &DynamicMessage, field: &FieldDescriptor) -> Option<(String, St
     }
     let text = text(message.get_field(field).as_ref(), field);
     (!text.is_empty()).then(|| (field.name().to_owned(), text))
-}
-
-fn align(lines: &[(String, String)]) -> String {
-    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    lines.iter().map(|(name, text)| format!("{name:width$}  {text}")).collect::<Vec<_>>().join("\n")
 }
 
 /// A value as a person reads it.
@@ -128,7 +154,7 @@ fn text(value: &Value, field: &FieldDescriptor) -> String {
         Value::U64(number) => number.to_string(),
         Value::F32(number) => decimal(f64::from(*number)),
         Value::F64(number) => decimal(*number),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text),
         Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Value::EnumNumber(number) => match field.kind() {
             Kind::Enum(descriptor)
@@ -151,6 +177,11 @@ fn text(value: &Value, field: &FieldDescriptor) -> String {
             entries.join(", ")
         }
     }
+}
+
+/// The text without what would command the terminal.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// A nested message on one line, without what is zero.
@@ -180,7 +211,7 @@ fn key_text(key: &MapKey) -> String {
         MapKey::I64(key) => key.to_string(),
         MapKey::U32(key) => key.to_string(),
         MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => key.clone(),
+        MapKey::String(key) => printable(key),
     }
 }
 
@@ -195,7 +226,7 @@ mod tests {
     fn rendered<M: Message>(message: &M, name: &str) -> String {
         let pool = DescriptorPool::decode(marquee_proto::DESCRIPTOR_SET).unwrap();
         let descriptor = pool.get_message_by_name(name).unwrap();
-        render(&DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap())
+        render(&DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap(), None, 80)
     }
 
     #[test]
@@ -217,9 +248,9 @@ mod tests {
             ignored_history_movies: 0,
         };
         let expected = "
- MOVIE_ID  TITLE               SCORE  GENRES          SOURCE
-     2571  Matrix, The (1999)   1.25  Action, Sci-Fi  model
-        1  Toy Story (1995)      0.5  Action, Sci-Fi  model
+MOVIE_ID  TITLE               SCORE  GENRES          SOURCE
+    2571  Matrix, The (1999)   1.25  Action, Sci-Fi  model
+       1  Toy Story (1995)      0.5  Action, Sci-Fi  model
 
 model_version           m-1
 method                  exact
@@ -248,5 +279,32 @@ ignored_history_movies  0";
         let text = rendered(&reply, "marquee.v1.ListHistoryResponse");
         let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["1", "2", "rating", "4.5", "1970-01-01T00:00:00Z", "Jumanji", "(1995)"]);
+    }
+
+    #[test]
+    fn outcomes_are_blocks_though_none_has_a_table() {
+        let error = v1::CallError { code: 3, message: "k is 0".into(), field: "k".into() };
+        let outcome = v1::recommend_outcome::Outcome::Error(error);
+        let outcomes = vec![v1::RecommendOutcome { outcome: Some(outcome) }];
+        assert_eq!(
+            rendered(&v1::RecommendBatchResponse { outcomes }, "marquee.v1.RecommendBatchResponse"),
+            "outcomes[0]\ncode     3\nmessage  k is 0\nfield    k"
+        );
+    }
+
+    #[test]
+    fn columns_stand_in_the_order_of_the_proto_whatever_the_first_row_lacks() {
+        let movie = |movie_id, year| v1::Movie { movie_id, year, ratings: 1, ..Default::default() };
+        let reply = v1::SearchMoviesResponse { movies: vec![movie(1, None), movie(2, Some(1995))] };
+        let text = rendered(&reply, "marquee.v1.SearchMoviesResponse");
+        assert_eq!(text, "MOVIE_ID  YEAR  RATINGS\n       1              1\n       2  1995        1");
+    }
+
+    #[test]
+    fn a_title_cannot_command_the_terminal() {
+        let movie = v1::Movie { title: "\u{1b}[31mRed\n".into(), ..Default::default() };
+        let text = rendered(&v1::GetMovieResponse { movie: Some(movie) }, "marquee.v1.GetMovieResponse");
+        assert!(text.contains("\u{fffd}[31mRed\u{fffd}"), "{text:?}");
+        assert!(!text.contains('\u{1b}'), "{text:?}");
     }
 }
