@@ -106,17 +106,57 @@ async fn a_client_stream_sends_every_line_and_prints_one_reply() {
     assert!(fake.recorded().iter().all(|event| event.time.is_some()));
 }
 
+const EVENT: &str = "{\"interaction\":{\"user_id\":1,\"movie_id\":2,\"rating\":4}}\n";
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_line_cancels_the_whole_stream() {
+async fn a_bad_line_ends_a_stream_and_what_was_sent_before_it_is_acknowledged() {
     let fake = Fake::default();
     let address = serve(&fake).await;
-    let input =
-        "{\"interaction\":{\"user_id\":1,\"movie_id\":2,\"rating\":4}}\n{\"interaction\":{\"user_id\":1}}\n";
-    let output = marquee(&address, &["interaction", "record-interactions"], input).await;
-    assert_eq!(output.status.code(), Some(2));
+    let input = format!("{EVENT}\n{EVENT}{{\"interaction\":{{\"user_id\":1}}}}\n{EVENT}");
+    let output = marquee(&address, &["interaction", "record-interactions"], &input).await;
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let reply: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(reply["accepted"], "2");
+    assert_eq!(fake.recorded().len(), 2);
     assert!(stderr(&output).contains("interaction.movie_id: must be given"), "{}", stderr(&output));
-    assert!(stderr(&output).contains("(line 2 of the input)"), "{}", stderr(&output));
-    assert!(fake.recorded().is_empty());
+    assert!(stderr(&output).contains("line 4 of the input was not sent"), "{}", stderr(&output));
+    let report = "2 messages were sent, up to line 3; the reply says what became of them";
+    assert!(stderr(&output).contains(report), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_stream_whose_first_line_is_bad_nothing_is_sent() {
+    let fake = Fake::default();
+    let address = serve(&fake).await;
+    let input = format!("{{\"interaction\":5}}\n{EVENT}");
+    let output = marquee(&address, &["interaction", "record-interactions"], &input).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    assert!(fake.header("x-request-id").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_the_server_fails_says_that_nothing_was_acknowledged() {
+    let fake = Fake::with_troubles([Trouble::Fail(Status::unavailable("draining"))]);
+    let address = serve(&fake).await;
+    let output = marquee(&address, &["interaction", "record-interactions"], EVENT).await;
+    assert_eq!(output.status.code(), Some(24));
+    let report = "1 message was sent, up to line 1; the server acknowledged none of them";
+    assert!(stderr(&output).contains(report), "{}", stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_line_of_a_bidirectional_stream_comes_after_the_replies_to_those_before() {
+    let address = serve(&Fake::default()).await;
+    let input = "{\"request\":{\"userId\":1,\"method\":\"exact\"}}\n{\"request\":{\"usr\":1}}\n";
+    let output = marquee(&address, &["recommendation", "recommend-stream"], input).await;
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(String::from_utf8(output.stdout.clone()).unwrap().lines().count(), 1);
+    assert!(
+        stderr(&output).contains("1 message was sent, up to line 1; 1 reply came"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,6 +59,11 @@ impl Api {
         self.rules.as_ref().map(|extension| Rules::of(field, extension)).unwrap_or_default()
     }
 
+    /// Whether the set has constraints at all.
+    pub(super) fn declares_rules(&self) -> bool {
+        self.rules.is_some()
+    }
+
     /// The comment above the element at `path` of `file`: paragraphs, parted by empty lines.
     pub(super) fn comment(&self, file: &FileDescriptor, path: &[i32]) -> &str {
         self.comments.get(&(file.name().to_owned(), path.to_vec())).map_or("", String::as_str)

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::ValueParser};
 use clap_complete::Shell;
-use prost_reflect::{Kind, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
 use super::api::Api;
-use super::exit;
-use super::flags::{Flag, flags_of, is_well_known};
+use super::flags::{Flag, flags_of};
 use super::shortcuts::SHORTCUTS;
+use super::{example, exit};
 
 /// A command that calls a method.
 pub(super) struct Entry {
@@ -105,10 +105,15 @@ impl<'a> CommandTree<'a> {
         };
         let command = Command::new(name.to_owned()).about(first_paragraph(&comment)).long_about(comment);
         if method.is_client_streaming() {
-            return command.arg(input_arg()).after_help(format!(
-                "Each line of the input is one message, such as\n  {}",
-                example(&method.input(), 0)
-            ));
+            let shape = format!(
+                "Each line of the input is one message in JSON, such as\n  {}",
+                example::line(&method.input(), self.api)
+            );
+            let fields = example::fields(&entry.flags, self.api);
+            return command
+                .arg(input_arg())
+                .after_long_help(format!("{shape}\n\nIts fields:\n{fields}"))
+                .after_help(shape);
         }
         let command = command.args(entry.flags.iter().map(|flag| self.arg(entry, flag)));
         if method.input().fields().len() == 0 { command } else { command.arg(json_arg()) }
@@ -153,10 +158,9 @@ fn root() -> Command {
     Command::new("marquee")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Calls a Marquee server: every RPC is a command, every field a flag")
-        .after_long_help(exit::HELP)
+        .after_long_help(exit::help())
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .args(connection_args())
 }
 
@@ -169,7 +173,7 @@ fn connection_args() -> Vec<Arg> {
             .default_value("http://127.0.0.1:50051")
             .value_name("ADDRESS")
             .value_delimiter(',')
-            .help("Where the server listens; several addresses with commas are asked in turn"),
+            .help("Where the server listens: HOST:PORT, or :PORT on this machine; several with commas are asked in turn"),
         connection("timeout")
             .value_name("TIME")
             .value_parser(ValueParser::from(parse_timeout))
@@ -238,35 +242,6 @@ fn kebab(name: &str) -> String {
 
 fn first_paragraph(comment: &str) -> String {
     comment.split("\n\n").next().unwrap_or_default().to_owned()
-}
-
-/// The JSON skeleton of a message, three levels deep.
-fn example(message: &MessageDescriptor, depth: usize) -> String {
-    let value = |kind: Kind| match kind {
-        Kind::Bool => "true".to_owned(),
-        Kind::String | Kind::Bytes => "\"…\"".to_owned(),
-        Kind::Enum(descriptor) => {
-            let value = descriptor.get_value(1).unwrap_or_else(|| descriptor.default_value());
-            format!("{:?}", value.name())
-        }
-        Kind::Message(inner) if inner.name() == "Timestamp" => "\"2024-05-31T20:15:00Z\"".to_owned(),
-        Kind::Message(inner) if is_well_known(&inner) || depth == 2 => "{}".to_owned(),
-        Kind::Message(inner) => example(&inner, depth + 1),
-        _ => "1".to_owned(),
-    };
-    let first_of_its_oneof = |field: &prost_reflect::FieldDescriptor| {
-        field.containing_oneof().is_none_or(|oneof| oneof.fields().next().as_ref() == Some(field))
-    };
-    let fields: Vec<String> = message
-        .fields()
-        .filter(|field| !field.is_map() && first_of_its_oneof(field))
-        .map(|field| {
-            let value = value(field.kind());
-            let value = if field.is_list() { format!("[{value}]") } else { value };
-            format!("{:?}:{value}", field.name())
-        })
-        .collect();
-    format!("{{{}}}", fields.join(","))
 }
 
 /// `500ms`, `2s`, `1.5m`; a bare number is seconds.

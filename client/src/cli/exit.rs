@@ -8,21 +8,63 @@ use tonic_types::StatusExt as _;
 
 use super::check::Violation;
 use super::flags::Flag;
+use super::layout::beside_names;
+use super::lines::Progress;
 use crate::ConnectError;
 
-/// The exit codes, as the help tells them.
-pub(super) const HELP: &str = "\
-Exit codes:
-  0   the call succeeded
-  1   a file or the terminal could not be read or written
-  2   the command line or the request is wrong; nothing was sent
-  10+ the server's gRPC status: 13 INVALID_ARGUMENT, 14 DEADLINE_EXCEEDED, 15 NOT_FOUND,
-      17 PERMISSION_DENIED, 18 RESOURCE_EXHAUSTED, 19 FAILED_PRECONDITION, 22 UNIMPLEMENTED,
-      23 INTERNAL, 24 UNAVAILABLE (also when no server answers), 26 UNAUTHENTICATED
+/// The exit codes below those of gRPC, and what they mean.
+const OWN_CODES: [(u8, &str); 4] = [
+    (0, "the call succeeded; for health: the server is serving"),
+    (1, "a file or the terminal could not be read or written"),
+    (2, "the command line, the request or the first line of a stream is wrong; nothing was sent"),
+    (
+        STREAM_BROKEN_OFF,
+        "a later line of a stream is wrong; those before it were sent: the error says up to which one, \
+         the reply what became of them",
+    ),
+];
 
+/// What the statuses mean here that a script may meet.
+const STATUSES: [(Code, &str); 11] = [
+    (Code::InvalidArgument, "the server refuses a field; the error names it"),
+    (Code::DeadlineExceeded, "the answer did not come within --timeout"),
+    (Code::NotFound, "there is no such user, movie, model or service"),
+    (Code::PermissionDenied, "the key does not open this call"),
+    (Code::ResourceExhausted, "the server has too much to do, or was asked for too much; try again later"),
+    (Code::FailedPrecondition, "the server is not in the state for this call"),
+    (Code::OutOfRange, "the reader was too slow, or the place to go on from is no longer kept"),
+    (Code::Unimplemented, "the server does not know the call"),
+    (Code::Internal, "the server failed; its log says why"),
+    (Code::Unavailable, "no server answers, or it is starting or draining; for health: it is not serving"),
+    (Code::Unauthenticated, "the server wants another key"),
+];
+
+/// The exit code of a stream of which a part was sent.
+const STREAM_BROKEN_OFF: u8 = 3;
+
+/// Every exit code and what it means.
+fn codes() -> Vec<(String, String)> {
+    let own = OWN_CODES.iter().map(|(code, meaning)| (code.to_string(), (*meaning).to_owned()));
+    let statuses = STATUSES
+        .iter()
+        .map(|(code, meaning)| (status_code(*code).to_string(), format!("{}: {meaning}", code_name(*code))));
+    let other = ("10 + n".to_owned(), "the gRPC status n".to_owned());
+    own.chain(statuses).chain([other]).collect()
+}
+
+/// What stands below the help: the exit codes, and what to try.
+pub(super) fn help() -> String {
+    let codes: Vec<_> = codes().into_iter().map(|(code, meaning)| (format!("  {code}"), meaning)).collect();
+    format!("Exit codes:\n{}\n\n{TRY}", beside_names(&codes, HELP_WIDTH))
+}
+
+/// The width that the help is written for; clap breaks no line that is shorter.
+const HELP_WIDTH: usize = 80;
+
+const TRY: &str = "\
 Try:
   marquee recommend 1
-  marquee recommend --history.movie-ids 2571,1196,260 --filter.genres-any Sci-Fi --k 5
+  marquee recommend --history.movie-ids 2571,1196,260 --filter.genres-any Sci-Fi
   marquee search matrix
   marquee rate 1 2571 5
   marquee recommendation recommend-stream < requests.jsonl";
@@ -36,6 +78,8 @@ pub(super) enum Failure {
     Violations(Vec<Violation>),
     /// A line of the input is wrong.
     Line(usize, Box<Failure>),
+    /// A stream ended early, after a part of it was sent.
+    Stream(Box<Failure>, Progress),
     /// A named file cannot be used.
     File(String, io::Error),
     /// Reading or writing failed.
@@ -54,10 +98,14 @@ impl Failure {
         Self::Line(line, Box::new(self))
     }
 
-    /// 10 + the gRPC status, 2 for what the caller typed, 1 for files.
+    /// 10 + the gRPC status, 2 for what the caller typed, unless a part of it was sent, 1 for files.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Line(_, inner) => inner.exit_code(),
+            Self::Stream(cause, _) => match cause.exit_code() {
+                2 => STREAM_BROKEN_OFF,
+                code => code,
+            },
             Self::File(..) | Self::Io(..) => 1,
             Self::Connect(ConnectError::Unreachable { .. }) | Self::NotServing(_) => {
                 status_code(Code::Unavailable)
@@ -69,7 +117,11 @@ impl Failure {
 
     /// Whether the reader of our output went away, as `head` does.
     pub(super) fn is_broken_pipe(&self) -> bool {
-        matches!(self, Self::Io(_, error) if error.kind() == io::ErrorKind::BrokenPipe)
+        match self {
+            Self::Io(_, error) => error.kind() == io::ErrorKind::BrokenPipe,
+            Self::Stream(cause, _) => cause.is_broken_pipe(),
+            _ => false,
+        }
     }
 
     /// The text for a person; `flags` are those of the command, to name what to change.
@@ -77,12 +129,16 @@ impl Failure {
         match self {
             Self::Usage(text) => format!("error: {text}"),
             Self::Violations(violations) => {
-                let list = violations
-                    .iter()
-                    .map(|violation| (violation.field.as_str(), violation.description.as_str()));
-                format!("error: the request was not sent{}", fields(list, flags))
+                format!("error: the request was not sent{}", violated(violations, flags))
             }
-            Self::Line(line, inner) => format!("{} (line {line} of the input)", inner.message(flags)),
+            // The fields of a stream have no flags.
+            Self::Line(line, inner) => match &**inner {
+                Self::Violations(violations) => {
+                    format!("error: line {line} of the input was not sent{}", violated(violations, &[]))
+                }
+                other => format!("{} (line {line} of the input)", other.message(&[])),
+            },
+            Self::Stream(cause, progress) => format!("{}\n  {progress}", cause.message(&[])),
             Self::File(path, error) => format!("error: {path}: {error}"),
             Self::Io(doing, error) => format!("error: {doing}: {error}"),
             Self::Connect(error @ ConnectError::Unreachable { .. }) => {
@@ -130,6 +186,13 @@ fn call_message(status: &Status, flags: &[Flag]) -> String {
     text
 }
 
+fn violated(violations: &[Violation], flags: &[Flag]) -> String {
+    fields(
+        violations.iter().map(|violation| (violation.field.as_str(), violation.description.as_str())),
+        flags,
+    )
+}
+
 /// One line for each field: what is wrong, and which flag sets it.
 fn fields<'a>(violations: impl Iterator<Item = (&'a str, &'a str)>, flags: &[Flag]) -> String {
     let mut text = String::new();
@@ -170,8 +233,10 @@ fn code_name(code: Code) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use tonic_types::ErrorDetails;
+
+    use super::super::lines::Answer;
+    use super::*;
 
     #[test]
     fn a_status_names_its_fields_reason_and_remedy() {
@@ -187,6 +252,31 @@ mod tests {
              accepted\n  reason: BAD_FIELD\n  request id: r-7"
         );
         assert_eq!(failure.exit_code(), 13);
+    }
+
+    #[test]
+    fn the_readme_has_the_table_of_the_exit_codes() {
+        let mut table = String::from("| exit code | meaning |\n|---|---|\n");
+        for (code, meaning) in codes() {
+            writeln!(table, "| {code} | {meaning} |").unwrap();
+        }
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table), "put this table into client/README.md:\n{table}");
+    }
+
+    #[test]
+    fn a_stream_says_how_far_it_came_and_exits_as_one_of_which_a_part_was_sent() {
+        let progress = Progress { sent: 3606, last_line: 3610, answer: Answer::Whole };
+        let cause = Failure::Usage("the line is wrong".to_owned()).at_line(3612);
+        let failure = Failure::Stream(Box::new(cause), progress.clone());
+        assert_eq!(
+            failure.message(&[]),
+            "error: the line is wrong (line 3612 of the input)\n  3606 messages were sent, up to line 3610; the \
+             reply says what became of them"
+        );
+        assert_eq!(failure.exit_code(), 3);
+        let lost = Failure::Stream(Box::new(Status::unavailable("gone").into()), progress);
+        assert_eq!(lost.exit_code(), 24);
     }
 
     #[test]

@@ -32,21 +32,27 @@ pub(super) fn request(entry: &Entry, matches: &ArgMatches, api: &Api) -> Result<
     finish(message, api)
 }
 
+/// A message of a stream, and the line of the input that it stands in, from 1.
+pub(super) struct Line {
+    pub(super) number: usize,
+    pub(super) message: DynamicMessage,
+}
+
 /// The messages of a stream, one from each line that is not empty.
-pub(super) fn messages<'a>(
-    lines: impl BufRead + 'a,
+pub(super) fn lines<'a>(
+    input: impl BufRead + 'a,
     descriptor: MessageDescriptor,
     api: &'a Api,
-) -> impl Iterator<Item = Result<DynamicMessage, Failure>> + 'a {
-    lines.lines().enumerate().filter_map(move |(index, line)| {
+) -> impl Iterator<Item = Result<Line, Failure>> + 'a {
+    input.lines().zip(1..).filter_map(move |(line, number)| {
         let read = |line: String| {
-            let message = json::read(&descriptor, &line, "the line")?;
-            finish(message, api)
+            let message = finish(json::read(&descriptor, &line, "the line")?, api)?;
+            Ok(Line { number, message })
         };
         match line {
             Ok(line) if line.trim().is_empty() => None,
-            Ok(line) => Some(read(line).map_err(|failure| failure.at_line(index + 1))),
-            Err(error) => Some(Err(Failure::Io("reading the input", error))),
+            Ok(line) => Some(read(line).map_err(|failure: Failure| failure.at_line(number))),
+            Err(error) => Some(Err(Failure::Io("reading the input", error).at_line(number))),
         }
     })
 }

@@ -185,9 +185,9 @@ mod refusals {
         let method = api.method("marquee.v1.InteractionService.RecordInteractions").unwrap();
         let lines =
             b"{\"interaction\": {\"user_id\": 1, \"movie_id\": 2, \"rating\": 4}}\n\n{\"interaction\": 5}\n";
-        let read: Vec<_> = input::messages(&lines[..], method.input(), &api).collect();
+        let read: Vec<_> = input::lines(&lines[..], method.input(), &api).collect();
         assert!(read[0].is_ok());
-        assert!(read[1].as_ref().unwrap_err().message(&[]).contains("(line 3 of the input)"));
+        assert!(read[1].as_ref().err().unwrap().message(&[]).contains("line 3 of the input was not sent"));
     }
 }
 
@@ -228,12 +228,28 @@ mod commands {
     }
 
     #[test]
-    fn the_help_of_a_stream_shows_a_line_of_its_input() {
+    fn the_help_of_a_stream_shows_a_line_of_its_input_and_its_fields() {
         let text = help(&["interaction", "record-interactions"]);
+        assert!(text.contains(r#"{"interaction":{"user_id":1,"movie_id":1,"kind":"rating""#), "{text}");
         assert!(
-            text.contains(r#"{"interaction":{"user_id":1,"movie_id":1,"kind":"INTERACTION_KIND_RATING""#),
+            text.contains("interaction.kind rating|view|like|dislike|watchlist|hide What kind;"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn help_is_a_command_of_the_program_and_of_every_group() {
+        let api = Api::marquee();
+        let shown = |line: &[&str]| {
+            let words = std::iter::once("marquee").chain(line.iter().copied());
+            let error = CommandTree::new(&api).command().try_get_matches_from(words).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{line:?}: {error}");
+            error.to_string()
+        };
+        assert!(shown(&["help"]).contains("Exit codes:"));
+        assert!(shown(&["help", "recommend"]).contains("How many movies to return."));
+        assert!(shown(&["help", "recommendation", "similar-movies"]).contains("--movie-id"));
+        assert!(shown(&["recommendation", "help", "similar-movies"]).contains("--movie-id"));
     }
 
     #[test]
