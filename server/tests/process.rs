@@ -284,7 +284,7 @@ fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
 
 /// What a server without metrics logs until it is ready.
 fn log_in(format: &str) -> String {
-    let data = TempDir::new().unwrap();
+    let data = TempDir::new().expect("a temporary folder");
     let log = data.path().join("log");
     let file = std::fs::File::create(&log).expect("the log can be created");
     let server = Process::start_logging(data.path(), &["--sample", "none", "--log-format", format], file);
