@@ -42,7 +42,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where users, histories and movies are kept: redb, or scylla://[USER:PASSWORD@]HOST[:PORT],HOST.../KEYSPACE?OPTION=VALUE&... with the options consistency, replication_factor, timeout_ms, tls=true and ca=FILE
-    #[arg(long, env = "MARQUEE_STORE", value_name = "URL")]
+    #[arg(long, env = "MARQUEE_STORE", hide_env_values = true, value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,
     /// How old the statistics of a store that nodes share may become; one of the nodes sums them up anew
@@ -50,7 +50,7 @@ pub struct Settings {
     #[serde(default, deserialize_with = "from_text")]
     pub statistics_interval: Option<Span>,
     /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel, and the options namespace=NAME (first part of the keys) and ca=FILE
-    #[arg(long, env = "MARQUEE_CACHE", value_name = "URL")]
+    #[arg(long, env = "MARQUEE_CACHE", hide_env_values = true, value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,
     /// Folder of the model bundle
@@ -384,6 +384,16 @@ mod tests {
         let printed = config.to_toml().unwrap();
         assert!(!printed.contains("secret"), "{printed}");
         assert!(printed.contains("marquee:***@db1"), "{printed}");
+    }
+
+    #[test]
+    fn the_help_does_not_print_urls_of_the_environment_which_may_hold_passwords() {
+        use clap::CommandFactory as _;
+        let command = crate::cli::Cli::command();
+        for name in ["store", "cache"] {
+            let option = command.get_arguments().find(|option| option.get_long() == Some(name));
+            assert!(option.is_some_and(clap::Arg::is_hide_env_values_set), "{name}");
+        }
     }
 
     /// The table of CONFIGURATION.md, from the options and the defaults themselves.
