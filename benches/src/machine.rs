@@ -68,7 +68,7 @@ pub fn load_average() -> String {
 
 /// The library's file name, which carries its version.
 fn onnx_runtime() -> String {
-    let library = runtime::library();
+    let Ok(runtime::Library { path: library, .. }) = runtime::library() else { return String::new() };
     let real = library.canonicalize().unwrap_or(library);
     real.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }

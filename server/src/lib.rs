@@ -22,6 +22,7 @@ pub mod profile;
 pub mod recommend;
 pub mod redis;
 pub mod retrieval;
+pub mod shipped;
 pub mod store;
 pub mod telemetry;
 pub mod tls;

@@ -1,8 +1,9 @@
 //! ONNX Runtime: which library is loaded, once a process, and on which device it runs.
 //!
 //! The code for CUDA is always compiled; whether it can run is decided by the library that is loaded. The
-//! CPU library comes with the build; [`fetch_cuda`] brings the CUDA one into a cache folder. An explicit
-//! choice is never quietly replaced: `cuda` that can't be had is an error.
+//! program brings the CPU library ([`crate::shipped`]), and takes one that lies beside it instead;
+//! [`fetch_cuda`] brings the CUDA one into a cache folder. An explicit choice is never quietly replaced:
+//! `cuda` that can't be had is an error.
 
 use std::env;
 use std::fmt;
@@ -15,9 +16,7 @@ use ort::ep::ExecutionProvider;
 use ort::logging::LogLevel;
 
 use super::wheel;
-
-/// Where the build put the CPU library; empty when it was built with `ORT_DYLIB_PATH` set.
-const BUILT_WITH: &str = env!("MARQUEE_ONNXRUNTIME");
+use crate::shipped::{self, ShippedError};
 
 /// The environment variable that names another library.
 pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -69,12 +68,15 @@ pub enum RuntimeError {
     Device(String),
     /// No library.
     #[error(
-        "ONNX Runtime's library is not at {}; build again with a network, or set ORT_DYLIB_PATH to a \
-         libonnxruntime.so of version {} or later",
+        "ONNX Runtime's library is not at {}; build again without ORT_DYLIB_PATH, or set it to a libonnxruntime.so of \
+         version {} or later",
         .0.display(),
         wheel::VERSION
     )]
     Missing(PathBuf),
+    /// The library in the program can't be unpacked.
+    #[error("{0}; or set ORT_DYLIB_PATH to a libonnxruntime.so of version {version} or later", version = wheel::VERSION)]
+    Shipped(#[from] ShippedError),
     /// A library that can't be loaded.
     #[error("ONNX Runtime could not be loaded from {}: {why}; set ORT_DYLIB_PATH to one that works", path.display())]
     Load {
@@ -106,15 +108,72 @@ pub fn init() -> Result<&'static Environment, RuntimeError> {
     ENVIRONMENT.get_or_init(load).as_ref().map_err(Clone::clone)
 }
 
-/// The library that [`init`] loads.
-pub fn library() -> PathBuf {
-    env::var_os(DYLIB_VARIABLE)
-        .filter(|path| !path.is_empty())
-        .map_or_else(|| PathBuf::from(BUILT_WITH), PathBuf::from)
+/// A library that is there to be loaded, or was named to be. Printed, it is a sentence that says where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// The file.
+    pub path: PathBuf,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Where a library comes from; the first that there is counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// [`DYLIB_VARIABLE`] names it.
+    Named,
+    /// It lies beside the program, in a `lib` beside that, or in the target folder.
+    Beside,
+    /// The program brings it.
+    Shipped,
+}
+
+impl fmt::Display for Library {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let origin = match self.origin {
+            Origin::Named => "named by ORT_DYLIB_PATH",
+            Origin::Beside => "beside the program",
+            Origin::Shipped => "unpacked from the program",
+        };
+        write!(f, "ONNX Runtime is {}, {origin}.", self.path.display())
+    }
+}
+
+/// The library that [`init`] loads; the program's own is unpacked for it.
+///
+/// # Errors
+/// [`RuntimeError::Shipped`] when that can't be done.
+pub fn library() -> Result<Library, RuntimeError> {
+    if let Some(library) = outside_the_program() {
+        return Ok(library);
+    }
+    let path = wheel::library(&shipped::RUNTIME.folder()?);
+    Ok(Library { path, origin: Origin::Shipped })
+}
+
+/// The library that is named, or lies beside the program.
+fn outside_the_program() -> Option<Library> {
+    let named = env::var_os(DYLIB_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let library = |origin| move |path| Library { path, origin };
+    named.map(library(Origin::Named)).or_else(|| {
+        let program = env::current_exe().ok()?;
+        beside(&program).map(library(Origin::Beside))
+    })
+}
+
+/// The library in the program's folder, or in one of the two above: those of an installation (`lib` beside `bin`), and
+/// of a build, whose tests lie two folders below the target folder.
+fn beside(program: &Path) -> Option<PathBuf> {
+    let folders = program.ancestors().skip(1).take(3);
+    let places = folders.flat_map(|folder| {
+        [folder.to_owned(), folder.join("lib"), folder.join(wheel::folder_name())]
+    });
+    places.map(|folder| wheel::library(&folder)).find(|library| library.is_file())
 }
 
 fn load() -> Result<Environment, RuntimeError> {
-    let path = library();
+    let library = library()?;
+    let path = library.path.clone();
     if !path.is_file() {
         return Err(RuntimeError::Missing(path));
     }
@@ -126,7 +185,7 @@ fn load() -> Result<Environment, RuntimeError> {
         .build()
         .map_err(|error| failed(error.to_string()))?;
     environment.set_log_level(log_level());
-    tracing::info!(library = %path.display(), "loaded ONNX Runtime");
+    tracing::info!(library = %path.display(), origin = ?library.origin, "loaded ONNX Runtime");
     Ok(environment)
 }
 
@@ -151,9 +210,10 @@ pub fn has_cuda() -> Result<bool, RuntimeError> {
     Ok(ort::ep::CUDA::is_available().unwrap_or(false))
 }
 
-/// Whether CUDA's provider lies beside the library that [`init`] loads; nothing is loaded to find out.
+/// Whether CUDA's provider lies beside the library that [`init`] loads; nothing is loaded or unpacked to find out.
 pub fn comes_with_cuda() -> bool {
-    library().with_file_name("libonnxruntime_providers_cuda.so").is_file()
+    outside_the_program()
+        .is_some_and(|library| library.path.with_file_name("libonnxruntime_providers_cuda.so").is_file())
 }
 
 /// Brings the CUDA libraries (the wheel is 256 MB) into `cache/onnxruntime-cuda-VERSION` and returns the
@@ -187,6 +247,22 @@ mod tests {
         for text in ["", "gpu", "cuda:", "cuda:-1", "CPU"] {
             assert!(text.parse::<Device>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_library_beside_the_program_is_found_wherever_that_lies() {
+        let root = tempfile::tempdir().unwrap();
+        let program = root.path().join("prefix/bin/marquee-server");
+        assert_eq!(beside(&program), None);
+        let folder = root.path().join("prefix/lib");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(wheel::library(&folder), "").unwrap();
+        assert_eq!(beside(&program), Some(wheel::library(&folder)));
+        let build = root.path().join("target").join(wheel::folder_name());
+        std::fs::create_dir_all(&build).unwrap();
+        std::fs::write(wheel::library(&build), "").unwrap();
+        let test = root.path().join("target/debug/deps/engine-0123");
+        assert_eq!(beside(&test), Some(wheel::library(&build)));
     }
 
     #[test]

@@ -86,6 +86,11 @@ impl From<io::Error> for WheelError {
     }
 }
 
+/// The folder of the CPU's library, in the target folder as beside an installed program.
+pub(crate) fn folder_name() -> String {
+    format!("onnxruntime-{VERSION}")
+}
+
 /// The main library of `folder`, whether it is there or not.
 pub(crate) fn library(folder: &Path) -> PathBuf {
     folder.join(format!("libonnxruntime.so.{VERSION}"))

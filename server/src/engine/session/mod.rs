@@ -83,7 +83,7 @@ pub(crate) fn place(
         Device::Cpu => on_cpu(),
         Device::Cuda(number) => {
             if !runtime::has_cuda()? {
-                let why = format!("the library {} has no CUDA provider", runtime::library().display());
+                let why = format!("the library {} has no CUDA provider", runtime::library()?.path.display());
                 return Err(RuntimeError::Cuda(why).into());
             }
             on_cuda(number)
