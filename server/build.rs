@@ -59,9 +59,7 @@ fn pack(out: &Path, name: &str, files: &[PathBuf]) -> Result<(), String> {
     for file in files {
         println!("cargo::rerun-if-changed={}", file.display());
         let file_name = file.file_name().unwrap_or_default().to_string_lossy();
-        // Packing is the build's time, and the best packing gains a hundredth.
-        let options = SimpleFileOptions::default().compression_level(Some(1));
-        zip.start_file(file_name, options).map_err(|error| failed(&error))?;
+        zip.start_file(file_name, SimpleFileOptions::default()).map_err(|error| failed(&error))?;
         let mut file = File::open(file).map_err(|error| failed(&error))?;
         io::copy(&mut file, &mut zip).map_err(|error| failed(&error))?;
     }

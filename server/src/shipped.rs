@@ -47,7 +47,9 @@ pub struct Package {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ShippedError {
     /// Nobody says where the user's data is.
-    #[error("there is no folder for what the program brings along: set HOME, or XDG_DATA_HOME to a folder of yours")]
+    #[error(
+        "there is no folder for what the program brings along: set HOME, or XDG_DATA_HOME to a folder of yours"
+    )]
     NoHome,
     /// The disk does not take it.
     #[error("{} cannot be unpacked: {why}; make room there, or set XDG_DATA_HOME to another folder", folder.display())]

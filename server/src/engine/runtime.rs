@@ -165,9 +165,8 @@ fn outside_the_program() -> Option<Library> {
 /// of a build, whose tests lie two folders below the target folder.
 fn beside(program: &Path) -> Option<PathBuf> {
     let folders = program.ancestors().skip(1).take(3);
-    let places = folders.flat_map(|folder| {
-        [folder.to_owned(), folder.join("lib"), folder.join(wheel::folder_name())]
-    });
+    let places =
+        folders.flat_map(|folder| [folder.to_owned(), folder.join("lib"), folder.join(wheel::folder_name())]);
     places.map(|folder| wheel::library(&folder)).find(|library| library.is_file())
 }
 

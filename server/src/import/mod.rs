@@ -8,12 +8,15 @@
 //! repeated one changes nothing.
 //!
 //! 100K numbers its movies in its own way; the other releases share their numbers, so that they can be
-//! imported into one store.
+//! imported into one store. The sample of the first start is not mixed with anything: see [`sample`].
 
 mod movies;
 mod ratings;
 mod report;
 mod rows;
+mod sample;
+#[cfg(test)]
+mod sample_tests;
 mod source;
 mod tables;
 mod tally;
@@ -32,6 +35,7 @@ use roaring::RoaringBitmap;
 
 pub use self::report::{ImportReport, MalformedRow};
 pub use self::rows::RowError;
+pub use self::sample::{SampleMark, import_sample};
 use self::source::{Release, Source};
 pub use self::units::{TimeUnit, Units};
 use crate::clock::{self, EventTimes, MAX_CLOCK_SKEW};
@@ -95,6 +99,12 @@ pub enum ImportError {
         /// How many rows were looked at.
         looked_at: u64,
     },
+    /// The store holds the sample, which was not to be replaced. Nothing was stored.
+    #[error(
+        "the store holds the sample, whose users and movies would mix with these; import into another --data-dir or \
+         --store, or add --replace-sample to remove the sample first"
+    )]
+    HoldsSample,
     /// The store did not take it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -109,6 +119,16 @@ impl ImportError {
     }
 }
 
+/// What becomes of the sample in a store that something else is imported into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSample {
+    /// It stays, and the import is refused.
+    #[default]
+    Refuse,
+    /// Its users with their histories, and its movies, are removed first.
+    Replace,
+}
+
 /// How to import.
 #[derive(Clone, Copy, Debug)]
 pub struct ImportOptions {
@@ -116,6 +136,8 @@ pub struct ImportOptions {
     pub strict: bool,
     /// What the numbers of the ratings mean.
     pub units: Units,
+    /// What becomes of the sample.
+    pub sample: OnSample,
     /// The creation time of new users.
     pub now_ms: TimeMs,
     /// Ratings in one write to the store.
@@ -129,7 +151,14 @@ impl ImportOptions {
     /// sixteen writes of 4,096 ratings at once: enough for a store to be busy while the oldest of them ends.
     pub fn new(now_ms: TimeMs) -> Self {
         let units = Units::of_movielens(EventTimes::at(clock::now_ms(), MAX_CLOCK_SKEW));
-        Self { strict: false, units, now_ms, batch_rows: 4_096, batches_in_flight: 16 }
+        Self {
+            strict: false,
+            sample: OnSample::Refuse,
+            units,
+            now_ms,
+            batch_rows: 4_096,
+            batches_in_flight: 16,
+        }
     }
 }
 
@@ -144,30 +173,51 @@ pub fn progress_bar() -> ProgressBar {
 /// Ratings of movies that neither the release nor the store knows are malformed, as are times that no event
 /// may have. A file of which no row is read is an error. A movie that the store
 /// knows takes title and genres of the release and keeps the tags and links that the release does not
-/// have. Ratings of a `MovieLens` user join whatever the store has of the user with that id.
+/// have. Ratings of a `MovieLens` user join whatever the store has of the user with that id, and so a store
+/// with the sample is refused unless the options say that it is to be replaced.
 pub async fn import(
     path: &Path,
     store: &dyn Store,
     options: ImportOptions,
     progress: &ProgressBar,
 ) -> Result<ImportReport, ImportError> {
-    let began = Instant::now();
     let source = Source::open(path)?;
     let release = source.release()?;
+    let sample = SampleMark::of(store).await?;
+    if sample.is_some() && options.sample == OnSample::Refuse {
+        return Err(ImportError::HoldsSample);
+    }
+    check_units(&source, &release, options.units).await?;
+    if options.strict {
+        let known = movies::stored(store).await?.into_keys().collect();
+        let known = sample.iter().fold(known, |known, sample| known - sample.movies());
+        check(&source, &release, known, options.units).await?;
+    }
+    if let Some(sample) = sample {
+        if let Some(file) = &release.ratings {
+            ratings::forget_place(store, file, options.units).await?;
+        }
+        sample.remove(store).await?;
+    }
+    bring_in(&source, &release, store, options, progress).await
+}
+
+async fn bring_in(
+    source: &Source,
+    release: &Release,
+    store: &dyn Store,
+    options: ImportOptions,
+    progress: &ProgressBar,
+) -> Result<ImportReport, ImportError> {
+    let began = Instant::now();
     progress.set_length(release.size());
     let mut report = ImportReport::default();
-    check_units(&source, &release, options.units).await?;
     let known = movies::stored(store).await?;
-    if options.strict {
-        check(&source, &release, known.keys().copied().collect(), options.units).await?;
-    }
     progress.set_message("movies");
-    let ids = movies::import(&source, &release, known, store, &mut report).await?;
+    let ids = movies::import(source, release, known, store, &mut report).await?;
     if let Some(file) = &release.ratings {
         progress.set_position(release.size() - file.size);
-        ratings::Import { source: &source, file, movies: ids, store, options, progress }
-            .run(&mut report)
-            .await?;
+        ratings::Import { source, file, movies: ids, store, options, progress }.run(&mut report).await?;
     }
     progress.finish_and_clear();
     report.elapsed = began.elapsed();

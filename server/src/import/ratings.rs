@@ -62,9 +62,25 @@ struct Stored {
     end: Place,
 }
 
+/// Makes an import of this file begin at its beginning, however far an earlier one got.
+pub(super) async fn forget_place(
+    store: &dyn Store,
+    file: &SourceFile,
+    units: Units,
+) -> Result<(), StoreError> {
+    store.put_note(&note_of(file, units), FINISHED).await
+}
+
+/// The note of a file read in these units: in others it is another import.
+fn note_of(file: &SourceFile, units: Units) -> String {
+    let Units { time_unit, highest_rating, .. } = units;
+    let highest = highest_rating.map_or(0, NonZeroU32::get);
+    format!("import/{:016x}/{}/{highest}", file.fingerprint, time_unit.symbol())
+}
+
 impl Import<'_> {
     pub(super) async fn run(self, report: &mut ImportReport) -> Result<(), ImportError> {
-        let note = self.note();
+        let note = note_of(self.file, self.options.units);
         let resumed = self.store.get_note(&note).await?.and_then(|note| decode_place(&note));
         report.resumed_at_line = resumed.map(|place| place.line + 1);
         let batches = self.read_from(resumed);
@@ -77,13 +93,6 @@ impl Import<'_> {
             Some(_) => Ok(()),
             None => tally.check(self.file, Table::Ratings),
         }
-    }
-
-    /// The note of this file read in these units: in others it is another import.
-    fn note(&self) -> String {
-        let Units { time_unit, highest_rating, .. } = self.options.units;
-        let highest = highest_rating.map_or(0, NonZeroU32::get);
-        format!("import/{:016x}/{}/{highest}", self.file.fingerprint, time_unit.symbol())
     }
 
     /// Writes the batches, a few at once, and says now and then how far all are stored.

@@ -19,17 +19,17 @@ use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating
 use crate::store::{EventKey, MovieStats, Profile, Recorded, RedbStore, Revision, StoreStats, UserStats};
 
 /// A store in a folder that goes with it.
-struct Fresh {
-    store: Arc<RedbStore>,
+pub(super) struct Fresh {
+    pub(super) store: Arc<RedbStore>,
     _dir: TempDir,
 }
 
-fn fresh() -> Fresh {
+pub(super) fn fresh() -> Fresh {
     let dir = TempDir::new().expect("a temporary folder");
     Fresh { store: Arc::new(RedbStore::open(dir.path()).expect("a fresh store opens")), _dir: dir }
 }
 
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let dir = TempDir::new().expect("a temporary folder");
     for (name, text) in files {
         let path = dir.path().join(name);
@@ -39,11 +39,11 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     dir
 }
 
-fn options() -> ImportOptions {
+pub(super) fn options() -> ImportOptions {
     ImportOptions { batch_rows: 3, ..ImportOptions::new(1) }
 }
 
-async fn import_into(
+pub(super) async fn import_into(
     store: &dyn Store,
     path: &Path,
     options: ImportOptions,
@@ -450,6 +450,10 @@ impl Store for Interrupted {
 
     async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
         self.store.put_movies(movies).await
+    }
+
+    async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError> {
+        self.store.remove_movies(movie_ids).await
     }
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {

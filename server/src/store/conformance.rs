@@ -34,6 +34,7 @@ where
     a_hundred_thousand_events_are_one_history(&fresh().await).await;
     concurrent_writes_all_count(&fresh().await).await;
     movies_come_by_id_and_replace_each_other(&fresh().await).await;
+    removed_movies_are_gone_and_may_come_again(&fresh().await).await;
     text_and_numbers_at_their_limits_come_back(&fresh().await).await;
     notes_keep_their_last_value(&fresh().await).await;
 }
@@ -309,6 +310,19 @@ pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
     assert_eq!(store.movies(Some(5), 2).await.expect("a read"), all[2..4]);
     assert_eq!(store.movies(Some(70_000), 2).await.expect("a read"), []);
     assert_eq!(counts(store).await.movies, 5);
+}
+
+/// Of the catalogue alone: users keep what they did.
+pub async fn removed_movies_are_gone_and_may_come_again(store: &impl Store) {
+    let movie = |movie_id| MovieRecord { movie_id, title: "A (1999)".to_owned(), ..MovieRecord::default() };
+    store.put_movies(&[movie(1), movie(2), movie(3)]).await.expect("a write");
+    store.record(&[rating(1, 2, 5, 8)], 1).await.expect("a write");
+    store.remove_movies(&[2, 3, 77]).await.expect("a write");
+    store.remove_movies(&[2]).await.expect("a repetition");
+    assert_eq!(store.movies(None, 10).await.expect("a read"), [movie(1)]);
+    assert_eq!(counts(store).await, StoreStats { users: 1, interactions: 1, movies: 1 });
+    assert_eq!(store.put_movies(&[movie(1), movie(3)]).await.expect("a write"), 1, "a removed one is new");
+    assert_eq!(store.movies(None, 10).await.expect("a read"), [movie(1), movie(3)]);
 }
 
 /// Unicode, empty and long text, the ends of number ranges.

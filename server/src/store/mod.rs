@@ -192,6 +192,9 @@ pub trait Store: Send + Sync + 'static {
     /// Adds or replaces movies; how many were new.
     async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError>;
 
+    /// Removes movies; those that are not there are passed over. What users did with them stays.
+    async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError>;
+
     /// Movies by ascending id, after `after`.
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError>;
 

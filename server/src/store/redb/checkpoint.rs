@@ -34,7 +34,8 @@ pub(super) struct Changes {
     pub(super) erased: HashSet<UserId>,
     /// `None` for a movie that has no sums any more.
     pub(super) sums: Vec<(MovieId, Option<MovieStats>)>,
-    pub(super) movies: HashMap<MovieId, Vec<u8>>,
+    /// `None` for a movie that is removed.
+    pub(super) movies: HashMap<MovieId, Option<Vec<u8>>>,
     pub(super) notes: HashMap<String, Vec<u8>>,
     /// Events in all.
     pub(super) events: u64,
@@ -68,7 +69,10 @@ impl Changes {
             }
             let mut movies = transaction.open_table(MOVIES)?;
             for (movie_id, movie) in &self.movies {
-                movies.insert(movie_id, movie.as_slice())?;
+                match movie {
+                    Some(movie) => movies.insert(movie_id, movie.as_slice())?,
+                    None => movies.remove(movie_id)?,
+                };
             }
             let mut notes = transaction.open_table(NOTES)?;
             for (key, value) in &self.notes {

@@ -146,6 +146,16 @@ impl Store for RedbStore {
         self.writer.submit(move |state| state.put_movies(&movies)).await
     }
 
+    async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError> {
+        let movie_ids = movie_ids.to_vec();
+        self.writer
+            .submit(move |state| {
+                state.remove_movies(&movie_ids);
+                Ok(())
+            })
+            .await
+    }
+
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
         self.scan(move |snapshot| snapshot.movies(after, limit)).await
     }

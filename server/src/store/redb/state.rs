@@ -17,7 +17,8 @@ pub(super) struct State {
     stored: Arc<Snapshot>,
     histories: Histories,
     sums: Sums,
-    movies: HashMap<MovieId, Vec<u8>>,
+    /// `None` for a movie that is removed.
+    movies: HashMap<MovieId, Option<Vec<u8>>>,
     notes: HashMap<String, Vec<u8>>,
     /// Events in all.
     events: u64,
@@ -125,12 +126,20 @@ impl State {
         self.group.beyond_journal = true;
         let mut new = 0;
         for movie in movies {
-            let is_known =
-                self.movies.contains_key(&movie.movie_id) || self.stored.has_movie(movie.movie_id)?;
+            let is_known = match self.movies.get(&movie.movie_id) {
+                Some(changed) => changed.is_some(),
+                None => self.stored.has_movie(movie.movie_id)?,
+            };
             new += u64::from(!is_known);
-            self.movies.insert(movie.movie_id, encode_movie(movie));
+            self.movies.insert(movie.movie_id, Some(encode_movie(movie)));
         }
         Ok(new)
+    }
+
+    pub(super) fn remove_movies(&mut self, movie_ids: &[MovieId]) {
+        self.group.work += movie_ids.len();
+        self.group.beyond_journal = true;
+        self.movies.extend(movie_ids.iter().map(|movie_id| (*movie_id, None)));
     }
 
     pub(super) fn put_note(&mut self, key: String, value: Vec<u8>) {

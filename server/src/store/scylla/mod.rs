@@ -270,6 +270,18 @@ impl Store for ScyllaStore {
         Ok(written?.into_iter().filter(|is_new| *is_new).count() as u64)
     }
 
+    async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError> {
+        let removals = movie_ids.iter().map(|movie_id| {
+            let values = (i64::from(*movie_id),);
+            async move { self.link.execute(Statement::RemoveMovie, values).await.map(drop) }
+        });
+        stream::iter(removals.collect::<Vec<_>>())
+            .buffer_unordered(USERS_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        self.movies_changed().await
+    }
+
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
         if limit == 0 {
             return Ok(Vec::new());

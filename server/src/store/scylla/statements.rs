@@ -85,6 +85,8 @@ statements! {
     PutMovie = "put_movie", Writes,
         "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags) \
          VALUES (0, ?, ?, ?, ?, ?, ?)";
+    RemoveMovie = "remove_movie", Writes,
+        "DELETE FROM movies WHERE catalogue = 0 AND movie_id = ?";
     Movies = "movies", Catalogue,
         "SELECT movie_id, title, genres, imdb, tmdb, tags FROM movies \
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
