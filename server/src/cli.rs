@@ -59,6 +59,9 @@ pub struct ImportArgs {
     /// MovieLens' 0.5 to 5 in half stars when absent
     #[arg(long, value_name = "N")]
     pub rating_scale: Option<NonZeroU32>,
+    /// Remove the sample from the store first: its users with their histories, and its movies
+    #[arg(long)]
+    pub replace_sample: bool,
     #[command(flatten)]
     layers: Layers,
 }

@@ -10,7 +10,7 @@ use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
 use marquee_server::clock::{EventTimes, now_ms};
 use marquee_server::engine::runtime;
-use marquee_server::import::{ImportOptions, Units, import, progress_bar};
+use marquee_server::import::{ImportOptions, OnSample, Units, import, progress_bar};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
 use mimalloc::MiMalloc;
@@ -82,10 +82,11 @@ async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> R
 async fn bring_in(args: ImportArgs) -> Outcome {
     let (path, strict) = (args.path.clone(), args.strict);
     let (time_unit, highest_rating) = (args.time_unit, args.rating_scale);
+    let sample = if args.replace_sample { OnSample::Replace } else { OnSample::Refuse };
     let config = args.resolve()?;
     let times = EventTimes::at(now_ms(), config.max_clock_skew.0);
     let units = Units { time_unit, highest_rating, times };
-    let options = ImportOptions { strict, units, ..ImportOptions::new(now_ms()) };
+    let options = ImportOptions { strict, sample, units, ..ImportOptions::new(now_ms()) };
     let store = app::open_store(&config.store, &config.data_dir).await?;
     let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
     // For the nodes that share the store; their next start would read the whole of it otherwise.

@@ -4,9 +4,9 @@
 //! warm, and again while the server drains.
 
 mod awake;
+mod data;
 mod drain;
 mod follow;
-mod sample;
 mod services;
 mod welcome;
 
@@ -21,9 +21,10 @@ use tokio_util::task::AbortOnDropHandle;
 use tonic_health::server::HealthReporter;
 
 use awake::{Awake, keep_awake};
+pub use data::import_sample;
+use data::{Data, find_model, open_data};
 pub use drain::{serve_until_signal, wait_for_signal};
 use follow::Follower;
-pub use sample::import_sample;
 use services::Rooms;
 pub use welcome::welcome;
 
@@ -37,9 +38,10 @@ use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};
 use crate::events::{EventSink, LocalEvents, SharedEvents};
 use crate::import::ImportError;
 use crate::profile::Profiles;
-use crate::recommend::Recommender;
+use crate::recommend::{Mismatch, Recommender};
 use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError, TableValues};
+use crate::shipped::ShippedError;
 use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
@@ -55,6 +57,9 @@ pub enum StartError {
     /// The sample cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// What the program brings along cannot be unpacked.
+    #[error(transparent)]
+    Shipped(#[from] ShippedError),
     /// The model cannot be loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -95,6 +100,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// The address of the metrics, if they are served.
     pub metrics_address: Option<SocketAddr>,
+    /// Sentences that say where the model and the movies come from.
+    origins: [String; 2],
     rooms: Arc<Rooms>,
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
@@ -163,10 +170,9 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
     let awake = config.wake_latency_us.map(|latency_us| keep_awake(latency_us.into()));
     let awake = awake.transpose().map_err(StartError::Awake)?;
-    let store = open_store(&config.store, &config.data_dir).await?;
-    if let Some(sample) = config.sample_dir() {
-        import_sample(sample, store.as_ref()).await?;
-    }
+    let (bundle, model_origin) = find_model(&config)?;
+    let Data { store, origin } = open_data(&config).await?;
+    let origins = [model_origin, origin];
     let revision = store.revision().await?;
     let catalog = Arc::new(build_catalog(store.as_ref()).await?);
     let follower = Follower {
@@ -188,16 +194,18 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         None => Arc::new(LocalEvents::new(now_ms())),
         Some(redis) => Arc::new(SharedEvents::new(Arc::clone(redis))),
     };
+    let mismatch = if config.allow_mismatched_model { Mismatch::Allowed } else { Mismatch::Refused };
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
+    let recommender = Arc::new(recommender.on_mismatch(mismatch));
     let rooms = Arc::new(Rooms {
-        load: loader(&engine, &config),
+        load: loader(&engine, &recommender, &config),
         engine,
         catalog,
         store,
         profiles,
         events,
-        recommender: Arc::new(recommender),
+        recommender,
         redis,
         health: HealthReporter::new(),
     });
@@ -212,17 +220,34 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         None => None,
     };
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
-    let loading = tokio::spawn(first_model(config.bundle.clone(), Arc::clone(&rooms)));
+    let loading = tokio::spawn(first_model(bundle, Arc::clone(&rooms)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    Ok(Running { address, metrics_address, rooms, loading, serving, following, stop, config, _awake: awake })
+    Ok(Running {
+        address,
+        metrics_address,
+        origins,
+        rooms,
+        loading,
+        serving,
+        following,
+        stop,
+        config,
+        _awake: awake,
+    })
 }
 
-/// Loads models as the settings say: on which device, in which precision, with which retrieval.
-fn loader(engine: &Arc<Engine>, config: &Config) -> LoadModel {
-    let (engine, device, precision) = (Arc::clone(engine), config.device, config.precision);
+/// Loads models as the settings say, on which device, in which precision, with which retrieval, and says how each fits
+/// the catalogue.
+fn loader(engine: &Arc<Engine>, recommender: &Arc<Recommender>, config: &Config) -> LoadModel {
+    let (engine, recommender) = (Arc::clone(engine), Arc::clone(recommender));
+    let (device, precision) = (config.device, config.precision);
     Arc::new(move |folder| {
-        let engine = Arc::clone(&engine);
-        Box::pin(async move { engine.load(&folder, device, precision, scorer_of).await })
+        let (engine, recommender) = (Arc::clone(&engine), Arc::clone(&recommender));
+        Box::pin(async move {
+            let model = engine.load(&folder, device, precision, scorer_of).await?;
+            recommender.mismatch_of(&model);
+            Ok(model)
+        })
     })
 }
 

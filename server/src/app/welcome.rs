@@ -1,13 +1,14 @@
-//! What a person sees when the server is ready: where it listens, one real recommendation, and what
-//! to try next.
+//! What a person sees when the server is ready: where it listens, where all that it serves comes from, one
+//! real recommendation, and what to try next.
 
+use std::env;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use super::Running;
 use crate::catalog::Filter;
 use crate::domain::UserId;
-use crate::engine::{Method, Model};
+use crate::engine::{Method, Model, runtime};
 use crate::profile::Mark;
 use crate::recommend::{Question, Recommended, Source, Subject, Terms};
 
@@ -27,6 +28,14 @@ pub async fn welcome(running: &Running, model: &Model) -> String {
         model.placement(),
         running.catalog().movies().len(),
     );
+    write_origins(&mut text, running);
+    if let Some(fit) = running.recommender().mismatch_of(model) {
+        let _ = writeln!(
+            text,
+            "\nThe model is not used, because it was trained on other movies: {fit}. Popularity answers until a bundle \
+             that was trained on these is served; onnx/README.md says how to train one."
+        );
+    }
     let user = sample_user(running).await;
     if let Some((user_id, recommended)) = &user {
         write_recommendation(&mut text, *user_id, recommended);
@@ -59,6 +68,16 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
     None
 }
 
+fn write_origins(text: &mut String, running: &Running) {
+    text.push('\n');
+    for origin in &running.origins {
+        let _ = writeln!(text, "{origin}");
+    }
+    if let Ok(library) = runtime::library() {
+        let _ = writeln!(text, "{library}");
+    }
+}
+
 fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recommended) {
     let micros = recommended.timings.total.as_micros();
     let _ = writeln!(text, "\nUser {user_id} might watch next ({micros} us):");
@@ -69,10 +88,12 @@ fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recomm
 }
 
 fn write_commands(text: &mut String, address: SocketAddr, user_id: UserId) {
-    let marquee = if address.port() == 50051 {
-        "cargo run --release -p marquee-client --".to_owned()
-    } else {
-        format!("MARQUEE_SERVER=http://{address} cargo run --release -p marquee-client --")
+    // Cargo says so to what it runs; else the client is installed as the server is.
+    let is_run_by_cargo = env::var_os("CARGO").is_some();
+    let program = if is_run_by_cargo { "cargo run --release -p marquee-client --" } else { "marquee" };
+    let marquee = match address.port() {
+        50051 => program.to_owned(),
+        _ => format!("MARQUEE_SERVER=http://{address} {program}"),
     };
     let _ = writeln!(text, "\nTry next:");
     let _ = writeln!(text, "  {marquee} recommend {user_id}");

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{CacheUrl, Config, LogFormat, Span, StoreUrl};
+use super::{BUNDLED, CacheUrl, Config, LogFormat, Span, StoreUrl};
 use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::Precision;
 use crate::engine::runtime::Device;
@@ -17,8 +17,9 @@ impl Default for Config {
             store: StoreUrl::redb(),
             statistics_interval: Span(Duration::from_mins(10)),
             cache: CacheUrl::local(),
-            bundle: "onnx/bundles/movielens-small".into(),
-            sample: "onnx/data/ml-latest-small".into(),
+            bundle: BUNDLED.into(),
+            sample: "auto".into(),
+            allow_mismatched_model: false,
             device: Device::Auto,
             precision: Precision::Fp32,
             workers: 0,

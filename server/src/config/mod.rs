@@ -26,6 +26,22 @@ use crate::limit::Rate;
 /// those who rank.
 const CORES_OF_A_GPU: usize = 5;
 
+/// The value of a setting for what comes with the program.
+const BUNDLED: &str = "bundled";
+
+/// What an empty store is filled with at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample<'a> {
+    /// The one that comes with the program, in a store of its own while the default store holds nothing.
+    Auto,
+    /// The one that comes with the program, whichever store it is.
+    Bundled,
+    /// A MovieLens folder, whichever store it is.
+    Folder(&'a Path),
+    /// Nothing.
+    None,
+}
+
 /// One layer of settings: what is absent is left to the layer below.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -53,12 +69,15 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_CACHE", hide_env_values = true, value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,
-    /// Folder of the model bundle
+    /// Folder of the model bundle; "bundled" for the one that comes with the program
     #[arg(long, env = "MARQUEE_BUNDLE", value_name = "DIR")]
     pub bundle: Option<PathBuf>,
-    /// MovieLens folder that an empty store is filled with at start; "none" for no such folder
+    /// MovieLens folder that an empty store is filled with at start, "bundled" for the sample that comes with the program, "none" for none; "auto" is the bundled one in a store of its own, ./.marquee/sample, while the default store holds nothing
     #[arg(long, env = "MARQUEE_SAMPLE", value_name = "DIR")]
     pub sample: Option<PathBuf>,
+    /// Whether a model is used though most movies of the catalogue have other titles than those it was trained on
+    #[arg(long, env = "MARQUEE_ALLOW_MISMATCHED_MODEL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub allow_mismatched_model: Option<bool>,
     /// Where the model runs: auto, cpu, cuda or cuda:N
     #[arg(long, env = "MARQUEE_DEVICE", value_name = "DEVICE")]
     #[serde(default, deserialize_with = "from_text")]
@@ -134,10 +153,12 @@ pub struct Config {
     /// See [`Settings::cache`].
     #[serde(serialize_with = "as_text")]
     pub cache: CacheUrl,
-    /// See [`Settings::bundle`].
+    /// See [`Settings::bundle`] and [`Config::is_bundled_model`].
     pub bundle: PathBuf,
-    /// See [`Settings::sample`]; `none` for no sample.
+    /// See [`Settings::sample`] and [`Config::wanted_sample`].
     pub sample: PathBuf,
+    /// See [`Settings::allow_mismatched_model`].
+    pub allow_mismatched_model: bool,
     /// See [`Settings::device`].
     #[serde(serialize_with = "as_text")]
     pub device: Device,
@@ -241,6 +262,7 @@ impl Config {
             cache,
             bundle,
             sample,
+            allow_mismatched_model,
             device,
             precision,
             workers,
@@ -318,9 +340,24 @@ impl Config {
         if on_a_gpu { cores.saturating_sub(held).max(half) } else { half }
     }
 
-    /// The sample folder, if there is to be one.
-    pub fn sample_dir(&self) -> Option<&Path> {
-        (self.sample.as_os_str() != "none").then_some(self.sample.as_path())
+    /// Whether the model is the one that comes with the program.
+    pub fn is_bundled_model(&self) -> bool {
+        self.bundle.as_os_str() == BUNDLED
+    }
+
+    /// The sample that `sample` stands for.
+    pub fn wanted_sample(&self) -> Sample<'_> {
+        match self.sample.to_str() {
+            Some("auto") => Sample::Auto,
+            Some("none") => Sample::None,
+            Some(BUNDLED) => Sample::Bundled,
+            _ => Sample::Folder(&self.sample),
+        }
+    }
+
+    /// Whether users, histories and movies are kept where they are when nothing is set.
+    pub fn is_default_store(&self) -> bool {
+        self.store.url().is_none() && self.data_dir == Self::default().data_dir
     }
 }
 
@@ -394,6 +431,16 @@ mod tests {
             let option = command.get_arguments().find(|option| option.get_long() == Some(name));
             assert!(option.is_some_and(clap::Arg::is_hide_env_values_set), "{name}");
         }
+    }
+
+    #[test]
+    fn the_sample_goes_by_itself_into_the_default_store_alone() {
+        assert_eq!(Config::default().wanted_sample(), Sample::Auto);
+        assert!(Config::default().is_default_store());
+        let own = Config { data_dir: "/srv/marquee".into(), ..Config::default() };
+        assert!(!own.is_default_store());
+        let store = "scylla://db1/marquee".parse().unwrap();
+        assert!(!Config { store, ..Config::default() }.is_default_store());
     }
 
     /// The table of CONFIGURATION.md, from the options and the defaults themselves.

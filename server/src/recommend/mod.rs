@@ -5,6 +5,7 @@
 //! than k, popularity fills up, so that an answer is never empty while anything is allowed.
 
 mod cold;
+mod fit;
 mod request;
 mod rows;
 mod similar;
@@ -18,10 +19,12 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
+pub use fit::Fit;
 pub use request::{
     Encoded, Pick, Question, RecommendError, Recommended, SimilarQuestion, Source, Subject, Terms,
 };
-use rows::RowMaps;
+pub use rows::Mismatch;
+use rows::{RowMap, RowMaps};
 pub use stages::Timings;
 use stages::{Stage, Stopwatch};
 pub use vectors::Vectors;
@@ -83,6 +86,20 @@ impl Recommender {
         Self { engine, catalog, profiles, vectors, rows, metrics }
     }
 
+    /// The same pipeline, which treats models that do not belong to the catalogue so.
+    #[must_use]
+    pub fn on_mismatch(mut self, mismatch: Mismatch) -> Self {
+        self.rows.mismatch = mismatch;
+        self
+    }
+
+    /// Compares a model with the catalogue, once for both, and logs what is new; `None` when the model is used,
+    /// else how badly they fit.
+    pub fn mismatch_of(&self, model: &Model) -> Option<Fit> {
+        let map = self.rows.get(model, &self.catalog.movies());
+        (!map.is_used()).then(|| map.fit())
+    }
+
     /// The best movies for a subject.
     ///
     /// # Errors
@@ -122,7 +139,8 @@ impl Recommender {
         let mut watch = Stopwatch::start();
         let model = self.engine.model(terms.model_version.as_deref())?;
         let start = self.start(subject, &Mark::default(), &mut watch).await?;
-        let readable = Readable::of(&model, subject, &start.taste);
+        let map = self.rows.get(&model, &self.catalog.movies());
+        let readable = Readable::of(&model, &map, subject, &start.taste);
         if readable.rows.is_empty() {
             return Err(RecommendError::NothingToEncode(match subject {
                 Subject::User(user_id) => {
@@ -188,12 +206,12 @@ impl Recommender {
             return Ok(Modelled { answered: None, ignored: 0 });
         }
         let model = self.engine.model(pinned)?;
-        let readable = Readable::of(&model, &question.subject, taste);
+        let map = self.rows.get(&model, scope.movies);
+        let readable = Readable::of(&model, &map, &question.subject, taste);
         let ignored = readable.ignored;
         if readable.rows.is_empty() {
             return Ok(Modelled { answered: None, ignored });
         }
-        let map = self.rows.get(&model, scope.movies);
         let allowed = match scope.selection {
             Some(indexes) => Some(Arc::new(map.rows_of(indexes))),
             None => map.servable(),
@@ -239,11 +257,11 @@ impl Recommender {
 }
 
 impl Readable {
-    fn of(model: &Model, subject: &Subject, taste: &[MovieId]) -> Self {
+    fn of(model: &Model, map: &RowMap, subject: &Subject, taste: &[MovieId]) -> Self {
         let bundle = model.bundle();
         let (mut rows, mut unknown) = (Vec::with_capacity(taste.len()), Vec::new());
         for movie_id in taste {
-            match bundle.row_of(*movie_id) {
+            match map.row_of(bundle, *movie_id) {
                 Some(row) => rows.push(row),
                 None => unknown.push(*movie_id),
             }

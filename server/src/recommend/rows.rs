@@ -1,15 +1,18 @@
 //! Between the catalogue's indexes and a model's rows.
 //!
 //! A model knows some of the catalogue's movies, and the catalogue may lack some of the model's. The
-//! map between the two is made once for a model and a catalogue snapshot, and remembered.
+//! map between the two is made once for a model and a catalogue snapshot, and remembered. A model that does
+//! not belong to the catalogue ([`Fit`]) knows none of its movies.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roaring::RoaringBitmap;
 
+use super::fit::Fit;
 use crate::catalog::Movies;
-use crate::engine::{ItemRow, Model};
+use crate::domain::MovieId;
+use crate::engine::{Bundle, ItemRow, Model};
 
 /// No row.
 const NONE: u32 = u32::MAX;
@@ -17,19 +20,53 @@ const NONE: u32 = u32::MAX;
 /// The map of one model and one catalogue snapshot.
 pub(super) struct RowMap {
     movies: Arc<Movies>,
+    fit: Fit,
+    is_used: bool,
     row_of_index: Vec<ItemRow>,
     servable: Option<Arc<RoaringBitmap>>,
 }
 
 impl RowMap {
-    fn new(model: &Model, movies: Arc<Movies>) -> Self {
-        let bundle = model.bundle();
+    fn new(bundle: &Bundle, movies: Arc<Movies>, mismatch: Mismatch) -> Self {
+        let fit = Fit::of(bundle, &movies);
+        let is_used = fit.belongs() || mismatch == Mismatch::Allowed;
+        let row_of = |movie_id| if is_used { bundle.row_of(movie_id) } else { None };
         let row_of_index: Vec<ItemRow> =
-            movies.iter().map(|movie| bundle.row_of(movie.movie_id).unwrap_or(NONE)).collect();
+            movies.iter().map(|movie| row_of(movie.movie_id).unwrap_or(NONE)).collect();
         let known: RoaringBitmap = row_of_index.iter().copied().filter(|row| *row != NONE).collect();
         let all_known = known.len() == bundle.items() as u64;
         let servable = (!movies.is_empty() && !all_known).then(|| Arc::new(known));
-        Self { movies, row_of_index, servable }
+        Self { movies, fit, is_used, row_of_index, servable }
+    }
+
+    /// How the two fit.
+    pub(super) fn fit(&self) -> Fit {
+        self.fit
+    }
+
+    /// Whether the model is used for the catalogue.
+    pub(super) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// The row of a movie, whether or not the catalogue has it.
+    pub(super) fn row_of(&self, bundle: &Bundle, movie_id: MovieId) -> Option<ItemRow> {
+        if self.is_used { bundle.row_of(movie_id) } else { None }
+    }
+
+    fn say(&self, version: &str) {
+        let fit = self.fit;
+        if !self.is_used {
+            tracing::warn!(
+                version,
+                "the model does not belong to this catalogue and is not used: {fit}; serve a bundle that was trained \
+                 on these movies, or start with --allow-mismatched-model"
+            );
+        } else if fit.is_doubtful() {
+            tracing::warn!(version, "the model fits the catalogue in part only: {fit}");
+        } else {
+            tracing::info!(version, "the model fits the catalogue: {fit}");
+        }
     }
 
     /// The rows whose movies the catalogue has; `None` when it has all of them. An empty catalogue
@@ -48,9 +85,20 @@ impl RowMap {
     }
 }
 
+/// What becomes of a model that does not belong to the catalogue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It is not used.
+    #[default]
+    Refused,
+    /// It is used: its ids are taken at their word.
+    Allowed,
+}
+
 /// The maps in use, by model version.
 #[derive(Default)]
 pub(super) struct RowMaps {
+    pub(super) mismatch: Mismatch,
     maps: Mutex<HashMap<String, Arc<RowMap>>>,
 }
 
@@ -62,8 +110,12 @@ impl RowMaps {
         if let Some(map) = maps.get(version).filter(|map| Arc::ptr_eq(&map.movies, movies)) {
             return Arc::clone(map);
         }
-        let map = Arc::new(RowMap::new(model, Arc::clone(movies)));
-        maps.insert(version.to_owned(), Arc::clone(&map));
+        let map = Arc::new(RowMap::new(model.bundle(), Arc::clone(movies), self.mismatch));
+        let before = maps.insert(version.to_owned(), Arc::clone(&map));
+        // Movies come in many parts, each of which makes a snapshot.
+        if before.is_none_or(|before| before.is_used != map.is_used) {
+            map.say(version);
+        }
         map
     }
 }

@@ -30,10 +30,10 @@ impl Recommender {
         let terms = &question.terms;
         let model = self.engine.model(terms.model_version.as_deref())?;
         let bundle = model.bundle();
-        let unknown = RecommendError::UnknownMovie(question.movie_id);
-        let row = bundle.row_of(question.movie_id).ok_or(unknown)?;
         let movies = self.catalog.movies();
         let map = self.rows.get(&model, &movies);
+        let unknown = RecommendError::UnknownMovie(question.movie_id);
+        let row = map.row_of(bundle, question.movie_id).ok_or(unknown)?;
         let allowed = match self.catalog.select(&question.filter)? {
             Some(indexes) => Some(Arc::new(map.rows_of(&indexes))),
             None => map.servable(),

@@ -30,6 +30,8 @@ pub(super) struct Manifest {
     pub(super) maximum_length: usize,
     pub(super) tables: Tables,
     pub(super) vocabulary: String,
+    /// Absent in bundles of before titles were kept, and where the training data has none.
+    pub(super) titles: Option<String>,
     pub(super) graphs: Vec<Graph>,
     pub(super) sha256: BTreeMap<String, String>,
     pub(super) training: Map<String, Value>,
@@ -138,7 +140,7 @@ impl Manifest {
             }
         }
         let graphs = self.graphs.iter().map(|graph| &graph.file);
-        for file in graphs.chain([&self.tables.file, &self.vocabulary]) {
+        for file in graphs.chain([&self.tables.file, &self.vocabulary]).chain(&self.titles) {
             if !self.sha256.contains_key(file) {
                 return Err(format!("it names {file} and has no sha256 of it"));
             }

@@ -47,6 +47,8 @@ pub struct Bundle {
     /// What was measured offline, as the manifest says it.
     pub metrics: Map<String, Value>,
     rows: FxHashMap<u32, ItemRow>,
+    /// Entry `row` is the CRC-32 of that row's title, 0 where it is not known; empty when none is.
+    titles: Vec<u32>,
 }
 
 /// One encoder of a bundle.
@@ -82,7 +84,11 @@ impl Bundle {
                 advice: "",
             })
         };
-        let vocabulary = read_vocabulary(&name, &take(&manifest.vocabulary)?, manifest.items)?;
+        let vocabulary = read_numbers(&name, &take(&manifest.vocabulary)?, manifest.items)?;
+        let titles = match &manifest.titles {
+            Some(file) => read_numbers(&name, &take(file)?, manifest.items)?,
+            None => Vec::new(),
+        };
         let tables = Tables::read(&name, take(&manifest.tables.file)?, &manifest)?;
         let rows: FxHashMap<u32, ItemRow> =
             vocabulary.iter().enumerate().map(|(row, movie_id)| (*movie_id, row as ItemRow)).collect();
@@ -100,6 +106,7 @@ impl Bundle {
             tables,
             vocabulary,
             rows,
+            titles,
         })
     }
 
@@ -146,6 +153,12 @@ impl Bundle {
     /// The row of a movie; `None` when the model does not know it.
     pub fn row_of(&self, movie_id: u32) -> Option<ItemRow> {
         self.rows.get(&movie_id).copied()
+    }
+
+    /// Whether a row's movie had this title in the training data; `None` when the bundle does not say.
+    pub fn has_title(&self, row: ItemRow, title: &str) -> Option<bool> {
+        let trained_on = self.titles.get(row as usize).filter(|hash| **hash != 0)?;
+        Some(*trained_on == crc32fast::hash(title.as_bytes()))
     }
 
     /// The output embeddings, `items x dimension`, row-major.
@@ -256,7 +269,8 @@ fn hash_of(bytes: &[u8]) -> String {
     hex::encode(digest.finalize())
 }
 
-fn read_vocabulary(bundle: &str, bytes: &[u8], items: usize) -> Result<Vec<u32>, BundleError> {
+/// One little-endian number an item.
+fn read_numbers(bundle: &str, bytes: &[u8], items: usize) -> Result<Vec<u32>, BundleError> {
     if bytes.len() != items * 4 {
         let why = format!("has {} bytes, {} are right for {items} items", bytes.len(), items * 4);
         return Err(BundleError::Vocabulary { bundle: bundle.to_owned(), why });

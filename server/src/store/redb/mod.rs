@@ -51,6 +51,11 @@ pub struct RedbStore {
 }
 
 impl RedbStore {
+    /// Whether there is a store in this folder.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).is_file()
+    }
+
     /// Opens the store in a folder, which is made if needed, and brings its schema up to date.
     ///
     /// After a crash the journal's events are recorded again first: half a second at most.
