@@ -18,7 +18,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from marquee_onnx import sessions, tables
+from marquee_onnx import sessions, tables, titles
 from marquee_onnx.errors import BundleError
 from marquee_onnx.graphs.cpu import cpu_encoder
 from marquee_onnx.graphs.cuda import LARGEST_K, cuda_encoder, cuda_scorer
@@ -99,6 +99,7 @@ class Model:
     vocabulary: NDArray[np.uint32]
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    titles: NDArray[np.uint32] | None = None
 
     def __post_init__(self) -> None:
         version = self.version if isinstance(self.version, str) else self.version.text
@@ -106,6 +107,7 @@ class Model:
             if not IDENTIFIER.fullmatch(text):
                 raise BundleError(f"{text!r} is no name: use 1 to 64 of letters, digits, '.', '_' and '-'")
         check_vocabulary(self.vocabulary, self.weights.shape.items)
+        check_titles(self.titles, self.weights.shape.items)
 
 
 def check_vocabulary(vocabulary: NDArray[np.uint32], items: int) -> None:
@@ -114,6 +116,12 @@ def check_vocabulary(vocabulary: NDArray[np.uint32], items: int) -> None:
         raise BundleError(f"the vocabulary has {vocabulary.size} ids for {items} items")
     if vocabulary.min() == 0 or np.unique(vocabulary).size != items:
         raise BundleError("the vocabulary has an id twice, or an id 0")
+
+
+def check_titles(hashes: NDArray[np.uint32] | None, items: int) -> None:
+    """One hash an item, where titles are kept."""
+    if hashes is not None and hashes.shape != (items,):
+        raise BundleError(f"{titles.FILE} has {hashes.size} titles for {items} items: train or export again")
 
 
 def write(
@@ -144,6 +152,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
     arrays = {name: getattr(model.weights, name) for name in tables.NAMES}
     located = tables.write(folder / tables.FILE, arrays, precision)
     (folder / VOCABULARY).write_bytes(model.vocabulary.astype("<u4").tobytes())
+    titles.write(folder, model.titles)
     for graph in graphs:
         onnx.save(graph.author(model.weights, located), folder / graph.file)
     shape = model.weights.shape
@@ -165,6 +174,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "blocks": shape.blocks,
         "tables": {"file": tables.FILE, "precision": precision},
         "vocabulary": VOCABULARY,
+        **({} if model.titles is None else {"titles": titles.FILE}),
         "graphs": entries,
         "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "training": dict(model.training),
@@ -283,6 +293,7 @@ def check(folder: Path) -> dict[str, Any]:
                 f"{MANIFEST} says {list(expected[name])} {manifest['tables']['precision']}"
             )
     check_vocabulary(read_vocabulary(folder), shape.items)
+    check_titles(titles.read(folder), shape.items)
     for entry in manifest["graphs"]:
         check_external_data(folder / entry["file"], located)
     for entry in manifest["graphs"]:
@@ -297,6 +308,7 @@ def check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
     named = {
         manifest["tables"]["file"],
         manifest["vocabulary"],
+        *([manifest["titles"]] if "titles" in manifest else []),
         *(graph["file"] for graph in manifest["graphs"]),
     }
     for file in sorted(named - set(listed)):

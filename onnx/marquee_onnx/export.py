@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         vocabulary=trained.vocabulary,
         training=trained.training,
         metrics=trained.metrics,
+        titles=trained.titles,
     )
     graphs = [*bundle.STANDARD_GRAPHS, *(bundle.NAIVE_GRAPHS if args.with_naive else ())]
     if args.validate or args.data:

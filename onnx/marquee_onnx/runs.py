@@ -1,6 +1,7 @@
 """A run folder: what `train` and `import-checkpoint` write and `export` reads.
 
-`model.safetensors` (the public state dict), `config.json` (sizes, training, metrics) and `vocabulary.u32`.
+`model.safetensors` (the public state dict), `config.json` (sizes, training, metrics), `vocabulary.u32` and,
+where the training data has titles, `titles.u32`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from marquee_onnx import titles
 from marquee_onnx.errors import CheckpointError
 from marquee_onnx.recommenders import read_vocabulary, read_weights
 from marquee_onnx.terms import NOT_STATED
@@ -32,6 +34,7 @@ class Run:
     vocabulary: NDArray[np.uint32]
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    titles: NDArray[np.uint32] | None = None
 
 
 def read(folder: Path) -> Run:
@@ -49,7 +52,8 @@ def read(folder: Path) -> Run:
     training, figures = config.get("training") or {}, config.get("metrics") or {}
     if not isinstance(training, dict) or not isinstance(figures, dict):
         raise CheckpointError(f"{folder / CONFIG} holds no objects as training and metrics; write it again")
-    return Run(weights, vocabulary, {"data": NOT_STATED, "terms": NOT_STATED} | training, figures)
+    training = {"data": NOT_STATED, "terms": NOT_STATED} | training
+    return Run(weights, vocabulary, training, figures, titles.read(folder))
 
 
 def write_weights(path: Path, weights: Weights) -> None:
@@ -74,3 +78,4 @@ def write(folder: Path, run: Run, overwrite: bool = False) -> None:
     }
     (folder / CONFIG).write_text(to_json(config, indent=2) + "\n")
     (folder / VOCABULARY).write_bytes(run.vocabulary.astype("<u4").tobytes())
+    titles.write(folder, run.titles)

@@ -1,7 +1,7 @@
 """Train gSASRec on a MovieLens folder or a prepared split.
 
 The run folder holds settings, log, curves and a resumable state while the run goes on, and at its end
-`model.safetensors`, `config.json` and `vocabulary.u32`, which `evaluate` and `export` read.
+`model.safetensors`, `config.json`, `vocabulary.u32` and `titles.u32`, which `evaluate` and `export` read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
-from marquee_onnx import metrics
+from marquee_onnx import metrics, titles
 from marquee_onnx.arguments import positive
 from marquee_onnx.baselines import Popularity
 from marquee_onnx.data import (
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     best = train(trainer, args.output, judged, args.validate_every, args.patience, baseline)
     description = describe(args, dataset, settings) | {"judged_users": len(judged[1])}
     write_run(args.output, trainer, best, dataset, description)
+    titles.write(args.output, titles.of_data(args.data, dataset.vocabulary))
     draw_curves(args.output / "curves.png", list(records(args.output)), baseline)
     print(f"wrote {args.output}: {verdict(best, baseline)}")
     return 0

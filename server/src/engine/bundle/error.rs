@@ -63,11 +63,13 @@ pub enum BundleError {
         /// What is wrong.
         why: String,
     },
-    /// The vocabulary does not name every item once.
-    #[error("bundle {bundle}: the vocabulary {why}; write the bundle again with marquee_onnx")]
+    /// The vocabulary does not name every item once, or the titles are not one for each.
+    #[error("bundle {bundle}: {file} {why}; write the bundle again with marquee_onnx")]
     Vocabulary {
         /// The bundle's folder.
         bundle: String,
+        /// The file.
+        file: String,
         /// What is wrong.
         why: String,
     },

@@ -102,7 +102,7 @@ fn a_vocabulary_of_any_bytes_is_read_or_refused() {
     for _ in 0..cases() / 10 {
         let items = random.random_range(0..40);
         let bytes: Vec<u8> = (0..random.random_range(0..160)).map(|_| random.random()).collect();
-        let read = read_numbers("fuzzed", &bytes, items);
+        let read = read_numbers("fuzzed", "vocabulary.u32", &bytes, items);
         assert_eq!(read.is_ok(), bytes.len() == items * 4);
     }
 }

@@ -84,9 +84,10 @@ impl Bundle {
                 advice: "",
             })
         };
-        let vocabulary = read_numbers(&name, &take(&manifest.vocabulary)?, manifest.items)?;
+        let vocabulary =
+            read_numbers(&name, &manifest.vocabulary, &take(&manifest.vocabulary)?, manifest.items)?;
         let titles = match &manifest.titles {
-            Some(file) => read_numbers(&name, &take(file)?, manifest.items)?,
+            Some(file) => read_numbers(&name, file, &take(file)?, manifest.items)?,
             None => Vec::new(),
         };
         let tables = Tables::read(&name, take(&manifest.tables.file)?, &manifest)?;
@@ -95,6 +96,7 @@ impl Bundle {
         if rows.len() != vocabulary.len() || rows.contains_key(&0) {
             return Err(BundleError::Vocabulary {
                 bundle: name,
+                file: manifest.vocabulary,
                 why: "has a movie id twice, or the id 0".to_owned(),
             });
         }
@@ -269,11 +271,11 @@ fn hash_of(bytes: &[u8]) -> String {
     hex::encode(digest.finalize())
 }
 
-/// One little-endian number an item.
-fn read_numbers(bundle: &str, bytes: &[u8], items: usize) -> Result<Vec<u32>, BundleError> {
+/// The numbers of a file with a little-endian one an item.
+fn read_numbers(bundle: &str, file: &str, bytes: &[u8], items: usize) -> Result<Vec<u32>, BundleError> {
     if bytes.len() != items * 4 {
         let why = format!("has {} bytes, {} are right for {items} items", bytes.len(), items * 4);
-        return Err(BundleError::Vocabulary { bundle: bundle.to_owned(), why });
+        return Err(BundleError::Vocabulary { bundle: bundle.to_owned(), file: file.to_owned(), why });
     }
     Ok(bytes.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry)).collect())
 }

@@ -67,6 +67,38 @@ fn the_fixture_is_read_as_its_manifest_says() {
 }
 
 #[test]
+fn a_title_is_compared_with_the_one_of_training_where_that_is_known() {
+    let folder = copy();
+    let items = Bundle::open(folder.path()).unwrap().items();
+    let mut titles = vec![0; 4 * items];
+    titles[4..8].copy_from_slice(&crc32fast::hash("Heat (1995)".as_bytes()).to_le_bytes());
+    fs::write(folder.path().join("titles.u32"), &titles).unwrap();
+    edit(&folder, |manifest| {
+        manifest["titles"] = "titles.u32".into();
+        manifest["sha256"]["titles.u32"] = hex::encode(Sha256::digest(&titles)).into();
+    });
+    let bundle = Bundle::open(folder.path()).unwrap();
+    assert_eq!(bundle.has_title(1, "Heat (1995)"), Some(true));
+    assert_eq!(bundle.has_title(1, "Own (2020)"), Some(false));
+    assert_eq!(bundle.has_title(0, "Heat (1995)"), None, "its title is not known");
+    assert_eq!(Bundle::open(&fixture()).unwrap().has_title(1, "Heat (1995)"), None, "it keeps no titles");
+    edit(&folder, |manifest| manifest["titles"] = "vocabulary".into());
+    assert!(matches!(Bundle::open(folder.path()), Err(BundleError::Manifest { .. })));
+}
+
+#[test]
+fn titles_for_another_number_of_items_are_refused() {
+    let folder = copy();
+    fs::write(folder.path().join("titles.u32"), [0; 4]).unwrap();
+    edit(&folder, |manifest| {
+        manifest["titles"] = "titles.u32".into();
+        manifest["sha256"]["titles.u32"] = hex::encode(Sha256::digest([0; 4])).into();
+    });
+    let error = Bundle::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("titles.u32 has 4 bytes"), "{error}");
+}
+
+#[test]
 fn a_bundle_with_a_flipped_bit_anywhere_is_refused() {
     let mut random = SmallRng::seed_from_u64(200);
     let files: Vec<_> = fs::read_dir(fixture())
