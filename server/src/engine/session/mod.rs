@@ -128,6 +128,8 @@ fn encoder(
     placement: Placement,
     graph: &EncoderGraph,
 ) -> Result<Box<dyn Encoder>, BundleError> {
+    // Without the library not even an error of its own can be made.
+    runtime::init()?;
     let made: ort::Result<Box<dyn Encoder>> = match placement {
         Placement::Cpu => cpu::CpuEncoder::new(bundle, graph).map(|encoder| Box::new(encoder) as _),
         Placement::Cuda(number) => {
