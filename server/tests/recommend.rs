@@ -9,13 +9,14 @@ use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::app;
 use marquee_server::cache::{Cache, LocalCache};
-use marquee_server::config::StoreUrl;
+use marquee_server::config::{Config, StoreUrl};
 use marquee_server::engine::runtime::Device;
 use marquee_server::engine::{Bundle, Engine, EngineOptions, Precision, Scorer};
 use marquee_server::profile::Profiles;
 use marquee_server::recommend::{Recommender, Terms};
 use marquee_server::retrieval::{ExactScorer, RetrievalError};
 use prost::Message as _;
+use tempfile::TempDir;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
@@ -229,6 +230,33 @@ async fn a_stream_is_answered_in_its_order() {
     for (answer, history) in found.iter().zip(histories) {
         assert!(history.iter().all(|id| !answer.contains(id)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it_knows_their_ids() {
+    let data = TempDir::new().unwrap();
+    let bundle = common::root().join("onnx/bundles/movielens-small");
+    let config = Config { bundle, sample: "none".into(), ..common::config(&data) };
+    let server = TestServer::start_with(config, data).await;
+    let recommend =
+        async || server.recommendation().recommend(by_history(&[1, 2])).await.unwrap().into_inner();
+    assert_eq!(recommend().await.source(), v1::Source::Model, "an empty catalogue contradicts nothing");
+    let movies = [1, 2, 3].map(|movie_id| {
+        let title = format!("Our own {movie_id} (2020)");
+        v1::ImportMoviesRequest { movie_id, title, ..Default::default() }
+    });
+    server.catalog().import_movies(futures::stream::iter(movies)).await.unwrap();
+    let answer = recommend().await;
+    assert_eq!(answer.source(), v1::Source::Popularity);
+    assert!(ids(&answer).iter().all(|movie_id| (1..=3).contains(movie_id)), "{answer:?}");
+    let similar = v1::SimilarMoviesRequest { movie_id: 1, ..Default::default() };
+    let refused = server.recommendation().similar_movies(similar).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    let history = v1::History { movie_ids: vec![1, 2] };
+    let subject = Some(v1::encode_history_request::Subject::History(history));
+    let encode = v1::EncodeHistoryRequest { subject, ..Default::default() };
+    let refused = server.recommendation().encode_history(encode).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread")]

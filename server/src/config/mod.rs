@@ -76,7 +76,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_SAMPLE", value_name = "DIR")]
     pub sample: Option<PathBuf>,
     /// Whether a model is used though most movies of the catalogue have other titles than those it was trained on
-    #[arg(long, env = "MARQUEE_ALLOW_MISMATCHED_MODEL", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "MARQUEE_ALLOW_MISMATCHED_MODEL", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub allow_mismatched_model: Option<bool>,
     /// Where the model runs: auto, cpu, cuda or cuda:N
     #[arg(long, env = "MARQUEE_DEVICE", value_name = "DEVICE")]
