@@ -204,6 +204,7 @@ def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_e
     assert __main__.main(arguments) == 0
     config = json.loads((run / "config.json").read_text())
     assert config["items"] == (run / "vocabulary.u32").stat().st_size // 4 == read_weights(run).shape.items
+    assert config["items"] == (run / "titles.u32").stat().st_size // 4
     capsys.readouterr()
     figures = {}
     for model in (str(run), "popularity"):

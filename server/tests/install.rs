@@ -75,7 +75,8 @@ impl Machine {
         let output = BufReader::new(child.stdout.take().expect("its output is piped"));
         let mut welcome = String::new();
         for line in output.lines().map_while(Result::ok) {
-            welcome += &format!("{line}\n");
+            welcome.push_str(&line);
+            welcome.push('\n');
             if line.contains(" rate ") {
                 break;
             }
