@@ -61,22 +61,21 @@ fn serve(args: ServeArgs) -> Outcome {
 }
 
 async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
+    let mut signals = app::Signals::listen().map_err(|error| StartError::Stopped(error.to_string()))?;
     let mut running = app::start(config, telemetry).await?;
     let metrics = running.metrics_address.map(tracing::field::display);
     tracing::info!(address = %running.address, metrics, "listening");
     let model = tokio::select! {
         model = running.ready() => model?,
-        signal = app::wait_for_signal() => {
-            signal.map_err(|error| StartError::Stopped(error.to_string()))?;
-            return running.stop().await;
-        }
+        () = signals.first() => return app::stop(running, signals).await,
     };
     // Who started the server may have closed its output; that is no reason to stop.
     if let Err(error) = writeln!(std::io::stdout(), "{}", app::welcome(&running, &model).await) {
         tracing::debug!(%error, "nobody reads the welcome");
     }
     drop(model);
-    app::serve_until_signal(running).await
+    signals.first().await;
+    app::stop(running, signals).await
 }
 
 async fn bring_in(args: ImportArgs) -> Outcome {

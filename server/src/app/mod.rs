@@ -23,7 +23,7 @@ use tonic_health::server::HealthReporter;
 use awake::{Awake, keep_awake};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use drain::{serve_until_signal, wait_for_signal};
+pub use drain::{Signals, stop};
 use follow::Follower;
 use services::Rooms;
 pub use welcome::welcome;
