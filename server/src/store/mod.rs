@@ -14,6 +14,8 @@
 pub mod conformance;
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+pub(crate) mod races;
 mod redb;
 mod scylla;
 mod statistics;

@@ -240,6 +240,7 @@ mod tests {
     use super::*;
     use crate::store::conformance::{self, rating};
     use crate::store::model::{assert_follows_the_model, calls};
+    use crate::store::races::{assert_a_deletion_leaves_no_half, races};
 
     fn open(dir: &Path) -> RedbStore {
         RedbStore::open(dir).expect("the store opens")
@@ -278,6 +279,14 @@ mod tests {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             let store = RedbStore::open_with(folder.path(), 500).expect("the store opens");
             runtime.block_on(assert_follows_the_model(&store, calls));
+        }
+
+        #[test]
+        fn a_deletion_and_a_write_at_once_leave_a_whole_user_or_none(race in races()) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            let store = open(folder.path());
+            runtime.block_on(assert_a_deletion_leaves_no_half(&store, &store, race));
         }
     }
 

@@ -5,6 +5,12 @@
 //! key and may be repeated; no counters, and lightweight transactions only for the leases of a
 //! migration and of the job in [`sums`] that sums up over all users.
 //!
+//! A deletion on one node and a write on another of the same moment leave a whole user or none, because
+//! all rows of a call have one timestamp ([`timestamps`]) and each says since when its user is there: the
+//! row that does so or, where a deletion took that one, the time of the write itself. The next write
+//! makes the missing row, with the timestamp of the write that its time was taken from, so that no
+//! deletion that has come since is undone.
+//!
 //! What an event changed ([`Recorded`]) is decided by reading before writing. Two nodes that record
 //! the same event at the same moment may both call it new; what is stored is the same.
 
@@ -18,6 +24,7 @@ mod rows;
 mod settings;
 mod statements;
 mod sums;
+mod timestamps;
 mod writes;
 
 use std::collections::HashMap;
@@ -30,10 +37,11 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use self::known::Known;
 use self::link::Link;
 pub use self::migrations::MigrateMode;
-use self::rows::{EventRow, MovieRow, PartitionRow, UserRow};
+use self::rows::{EventRow, Found, MovieRow, PartitionRow, UserRow, WrittenRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
-use self::writes::Write;
+use self::timestamps::Timestamps;
+use self::writes::{What, Write};
 use super::{
     EventKey, MovieStats, Opinion, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats,
     opinions,
@@ -50,6 +58,7 @@ const FEW_EVENTS: usize = 4;
 /// The store in a cluster.
 pub struct ScyllaStore {
     link: Link,
+    timestamps: Timestamps,
 }
 
 impl ScyllaStore {
@@ -59,7 +68,7 @@ impl ScyllaStore {
     /// [`StoreError::Open`] when no node can be reached or the credentials or keyspace are wrong,
     /// [`StoreError::Schema`] when the keyspace has another version.
     pub async fn open(settings: ScyllaSettings) -> Result<Self, StoreError> {
-        Ok(Self { link: Link::open(settings).await? })
+        Ok(Self { link: Link::open(settings).await?, timestamps: Timestamps::default() })
     }
 
     /// Makes the keyspace and its tables, or brings them to this program's version; the statements
@@ -71,31 +80,39 @@ impl ScyllaStore {
         migrations::migrate(&connect::session(settings).await?, settings, mode).await
     }
 
-    /// The user and all events, newest first.
-    async fn partition(&self, user_id: UserId) -> Result<Option<(User, Vec<Interaction>)>, StoreError> {
+    /// The preferences and all events of a user, newest first.
+    async fn partition(
+        &self,
+        user_id: UserId,
+    ) -> Result<Option<(Preferences, Vec<Interaction>)>, StoreError> {
         let rows: Vec<PartitionRow> = self.link.all(Statement::Partition, (user_id as i64,)).await?;
-        let mut user = None;
+        let mut preferences = None;
         let mut events = Vec::with_capacity(rows.len());
-        for (created_ms, genres, movies, time_ms, movie_id, kind, half_stars) in rows {
-            if user.is_none() {
-                let preferences = rows::preferences(genres, movies);
-                user = Some(User { user_id, created_ms: created_ms.unwrap_or_default(), preferences });
-            }
+        for (_created_ms, genres, movies, time_ms, movie_id, kind, half_stars) in rows {
+            preferences.get_or_insert_with(|| rows::preferences(genres, movies));
             events.extend(rows::event(user_id, (time_ms, movie_id, kind, half_stars))?);
         }
-        Ok(user.map(|user| (user, events)))
+        Ok(preferences.map(|preferences| (preferences, events)))
     }
 
-    /// What is known of the user that matters to these events, and whether the user is known at all.
-    async fn known(&self, user_id: UserId, events: &[Interaction]) -> Result<(Known, bool), StoreError> {
+    async fn found(&self, user_id: UserId) -> Result<Option<Found>, StoreError> {
+        let row: Option<UserRow> = self.link.first(Statement::User, (user_id as i64,)).await?;
+        Ok(row.map(|row| rows::found(user_id, row)))
+    }
+
+    /// What is known of the user that matters to these events, and the user, if there is one.
+    async fn known(
+        &self,
+        user_id: UserId,
+        events: &[Interaction],
+    ) -> Result<(Known, Option<Found>), StoreError> {
         let mut known = Known::expecting(events.len());
         if events.len() > FEW_EVENTS {
-            let partition = self.partition(user_id).await?;
-            let is_user = partition.is_some();
-            for event in partition.iter().flat_map(|(_, stored)| stored.iter().rev()) {
+            let Some((_, stored)) = self.partition(user_id).await? else { return Ok((known, None)) };
+            for event in stored.iter().rev() {
                 known.add(event);
             }
-            return Ok((known, is_user));
+            return Ok((known, self.found(user_id).await?));
         }
         for event in events {
             let values = (user_id as i64, i64::from(event.movie_id));
@@ -106,7 +123,7 @@ impl ScyllaStore {
                 }
             }
         }
-        Ok((known, self.user(user_id).await?.is_some()))
+        Ok((known, self.found(user_id).await?))
     }
 
     /// Records events of one user.
@@ -116,11 +133,14 @@ impl ScyllaStore {
         events: &[Interaction],
         now_ms: TimeMs,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let (mut known, is_user) = self.known(user_id, events).await?;
+        // Before the reads: of a deletion that comes between them and the writes nothing is left out.
+        let timestamp = self.timestamps.now();
+        let (mut known, found) = self.known(user_id, events).await?;
         let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
         let new = events.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.duplicate);
-        let user = (!is_user).then_some(Write::User(user_id, now_ms));
-        let writes: Vec<_> = user.into_iter().chain(new.map(|(event, _)| Write::Event(event))).collect();
+        let user = user_row(user_id, found.as_ref(), now_ms, timestamp);
+        let new = new.map(|(event, _)| What::Event(event).at(timestamp));
+        let writes: Vec<_> = user.into_iter().chain(new).collect();
         for batch in writes.chunks(BATCH_ROWS) {
             self.write(batch).await?;
         }
@@ -144,6 +164,21 @@ impl ScyllaStore {
         let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags);
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
+    }
+}
+
+/// The row that says since when the user is there, if that is missing.
+fn user_row(
+    user_id: UserId,
+    found: Option<&Found>,
+    now_ms: TimeMs,
+    timestamp: i64,
+) -> Option<Write<'static>> {
+    match found {
+        None => Some(What::User(user_id, now_ms).at(timestamp)),
+        Some(Found { user, undated_since, .. }) => {
+            undated_since.map(|since| What::User(user_id, user.created_ms).at(since))
+        }
     }
 }
 
@@ -173,11 +208,11 @@ impl Store for ScyllaStore {
     }
 
     async fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Arc<Profile>>, StoreError> {
-        Ok(self.partition(user_id).await?.map(|(user, mut events)| {
+        Ok(self.partition(user_id).await?.map(|(preferences, mut events)| {
             let seen = events.iter().map(|event| event.movie_id).collect();
             events.truncate(newest);
             events.reverse();
-            Arc::new(Profile { newest: events, seen, preferences: user.preferences })
+            Arc::new(Profile { newest: events, seen, preferences })
         }))
     }
 
@@ -207,12 +242,7 @@ impl Store for ScyllaStore {
     }
 
     async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
-        let row: Option<UserRow> = self.link.first(Statement::User, (user_id as i64,)).await?;
-        Ok(row.map(|(created_ms, genres, movies)| User {
-            user_id,
-            created_ms: created_ms.unwrap_or_default(),
-            preferences: rows::preferences(genres, movies),
-        }))
+        Ok(self.found(user_id).await?.map(|found| found.user))
     }
 
     async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError> {
@@ -233,7 +263,7 @@ impl Store for ScyllaStore {
         if let Some(user) = self.user(user_id).await? {
             return Ok((user, false));
         }
-        self.link.execute(Statement::CreateUser, (user_id as i64, now_ms)).await?;
+        self.write(&[What::User(user_id, now_ms).at(self.timestamps.now())]).await?;
         Ok((User { user_id, created_ms: now_ms, preferences: Preferences::default() }, true))
     }
 
@@ -243,18 +273,29 @@ impl Store for ScyllaStore {
         preferences: Preferences,
         now_ms: TimeMs,
     ) -> Result<User, StoreError> {
-        let created_ms = self.user(user_id).await?.map_or(now_ms, |user| user.created_ms);
-        let movies: Vec<_> = preferences.movie_ids.iter().map(|id| i64::from(*id)).collect();
-        let values = (user_id as i64, created_ms, &preferences.genres, movies);
-        self.link.execute(Statement::SetPreferences, values).await?;
+        let found = self.found(user_id).await?;
+        let replaced = found.as_ref().and_then(|found| found.preferred_at);
+        let timestamp = self.timestamps.after(replaced.unwrap_or(i64::MIN));
+        let user = user_row(user_id, found.as_ref(), now_ms, timestamp);
+        let preferred = What::Preferences(user_id, &preferences).at(timestamp);
+        self.write(&user.into_iter().chain([preferred]).collect::<Vec<_>>()).await?;
+        let created_ms = found.map_or(now_ms, |found| found.user.created_ms);
         Ok(User { user_id, created_ms, preferences })
     }
 
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
-        let Some((_, mut events)) = self.partition(user_id).await? else {
+        let rows: Vec<WrittenRow> = self.link.all(Statement::Written, (user_id as i64,)).await?;
+        if rows.is_empty() {
             return Ok(Vec::new());
-        };
-        self.link.execute(Statement::DeleteUser, (user_id as i64,)).await?;
+        }
+        let mut events = Vec::with_capacity(rows.len());
+        let mut newest_write = None;
+        for (created, preferred, recorded, time_ms, movie_id, kind, half_stars) in rows {
+            newest_write = newest_write.max(created).max(preferred).max(recorded);
+            events.extend(rows::event(user_id, (time_ms, movie_id, kind, half_stars))?);
+        }
+        let timestamp = self.timestamps.after(newest_write.unwrap_or(i64::MIN));
+        self.link.execute(Statement::DeleteUser, (timestamp, user_id as i64)).await?;
         events.reverse();
         Ok(events)
     }

@@ -2,14 +2,17 @@
 //!
 //! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
 
-use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
+use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
 use crate::store::{MovieStats, StoreError, Trend};
 
 /// Time, movie, kind, half stars; nothing in a partition that has a user and no events.
 pub(super) type EventRow = (Option<i64>, Option<i64>, Option<i8>, Option<i8>);
-/// Creation time, preferred genres and movies.
-pub(super) type UserRow = (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>);
-/// A [`UserRow`] and an [`EventRow`].
+/// Creation time, preferred genres and movies, when these and when the newest event were written.
+pub(super) type UserRow = (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>);
+/// When creation time, preferences and event were written, and an [`EventRow`].
+pub(super) type WrittenRow =
+    (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
+/// Creation time, preferred genres and movies, and an [`EventRow`].
 pub(super) type PartitionRow =
     (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
 /// A user id and an [`EventRow`].
@@ -57,6 +60,25 @@ pub(super) fn event(user_id: UserId, row: EventRow) -> Result<Option<Interaction
         .ok_or_else(|| StoreError::Corrupt(format!("an event of user {user_id} has no known kind")))?;
     let rating = Rating::from_half_stars(half_stars.unwrap_or(0) as u8);
     Ok(Some(Interaction { user_id, movie_id: movie_id as u32, time_ms, kind, rating }))
+}
+
+/// A user who is there.
+pub(super) struct Found {
+    pub(super) user: User,
+    /// The timestamp of the write that the creation time was taken from, where no row says it: of a user
+    /// who was deleted while somebody who had seen them wrote.
+    pub(super) undated_since: Option<i64>,
+    /// The timestamp of the preferences.
+    pub(super) preferred_at: Option<i64>,
+}
+
+pub(super) fn found(user_id: UserId, row: UserRow) -> Found {
+    let (created_ms, genres, movies, preferred_at, recorded_at) = row;
+    let first_write = preferred_at.into_iter().chain(recorded_at).min();
+    let undated_since = first_write.filter(|_| created_ms.is_none());
+    let created_ms = created_ms.or(undated_since.map(|timestamp| timestamp / 1000)).unwrap_or_default();
+    let user = User { user_id, created_ms, preferences: preferences(genres, movies) };
+    Found { user, undated_since, preferred_at }
 }
 
 pub(super) fn preferences(genres: Option<Vec<String>>, movie_ids: Option<Vec<i64>>) -> Preferences {

@@ -57,10 +57,15 @@ macro_rules! statements {
 
 statements! {
     User = "user", Users,
-        "SELECT created_ms, preferred_genres, preferred_movies FROM users WHERE user_id = ? LIMIT 1";
+        "SELECT created_ms, preferred_genres, preferred_movies, \
+         WRITETIME(preferred_genres), WRITETIME(half_stars) \
+         FROM users WHERE user_id = ? LIMIT 1";
     Partition = "partition", Users,
         "SELECT created_ms, preferred_genres, preferred_movies, time_ms, movie_id, kind, half_stars \
          FROM users WHERE user_id = ?";
+    Written = "written", Users,
+        "SELECT WRITETIME(created_ms), WRITETIME(preferred_genres), WRITETIME(half_stars), \
+         time_ms, movie_id, kind, half_stars FROM users WHERE user_id = ?";
     Events = "events", Users,
         "SELECT time_ms, movie_id, kind, half_stars FROM users WHERE user_id = ? LIMIT ?";
     EventsAfter = "events_after", Users,
@@ -70,13 +75,14 @@ statements! {
         "SELECT time_ms, movie_id, kind, half_stars FROM users \
          WHERE user_id = ? AND movie_id = ? ALLOW FILTERING";
     CreateUser = "create_user", Writes,
-        "INSERT INTO users (user_id, created_ms) VALUES (?, ?)";
+        "INSERT INTO users (user_id, created_ms) VALUES (?, ?) USING TIMESTAMP ?";
     SetPreferences = "set_preferences", Writes,
-        "INSERT INTO users (user_id, created_ms, preferred_genres, preferred_movies) VALUES (?, ?, ?, ?)";
+        "INSERT INTO users (user_id, preferred_genres, preferred_movies) VALUES (?, ?, ?) USING TIMESTAMP ?";
     InsertEvent = "insert_event", Writes,
-        "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?)";
+        "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?) \
+         USING TIMESTAMP ?";
     DeleteUser = "delete_user", Writes,
-        "DELETE FROM users WHERE user_id = ?";
+        "DELETE FROM users USING TIMESTAMP ? WHERE user_id = ?";
     Scan = "scan", Scan,
         "SELECT user_id, time_ms, movie_id, kind, half_stars FROM users \
          WHERE token(user_id) > ? AND token(user_id) <= ?";

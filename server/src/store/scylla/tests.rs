@@ -7,8 +7,10 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::clock::now_ms;
 use crate::store::conformance::{self, rating};
 use crate::store::model::{assert_follows_the_model, calls};
+use crate::store::races::{USER, assert_a_deletion_leaves_no_half, races};
 
 /// The cluster's URL without a keyspace.
 fn cluster() -> Option<String> {
@@ -100,6 +102,61 @@ fn it_follows_the_model() {
         runtime.block_on(async { assert_follows_the_model(&keyspace.emptied().await, calls).await });
     });
     runtime.block_on(keyspace.remove());
+}
+
+#[test]
+fn a_deletion_and_a_write_of_two_nodes_at_once_leave_a_whole_user_or_none() {
+    let Some(cluster) = cluster() else { return };
+    let runtime = Runtime::new().expect("a runtime");
+    let keyspace = runtime.block_on(Keyspace::new(&cluster));
+    let (here, there) = runtime.block_on(async { (keyspace.open().await, keyspace.open().await) });
+    proptest!(ProptestConfig::with_cases(100), |(race in races())| {
+        runtime.block_on(async {
+            assert_a_deletion_leaves_no_half(&here, &there, race).await;
+            here.delete_user(USER).await.expect("a deletion");
+        });
+    });
+    runtime.block_on(keyspace.remove());
+}
+
+#[tokio::test]
+async fn a_user_whom_a_deletion_left_without_a_creation_time_is_there_since_the_write_that_is_left() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let store = keyspace.open().await;
+    let began_ms = now_ms();
+    store.write(&[What::Event(&rating(USER, 1, 10, 6)).at(store.timestamps.now())]).await.expect("a write");
+    let user = store.user(USER).await.expect("a read").expect("an event makes a user");
+    assert!((began_ms..=now_ms()).contains(&user.created_ms), "{user:?}");
+    assert_eq!(store.register(USER, 1).await.expect("a read"), (user.clone(), false));
+
+    // The newest event by its own time is written last now, and the user is as old as before.
+    store.record(&[rating(USER, 2, 20, 6)], 1).await.expect("a write");
+    assert_eq!(store.user(USER).await.expect("a read"), Some(user.clone()));
+    let preferences = Preferences { genres: vec![], movie_ids: vec![3] };
+    let preferring = store.set_preferences(USER, preferences, 1).await.expect("a write");
+    assert_eq!(preferring.created_ms, user.created_ms);
+    assert_eq!(store.delete_user(USER).await.expect("a deletion").len(), 2);
+    assert_eq!(store.user(USER).await.expect("a read"), None);
+    keyspace.remove().await;
+}
+
+#[tokio::test]
+async fn a_write_of_a_node_whose_clock_is_ahead_is_replaced_and_deleted_all_the_same() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let (ahead, store) = (keyspace.open().await, keyspace.open().await);
+    let hour_us = 3_600_000_000;
+    ahead.timestamps.after(store.timestamps.now() + hour_us);
+    let preferring = |movie_id| Preferences { genres: vec![], movie_ids: vec![movie_id] };
+    ahead.set_preferences(USER, preferring(1), 1).await.expect("a write");
+    ahead.record(&[rating(USER, 1, 10, 6)], 1).await.expect("a write");
+    store.set_preferences(USER, preferring(2), 1).await.expect("a write");
+    let user = ahead.user(USER).await.expect("a read").expect("a known user");
+    assert_eq!(user.preferences, preferring(2));
+    assert_eq!(store.delete_user(USER).await.expect("a deletion").len(), 1);
+    assert_eq!(ahead.user(USER).await.expect("a read"), None);
+    keyspace.remove().await;
 }
 
 #[tokio::test]
