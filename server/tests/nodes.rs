@@ -17,10 +17,13 @@ use common::{TestServer, config, sample_data};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
+use marquee_server::domain::Interaction;
 use marquee_server::events::{EventSink as _, EventsError, Position};
 use marquee_server::profile::Mark;
 use marquee_server::store::{RedbStore, Store};
 use tonic::Request;
+
+const STREAM: &str = "marquee:events:all";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_at_once_in_another_nodes_read_that_carries_its_mark() {
@@ -171,8 +174,44 @@ async fn what_one_node_records_is_in_the_stream_of_all_until_its_user_is_deleted
     here.ledger.delete_user(USER).await.expect("the user is deleted");
     assert_eq!(there.events.newest().await.expect("Redis answers"), Position::START);
     here.write(3).await;
-    let lost = there.events.next(second[0].position, 10).await;
-    assert!(matches!(lost, Err(EventsError::Lost(position)) if position == second[0].position));
+    for placed in [first[0], second[0]] {
+        let third = there.events.next(placed.position, 10).await.expect("nothing else is gone");
+        assert_eq!(third.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [3]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_of_the_stream_loses_nothing_when_users_are_deleted_and_is_told_when_it_is_cut() {
+    let Some(_shared) = shared_redis() else { return };
+    let redis = RedisServer::start();
+    let Pair { here, there, _folder } = Pair::start(&redis.url(), &redis.url()).await;
+    let of = |user_id, movie_id| Interaction { user_id, ..event(movie_id) };
+    let events = [of(2, 2), of(3, 3), of(2, 4), of(4, 5), of(5, 6)];
+    here.ledger.record(events.to_vec()).await.expect("the store writes");
+    until("all are in the stream", PATIENCE, async || redis.length(STREAM) == 6).await;
+    let all = there.events.next(Position::START, 10).await.expect("Redis answers");
+    let users_after = async |position| -> Result<Vec<u64>, EventsError> {
+        Ok(there.events.next(position, 10).await?.iter().map(|placed| placed.event.user_id).collect())
+    };
+    // From the beginning, from the middle, and the beginning again.
+    for user_id in [USER, 3, 2] {
+        here.ledger.delete_user(user_id).await.expect("the user is deleted");
+        for placed in &all[..4] {
+            let left = users_after(placed.position).await.expect("nothing else is gone");
+            assert!(left.ends_with(&[4, 5]) && !left.contains(&user_id), "{left:?}");
+        }
+    }
+    redis.tell(&format!("XTRIM {STREAM} MAXLEN 1"));
+    for placed in &all[..5] {
+        assert!(matches!(users_after(placed.position).await, Err(EventsError::Lost(_))));
+    }
+    here.ledger.delete_user(5).await.expect("the user is deleted");
+    here.write(7).await;
+    assert_eq!(users_after(all[5].position).await.expect("nothing else is gone"), [USER]);
+    assert!(matches!(users_after(all[0].position).await, Err(EventsError::Lost(_))));
+    redis.tell("FLUSHALL");
+    here.write(8).await;
+    assert!(matches!(users_after(all[5].position).await, Err(EventsError::Lost(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]

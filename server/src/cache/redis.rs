@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use fred::clients::Client;
 use fred::interfaces::KeysInterface as _;
 use fred::types::Expiration;
 use tokio::sync::Semaphore;
 
 use super::metrics::{Lookups, Tier};
 use super::{Cache, Key, Space};
-use crate::redis::{Purpose, Redis};
+use crate::redis::{self, Holds, Purpose, Redis};
 
 /// Writes that may be under way at once; one more is dropped.
 const WRITES_UNDER_WAY: usize = 256;
@@ -37,28 +38,28 @@ impl RedisCache {
         }
     }
 
-    fn name(&self, key: Key) -> String {
-        self.redis.key(key.space.label(), format_args!("{:032x}", key.id))
+    fn key(&self, key: Key) -> redis::Key {
+        self.redis.key(key.space.label(), format_args!("{:032x}", key.id), Holds::Value)
     }
 }
 
 #[async_trait]
 impl Cache for RedisCache {
     async fn get(&self, key: Key) -> Option<Bytes> {
-        let name = self.name(key);
-        let answer =
-            self.redis.call(Purpose::Get, |client| async move { client.get::<Option<Bytes>, _>(name).await });
-        let found = answer.await.ok().flatten();
+        let key = self.key(key);
+        let name = key.name.as_str();
+        let get = |client: Client| async move { client.get::<Option<Bytes>, _>(name).await };
+        let found = self.redis.call_on(Purpose::Get, &[&key], get).await.ok().flatten();
         self.lookups.count(found.is_some());
         found
     }
 
     async fn put(&self, key: Key, value: Bytes, time_to_live: Duration) {
         let Ok(permit) = Arc::clone(&self.writes).try_acquire_owned() else { return };
-        let (redis, name) = (Arc::clone(&self.redis), self.name(key));
+        let (redis, name) = (Arc::clone(&self.redis), self.key(key).name);
         let end = Expiration::PX(time_to_live.as_millis() as i64);
         tokio::spawn(async move {
-            let write = |client: fred::clients::Client| async move {
+            let write = |client: Client| async move {
                 client.set::<(), _, _>(name, value, Some(end), None, false).await
             };
             if let Err(outage) = redis.call(Purpose::Put, write).await {
@@ -69,7 +70,7 @@ impl Cache for RedisCache {
     }
 
     async fn remove(&self, key: Key) {
-        let name = self.name(key);
+        let name = self.key(key).name;
         let removal =
             self.redis.call(Purpose::Remove, |client| async move { client.del::<(), _>(name).await });
         if let Err(outage) = removal.await {

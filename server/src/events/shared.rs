@@ -4,21 +4,26 @@
 //! `half_stars` (0 without a rating), so that other services read it with consumer groups of their own.
 //! It keeps about [`KEPT`] entries. An entry is sent once: what Redis does not take in time is dropped
 //! and counted.
+//!
+//! An entry that is gone was cut off at the beginning, which a reader must know, or was a deleted user's,
+//! which it must not notice. `{NAMESPACE:events:all}:kept` keeps them apart: its `from` is the position
+//! from which on only entries of deleted users are gone, as long as `gone` entries are gone in all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fred::clients::Client;
-use fred::error::Error;
-use fred::interfaces::StreamsInterface as _;
+use fred::interfaces::{LuaInterface as _, StreamsInterface as _};
+use fred::types::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Dropped, EventSink, EventsError, Placed, Position};
 use crate::domain::{Interaction, Kind, Rating, UserId};
-use crate::redis::{Outage, Purpose, Redis};
+use crate::redis::{Holds, Key, Outage, Purpose, Redis};
 
 /// Entries that are kept; Redis cuts a little later, where it is cheap.
 const KEPT: i64 = 100_000;
@@ -35,10 +40,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Entries that are searched at once for those of a deleted user.
 const SEARCHED_AT_ONCE: u64 = 1000;
 
+const FORGET: &str = concat!(include_str!("gone.lua"), include_str!("forget.lua"));
+const KEPT_FROM: &str = concat!(include_str!("gone.lua"), include_str!("kept.lua"));
+
 /// A stream in Redis.
 pub struct SharedEvents {
-    redis: Arc<Redis>,
-    name: String,
+    stream: Arc<Stream>,
     sending: mpsc::Sender<Order>,
     dropped: Arc<Dropped>,
     _sender: AbortOnDropHandle<()>,
@@ -50,29 +57,90 @@ enum Order {
     Forget(UserId, oneshot::Sender<Result<(), Outage>>),
 }
 
-/// An entry's id and fields.
-type Entry = (String, HashMap<String, i64>);
+/// Where it is.
+struct Stream {
+    redis: Arc<Redis>,
+    entries: Key,
+    kept: Key,
+}
+
+/// An entry's id and fields, whoever wrote it.
+type Entry = (String, HashMap<Bytes, Value>);
 
 impl SharedEvents {
     /// The stream in this Redis and its namespace.
     pub fn new(redis: Arc<Redis>) -> Self {
-        let name = redis.key("events", "all");
+        let entries = redis.key("events", "all", Holds::Events);
+        let kept = entries.beside("kept", Holds::EventsKept);
+        let stream = Arc::new(Stream { redis, entries, kept });
         let (sending, orders) = mpsc::channel(WAITING);
         let dropped = Arc::new(Dropped::default());
-        let sender = Sender { redis: Arc::clone(&redis), name: name.clone(), dropped: Arc::clone(&dropped) };
+        let sender = Sender { stream: Arc::clone(&stream), dropped: Arc::clone(&dropped) };
         let sender = AbortOnDropHandle::new(tokio::spawn(sender.run(orders)));
-        Self { redis, name, sending, dropped, _sender: sender }
+        Self { stream, sending, dropped, _sender: sender }
     }
+}
 
+impl Stream {
     /// The oldest entry, and the first ones after a position.
     async fn page(&self, after: Position, limit: usize) -> Result<(Vec<Entry>, Vec<Entry>), Outage> {
-        let (name, start) = (self.name.clone(), format!("({after}"));
+        let (name, start) = (self.entries.name.as_str(), &format!("({after}"));
         let read = |client: Client| async move {
-            let oldest = client.xrange_values(name.as_str(), "-", "+", Some(1)).await?;
-            let page = client.xrange_values(name, start, "+", Some(limit as u64)).await?;
+            let oldest = client.xrange_values(name, "-", "+", Some(1)).await?;
+            let page = client.xrange_values(name, start.as_str(), "+", Some(limit as u64)).await?;
             Ok((oldest, page))
         };
-        self.redis.call(Purpose::Follow, read).await
+        self.redis.call_on(Purpose::Follow, &[&self.entries], read).await
+    }
+
+    async fn newest(&self) -> Result<Option<Entry>, Outage> {
+        let name = self.entries.name.as_str();
+        let read = |client: Client| async move { client.xrevrange_values(name, "+", "-", Some(1)).await };
+        let newest: Vec<Entry> = self.redis.call_on(Purpose::Follow, &[&self.entries], read).await?;
+        Ok(newest.into_iter().next())
+    }
+
+    /// Whether nothing but entries of deleted users is gone after a position that is gone itself.
+    async fn is_kept_after(&self, after: Position) -> Result<bool, Outage> {
+        let from = self.run(Purpose::Follow, KEPT_FROM, &[]).await?;
+        Ok(from.and_then(|from| from.parse::<Position>().ok()).is_some_and(|from| from <= after))
+    }
+
+    async fn add(&self, events: &[Interaction]) -> Result<(), Outage> {
+        let name = self.entries.name.as_str();
+        let add = |client: Client| async move {
+            let pipeline = client.pipeline();
+            for event in events {
+                let cap = ("MAXLEN", "~", KEPT);
+                pipeline.xadd::<(), _, _, _, _>(name, false, cap, "*", fields(event)).await?;
+            }
+            pipeline.last::<String>().await.map(drop)
+        };
+        self.redis.call_on(Purpose::Follow, &[&self.entries], add).await
+    }
+
+    /// Takes the entries of a user out, a part of the stream after the other.
+    async fn forget(&self, user_id: UserId) -> Result<(), Outage> {
+        let (user, count) = (user_id.cast_signed().to_string(), SEARCHED_AT_ONCE.to_string());
+        let mut start = "-".to_owned();
+        while let Some(last) = self.run(Purpose::Remove, FORGET, &[&user, &start, &count]).await? {
+            start = format!("({last}");
+        }
+        Ok(())
+    }
+
+    /// Runs a script on both keys; the position that it answers.
+    async fn run(
+        &self,
+        purpose: Purpose,
+        script: &'static str,
+        arguments: &[&str],
+    ) -> Result<Option<String>, Outage> {
+        let keys = [&self.entries, &self.kept];
+        let names = keys.map(|key| key.name.as_str());
+        let run =
+            |client: Client| async move { client.eval(script, names.to_vec(), arguments.to_vec()).await };
+        self.redis.call_on(purpose, &keys, run).await
     }
 }
 
@@ -87,20 +155,20 @@ impl EventSink for SharedEvents {
     }
 
     async fn newest(&self) -> Result<Position, EventsError> {
-        let name = self.name.clone();
-        let read = |client: Client| async move {
-            client.xrevrange_values::<String, String, i64, _, _, _>(name, "+", "-", Some(1)).await
-        };
-        let newest = self.redis.call(Purpose::Follow, read).await.map_err(|outage| unavailable(&outage))?;
-        Ok(newest.first().and_then(|(id, _)| id.parse().ok()).unwrap_or(Position::START))
+        let newest = self.stream.newest().await.map_err(|outage| unavailable(&outage))?;
+        Ok(newest.and_then(|(id, _)| id.parse().ok()).unwrap_or(Position::START))
     }
 
     async fn next(&self, after: Position, limit: usize) -> Result<Vec<Placed>, EventsError> {
         let mut after = after;
         loop {
-            let (oldest, page) = self.page(after, limit).await.map_err(|outage| unavailable(&outage))?;
+            let (oldest, page) =
+                self.stream.page(after, limit).await.map_err(|outage| unavailable(&outage))?;
             let oldest = oldest.first().and_then(|(id, _)| id.parse::<Position>().ok());
-            if after != Position::START && oldest.is_some_and(|oldest| oldest > after) {
+            if after != Position::START
+                && oldest.is_some_and(|oldest| oldest > after)
+                && !self.stream.is_kept_after(after).await.map_err(|outage| unavailable(&outage))?
+            {
                 return Err(EventsError::Lost(after));
             }
             let placed: Vec<Placed> = page.iter().filter_map(placed).collect();
@@ -128,8 +196,7 @@ fn unavailable(outage: &Outage) -> EventsError {
 
 /// Sends to Redis, behind the callers' backs.
 struct Sender {
-    redis: Arc<Redis>,
-    name: String,
+    stream: Arc<Stream>,
     dropped: Arc<Dropped>,
 }
 
@@ -143,7 +210,7 @@ impl Sender {
                     Order::Add(event) => events.push(event),
                     Order::Forget(user_id, done) => {
                         self.add(std::mem::take(&mut events)).await;
-                        let _gone = done.send(self.forget(user_id).await);
+                        let _gone = done.send(self.stream.forget(user_id).await);
                     }
                 }
             }
@@ -155,38 +222,9 @@ impl Sender {
         if events.is_empty() {
             return;
         }
-        let (count, name) = (events.len(), self.name.clone());
-        let add = |client: Client| async move {
-            let pipeline = client.pipeline();
-            for event in events {
-                let cap = ("MAXLEN", "~", KEPT);
-                pipeline.xadd::<(), _, _, _, _>(name.as_str(), false, cap, "*", fields(&event)).await?;
-            }
-            pipeline.last::<String>().await.map(drop)
-        };
-        if let Err(outage) = self.redis.call(Purpose::Follow, add).await {
-            tracing::debug!(%outage, count, "events are missing in the stream");
-            self.dropped.count(count);
-        }
-    }
-
-    /// Takes the entries of a user out, a part of the stream after the other.
-    async fn forget(&self, user_id: UserId) -> Result<(), Outage> {
-        let mut start = "-".to_owned();
-        loop {
-            let name = self.name.clone();
-            let search = |client: Client| async move {
-                let entries: Vec<Entry> =
-                    client.xrange_values(name.as_str(), start, "+", Some(SEARCHED_AT_ONCE)).await?;
-                let of_user: Vec<&str> =
-                    entries.iter().filter(|entry| is_of(user_id, entry)).map(|(id, _)| id.as_str()).collect();
-                if !of_user.is_empty() {
-                    client.xdel::<(), _, _>(name, of_user).await?;
-                }
-                Ok::<_, Error>(entries.last().map(|(id, _)| id.clone()))
-            };
-            let Some(last) = self.redis.call(Purpose::Remove, search).await? else { return Ok(()) };
-            start = format!("({last}");
+        if let Err(outage) = self.stream.add(&events).await {
+            tracing::debug!(%outage, count = events.len(), "events are missing in the stream");
+            self.dropped.count(events.len());
         }
     }
 }
@@ -202,13 +240,9 @@ fn fields(event: &Interaction) -> Vec<(&'static str, i64)> {
     ]
 }
 
-fn is_of(user_id: UserId, (_, fields): &Entry) -> bool {
-    fields.get("user_id") == Some(&user_id.cast_signed())
-}
-
 /// The event of an entry; `None` for one that somebody else wrote.
 fn placed((id, fields): &Entry) -> Option<Placed> {
-    let field = |name| fields.get(name).copied();
+    let field = |name: &str| fields.get(name.as_bytes())?.as_i64();
     let event = Interaction {
         user_id: field("user_id")?.cast_unsigned(),
         movie_id: field("movie_id")?.try_into().ok()?,

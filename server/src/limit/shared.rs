@@ -10,7 +10,7 @@ use fred::clients::Client;
 use fred::interfaces::LuaInterface as _;
 
 use super::Rate;
-use crate::redis::{Outage, Purpose, Redis};
+use crate::redis::{Holds, Outage, Purpose, Redis};
 
 const TAKE: &str = include_str!("take.lua");
 
@@ -31,10 +31,11 @@ impl SharedBuckets {
     /// # Errors
     /// [`Outage`] when Redis does not answer.
     pub(super) async fn take(&self, name: &str) -> Result<Result<(), Duration>, Outage> {
-        let key = self.redis.key("limit", name);
-        let arguments = self.arguments.to_vec();
-        let script = |client: Client| async move { client.eval(TAKE, key, arguments).await };
-        let wait_ms: u64 = self.redis.call(Purpose::Limit, script).await?;
+        let key = self.redis.key("limit", name, Holds::Bucket);
+        let (name, arguments) = (key.name.as_str(), &self.arguments);
+        let script =
+            |client: Client| async move { client.eval::<u64, _, _, _>(TAKE, name, arguments.to_vec()).await };
+        let wait_ms = self.redis.call_on(Purpose::Limit, &[&key], script).await?;
         Ok(if wait_ms == 0 { Ok(()) } else { Err(Duration::from_millis(wait_ms)) })
     }
 }

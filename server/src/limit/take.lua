@@ -4,10 +4,11 @@ local most, fill_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 local bucket = redis.call('HMGET', KEYS[1], 'tokens', 'at')
-local tokens = most
-if bucket[1] then
-  local since = math.max(0, now - tonumber(bucket[2]))
-  tokens = math.min(most, tonumber(bucket[1]) + since * most / fill_ms)
+local tokens, at = tonumber(bucket[1] or ''), tonumber(bucket[2] or '')
+if tokens and at and tokens >= 0 then
+  tokens = math.min(most, tokens + math.max(0, now - at) * most / fill_ms)
+else
+  tokens = most
 end
 local wait_ms = 0
 if tokens >= 1 then

@@ -20,7 +20,7 @@ use super::codec;
 use super::near::Entry;
 use crate::cache::{Lookups, Space, Tier};
 use crate::domain::UserId;
-use crate::redis::{Purpose, Redis};
+use crate::redis::{Holds, Key, Purpose, Redis};
 
 /// How long nobody may fill a copy after a write.
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
@@ -41,9 +41,9 @@ const GENERATION_DIGITS: usize = 16;
 const TOMBSTONE: &str = "ffffffffffffffff";
 const FILL: &str = include_str!("fill.lua");
 
-/// The name of a user's copy.
-pub(super) fn name(redis: &Redis, user_id: UserId) -> String {
-    redis.key("profile", user_id)
+/// The key of a user's copy.
+pub(super) fn key(redis: &Redis, user_id: UserId) -> Key {
+    redis.key("profile", user_id, Holds::Value)
 }
 
 /// Overwrites a copy with a tombstone.
@@ -67,10 +67,10 @@ impl Copies {
 
     /// The copy of this generation, if there is one.
     pub(super) async fn get(&self, generation: u64, user_id: UserId) -> Option<Entry> {
-        let name = name(&self.redis, user_id);
-        let answer =
-            self.redis.call(Purpose::Get, |client| async move { client.get::<Option<Bytes>, _>(name).await });
-        let found = answer.await.ok().flatten();
+        let key = key(&self.redis, user_id);
+        let name = key.name.as_str();
+        let get = |client: Client| async move { client.get::<Option<Bytes>, _>(name).await };
+        let found = self.redis.call_on(Purpose::Get, &[&key], get).await.ok().flatten();
         let copy = found.and_then(|copy| {
             let (of, profile) = copy.split_at_checked(GENERATION_DIGITS)?;
             (of == digits(generation).as_bytes()).then(|| codec::decode(user_id, profile)).flatten()
@@ -89,7 +89,7 @@ impl Copies {
         let mut copy = BytesMut::with_capacity(GENERATION_DIGITS + profile.len());
         copy.put(digits(generation).as_bytes());
         copy.put(profile);
-        let (redis, name) = (Arc::clone(&self.redis), name(&self.redis, user_id));
+        let (redis, name) = (Arc::clone(&self.redis), key(&self.redis, user_id).name);
         let arguments = [Value::Bytes(copy.freeze()), Value::from(TIME_TO_LIVE.as_millis() as i64)];
         tokio::spawn(async move {
             let fill = |client: Client| async move {

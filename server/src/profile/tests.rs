@@ -32,7 +32,7 @@ async fn shared(copies: &Copies, generation: u64) -> Option<usize> {
 }
 
 async fn bury(redis: &Redis) {
-    let name = copies::name(redis, USER);
+    let name = copies::key(redis, USER).name;
     redis
         .call(crate::redis::Purpose::Put, |client| async move { copies::bury(&client, name).await })
         .await

@@ -5,13 +5,14 @@ use std::time::Duration;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
-use super::{Outage, Purpose};
+use super::{Holds, Outage, Purpose};
 use crate::telemetry::LATENCY_BUCKETS_SECONDS;
 
 /// The instruments of the link to Redis.
 pub(super) struct Metrics {
     duration: Histogram<f64>,
     opened: Counter<u64>,
+    freed: Counter<u64>,
 }
 
 impl Default for Metrics {
@@ -27,6 +28,12 @@ impl Default for Metrics {
             opened: meter
                 .u64_counter("marquee.redis.circuit.openings")
                 .with_description("How often Redis was left alone after failures in a row")
+                .build(),
+            freed: meter
+                .u64_counter("marquee.redis.keys.freed")
+                .with_description(
+                    "Keys that held what is not ours and were freed of it, by what they are to hold",
+                )
                 .build(),
         }
     }
@@ -49,6 +56,7 @@ impl Metrics {
             Some(Outage::Disconnected) => "disconnected",
             Some(Outage::Timeout) => "timeout",
             Some(Outage::Full) => "full",
+            Some(Outage::WrongType) => "wrong_type",
             Some(Outage::Failed(_)) => "failed",
         };
         let labels = [KeyValue::new("purpose", purpose), KeyValue::new("outcome", outcome)];
@@ -58,5 +66,10 @@ impl Metrics {
     /// The circuit opened.
     pub(super) fn opened(&self) {
         self.opened.add(1, &[]);
+    }
+
+    /// A key was freed of something else.
+    pub(super) fn freed(&self, holds: Holds) {
+        self.freed.add(1, &[KeyValue::new("holds", holds.label())]);
     }
 }

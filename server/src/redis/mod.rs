@@ -6,6 +6,7 @@
 //! and goes on without.
 
 mod breaker;
+mod keys;
 mod metrics;
 mod options;
 mod pulse;
@@ -17,6 +18,7 @@ use fred::clients::{Client, Pool, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::Config;
+pub use keys::{Holds, Key};
 use metrics::Metrics;
 pub(crate) use pulse::keep_alive;
 use tokio::task::JoinSet;
@@ -68,6 +70,9 @@ pub enum Outage {
     /// Too many commands wait.
     #[error("too many commands wait for Redis")]
     Full,
+    /// The key holds a value of another type. Redis is well.
+    #[error("a key in Redis holds what is not ours")]
+    WrongType,
     /// Redis answered with an error, or the connection broke.
     #[error("Redis failed: {0}")]
     Failed(Error),
@@ -128,8 +133,13 @@ impl Redis {
         }))
     }
 
-    /// The name of a key: namespace, room, id.
-    pub fn key(&self, room: &str, id: impl std::fmt::Display) -> String {
+    /// A key named by namespace, room and id.
+    pub fn key(&self, room: &str, id: impl std::fmt::Display, holds: Holds) -> Key {
+        Key { name: self.name(room, id), holds }
+    }
+
+    /// A name of namespace, room and id.
+    pub fn name(&self, room: &str, id: impl std::fmt::Display) -> String {
         format!("{}:{room}:{id}", self.namespace)
     }
 
@@ -156,6 +166,31 @@ impl Redis {
         answer
     }
 
+    /// Sends a command on keys of ours as [`Self::call`] does. If one of them holds what is not ours, it is
+    /// freed and the command sent again.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn call_on<T, F>(
+        &self,
+        purpose: Purpose,
+        keys: &[&Key],
+        send: impl Fn(Client) -> F,
+    ) -> Result<T, Outage>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        match self.call(purpose, &send).await {
+            Err(Outage::WrongType) => {
+                for key in keys {
+                    self.free(key).await?;
+                }
+                self.call(purpose, &send).await
+            }
+            answer => answer,
+        }
+    }
+
     async fn attempt<T, F>(&self, send: impl FnOnce(Client) -> F) -> Result<T, Outage>
     where
         F: Future<Output = Result<T, Error>>,
@@ -170,7 +205,7 @@ impl Redis {
             Err(Outage::Disconnected)
         };
         let change = match &answer {
-            Ok(_) => self.breaker.succeeded(),
+            Ok(_) | Err(Outage::WrongType) => self.breaker.succeeded(),
             Err(_) => self.breaker.failed(Instant::now()),
         };
         match (change, &answer) {
@@ -190,6 +225,8 @@ impl From<Error> for Outage {
         match error.kind() {
             ErrorKind::Timeout => Self::Timeout,
             ErrorKind::Backpressure => Self::Full,
+            // A script's error has it in the middle.
+            _ if error.details().contains("WRONGTYPE") => Self::WrongType,
             _ => Self::Failed(error),
         }
     }

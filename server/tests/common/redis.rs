@@ -120,6 +120,18 @@ impl RedisServer {
         assert!(!answer.starts_with('-'), "{command}: {answer}");
     }
 
+    /// The number of entries of a stream.
+    pub fn length(&self, stream: &str) -> u64 {
+        let answer = self.ask(&format!("XLEN {stream}")).expect("redis-server answers");
+        answer.trim().trim_start_matches(':').parse().expect("XLEN answers a number")
+    }
+
+    /// What a key holds.
+    pub fn type_of(&self, key: &str) -> String {
+        let answer = self.ask(&format!("TYPE {key}")).expect("redis-server answers");
+        answer.trim().trim_start_matches('+').to_owned()
+    }
+
     /// Waits until the answer to an inline command is right.
     fn until(&self, what: &str, command: &str, is_right: impl Fn(&str) -> bool) {
         let began = Instant::now();

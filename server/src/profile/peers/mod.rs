@@ -74,7 +74,7 @@ impl Peers {
     /// [`RedisError`] when the settings cannot be used.
     pub(super) fn join(redis: Arc<Redis>, remembering: Arc<dyn Remembering>) -> Result<Self, RedisError> {
         let subscriber = redis.subscriber()?;
-        let channel = redis.key("profile", "changes");
+        let channel = redis.name("profile", "changes");
         let trust = Mutex::new(Trust::new(NodeId(rand::random()), now_ms()));
         let node = Arc::new(Node { redis, channel, trust, remembering });
         let (announcements, waiting) = mpsc::channel(ANNOUNCEMENTS_WAITING);
@@ -154,7 +154,7 @@ impl Node {
     /// keep no order among them, so there the message waits for the tombstones.
     async fn publish(&self, message: &Message) -> Result<(), Outage> {
         let names: Vec<String> = match &message.body {
-            Body::Written(users) => users.iter().map(|user| copies::name(&self.redis, *user)).collect(),
+            Body::Written(users) => users.iter().map(|user| copies::key(&self.redis, *user).name).collect(),
             Body::Beat | Body::Goodbye => Vec::new(),
         };
         let (channel, payload) = (self.channel.clone(), message.encode());
