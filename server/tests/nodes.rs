@@ -274,44 +274,71 @@ async fn recommendations_under_load_go_on_while_redis_is_slow_frozen_and_gone() 
     recommend_under_load(&server).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_servers_with_one_store_and_one_redis_agree() {
-    let Some(redis) = shared_redis().as_deref().map(in_own_namespace) else { return };
-    let Some(cluster) = shared_cql() else { return };
-    let store = new_keyspace(&cluster, "").await;
+/// Two servers with one CQL store and one Redis, if tests have them.
+async fn two_servers() -> Option<(TestServer, TestServer)> {
+    let redis = shared_redis().as_deref().map(in_own_namespace)?;
+    let store = new_keyspace(&shared_cql()?, "").await;
     let start = async || {
         let data = tempfile::tempdir().expect("a temporary folder");
         let (store, cache) = (store.parse().expect("a good URL"), redis.parse().expect("a good URL"));
         let config = Config { store, cache, sample: "none".into(), ..config(&data) };
         TestServer::start_with(config, data).await
     };
-    let (here, there) = (start().await, start().await);
-    let record = async |server: &TestServer, movie_id| {
-        let kind = v1::InteractionKind::View.into();
-        let request = v1::RecordInteractionRequest { user_id: USER, movie_id, kind, ..Default::default() };
-        let answer = server.interactions().record_interaction(request).await.expect("a write");
-        answer.into_inner().consistency_token
+    Some((start().await, start().await))
+}
+
+/// Records a view; its token.
+async fn record(server: &TestServer, user_id: u64, movie_id: u32) -> String {
+    let kind = v1::InteractionKind::View.into();
+    let request = v1::RecordInteractionRequest { user_id, movie_id, kind, ..Default::default() };
+    let answer = server.interactions().record_interaction(request).await.expect("a write");
+    answer.into_inner().consistency_token
+}
+
+async fn recommend(server: &TestServer, user_id: u64, consistency_token: &str) -> v1::RecommendResponse {
+    let request = v1::RecommendRequest {
+        subject: Some(Subject::UserId(user_id)),
+        k: Some(500),
+        consistency_token: consistency_token.to_owned(),
+        ..Default::default()
     };
-    let recommends = async |server: &TestServer, movie_id, consistency_token: &str| {
-        let request = v1::RecommendRequest {
-            subject: Some(Subject::UserId(USER)),
-            k: Some(500),
-            consistency_token: consistency_token.to_owned(),
-            ..Default::default()
-        };
-        let answer = server.recommendation().recommend(request).await.expect("an answer").into_inner();
-        answer.recommendations.iter().any(|recommendation| recommendation.movie_id == movie_id)
-    };
+    server.recommendation().recommend(request).await.expect("an answer").into_inner()
+}
+
+async fn recommends(server: &TestServer, movie_id: u32, consistency_token: &str) -> bool {
+    let answer = recommend(server, USER, consistency_token).await;
+    answer.recommendations.iter().any(|recommendation| recommendation.movie_id == movie_id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_with_one_store_and_one_redis_agree() {
+    let Some((here, there)) = two_servers().await else { return };
     // Movie ids of the fixture's model. The first makes the user known to the model.
-    record(&here, 1).await;
+    record(&here, USER, 1).await;
     for (movie_id, writer, reader) in [(2, &here, &there), (3, &there, &here), (5, &here, &there)] {
-        let token = record(writer, movie_id).await;
+        let token = record(writer, USER, movie_id).await;
         assert!(!recommends(reader, movie_id, &token).await, "{movie_id}");
         assert!(!recommends(writer, movie_id, "").await, "{movie_id}");
     }
     for (movie_id, writer, reader) in [(6, &here, &there), (7, &there, &here)] {
         assert!(recommends(reader, movie_id, "").await, "{movie_id}");
-        record(writer, movie_id).await;
+        record(writer, USER, movie_id).await;
         until("the write is seen", PATIENCE, async || !recommends(reader, movie_id, "").await).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_is_at_once_in_another_nodes_read_that_carries_its_token() {
+    let Some((here, there)) = two_servers().await else { return };
+    for user_id in 1..=100 {
+        let token = record(&here, user_id, 1).await;
+        for server in [&here, &there] {
+            assert_eq!(recommend(server, user_id, &token).await.source(), v1::Source::Model, "{user_id}");
+        }
+        let deleted = here.users().delete_user(v1::DeleteUserRequest { user_id }).await.expect("a deletion");
+        let token = deleted.into_inner().consistency_token;
+        for server in [&there, &here] {
+            assert_ne!(recommend(server, user_id, &token).await.source(), v1::Source::Model, "{user_id}");
+        }
     }
 }

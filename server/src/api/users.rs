@@ -141,6 +141,7 @@ impl UserService for UserApi {
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let request = valid(request.into_inner())?;
         let deleted_interactions = self.ledger.delete_user(request.user_id).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::DeleteUserResponse { deleted_interactions }))
+        let consistency_token = token::of(&Mark::Stored);
+        Ok(Response::new(v1::DeleteUserResponse { deleted_interactions, consistency_token }))
     }
 }
