@@ -3,9 +3,10 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigError, Settings};
+use crate::config::{Config, ConfigError, Settings, without_password};
 use crate::import::TimeUnit;
 
 /// Recommendations over gRPC. Without a command it serves.
@@ -18,6 +19,23 @@ pub struct Cli {
     /// The options of `serve`.
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+/// The error without the passwords of what it repeats.
+fn showable(mut error: clap::Error) -> clap::Error {
+    let shown = |value: &ContextValue| match value {
+        ContextValue::String(text) => Some(ContextValue::String(without_password(text))),
+        ContextValue::Strings(texts) => {
+            Some(ContextValue::Strings(texts.iter().map(|text| without_password(text)).collect()))
+        }
+        _ => None,
+    };
+    let shown: Vec<(ContextKind, ContextValue)> =
+        error.context().filter_map(|(kind, value)| Some((kind, shown(value)?))).collect();
+    for (kind, value) in shown {
+        error.insert(kind, value);
+    }
+    error
 }
 
 /// What the program can do.
@@ -116,11 +134,11 @@ impl Layers {
 }
 
 impl Cli {
-    /// What this process was told to do; a wrong command line ends it. As [`Cli::parse`], with the defaults
-    /// in the help.
+    /// What this process was told to do. As [`Cli::parse`], with the defaults in the help; a wrong command
+    /// line ends the process and says why, passwords taken out.
     pub fn of_process() -> Self {
-        let matches = command().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let read = command().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
+        read.unwrap_or_else(|error| showable(error).exit())
     }
 }
 
@@ -208,6 +226,25 @@ mod tests {
         let cli = Cli::from_arg_matches(&command().get_matches_from(line)).unwrap();
         let Some(Command::Serve(serve)) = cli.command else { panic!("serve was asked for") };
         assert_eq!(serve.resolve().unwrap().workers, 7);
+    }
+
+    #[test]
+    fn a_wrong_command_line_shows_no_password() {
+        for arguments in [
+            &["--store", "scyla://u:SECRET@h/k"][..],
+            &["--store=scyla://u:SECRET@h/k"],
+            &["serve", "--cache", "scylla://u:SECRET@h/k"],
+            &["--workers", "redis://u:SECRET@h"],
+            &["--stor=scylla://u:SECRET@h/k"],
+            &["scylla://u:SECRET@h/k"],
+            &["serve", "scylla://u:SECRET@h/k"],
+            &["import", "folder", "redis://u:SECRET@h", "--time-unit", "redis://u:SECRET@h"],
+        ] {
+            let error =
+                command().try_get_matches_from([&["marquee-server"], arguments].concat()).unwrap_err();
+            let shown = showable(error).to_string();
+            assert!(!shown.contains("SECRET"), "{arguments:?}: {shown}");
+        }
     }
 
     #[test]

@@ -268,6 +268,16 @@ fn the_printed_configuration_has_no_password() {
 }
 
 #[test]
+fn a_mistyped_url_is_repeated_without_its_password() {
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .env("MARQUEE_STORE", "scyla://marquee:secret@127.0.0.1/movies")
+        .output()
+        .unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("scyla://marquee:***@") && !printed.contains("secret"), "{printed}");
+}
+
+#[test]
 fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
     let data = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))

@@ -15,6 +15,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use redact::without_password;
+use redact::without_passwords;
 pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{address_from_text, as_text, from_text, listen_address};
 
@@ -211,12 +213,14 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not what it should be.
-    #[error("the configuration file {path} is wrong: {source}")]
+    #[error("the configuration file {path} is wrong at line {line}: {why}")]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where.
+        line: usize,
+        /// Why. The line itself stays away: there may be a password in it.
+        why: String,
     },
     /// A number or a span is not one that the server can work with.
     #[error("{name} is {found}; {accepted} is accepted")]
@@ -235,8 +239,11 @@ impl Settings {
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text)
-            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+        toml::from_str(&text).map_err(|error: toml::de::Error| {
+            let before = error.span().map_or("", |span| &text[..span.start]);
+            let line = 1 + before.matches('\n').count();
+            ConfigError::Parse { path: path.to_owned(), line, why: without_passwords(error.message()) }
+        })
     }
 }
 
@@ -403,6 +410,26 @@ mod tests {
         let config = Config::resolve(Settings::default(), Settings::from_file(&path).unwrap());
         assert_eq!(config.listen, "127.0.0.1:7000".parse().unwrap());
         assert_eq!(config.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_names_the_line_and_no_password() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        for (text, why) in [
+            ("workers = 1\nstore = \"scylla://u:SECRET@h/k", "line 2: invalid basic string"),
+            ("store = scylla://u:SECRET@h/k\n", "line 1: "),
+            ("\n\nstore = \"scyla://u:SECRET@h/k\"\n", "line 3: \"scyla://u:***@h/k\" is not accepted"),
+            ("cache = { url = \"redis://u:SECRET@h\" }\n", "line 1: invalid type"),
+            ("workers = \"redis://u:SECRET@h\"\n", "line 1: invalid type"),
+            ("\"redis://u:SECRET@h\" = 1\n", "line 1: unknown field"),
+            ("listen = \"redis://u:SECRET@h\"\n", "line 1: invalid"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = Settings::from_file(&path).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(!format!("{error} {error:?}").contains("SECRET"), "{error:?}");
+        }
     }
 
     #[test]

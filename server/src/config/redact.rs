@@ -1,15 +1,25 @@
 //! Keeps passwords out of what is printed.
 
-/// The URL with the passwords of its user part and of its query replaced by `***`.
-pub(super) fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+/// The URL with the passwords of its user part and of its query replaced by `***`; what is no URL, because it
+/// was mistyped, as well.
+pub(crate) fn without_password(url: &str) -> String {
+    let (start, rest) = url.split_at(url.find("://").map_or(0, |scheme| scheme + 3));
     match rest.rsplit_once('@') {
-        None => format!("{scheme}://{}", without_query_passwords(rest)),
+        None => format!("{start}{}", without_query_passwords(rest)),
         Some((user, hosts)) => {
             let name = user.split_once(':').map_or(user, |(name, _)| name);
-            format!("{scheme}://{name}:***@{}", without_query_passwords(hosts))
+            format!("{start}{name}:***@{}", without_query_passwords(hosts))
         }
     }
+}
+
+/// A sentence with the passwords of the URLs in it replaced by `***`.
+pub(crate) fn without_passwords(sentence: &str) -> String {
+    let is_end = |letter: char| letter.is_whitespace() || "\"'`".contains(letter);
+    sentence
+        .split_inclusive(is_end)
+        .map(|word| if word.contains('@') { without_password(word) } else { word.to_owned() })
+        .collect()
 }
 
 fn without_query_passwords(hosts: &str) -> String {
@@ -27,7 +37,7 @@ fn without_value_of_password(pair: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::without_password;
+    use super::*;
 
     #[test]
     fn only_the_password_is_taken_out() {
@@ -39,5 +49,19 @@ mod tests {
             without_password("redis-sentinel://u:p@h?sentinelPassword=s&node=h2:1"),
             "redis-sentinel://u:***@h?sentinelPassword=***&node=h2:1"
         );
+    }
+
+    #[test]
+    fn the_password_of_a_mistyped_url_is_taken_out_too() {
+        assert_eq!(without_password("scyla://u:p@h/k"), "scyla://u:***@h/k");
+        assert_eq!(without_password("u:p@h/k"), "u:***@h/k");
+        assert_eq!(without_password("scylla:/u:p@h/k"), "scylla:***@h/k");
+        assert_eq!(without_password("/data/movies"), "/data/movies");
+    }
+
+    #[test]
+    fn a_sentence_keeps_all_but_its_passwords() {
+        let sentence = "not \"redis://u:p@h/1\", nor `a` and b:c";
+        assert_eq!(without_passwords(sentence), "not \"redis://u:***@h/1\", nor `a` and b:c");
     }
 }

@@ -80,8 +80,7 @@ impl ScyllaSettings {
     }
 
     fn set(&mut self, option: &str) -> Result<(), String> {
-        let unknown = || format!("the option {option} is not known");
-        let (name, value) = option.split_once('=').ok_or_else(unknown)?;
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let number = || {
             let number = value.parse::<u32>().ok().filter(|number| *number > 0);
             number.ok_or_else(|| format!("{name} is a number from 1"))
@@ -95,9 +94,19 @@ impl ScyllaSettings {
             ("timeout_ms", _) => self.timeout = Duration::from_millis(u64::from(number()?)),
             ("tls", "true") => self.trust = self.trust.take().or(Some(Trust::System)),
             ("ca", path) => self.trust = Some(Trust::Authority(path.into())),
-            _ => return Err(unknown()),
+            ("consistency" | "tls", _) => return Err(format!("the option {option} is not known")),
+            _ => return Err(unknown(name)),
         }
         Ok(())
+    }
+}
+
+/// What to say of an option. One without a name is the end of a password that was not percent-encoded.
+fn unknown(name: &str) -> String {
+    if name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        format!("the option {name} is not known")
+    } else {
+        "an option is not known; percent-encode user and password".to_owned()
     }
 }
 
@@ -158,8 +167,12 @@ mod tests {
             ("scylla://a/k?replication_factor=0", "number from 1"),
             ("scylla://a/k?timeout_ms=soon", "number from 1"),
             ("scylla://a/k?tls=maybe", "tls=maybe is not known"),
+            ("scylla://a/k?password=SECRET", "the option password is not known"),
+            ("scylla://me:a/k?SECRET@h/k", "percent-encode"),
+            ("scylla://me:SEC/RET@h/k", "letters, digits"),
         ] {
             let error = ScyllaSettings::parse(url).expect_err(url).to_string();
+            assert!(!error.contains("SEC") && !error.contains("RET"), "{url}: {error}");
             assert!(error.contains(what), "{url}: {error}");
         }
     }
