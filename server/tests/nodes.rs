@@ -21,7 +21,7 @@ use marquee_server::domain::Interaction;
 use marquee_server::events::{EventSink as _, EventsError, Position};
 use marquee_server::profile::Mark;
 use marquee_server::store::{RedbStore, Store};
-use tonic::Request;
+use tonic::{Code, Request};
 
 const STREAM: &str = "marquee:events:all";
 
@@ -171,11 +171,11 @@ async fn what_one_node_records_is_in_the_stream_of_all_until_its_user_is_deleted
     let second = there.events.next(first[0].position, 10).await.expect("Redis answers");
     assert_eq!(second.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [2]);
     here.write(2).await;
-    here.ledger.delete_user(USER).await.expect("the user is deleted");
+    here.delete(USER).await;
     assert_eq!(there.events.newest().await.expect("Redis answers"), Position::START);
     here.write(3).await;
     for placed in [first[0], second[0]] {
-        let third = there.events.next(placed.position, 10).await.expect("nothing else is gone");
+        let third = there.next(placed.position).await.expect("nothing else is gone");
         assert_eq!(third.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [3]);
     }
 }
@@ -189,13 +189,13 @@ async fn a_reader_of_the_stream_loses_nothing_when_users_are_deleted_and_is_told
     let events = [of(2, 2), of(3, 3), of(2, 4), of(4, 5), of(5, 6)];
     here.ledger.record(events.to_vec()).await.expect("the store writes");
     until("all are in the stream", PATIENCE, async || redis.length(STREAM) == 6).await;
-    let all = there.events.next(Position::START, 10).await.expect("Redis answers");
+    let all = there.next(Position::START).await.expect("a stream has a beginning");
     let users_after = async |position| -> Result<Vec<u64>, EventsError> {
-        Ok(there.events.next(position, 10).await?.iter().map(|placed| placed.event.user_id).collect())
+        Ok(there.next(position).await?.iter().map(|placed| placed.event.user_id).collect())
     };
     // From the beginning, from the middle, and the beginning again.
     for user_id in [USER, 3, 2] {
-        here.ledger.delete_user(user_id).await.expect("the user is deleted");
+        here.delete(user_id).await;
         for placed in &all[..4] {
             let left = users_after(placed.position).await.expect("nothing else is gone");
             assert!(left.ends_with(&[4, 5]) && !left.contains(&user_id), "{left:?}");
@@ -205,7 +205,7 @@ async fn a_reader_of_the_stream_loses_nothing_when_users_are_deleted_and_is_told
     for placed in &all[..5] {
         assert!(matches!(users_after(placed.position).await, Err(EventsError::Lost(_))));
     }
-    here.ledger.delete_user(5).await.expect("the user is deleted");
+    here.delete(5).await;
     here.write(7).await;
     assert_eq!(users_after(all[5].position).await.expect("nothing else is gone"), [USER]);
     assert!(matches!(users_after(all[0].position).await, Err(EventsError::Lost(_))));
@@ -295,6 +295,19 @@ async fn record(server: &TestServer, user_id: u64, movie_id: u32) -> String {
     answer.into_inner().consistency_token
 }
 
+/// Deletes a user, again while Redis does not answer in time; the token.
+async fn delete(server: &TestServer, user_id: u64) -> String {
+    let deleted = async {
+        loop {
+            match server.users().delete_user(v1::DeleteUserRequest { user_id }).await {
+                Ok(answer) => return answer.into_inner().consistency_token,
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, deleted).await.expect("the user is deleted in time")
+}
+
 async fn recommend(server: &TestServer, user_id: u64, consistency_token: &str) -> v1::RecommendResponse {
     let request = v1::RecommendRequest {
         subject: Some(Subject::UserId(user_id)),
@@ -335,8 +348,7 @@ async fn a_deletion_is_at_once_in_another_nodes_read_that_carries_its_token() {
         for server in [&here, &there] {
             assert_eq!(recommend(server, user_id, &token).await.source(), v1::Source::Model, "{user_id}");
         }
-        let deleted = here.users().delete_user(v1::DeleteUserRequest { user_id }).await.expect("a deletion");
-        let token = deleted.into_inner().consistency_token;
+        let token = delete(&here, user_id).await;
         for server in [&there, &here] {
             assert_ne!(recommend(server, user_id, &token).await.source(), v1::Source::Model, "{user_id}");
         }

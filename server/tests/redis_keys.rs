@@ -43,7 +43,7 @@ async fn limiter(redis: &RedisServer) -> Limiter {
 
 /// The movies of the stream from its beginning.
 async fn movies(node: &Node) -> Vec<u32> {
-    let page = node.events.next(Position::START, 10).await.expect("Redis answers");
+    let page = node.next(Position::START).await.expect("a stream has a beginning");
     page.iter().map(|Placed { event, .. }| event.movie_id).collect()
 }
 
@@ -127,7 +127,7 @@ async fn a_user_is_deleted_where_something_else_was_in_the_place_of_the_stream()
     let Some(redis) = own_redis() else { return };
     let Pair { here, there, .. } = pair(&redis).await;
     redis.tell(&format!("SET {STREAM} something"));
-    assert_eq!(here.ledger.delete_user(USER).await.expect("it is no reason to try again"), 1);
+    here.delete(USER).await;
     here.write(2).await;
     assert_eq!(movies(&there).await, [2]);
 }
@@ -138,10 +138,10 @@ async fn a_user_is_deleted_where_something_else_was_in_the_place_of_what_is_kept
     let Pair { here, there, .. } = pair(&redis).await;
     let first = there.events.newest().await.expect("Redis answers");
     redis.tell(&format!("SET {KEPT} something"));
-    here.ledger.delete_user(USER).await.expect("it is no reason to try again");
+    here.delete(USER).await;
     here.write(2).await;
     redis.tell(&format!("SET {KEPT} something"));
-    assert!(there.events.next(first, 10).await.is_err(), "what is not known is not promised");
+    assert!(there.next(first).await.is_err(), "what is not known is not promised");
     assert_eq!(movies(&there).await, [2]);
 }
 
@@ -152,7 +152,7 @@ async fn an_entry_of_somebody_else_is_passed_over() {
     redis.tell(&format!("XADD {STREAM} * note something user_id somebody"));
     here.write(2).await;
     assert_eq!(movies(&there).await, [1, 2]);
-    here.ledger.delete_user(USER).await.expect("it is no reason to try again");
+    here.delete(USER).await;
     assert!(there.events.newest().await.expect("Redis answers") > Position::START, "the entry stays");
     here.write(3).await;
     assert_eq!(movies(&there).await, [3]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use marquee_server::catalog::Catalog;
 use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
-use marquee_server::events::SharedEvents;
+use marquee_server::events::{EventSink as _, EventsError, Placed, Position, SharedEvents};
 use marquee_server::ledger::Ledger;
 use marquee_server::profile::{Mark, Profiles};
 use marquee_server::redis::Redis;
@@ -77,6 +77,25 @@ impl Node {
     pub async fn sees_of(&self, user_id: UserId, movie_id: MovieId, mark: &Mark) -> bool {
         let profile = self.profiles.read(user_id, NEWEST, mark).await.expect("the store answers");
         profile.is_some_and(|profile| profile.seen.contains(movie_id))
+    }
+
+    /// Deletes a user, again while Redis does not answer in time.
+    pub async fn delete(&self, user_id: UserId) {
+        let is_deleted = async || self.ledger.delete_user(user_id).await.is_ok();
+        until("the user is deleted", PATIENCE, is_deleted).await;
+    }
+
+    /// What stands in the stream after a position, asked for again while Redis does not answer in time.
+    pub async fn next(&self, after: Position) -> Result<Vec<Placed>, EventsError> {
+        let answered = async {
+            loop {
+                match self.events.next(after, 100).await {
+                    Err(EventsError::Unavailable(_)) => tokio::task::yield_now().await,
+                    answer => return answer,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.expect("the stream is answered in time")
     }
 
     pub async fn until_it_sees(&self, movie_id: MovieId) {
