@@ -133,7 +133,7 @@ impl ScyllaStore {
         events: &[Interaction],
         now_ms: TimeMs,
     ) -> Result<Vec<Recorded>, StoreError> {
-        // Before the reads: of a deletion that comes between them and the writes nothing is left out.
+        // Taken before the reads, so that a deletion that they do not see takes what is written as well.
         let timestamp = self.timestamps.now();
         let (mut known, found) = self.known(user_id, events).await?;
         let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
