@@ -198,7 +198,7 @@ fn of_store(error: &StoreError) -> Verdict {
     match error {
         StoreError::Unavailable(_) => retryable(Code::Unavailable, "STORE_UNAVAILABLE", STORE_RETRY),
         StoreError::Timeout => retryable(Code::Unavailable, "STORE_TIMEOUT", STORE_RETRY),
-        StoreError::Corrupt(_) => verdict(Code::DataLoss, "STORE_CORRUPT"),
+        StoreError::Corrupt(_) | StoreError::Damaged(_) => verdict(Code::DataLoss, "STORE_CORRUPT"),
         StoreError::Schema { .. } | StoreError::Open(_) => {
             verdict(Code::FailedPrecondition, "STORE_NOT_USABLE")
         }

@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roaring::RoaringBitmap;
 
-pub use self::redb::RedbStore;
+pub use self::redb::{OnDamage, RedbStore};
 pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
 pub(crate) use self::statistics::half_stars;
 pub use self::statistics::{MovieStats, Opinion, opinions};
@@ -133,6 +133,12 @@ pub enum StoreError {
     /// What is stored cannot be read.
     #[error("the store holds something that cannot be read: {0}; restore the data folder from a backup")]
     Corrupt(String),
+    /// Something that was acknowledged cannot be read any more; the rest can.
+    #[error(
+        "the store is damaged: {0}; restore the data folder from a backup, or start with --recover to go on with what is \
+         left"
+    )]
+    Damaged(String),
     /// The store was made by a version of the program that this one does not understand.
     #[error(
         "the store has schema version {found}, this program needs {expected}; run `marquee-server migrate`, or a newer program if the store's is higher"

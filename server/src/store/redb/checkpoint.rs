@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use redb::{Database, WriteTransaction};
+use redb::WriteTransaction;
 
 use super::codec::encode_stats;
 use super::event::{PackedEvent, identity};
@@ -15,6 +15,7 @@ use super::head::Head;
 use super::runs::RunsMut;
 use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, USERS};
 use super::snapshot::Snapshot;
+use super::tables::Tables;
 use crate::domain::{MovieId, UserId};
 use crate::store::{MovieStats, StoreError};
 
@@ -55,8 +56,8 @@ impl Changes {
     ///
     /// Quick repair saves the allocator's state too, so that opening after a crash need not walk the
     /// whole file.
-    pub(super) fn write(&self, database: &Database) -> Result<Checkpoint, StoreError> {
-        let mut transaction = database.begin_write()?;
+    pub(super) fn write(&self, tables: &Arc<Tables>) -> Result<Checkpoint, StoreError> {
+        let mut transaction = tables.database().begin_write()?;
         transaction.set_quick_repair(true);
         let handed_down = self.write_users(&transaction)?;
         {
@@ -82,8 +83,8 @@ impl Changes {
             meta.insert(EVENTS, self.events)?;
             meta.insert(EPOCH, self.epoch)?;
         }
-        transaction.commit()?;
-        Ok(Checkpoint { stored: Arc::new(Snapshot::open(database)?), handed_down })
+        tables.commit(transaction)?;
+        Ok(Checkpoint { stored: Arc::new(Snapshot::open(tables)?), handed_down })
     }
 
     fn write_users(&self, transaction: &WriteTransaction) -> Result<HashMap<UserId, usize>, StoreError> {

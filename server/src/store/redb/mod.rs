@@ -8,7 +8,15 @@
 
 mod checkpoint;
 mod codec;
+mod damage;
+#[cfg(test)]
+mod damage_tests;
+mod disk;
 mod event;
+#[cfg(test)]
+mod fault_tests;
+mod fence;
+mod files;
 mod head;
 mod history;
 mod journal;
@@ -16,8 +24,12 @@ mod recent;
 mod runs;
 mod schema;
 mod snapshot;
+mod standing;
 mod state;
 mod sums;
+mod tables;
+#[cfg(test)]
+mod tests;
 mod view;
 mod writer;
 
@@ -25,21 +37,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use redb::Database;
-
-use self::journal::Journal;
+pub use self::damage::OnDamage;
+use self::disk::Disk;
+use self::files::Files;
 use self::snapshot::Snapshot;
 use self::view::{View, closed};
-use self::writer::{Files, Writer};
+use self::writer::Writer;
 use super::{EventKey, MovieStats, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats};
 use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+use async_trait::async_trait;
 
-/// The files in the data folder.
-const FILE: &str = "marquee.redb";
-const JOURNALS: [&str; 2] = ["marquee.journal", "marquee.journal.2"];
-/// Pages that redb keeps in memory.
-const CACHE_BYTES: usize = 256 << 20;
 /// The most events of one call in a group; a longer call is several, each durable.
 const BATCH: usize = 16_384;
 
@@ -53,35 +60,33 @@ pub struct RedbStore {
 impl RedbStore {
     /// Whether there is a store in this folder.
     pub fn is_in(dir: &Path) -> bool {
-        dir.join(FILE).is_file()
+        dir.join(files::FILE).is_file()
     }
 
     /// Opens the store in a folder, which is made if needed, and brings its schema up to date.
     ///
-    /// After a crash the journal's events are recorded again first: half a second at most.
+    /// All pages of the tables are read and checked. After a crash the journal's events are recorded
+    /// again: half a second at most.
     ///
     /// # Errors
     /// [`StoreError::Open`] when the folder or file cannot be used or another process has it,
-    /// [`StoreError::Schema`] when a newer program made it.
+    /// [`StoreError::Schema`] when a newer program made it, [`StoreError::Corrupt`] when the tables are
+    /// damaged, [`StoreError::Damaged`] when the journal is.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_with(dir, journal::FULL)
+        Self::open_despite(dir, OnDamage::Refuse)
     }
 
-    /// As [`Self::open`], with a checkpoint whenever the journal has so many bytes.
-    fn open_with(dir: &Path, journal_bytes: u64) -> Result<Self, StoreError> {
-        let failed = |error: &dyn std::fmt::Display| {
-            StoreError::Open(format!("{}: {error}; is another server using it?", dir.display()))
-        };
-        std::fs::create_dir_all(dir).map_err(|error| failed(&error))?;
-        let database = Database::builder()
-            .set_cache_size(CACHE_BYTES)
-            .create(dir.join(FILE))
-            .map_err(|error| failed(&error))?;
-        schema::migrate(&database)?;
-        let journals = JOURNALS.map(|name| dir.join(name));
-        let epoch = schema::epoch(&database)?;
-        let journal = Journal::open([&journals[0], &journals[1]], epoch, journal_bytes);
-        let files = Files::recover(database, journal.map_err(|error| failed(&error))?)?;
+    /// As [`Self::open`], and what is to be done when the journal is damaged.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_despite(dir: &Path, on_damage: OnDamage) -> Result<Self, StoreError> {
+        Self::open_on(&Disk::open(dir)?, on_damage, journal::FULL)
+    }
+
+    /// Opens the store on a disk, with a checkpoint whenever the journal has so many bytes.
+    fn open_on(disk: &Disk, on_damage: OnDamage, journal_bytes: u64) -> Result<Self, StoreError> {
+        let files = Files::open(disk, on_damage, journal_bytes)?;
         let view = Arc::new(files.view()?);
         let writer = Writer::start(files, Arc::clone(&view))?;
         Ok(Self { view, writer })
@@ -197,7 +202,7 @@ impl Store for RedbStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        if self.writer.is_running() { Ok(()) } else { Err(closed()) }
+        self.writer.check()
     }
 }
 
@@ -230,148 +235,5 @@ impl From<redb::TransactionError> for StoreError {
 impl From<redb::CommitError> for StoreError {
     fn from(error: redb::CommitError) -> Self {
         failed(error.into())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::store::conformance::{self, rating};
-    use crate::store::model::{assert_follows_the_model, calls};
-    use crate::store::races::{assert_a_deletion_leaves_no_half, races};
-
-    fn open(dir: &Path) -> RedbStore {
-        RedbStore::open(dir).expect("the store opens")
-    }
-
-    #[tokio::test]
-    async fn it_keeps_the_promises_of_a_store() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut number = 0;
-        conformance::all(|| {
-            number += 1;
-            let dir = folder.path().join(number.to_string());
-            async move { open(&dir) }
-        })
-        .await;
-    }
-
-    #[tokio::test]
-    async fn what_was_acknowledged_survives_a_restart() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        conformance::it_survives_a_restart(async || open(folder.path())).await;
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-        #[test]
-        fn it_follows_the_model(calls in calls()) {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            runtime.block_on(assert_follows_the_model(&open(folder.path()), calls));
-        }
-
-        #[test]
-        fn it_follows_the_model_while_checkpoints_are_under_way(calls in calls()) {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            let store = RedbStore::open_with(folder.path(), 500).expect("the store opens");
-            runtime.block_on(assert_follows_the_model(&store, calls));
-        }
-
-        #[test]
-        fn a_deletion_and_a_write_at_once_leave_a_whole_user_or_none(race in races()) {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-            let store = open(folder.path());
-            runtime.block_on(assert_a_deletion_leaves_no_half(&store, &store, race));
-        }
-    }
-
-    /// Long histories, events out of order, one at a time: heads are handed down again and again while
-    /// their users go on.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn checkpoints_under_way_lose_and_double_nothing() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = Arc::new(RedbStore::open_with(folder.path(), 4096).expect("the store opens"));
-        let callers = (1..=8_u64).map(|user| {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                for i in 0..1200_i64 {
-                    // Now and then an event of before the last few hundred.
-                    let time = if i % 97 == 96 { 10 * i - 2_505 } else { 10 * i };
-                    let event = rating(user, 1 + i as u32, time, 6);
-                    store.record(&[event], 1).await.expect("a write");
-                    if i % 50 == 0 {
-                        let history = store.history(user, None, 5000).await.expect("a read");
-                        assert_eq!(history.expect("a known user").len() as i64, i + 1);
-                    }
-                }
-            })
-        });
-        for caller in callers.collect::<Vec<_>>() {
-            caller.await.expect("all is there");
-        }
-        drop(store);
-        let store = open(folder.path());
-        for user in 1..=8 {
-            let history = store.history(user, None, 5000).await.expect("a read").expect("a known user");
-            assert_eq!(history.len(), 1200);
-            assert!(history.is_sorted_by(|newer, older| newer.time_ms > older.time_ms));
-        }
-    }
-
-    #[tokio::test]
-    async fn a_second_process_is_told_that_the_folder_is_in_use() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let _first = open(folder.path());
-        let refused = RedbStore::open(folder.path()).err().expect("the folder is in use");
-        assert!(refused.to_string().contains("is another server using it?"), "{refused}");
-    }
-
-    /// What version 1 said of a movie was wrong for good: all is counted anew, runs and heads.
-    #[tokio::test]
-    async fn statistics_of_version_1_are_counted_anew() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = open(folder.path());
-        let events: Vec<_> = (0..900).map(|i| rating(1 + i % 2, 1 + i as u32 % 400, i as i64, 6)).collect();
-        store.record(&events, 1).await.expect("a write");
-        let counted = conformance::sorted_sums(&store).await;
-        drop(store);
-        let database = Database::open(folder.path().join(FILE)).expect("nobody else has it");
-        let transaction = database.begin_write().expect("nobody else writes");
-        transaction.delete_table(schema::MOVIE_STATS).expect("it is there");
-        let before = redb::TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats");
-        let mut sums = transaction.open_table(before).expect("a new table");
-        sums.insert(1, (7, 7, 7, f64::NEG_INFINITY)).expect("a write");
-        drop(sums);
-        transaction
-            .open_table(schema::META)
-            .expect("it is there")
-            .insert(schema::SCHEMA, 1)
-            .expect("a write");
-        transaction.commit().expect("a commit");
-        drop(database);
-        assert_eq!(conformance::sorted_sums(&open(folder.path())).await, counted);
-    }
-
-    #[tokio::test]
-    async fn events_that_only_the_journal_holds_come_back() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let copy = tempfile::tempdir().expect("a temporary folder");
-        let store = open(folder.path());
-        let events: Vec<_> = (0..500).map(|i| rating(1, 1 + i, i64::from(i), 6)).collect();
-        for event in &events {
-            store.record(&[*event], 1).await.expect("a write");
-        }
-        for file in [FILE, JOURNALS[0], JOURNALS[1]] {
-            std::fs::copy(folder.path().join(file), copy.path().join(file)).expect("a copy of a crash");
-        }
-        let recovered = open(copy.path());
-        let profile = recovered.profile(1, 500).await.expect("a read").expect("a known user");
-        assert_eq!(profile.newest, events);
-        assert_eq!(recovered.stats().await.expect("a read"), store.stats().await.expect("a read"));
     }
 }

@@ -7,6 +7,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableErro
 use super::codec::encode_stats;
 use super::event::{NEWEST, OLDEST, PackedKey, key_of, run_of, unpack};
 use super::head::HeadView;
+use super::tables::Tables;
 use crate::domain::{Interaction, MovieId, UserId};
 use crate::store::{MovieStats, StoreError, opinions};
 
@@ -33,6 +34,7 @@ type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
 const MIGRATIONS: [Migration; 2] = [create_tables, count_statistics_anew];
+const VERSION: u32 = MIGRATIONS.len() as u32;
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(USERS)?;
@@ -76,28 +78,32 @@ fn history(
     events.iter().map(|packed| unpack(user_id, packed)).collect()
 }
 
-/// Brings the file to this program's version in one transaction: this process has it alone.
-pub(super) fn migrate(database: &Database) -> Result<(), StoreError> {
-    let expected = MIGRATIONS.len() as u32;
-    let found = version(database)?;
-    if found > expected {
-        return Err(StoreError::Schema { found, expected });
+/// Gives a new file this program's tables.
+pub(super) fn make(database: &Database) -> Result<(), StoreError> {
+    Ok(migrated(database, 0)?.commit()?)
+}
+
+/// Brings the file to this program's version in one transaction: this process has it alone. The version
+/// that it had.
+pub(super) fn migrate(tables: &Tables) -> Result<u32, StoreError> {
+    let found = version(tables.database())?;
+    if found > VERSION {
+        return Err(StoreError::Schema { found, expected: VERSION });
     }
-    if found == expected {
-        return Ok(());
+    if found < VERSION {
+        tables.commit(migrated(tables.database(), found)?)?;
     }
+    Ok(found)
+}
+
+/// A transaction that brings the file from a version to this program's.
+fn migrated(database: &Database, found: u32) -> Result<WriteTransaction, StoreError> {
     let transaction = database.begin_write()?;
     for migration in &MIGRATIONS[found as usize..] {
         migration(&transaction)?;
     }
-    transaction.open_table(META)?.insert(SCHEMA, u64::from(expected))?;
-    transaction.commit()?;
-    Ok(())
-}
-
-/// The journal's epoch.
-pub(super) fn epoch(database: &Database) -> Result<u64, StoreError> {
-    Ok(database.begin_read()?.open_table(META)?.get(EPOCH)?.map_or(0, |epoch| epoch.value()))
+    transaction.open_table(META)?.insert(SCHEMA, u64::from(VERSION))?;
+    Ok(transaction)
 }
 
 fn version(database: &Database) -> Result<u32, StoreError> {
@@ -110,17 +116,24 @@ fn version(database: &Database) -> Result<u32, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::store::redb::disk::Disk;
 
     #[test]
     fn a_file_of_a_newer_program_is_refused_with_both_versions() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let database = Database::create(folder.path().join("a.redb")).expect("a new file");
-        migrate(&database).expect("an empty file becomes one of this version");
+        let disk = Disk::open(folder.path()).expect("a temporary folder");
+        std::fs::write(disk.path("a.redb"), "").expect("a write");
+        let file = Arc::new(disk.file("a.redb").expect("a new file"));
+        let tables = Tables::open(&file).expect("an empty file becomes a database");
+        let database = tables.database();
+        assert_eq!(migrate(&tables).expect("an empty file becomes one of this version"), 0);
         let transaction = database.begin_write().expect("nobody else writes");
         transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
         transaction.commit().expect("a commit");
-        let refused = migrate(&database).expect_err("version 9 is not known");
+        let refused = migrate(&tables).expect_err("version 9 is not known");
         assert!(matches!(refused, StoreError::Schema { found: 9, expected: 2 }));
     }
 }

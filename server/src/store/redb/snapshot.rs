@@ -3,13 +3,15 @@
 //! The writer publishes one snapshot per checkpoint, so a read costs no transaction of its own.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
-use redb::{Database, OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
+use redb::{OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
 
 use super::codec::{decode_movie, decode_stats};
 use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, place, run_of, unpack};
 use super::head::{Head, HeadView};
-use super::schema::{EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
+use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
+use super::tables::Tables;
 use crate::domain::{Interaction, MovieId, MovieRecord, UserId};
 use crate::store::{MovieStats, StoreError, StoreStats};
 
@@ -20,11 +22,13 @@ pub(super) struct Snapshot {
     movie_stats: ReadOnlyTable<u32, &'static [u8]>,
     notes: ReadOnlyTable<&'static str, &'static [u8]>,
     meta: ReadOnlyTable<&'static str, u64>,
+    /// Open for as long as somebody reads here.
+    _open: Arc<Tables>,
 }
 
 impl Snapshot {
-    pub(super) fn open(database: &Database) -> Result<Self, StoreError> {
-        let transaction = database.begin_read()?;
+    pub(super) fn open(tables: &Arc<Tables>) -> Result<Self, StoreError> {
+        let transaction = tables.database().begin_read()?;
         Ok(Self {
             users: transaction.open_table(USERS)?,
             runs: transaction.open_table(RUNS)?,
@@ -32,7 +36,13 @@ impl Snapshot {
             movie_stats: transaction.open_table(MOVIE_STATS)?,
             notes: transaction.open_table(NOTES)?,
             meta: transaction.open_table(META)?,
+            _open: Arc::clone(tables),
         })
+    }
+
+    /// The journal's epoch.
+    pub(super) fn epoch(&self) -> Result<u64, StoreError> {
+        Ok(self.meta.get_owned(EPOCH)?.map_or(0, |epoch| epoch.value()))
     }
 
     /// The user's head as it is stored.

@@ -42,6 +42,17 @@ impl View {
         self.recent.forget_frozen();
     }
 
+    /// Shows the tables as another handle has them, after a failed write. They are those of before, or those
+    /// of the checkpoint that failed, if the disk has it after all.
+    pub(super) fn show_reopened(&self, stored: Arc<Snapshot>) -> Result<(), StoreError> {
+        if stored.epoch()? == self.stored()?.epoch()? {
+            self.stored.store(Some(stored));
+        } else {
+            self.show_frozen(stored);
+        }
+        Ok(())
+    }
+
     pub(super) fn count(&self, (users, events): (u64, u64)) {
         self.users.store(users, Ordering::Relaxed);
         self.events.store(events, Ordering::Relaxed);

@@ -4,46 +4,53 @@
 //! larger the groups, and no write ever waits for a timer. A caller hears of success after the fsync
 //! of its group, never before, and readers see the group no earlier.
 //!
-//! After a failed write to the disk nobody knows what it holds, so the writer refuses all that
-//! follows; the next start recovers what was acknowledged.
+//! After a failed write to the disk nobody knows what it holds, so the writer refuses all that follows
+//! and starts over from what is durable, again and again until the disk takes it. Readers go on.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{Builder, JoinHandle, park_timeout};
+use std::time::{Duration, Instant};
 
-use redb::Database;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::Checkpoint;
-use super::journal::Journal;
-use super::snapshot::Snapshot;
+use super::files::Files;
+use super::standing::Standing;
 use super::state::State;
-use super::view::View;
+use super::view::{View, closed};
 use crate::store::StoreError;
 
 /// Callers that may wait in the channel; more wait before it.
 const WAITING: usize = 4096;
 /// A group takes no further write once it holds so many events or movies.
 const GROUP_WORK: usize = 16_384;
+/// Between two attempts to start over, doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Work inside a group. It returns how to tell its caller, once the group is durable or failed.
-type Write = Box<dyn FnOnce(&mut State) -> Reply + Send>;
+/// Work inside a group, or why there is none. It returns how to tell its caller, once the group is durable
+/// or failed.
+type Write = Box<dyn FnOnce(Result<&mut State, StoreError>) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The handle of the writer thread. Dropping it finishes what was accepted and closes the file.
 pub(super) struct Writer {
     inbox: Option<mpsc::Sender<Write>>,
+    standing: Arc<Standing>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// Starts the thread, which owns the files and shows readers what is durable.
-    pub(super) fn start(mut files: Files, view: Arc<View>) -> Result<Self, StoreError> {
+    pub(super) fn start(files: Files, view: Arc<View>) -> Result<Self, StoreError> {
         let (inbox, writes) = mpsc::channel(WAITING);
+        let standing = Arc::new(Standing::default());
+        let mut run = Run { files, writes, view, standing: Arc::clone(&standing) };
         let thread = Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run(&mut files, writes, &view))
+            .spawn(move || run.run())
             .map_err(|error| StoreError::Open(format!("the writer thread cannot start: {error}")))?;
-        Ok(Self { inbox: Some(inbox), thread: Some(thread) })
+        Ok(Self { inbox: Some(inbox), standing, thread: Some(thread) })
     }
 
     /// Does the work in the next group and returns when it is durable.
@@ -51,147 +58,108 @@ impl Writer {
         &self,
         work: impl FnOnce(&mut State) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.standing.check()?;
         let (tell, told) = oneshot::channel();
         let write: Write = Box::new(move |state| {
-            let done = work(state);
+            let done = state.and_then(work);
             // A caller that went away has no use for the outcome.
             Box::new(move |committed| drop(tell.send(committed.and(done))))
         });
-        let closed = || StoreError::Unavailable("it is closing".to_owned());
-        self.inbox.as_ref().ok_or_else(closed)?.send(write).await.map_err(|_| closed())?;
-        told.await.map_err(|_| closed())?
+        let closing = || StoreError::Unavailable("it is closing".to_owned());
+        self.inbox.as_ref().ok_or_else(closing)?.send(write).await.map_err(|_| closing())?;
+        if self.standing.check().is_err() {
+            self.wake();
+        }
+        told.await.map_err(|_| closing())?
     }
 
-    pub(super) fn is_running(&self) -> bool {
-        self.inbox.as_ref().is_some_and(|inbox| !inbox.is_closed())
+    /// Whether writes are taken.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.standing.check()?;
+        let is_open = self.inbox.as_ref().is_some_and(|inbox| !inbox.is_closed());
+        if is_open { Ok(()) } else { Err(closed()) }
+    }
+
+    /// Ends a pause of the thread.
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
         self.inbox = None;
+        self.wake();
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's writer thread panicked");
         }
     }
 }
 
-fn run(files: &mut Files, mut writes: mpsc::Receiver<Write>, view: &View) {
-    while let Some(first) = writes.blocking_recv() {
+/// What the thread has.
+struct Run {
+    files: Files,
+    writes: mpsc::Receiver<Write>,
+    view: Arc<View>,
+    standing: Arc<Standing>,
+}
+
+impl Run {
+    fn run(&mut self) {
+        while let Some(first) = self.writes.blocking_recv() {
+            if self.group(first).is_err() {
+                self.sit_out();
+            }
+        }
+        // Without standing, what is in memory is not what is durable.
+        if self.standing.check().is_ok()
+            && let Err(error) = self.files.close(&self.view)
+        {
+            tracing::error!(%error, "the last checkpoint failed; the journal is recovered at the next start");
+        }
+        self.view.close();
+    }
+
+    /// Makes a group durable, the first write and those that wait, and tells the callers.
+    fn group(&mut self, first: Write) -> Result<(), StoreError> {
         let mut replies = Vec::new();
         let mut next = Some(first);
         while let Some(write) = next {
-            replies.push(write(&mut files.state));
-            next = if files.state.work() < GROUP_WORK { writes.try_recv().ok() } else { None };
+            let state = self.files.state();
+            replies.push(write(Ok(state)));
+            next = if state.work() < GROUP_WORK { self.writes.try_recv().ok() } else { None };
         }
-        let durable = files.make_durable(view);
+        let refuse = |error: &StoreError| self.standing.refuse(error);
+        let durable = self.files.make_durable(&self.view).inspect_err(refuse);
         for reply in replies {
-            reply(durable.clone());
+            reply(durable.as_ref().map_err(Standing::refusal).copied());
         }
-        if let Err(error) = durable {
-            tracing::error!(%error, "the store stops: a write to the disk failed");
-            view.close();
-            return;
-        }
+        durable?;
+        self.files.tidy(&self.view).inspect_err(refuse)
     }
-    let closed = files.close(view);
-    view.close();
-    if let Err(error) = closed {
-        tracing::error!(%error, "the last checkpoint failed; the journal is recovered at the next start");
-    }
-}
 
-/// The database, its journal, and what is in memory between them.
-pub(super) struct Files {
-    database: Arc<Database>,
-    journal: Journal,
-    state: State,
-    /// The checkpoint under way.
-    under_way: Option<JoinHandle<Result<Checkpoint, StoreError>>>,
-}
-
-impl Files {
-    /// Records the journal's events again, if the store was not closed well.
-    pub(super) fn recover(database: Database, journal: Journal) -> Result<Self, StoreError> {
-        let state = State::new(Arc::new(Snapshot::open(&database)?))?;
-        let mut files = Self { database: Arc::new(database), journal, state, under_way: None };
-        let events = files.journal.recover()?;
-        if !events.is_empty() {
-            tracing::info!(events = events.len(), "recording the journal's events again");
-            for (event, now_ms) in events {
-                files.state.record(&[event], now_ms)?;
+    /// Refuses writes until the files could start over, or nobody can send any more.
+    fn sit_out(&mut self) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.files.start_over(&self.view) {
+                Ok(()) => return self.standing.take_again(),
+                Err(error) => tracing::debug!(%error, "the store could not start over"),
             }
-            files.journal.skip_epoch();
-            files.checkpoint()?;
-        }
-        Ok(files)
-    }
-
-    /// What readers see first.
-    pub(super) fn view(&self) -> Result<View, StoreError> {
-        let view = View::new(Snapshot::open(&self.database)?);
-        view.count(self.state.counts());
-        Ok(view)
-    }
-
-    /// Makes the group durable and then shows it to readers.
-    fn make_durable(&mut self, view: &View) -> Result<(), StoreError> {
-        if self.under_way.as_ref().is_some_and(JoinHandle::is_finished) {
-            self.end_checkpoint(view)?;
-        }
-        if self.state.needs_checkpoint() || !Journal::has_room_for(self.state.entries().len()) {
-            self.end_checkpoint(view)?;
-            view.show_checkpoint(self.checkpoint()?);
-        } else {
-            self.journal.append(self.state.entries())?;
-            self.state.publish(&view.recent);
-            if self.state.wants_checkpoint() || self.journal.is_full() {
-                self.end_checkpoint(view)?;
-                self.begin_checkpoint(view)?;
+            let end = Instant::now() + pause;
+            while let Some(left) = end.checked_duration_since(Instant::now()) {
+                match self.writes.try_recv() {
+                    Ok(write) => {
+                        let refused = self.standing.check().and_then(|()| Err(closed()));
+                        write(refused)(Ok(()));
+                    }
+                    Err(TryRecvError::Empty) => park_timeout(left),
+                    Err(TryRecvError::Disconnected) => return,
+                }
             }
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
-        view.count(self.state.counts());
-        Ok(())
-    }
-
-    /// A checkpoint on this thread: its group is durable with it.
-    fn checkpoint(&mut self) -> Result<Arc<Snapshot>, StoreError> {
-        let checkpoint = self.state.freeze(self.journal.next_epoch()).write(&self.database)?;
-        self.state.adopt(&checkpoint);
-        self.journal.restart();
-        Ok(checkpoint.stored)
-    }
-
-    /// A checkpoint on a thread of its own, of groups that the journal made durable.
-    fn begin_checkpoint(&mut self, view: &View) -> Result<(), StoreError> {
-        if self.state.needs_checkpoint() {
-            // The next group is one.
-            return Ok(());
-        }
-        let changes = self.state.freeze(self.journal.next_epoch());
-        self.journal.restart();
-        view.recent.freeze();
-        let database = Arc::clone(&self.database);
-        let thread = Builder::new()
-            .name("store-checkpoint".to_owned())
-            .spawn(move || changes.write(&database))
-            .map_err(|error| StoreError::Unavailable(format!("a checkpoint cannot start: {error}")))?;
-        self.under_way = Some(thread);
-        Ok(())
-    }
-
-    /// Waits for the checkpoint under way, if there is one, and goes on from it.
-    fn end_checkpoint(&mut self, view: &View) -> Result<(), StoreError> {
-        let Some(thread) = self.under_way.take() else { return Ok(()) };
-        let panicked = |_| StoreError::Unavailable("its checkpoint panicked".to_owned());
-        let checkpoint = thread.join().map_err(panicked)??;
-        self.state.adopt(&checkpoint);
-        view.show_frozen(checkpoint.stored);
-        Ok(())
-    }
-
-    fn close(&mut self, view: &View) -> Result<(), StoreError> {
-        self.end_checkpoint(view)?;
-        if self.journal.is_empty() { Ok(()) } else { self.checkpoint().map(drop) }
     }
 }
