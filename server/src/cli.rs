@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::config::{Config, ConfigError, Settings, without_password};
 use crate::import::TimeUnit;
+use crate::store::OnDamage;
 
 /// Recommendations over gRPC. Without a command it serves.
 #[derive(Parser)]
@@ -60,6 +61,8 @@ pub struct ServeArgs {
     /// Print the settings in force as TOML, passwords taken out, and exit
     #[arg(long)]
     pub print_config: bool,
+    #[command(flatten)]
+    damage: DamageArgs,
 }
 
 /// The options of `import`.
@@ -82,6 +85,8 @@ pub struct ImportArgs {
     pub replace_sample: bool,
     #[command(flatten)]
     layers: Layers,
+    #[command(flatten)]
+    damage: DamageArgs,
 }
 
 /// The options of `migrate`.
@@ -111,6 +116,21 @@ pub enum RuntimeCommand {
 pub enum FetchDevice {
     /// CUDA.
     Cuda,
+}
+
+/// What to do about a damaged store.
+#[derive(Args)]
+struct DamageArgs {
+    /// Open an embedded store whose journal is damaged, and say what is lost
+    #[arg(long)]
+    recover: bool,
+}
+
+impl DamageArgs {
+    fn decide(&self, config: Config) -> Config {
+        let on_damage = if self.recover { OnDamage::GoOn } else { OnDamage::Refuse };
+        Config { on_damage, ..config }
+    }
 }
 
 /// The settings and the file under them.
@@ -168,7 +188,7 @@ impl ServeArgs {
     /// # Errors
     /// [`ConfigError`] when the file or a number cannot be used.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        self.layers.resolve()
+        Ok(self.damage.decide(self.layers.resolve()?))
     }
 }
 
@@ -178,7 +198,7 @@ impl ImportArgs {
     /// # Errors
     /// [`ConfigError`] when the file or a number cannot be used.
     pub fn resolve(self) -> Result<Config, ConfigError> {
-        self.layers.resolve()
+        Ok(self.damage.decide(self.layers.resolve()?))
     }
 }
 
@@ -255,5 +275,12 @@ mod tests {
         let cli = Cli::parse_from(["marquee-server", "serve", "--workers", "4"]);
         let Some(Command::Serve(serve)) = cli.command else { panic!("serve was asked for") };
         assert_eq!(serve.resolve().unwrap().workers, 4);
+    }
+
+    #[test]
+    fn a_damaged_store_is_refused_unless_recovery_is_asked_for() {
+        assert_eq!(Cli::parse_from(["marquee-server"]).serve.resolve().unwrap().on_damage, OnDamage::Refuse);
+        let cli = Cli::parse_from(["marquee-server", "--recover"]);
+        assert_eq!(cli.serve.resolve().unwrap().on_damage, OnDamage::GoOn);
     }
 }

@@ -86,7 +86,7 @@ async fn bring_in(args: ImportArgs) -> Outcome {
     let times = EventTimes::at(now_ms(), config.max_clock_skew.0);
     let units = Units { time_unit, highest_rating, times };
     let options = ImportOptions { strict, sample, units, ..ImportOptions::new(now_ms()) };
-    let store = app::open_store(&config.store, &config.data_dir).await?;
+    let store = app::open_store_despite(&config.store, &config.data_dir, config.on_damage).await?;
     let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
     // For the nodes that share the store; their next start would read the whole of it otherwise.
     store.sum_up(Duration::ZERO, now_ms()).await?;

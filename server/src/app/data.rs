@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
-use super::{StartError, open_store};
+use super::{StartError, open_store_despite};
 use crate::clock::now_ms;
 use crate::config::{Config, Sample};
 use crate::import::{self, ImportOptions, SampleMark};
@@ -32,12 +32,12 @@ pub(super) struct Data {
 /// [`StartError`] when the store cannot be opened or the sample cannot be imported.
 pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
     if config.wanted_sample() == Sample::Auto && config.is_default_store() {
-        return match open_own(&config.data_dir).await? {
+        return match open_own(config).await? {
             Some(store) => Ok(Data { origin: origin(config, store.as_ref()).await?, store }),
-            None => open_sample(&config.data_dir).await,
+            None => open_sample(config).await,
         };
     }
-    let store = open_store(&config.store, &config.data_dir).await?;
+    let store = open_store_despite(&config.store, &config.data_dir, config.on_damage).await?;
     match config.wanted_sample() {
         Sample::Auto | Sample::None => {}
         Sample::Bundled => import_sample(&shipped::SAMPLE.folder()?, store.as_ref()).await?,
@@ -46,26 +46,26 @@ pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
     Ok(Data { origin: origin(config, store.as_ref()).await?, store })
 }
 
-/// The store in this folder, if there is one that holds something.
-async fn open_own(data_dir: &Path) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    if !RedbStore::is_in(data_dir) {
+/// The store in the data folder, if there is one that holds something.
+async fn open_own(config: &Config) -> Result<Option<Arc<dyn Store>>, StoreError> {
+    if !RedbStore::is_in(&config.data_dir) {
         return Ok(None);
     }
-    let store = RedbStore::open(data_dir)?;
+    let store = RedbStore::open_despite(&config.data_dir, config.on_damage)?;
     let stats = store.stats().await?;
     Ok((stats.movies > 0 || stats.users > 0).then(|| Arc::new(store) as Arc<dyn Store>))
 }
 
 /// The sample's own store.
-async fn open_sample(data_dir: &Path) -> Result<Data, StartError> {
-    let folder = data_dir.join(FOLDER);
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&folder)?);
+async fn open_sample(config: &Config) -> Result<Data, StartError> {
+    let folder = config.data_dir.join(FOLDER);
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open_despite(&folder, config.on_damage)?);
     import_sample(&shipped::SAMPLE.folder()?, store.as_ref()).await?;
     let origin = format!(
         "Movies and users are the sample that comes with the program, in {}; `marquee-server import PATH` brings your \
          own into {}, which is served from the next start on.",
         folder.display(),
-        data_dir.display(),
+        config.data_dir.display(),
     );
     Ok(Data { store, origin })
 }

@@ -7,6 +7,7 @@ mod awake;
 mod data;
 mod drain;
 mod follow;
+mod health;
 mod services;
 mod welcome;
 
@@ -18,13 +19,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic_health::server::HealthReporter;
 
 use awake::{Awake, keep_awake};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
 pub use drain::{Signals, stop};
 use follow::Follower;
+use health::Health;
 use services::Rooms;
 pub use welcome::welcome;
 
@@ -42,7 +43,7 @@ use crate::recommend::{Mismatch, Recommender};
 use crate::redis::{Redis, RedisError};
 use crate::retrieval::{Planner, PlannerOptions, RetrievalError, TableValues};
 use crate::shipped::ShippedError;
-use crate::store::{RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
+use crate::store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
@@ -106,6 +107,7 @@ pub struct Running {
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     following: AbortOnDropHandle<()>,
+    asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
     _awake: Option<Awake>,
@@ -116,8 +118,20 @@ pub struct Running {
 /// # Errors
 /// [`StoreError`] when it cannot be opened.
 pub async fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
+    open_store_despite(url, data_dir, OnDamage::Refuse).await
+}
+
+/// As [`open_store`], and what is to be done when the embedded store is damaged.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be opened.
+pub async fn open_store_despite(
+    url: &StoreUrl,
+    data_dir: &Path,
+    on_damage: OnDamage,
+) -> Result<Arc<dyn Store>, StoreError> {
     match url.url() {
-        None => Ok(Arc::new(RedbStore::open(data_dir)?)),
+        None => Ok(Arc::new(RedbStore::open_despite(data_dir, on_damage)?)),
         Some(url) => Ok(Arc::new(ScyllaStore::open(ScyllaSettings::parse(url)?).await?)),
     }
 }
@@ -207,9 +221,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         events,
         recommender,
         redis,
-        health: HealthReporter::new(),
+        health: Arc::new(Health::new()),
     });
-    rooms.set_serving(false).await;
+    rooms.health.set_serving(false).await;
 
     let listen = |source| StartError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -222,6 +236,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
     let loading = tokio::spawn(first_model(bundle, Arc::clone(&rooms)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let asking = Arc::clone(&rooms.health).follow(Arc::clone(&rooms.store));
+    let asking = AbortOnDropHandle::new(tokio::spawn(asking));
     Ok(Running {
         address,
         metrics_address,
@@ -230,6 +246,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         loading,
         serving,
         following,
+        asking,
         stop,
         config,
         _awake: awake,
@@ -271,7 +288,7 @@ fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
 async fn first_model(folder: PathBuf, rooms: Arc<Rooms>) -> Result<Arc<Model>, StartError> {
     let model = (rooms.load)(folder).await?;
     rooms.engine.activate(Arc::clone(&model));
-    rooms.set_serving(true).await;
+    rooms.health.set_serving(true).await;
     Ok(model)
 }
 
@@ -304,7 +321,7 @@ impl Running {
     /// [`StartError::Stopped`] when the server had failed before.
     pub async fn stop(mut self) -> Result<(), StartError> {
         self.loading.abort();
-        self.rooms.set_serving(false).await;
+        self.rooms.health.set_serving(false).await;
         self.stop.cancel();
         let limit = self.config.drain_limit.0;
         let drained = match tokio::time::timeout(limit, &mut self.serving).await {
@@ -318,8 +335,10 @@ impl Running {
             }
         };
         self.rooms.engine.shutdown(limit).await;
-        self.following.abort();
-        let _ended = (&mut self.following).await;
+        for task in [&mut self.following, &mut self.asking] {
+            task.abort();
+            let _ended = task.await;
+        }
         self.rooms.profiles.leave().await;
         drained
     }

@@ -7,6 +7,7 @@ use super::{BUNDLED, CacheUrl, Config, LogFormat, Span, StoreUrl};
 use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::Precision;
 use crate::engine::runtime::Device;
+use crate::store::OnDamage;
 
 impl Default for Config {
     fn default() -> Self {
@@ -35,6 +36,7 @@ impl Default for Config {
             log_format: LogFormat::Auto,
             log_slow_calls: Span(Duration::from_secs(1)),
             log_calls_one_in: 0,
+            on_damage: OnDamage::Refuse,
         }
     }
 }

@@ -23,6 +23,7 @@ use values::{address_from_text, as_text, from_text, listen_address};
 use crate::engine::runtime::{self, Device};
 use crate::engine::{EngineOptions, Precision};
 use crate::limit::Rate;
+use crate::store::OnDamage;
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.
@@ -199,6 +200,9 @@ pub struct Config {
     pub log_slow_calls: Span,
     /// See [`Settings::log_calls_one_in`].
     pub log_calls_one_in: u32,
+    /// Said for one start, on the command line alone: nobody shall lose anything because of an old file.
+    #[serde(skip)]
+    pub on_damage: OnDamage,
 }
 
 /// Why the settings cannot be used.
@@ -256,6 +260,7 @@ impl Config {
                 Self {
                     metrics_listen: over.metrics_listen.or(under.metrics_listen),
                     rate_limit: over.rate_limit.or(under.rate_limit),
+                    on_damage: default.on_damage,
                     wake_latency_us: over.wake_latency_us.or(under.wake_latency_us),
                     $($field: over.$field.or(under.$field).unwrap_or(default.$field)),*
                 }
