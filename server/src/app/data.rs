@@ -18,6 +18,10 @@ use crate::store::{RedbStore, Store, StoreError};
 
 /// The folder of the sample's own store, in the data folder.
 const FOLDER: &str = "sample";
+/// Says how far the sample's import got.
+const NOTE: &str = "sample/import";
+const BEGUN: &[u8] = b"begun";
+const COMPLETE: &[u8] = b"complete";
 
 /// An open store.
 pub(super) struct Data {
@@ -90,17 +94,24 @@ async fn origin(config: &Config, store: &dyn Store) -> Result<String, StoreError
     })
 }
 
-/// Imports the sample folder into a store that has no movies.
+/// Imports the sample folder into a store that has no movies, or goes on where an earlier start stopped.
+///
+/// Movies alone do not say that all of it is there: that start may have been killed, or had no room. So a note
+/// says that it began, and the sample is complete when that note says so.
 ///
 /// # Errors
 /// [`StartError`] when the store cannot be read or the folder cannot be imported.
 pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), StartError> {
-    if !store.movies(None, 1).await?.is_empty() {
+    let has_begun = store.get_note(NOTE).await?.is_some_and(|note| note == BEGUN);
+    let goes_on = has_begun && SampleMark::of(store).await?.is_some();
+    if !goes_on && !store.movies(None, 1).await?.is_empty() {
         return Ok(());
     }
-    tracing::info!(sample = %sample.display(), "the store is empty: importing the sample");
+    tracing::info!(sample = %sample.display(), goes_on, "the store does not hold the sample yet: importing it");
+    store.put_note(NOTE, BEGUN).await?;
     let options = ImportOptions::new(now_ms());
     let report = import::import_sample(sample, store, options, &ProgressBar::hidden()).await?;
+    store.put_note(NOTE, COMPLETE).await?;
     tracing::info!(%report, "the sample is imported");
     Ok(())
 }
@@ -117,4 +128,59 @@ pub(super) fn find_model(config: &Config) -> Result<(PathBuf, String), StartErro
     }
     let origin = format!("The model is the bundle in {}.", config.bundle.display());
     Ok((config.bundle.clone(), origin))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::store::{RedbStore, StoreStats};
+
+    const RATINGS: u64 = 40_000;
+
+    /// A release of so many ratings, each of a user of its own.
+    fn release() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut ratings = String::from("userId,movieId,rating,timestamp\n");
+        for user in 1..=RATINGS {
+            writeln!(ratings, "{user},1,4.5,{}", 1_000_000_000 + user).expect("memory");
+        }
+        std::fs::write(folder.path().join("ratings.csv"), ratings).expect("the folder is ours");
+        std::fs::write(folder.path().join("movies.csv"), "movieId,title,genres\n1,A,War\n")
+            .expect("the folder is ours");
+        folder
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_first_start_that_was_interrupted_anywhere_goes_on_at_the_next_one() {
+        let sample = release();
+        for turns in [1, 10, 100, 1000] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let store = RedbStore::open(folder.path()).expect("the store opens");
+            {
+                let mut first = std::pin::pin!(import_sample(sample.path(), &store));
+                for _ in 0..turns {
+                    if futures::poll!(&mut first).is_ready() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            import_sample(sample.path(), &store).await.expect("the sample is sound");
+            let expected = StoreStats { users: RATINGS, interactions: RATINGS, movies: 1 };
+            assert_eq!(store.stats().await.expect("a read"), expected, "after {turns} turns");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_sample_does_not_go_into_a_store_that_others_filled() {
+        let sample = release();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = RedbStore::open(folder.path()).expect("the store opens");
+        let movie = crate::domain::MovieRecord { movie_id: 7, ..Default::default() };
+        store.put_movies(&[movie]).await.expect("a write");
+        import_sample(sample.path(), &store).await.expect("nothing to do");
+        assert_eq!(store.stats().await.expect("a read").interactions, 0);
+    }
 }
