@@ -29,12 +29,17 @@ pub fn in_idle_time(steps: usize, step: impl FnMut(usize) + Send) {
 
 /// Whether all numbers are finite.
 pub fn all_finite(numbers: &[f32]) -> bool {
+    all(numbers, |number| number.is_finite())
+}
+
+/// Whether it holds for all numbers.
+pub fn all<T: Sync>(numbers: &[T], holds: impl Fn(&T) -> bool + Sync) -> bool {
     let mut parts = numbers.chunks(CHECKED_AT_ONCE);
-    let mut finite = true;
+    let mut for_all = true;
     in_idle_time(parts.len(), |_| {
-        finite &= parts.next().is_none_or(|part| part.iter().all(|number| number.is_finite()));
+        for_all &= parts.next().is_none_or(|part| part.iter().all(&holds));
     });
-    finite
+    for_all
 }
 
 fn within(patience: Duration, steps: usize, mut step: impl FnMut(usize) + Send) {

@@ -61,6 +61,7 @@ fn serve(args: ServeArgs) -> Outcome {
 }
 
 async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
+    app::outlive_file_limits().map_err(|error| StartError::Stopped(error.to_string()))?;
     let mut signals = app::Signals::listen().map_err(|error| StartError::Stopped(error.to_string()))?;
     let mut running = app::start(config, telemetry).await?;
     let metrics = running.metrics_address.map(tracing::field::display);

@@ -16,6 +16,7 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 /// A server process and the address that it printed.
 struct Process {
@@ -89,6 +90,85 @@ async fn no_acknowledged_interaction_is_lost_to_kill_9_on_the_cql_store() {
     let (data, store) = (TempDir::new().unwrap(), new_keyspace(&cluster, "").await);
     let start = || Process::start_with(data.path(), &["--store", &store, "--sample", "none"]);
     assert_kill_9_loses_nothing(start).await;
+}
+
+/// Lets the process write to no file, as a full disk would, or again to all.
+fn set_disk_full(server: &Process, full: bool) {
+    let pid = rustix::process::Pid::from_raw(server.child.id().cast_signed());
+    let limit = rustix::process::Rlimit { current: full.then_some(0), maximum: None };
+    rustix::process::prlimit(pid, rustix::process::Resource::Fsize, limit).expect("it is our child");
+}
+
+/// The movies of a user's whole history, the newest first.
+async fn watched(address: &str, user_id: u64) -> Vec<u32> {
+    let mut users = UserServiceClient::connect(address.to_owned()).await.expect("the server answers");
+    let request = v1::ListHistoryRequest { user_id, page_size: Some(1000), page_token: String::new() };
+    let page = users.list_history(request).await.expect("reads go on").into_inner();
+    page.interactions
+        .iter()
+        .map(|entry| entry.interaction.as_ref().map_or(0, |interaction| interaction.movie_id))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes_alone_and_only_for_as_long_as_it_is_full() {
+    let data = TempDir::new().unwrap();
+    let server = Process::start(data.path());
+    let channel = Endpoint::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
+    let mut client = InteractionServiceClient::new(channel.clone());
+    let mut health = HealthClient::new(channel);
+    let request = HealthCheckRequest { service: "marquee.v1.InteractionService".to_owned() };
+    let mut watch = health.watch(request).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    for movie in 1..=20 {
+        client.record_interaction(event(movie, movie.into())).await.expect("there is room");
+    }
+
+    set_disk_full(&server, true);
+    let refused = client.record_interaction(event(21, 21)).await.expect_err("the disk is full");
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.get_details_retry_info().is_some_and(|retry| retry.retry_delay.is_some()), "{refused}");
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    let whole = health.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(whole.status(), ServingStatus::Serving, "the server goes on with what it reads");
+    let refused = client.record_interaction(event(21, 21)).await.expect_err("the disk is full");
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert_eq!(watched(&server.address, 5_000_000).await, (1..=20).rev().collect::<Vec<_>>());
+    assert!(!watched(&server.address, 1).await.is_empty(), "a user of the sample");
+
+    set_disk_full(&server, false);
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
+    client.record_interaction(event(22, 22)).await.expect("there is room again");
+    let expected: Vec<_> = (1..=22).rev().filter(|movie| *movie != 21).collect();
+    assert_eq!(watched(&server.address, 5_000_000).await, expected);
+    server.signal("-KILL");
+    server.wait();
+    let server = Process::start(data.path());
+    assert_eq!(watched(&server.address, 5_000_000).await, expected);
+    server.signal("-KILL");
+    server.wait();
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_what_to_do_about_it() {
+    let data = TempDir::new().unwrap();
+    let server = Process::start_with(data.path(), &["--sample", "none"]);
+    server.signal("-KILL");
+    server.wait();
+    std::fs::remove_file(data.path().join("marquee.journal.2")).expect("it was made");
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--listen", "127.0.0.1:0", "--device", "cpu", "--sample", "none", "--bundle"])
+        .arg(common::fixture_bundle())
+        .arg("--data-dir")
+        .arg(data.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("marquee.journal.2 is missing") && error.contains("--recover"), "{error}");
+    let server = Process::start_with(data.path(), &["--sample", "none", "--recover"]);
+    server.signal("-KILL");
+    server.wait();
 }
 
 /// Kills a server under writes, starts another, and looks for what was acknowledged.

@@ -23,7 +23,7 @@ use tokio_util::task::AbortOnDropHandle;
 use awake::{Awake, keep_awake};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use drain::{Signals, stop};
+pub use drain::{Signals, outlive_file_limits, stop};
 use follow::Follower;
 use health::Health;
 use services::Rooms;

@@ -15,6 +15,14 @@ pub enum BundleError {
         /// What the system said.
         why: String,
     },
+    /// A file is not the one that it was when it was opened.
+    #[error(
+        "{} was changed while it was read; copy the bundle into a new folder, and name that one once it is whole", path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// `bundle.json` is not what it must be.
     #[error("{} is not a manifest of format 1: {why}; write the bundle again with marquee_onnx", path.display())]
     Manifest {

@@ -6,6 +6,7 @@
 //! `onnx/BUNDLE.md`.
 
 mod error;
+mod file;
 #[cfg(test)]
 mod fuzz_tests;
 mod manifest;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use error::BundleError;
+use file::BundleFile;
 use manifest::Manifest;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
@@ -35,7 +37,7 @@ use crate::idle::in_idle_time;
 /// Bytes of a file that are hashed at once: a fifth of a millisecond.
 const HASHED_AT_ONCE: usize = 256 << 10;
 
-/// A checked bundle. Its tables are mapped, not copied.
+/// A checked bundle.
 #[derive(Debug)]
 pub struct Bundle {
     folder: PathBuf,
@@ -235,7 +237,7 @@ fn check_listing(folder: &Path, name: &str, manifest: &Manifest) -> Result<(), B
     }
 }
 
-/// Maps every listed file and compares its digest; the maps are what is used from then on.
+/// Takes every listed file into memory and compares its digest; what is there is used from then on.
 fn check_hashes(
     folder: &Path,
     name: &str,
@@ -253,13 +255,14 @@ fn check_hashes(
             };
             return Err(BundleError::Missing { bundle: name.to_owned(), file: file.clone(), advice });
         }
-        let map = tables::map(&path)?;
-        let found = hash_of(&map);
+        let opened = BundleFile::open(&path)?;
+        let found = hash_of(&opened.bytes);
         if found != *expected {
             let (bundle, file, expected) = (name.to_owned(), file.clone(), expected.clone());
             return Err(BundleError::HashMismatch { bundle, file, found, expected });
         }
-        maps.insert(file.clone(), map);
+        opened.check()?;
+        maps.insert(file.clone(), opened.bytes);
     }
     Ok(maps)
 }

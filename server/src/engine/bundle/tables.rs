@@ -1,8 +1,6 @@
-//! `tables.safetensors`, mapped once: sessions and scorer read the same memory.
+//! `tables.safetensors`, in memory once: sessions and scorer read the same.
 
-use std::fs::File;
 use std::ops::Range;
-use std::path::Path;
 
 use half::f16;
 use memmap2::Mmap;
@@ -10,7 +8,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::error::BundleError;
 use super::manifest::{Manifest, TablePrecision};
-use crate::idle::all_finite;
+use crate::idle::{all, all_finite};
 
 /// The names of the tables that encoders declare as external initialisers.
 pub(crate) const ENCODER_TABLES: [&str; 2] = [ITEM_EMBEDDING, POSITION_EMBEDDING];
@@ -31,7 +29,7 @@ pub(crate) struct Tables {
     output_converted: Option<Vec<f32>>,
 }
 
-/// Where a table lies in the map.
+/// Where a table lies in the file.
 #[derive(Clone, Debug)]
 struct Place {
     bytes: Range<usize>,
@@ -52,16 +50,8 @@ pub(crate) struct Table<'a> {
     pub(crate) shape: [usize; 2],
 }
 
-/// Maps a file for reading.
-pub(super) fn map(path: &Path) -> Result<Mmap, BundleError> {
-    let file = File::open(path).map_err(|error| BundleError::read(path, &error))?;
-    // SAFETY: the map is only read. A bundle is written once and replaced by a folder of its own, never
-    // changed in place; the documentation of bundles says so.
-    unsafe { Mmap::map(&file) }.map_err(|error| BundleError::read(path, &error))
-}
-
 impl Tables {
-    /// Checks the mapped file against the manifest.
+    /// Checks the file against the manifest.
     pub(super) fn read(bundle: &str, map: Mmap, manifest: &Manifest) -> Result<Self, BundleError> {
         let wrong = |table: &str, why: String| BundleError::Table {
             bundle: bundle.to_owned(),
@@ -105,11 +95,24 @@ impl Tables {
         if let Elements::F16(values) = tables.elements(&tables.output_embedding) {
             tables.output_converted = Some(values.iter().map(|value| value.to_f32()).collect());
         }
-        if all_finite(tables.output()) {
-            Ok(tables)
-        } else {
-            Err(wrong(OUTPUT_EMBEDDING, "it holds numbers that are not finite".to_owned()))
+        match tables.first_not_finite() {
+            None => Ok(tables),
+            Some(table) => Err(wrong(table, "it holds numbers that are not finite".to_owned())),
         }
+    }
+
+    /// The table that holds a number that is not finite, if one does.
+    fn first_not_finite(&self) -> Option<&'static str> {
+        let is_finite = |place| match self.elements(place) {
+            Elements::F32(values) => all_finite(values),
+            Elements::F16(values) => all(values, |value| value.is_finite()),
+        };
+        let tables = [
+            (ITEM_EMBEDDING, &self.item_embedding),
+            (OUTPUT_EMBEDDING, &self.output_embedding),
+            (POSITION_EMBEDDING, &self.position_embedding),
+        ];
+        tables.into_iter().find(|(_, place)| !is_finite(place)).map(|(table, _)| table)
     }
 
     /// The output embedding, `items x dimension`, row-major.

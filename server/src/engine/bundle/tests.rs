@@ -34,17 +34,24 @@ pub(crate) fn rename(folder: &Path, version: &str) {
     edit_manifest(folder, |manifest| manifest["version"] = version.into());
 }
 
-/// Makes the first number of an item's input embedding NaN.
+/// Makes an item's input embedding so large that the encoder overflows.
 pub(crate) fn spoil_item(folder: &Path, row: usize) {
+    write_row(folder, "item_embedding", row, f32::MAX);
+}
+
+/// Fills a row of a table with a number.
+fn write_row(folder: &Path, table: &str, row: usize, number: f32) {
     let path = folder.join("tables.safetensors");
     let mut bytes = fs::read(&path).unwrap();
     let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
     let header: Value = serde_json::from_slice(&rest[..u64::from_le_bytes(*length) as usize]).unwrap();
-    let table = &header["item_embedding"];
+    let table = &header[table];
     let [begin, dimension] =
         [&table["data_offsets"][0], &table["shape"][1]].map(|n| n.as_u64().unwrap() as usize);
     let at = 8 + u64::from_le_bytes(*length) as usize + begin + 4 * row * dimension;
-    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    for place in bytes[at..at + 4 * dimension].as_chunks_mut::<4>().0 {
+        *place = number.to_le_bytes();
+    }
     fs::write(&path, &bytes).unwrap();
     let sha256 = hex::encode(Sha256::digest(&bytes));
     edit_manifest(folder, |manifest| manifest["sha256"]["tables.safetensors"] = sha256.into());
@@ -170,6 +177,18 @@ fn a_manifest_that_does_not_fit_the_files_is_refused() {
         let folder = copy();
         edit(&folder, spoil);
         assert!(Bundle::open(folder.path()).is_err(), "{case}");
+    }
+}
+
+#[test]
+fn a_number_that_is_not_finite_is_refused_in_any_table() {
+    for (table, number) in
+        [("item_embedding", f32::NAN), ("output_embedding", f32::INFINITY), ("position_embedding", f32::NAN)]
+    {
+        let folder = copy();
+        write_row(folder.path(), table, 1, number);
+        let error = Bundle::open(folder.path()).unwrap_err();
+        assert!(matches!(&error, BundleError::Table { table: named, .. } if named == table), "{error}");
     }
 }
 

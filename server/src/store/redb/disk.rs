@@ -15,6 +15,7 @@ const CHUNK: usize = 1 << 20;
 /// What is done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
+    Read,
     Write,
     Resize,
     Sync,
@@ -38,8 +39,11 @@ impl Disk {
         let failed = |error| StoreError::Open(format!("{}: {error}", folder.display()));
         make_folder(folder).map_err(failed)?;
         let lock = File::open(folder).map_err(failed)?;
-        if !try_lock(&lock).map_err(failed)? {
-            return Err(in_use(folder));
+        match try_lock(&lock) {
+            Ok(true) => {}
+            Ok(false) => return Err(in_use(folder)),
+            // Some file systems lock files only, and that of the tables is locked too.
+            Err(error) => tracing::debug!(%error, "the data folder cannot be locked"),
         }
         Ok(Self { folder: folder.to_owned(), fault: None, _lock: Arc::new(lock) })
     }
@@ -160,6 +164,7 @@ impl DiskFile {
     }
 
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.may(Operation::Read)?;
         self.file.read_exact_at(out, offset)
     }
 

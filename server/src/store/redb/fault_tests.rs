@@ -148,6 +148,28 @@ async fn it_comes_back_after_the_tables_could_not_grow() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_failed_once_does_not_end_all_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let users: Vec<_> = (1..=3_000).map(|user| rating(user, 1, 1, 6)).collect();
+    open_small(&Disk::open(folder.path()).expect("ours")).record(&users, 1).await.expect("a write");
+    let fault = Fault::default();
+    let store = open_small(&fault.disk(folder.path()));
+    fault.set(Some((FILE, Operation::Read)));
+    let mut failed = 0;
+    for user in 1..=3_000 {
+        failed += u32::from(store.user(user).await.is_err());
+    }
+    assert!(failed > 0, "nothing was read from the file");
+    fault.set(None);
+    while store.ping().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    for user in 1..=3_000 {
+        assert_eq!(times(&store, user).await, [1]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_dropped_while_the_disk_fails_has_all_that_was_acknowledged() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let fault = Fault::default();
@@ -170,7 +192,12 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let file = prop_oneof![Just(FILE), Just("marquee.journal"), Just("marquee")];
-    let operation = prop_oneof![Just(Operation::Write), Just(Operation::Resize), Just(Operation::Sync)];
+    let operation = prop_oneof![
+        Just(Operation::Read),
+        Just(Operation::Write),
+        Just(Operation::Resize),
+        Just(Operation::Sync)
+    ];
     let step = prop_oneof![
         12 => (1..4_u64, 1..200_u32).prop_map(|(user, event)| Step::Record { user, event }),
         1 => Just(Step::Note),

@@ -4,6 +4,8 @@
 //! one that the file sees, which stays as a power cut at that moment would leave it. What redb writes
 //! from then on is kept in memory, so that it comes to an end and readers of the last checkpoint go on.
 //! Whoever commits asks [`Fence::check`] whether the disk has it.
+//!
+//! A failed read makes redb give up too, and cannot be kept from it; the same question tells it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -45,7 +47,7 @@ impl Fence {
         Self(Arc::new(Inner { file, is_down: AtomicBool::new(false), beyond: RwLock::default() }))
     }
 
-    /// Whether all that was written reached the file.
+    /// Whether all that was written reached the file, and all that was read could be.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         match &*self.0.beyond.read().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
@@ -157,7 +159,12 @@ impl StorageBackend for Fence {
         {
             return beyond.read(&self.0.file, offset, out);
         }
-        self.0.file.read(offset, out)
+        let read = self.0.file.read(offset, out);
+        if let Err(error) = &read {
+            // redb reads nothing more from here: another handle must be opened.
+            self.0.put_down(format!("{:?}: {error}", self.0.file))?;
+        }
+        read
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {

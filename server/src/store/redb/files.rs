@@ -78,6 +78,7 @@ impl Files {
 
     /// Makes the group durable and then shows it to readers.
     pub(super) fn make_durable(&mut self, view: &View) -> Result<(), StoreError> {
+        self.tables.check()?;
         if self.state.needs_checkpoint() || !Journal::has_room_for(self.state.entries().len()) {
             self.end_checkpoint(view)?;
             view.show_checkpoint(self.checkpoint()?);

@@ -50,6 +50,11 @@ impl Tables {
         self.fence.check()
     }
 
+    /// Whether the file can still be read and written here.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.fence.check()
+    }
+
     /// Leaves the file to another handle.
     pub(super) fn retire(&self) -> io::Result<()> {
         self.fence.retire()

@@ -73,13 +73,6 @@ impl Writer {
         told.await.map_err(|_| closing())?
     }
 
-    /// Whether writes are taken.
-    pub(super) fn check(&self) -> Result<(), StoreError> {
-        self.standing.check()?;
-        let is_open = self.inbox.as_ref().is_some_and(|inbox| !inbox.is_closed());
-        if is_open { Ok(()) } else { Err(closed()) }
-    }
-
     /// Ends a pause of the thread.
     fn wake(&self) {
         if let Some(thread) = &self.thread {
