@@ -62,17 +62,17 @@ impl Killed {
         RedbStore::open_despite(self.folder.path(), on_damage)
     }
 
-    /// How many events an opened store has.
-    fn events(&self, store: &RedbStore) -> i64 {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let history = runtime.block_on(store.history(1, None, 1000)).expect("a read").unwrap_or_default();
-        assert!(history.is_sorted_by(|newer, older| newer.time_ms > older.time_ms));
-        history.len() as i64
-    }
-
     fn refusal(&self) -> String {
         self.open(OnDamage::Refuse).err().expect("it is refused").to_string()
     }
+}
+
+/// How many events an opened store has.
+fn events(store: &RedbStore) -> i64 {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let history = runtime.block_on(store.history(1, None, 1000)).expect("a read").unwrap_or_default();
+    assert!(history.is_sorted_by(|newer, older| newer.time_ms > older.time_ms));
+    history.len() as i64
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn a_flipped_bit_in_the_journal_is_refused_and_recovery_loses_that_block_alone()
     assert!(refusal.contains("at most 1 acknowledged events are lost"), "{refusal}");
     assert!(refusal.contains("start with --recover"), "{refusal}");
     let store = killed.open(OnDamage::GoOn).expect("what is left is opened");
-    assert_eq!(killed.events(&store), EVENTS - 1);
+    assert_eq!(events(&store), EVENTS - 1);
     drop(store);
-    assert_eq!(killed.events(&killed.open(OnDamage::Refuse).expect("it is whole again")), EVENTS - 1);
+    assert_eq!(events(&killed.open(OnDamage::Refuse).expect("it is whole again")), EVENTS - 1);
 }
 
 #[test]
@@ -161,7 +161,7 @@ proptest! {
         let (journal, used) = killed.journal();
         killed.flip(journal, at.index(used), bit);
         if let Ok(store) = killed.open(OnDamage::Refuse) {
-            prop_assert_eq!(killed.events(&store), EVENTS);
+            prop_assert_eq!(events(&store), EVENTS);
         }
     }
 
@@ -172,7 +172,7 @@ proptest! {
         killed.truncate(name, at.index(length as usize) as u64);
         prop_assert!(matches!(killed.open(OnDamage::Refuse), Err(StoreError::Damaged(_))));
         let store = killed.open(OnDamage::GoOn).expect("what is left is opened");
-        prop_assert!(killed.events(&store) <= EVENTS);
+        prop_assert!(events(&store) <= EVENTS);
     }
 
     #[test]
@@ -181,7 +181,7 @@ proptest! {
         let length = std::fs::metadata(killed.path(FILE)).expect("it is there").len();
         killed.flip(FILE, at.index(length as usize), bit);
         if let Ok(store) = killed.open(OnDamage::Refuse) {
-            prop_assert_eq!(killed.events(&store), EVENTS);
+            prop_assert_eq!(events(&store), EVENTS);
         }
     }
 
@@ -191,7 +191,7 @@ proptest! {
         let length = std::fs::metadata(killed.path(FILE)).expect("it is there").len();
         killed.truncate(FILE, at.index(length as usize) as u64);
         if let Ok(store) = killed.open(OnDamage::Refuse) {
-            prop_assert_eq!(killed.events(&store), EVENTS);
+            prop_assert_eq!(events(&store), EVENTS);
         }
     }
 }

@@ -13,7 +13,7 @@ use super::journal::{self, Journal, Recovered};
 use super::schema;
 use super::snapshot::Snapshot;
 use super::state::State;
-use super::tables::Tables;
+use super::tables::{Check, Tables};
 use super::view::View;
 use crate::store::StoreError;
 
@@ -43,7 +43,7 @@ impl Files {
         if !file.try_lock().map_err(|error| failed(&error))? {
             return Err(in_use(disk.folder()));
         }
-        let tables = Tables::open(&file)?;
+        let tables = Tables::open(&file, Check::Pages)?;
         let version = schema::migrate(&tables)?;
         let mut missing = journal::missing(disk).map_err(|error| failed(&error))?;
         if version < TWO_JOURNALS {
@@ -113,7 +113,7 @@ impl Files {
         self.tables.retire().map_err(failed)?;
         self.journal.settle()?;
         self.file.settle().map_err(failed)?;
-        self.tables = Tables::open(&self.file)?;
+        self.tables = Tables::open(&self.file, Check::LastCommit)?;
         let stored = Arc::new(Snapshot::open(&self.tables)?);
         view.show_reopened(Arc::clone(&stored))?;
         let recovered = self.journal.recover(stored.epoch()?)?;

@@ -120,6 +120,7 @@ mod tests {
 
     use super::*;
     use crate::store::redb::disk::Disk;
+    use crate::store::redb::tables::Check;
 
     #[test]
     fn a_file_of_a_newer_program_is_refused_with_both_versions() {
@@ -127,7 +128,7 @@ mod tests {
         let disk = Disk::open(folder.path()).expect("a temporary folder");
         std::fs::write(disk.path("a.redb"), "").expect("a write");
         let file = Arc::new(disk.file("a.redb").expect("a new file"));
-        let tables = Tables::open(&file).expect("an empty file becomes a database");
+        let tables = Tables::open(&file, Check::Pages).expect("an empty file becomes a database");
         let database = tables.database();
         assert_eq!(migrate(&tables).expect("an empty file becomes one of this version"), 0);
         let transaction = database.begin_write().expect("nobody else writes");

@@ -21,15 +21,23 @@ pub(super) struct Tables {
     fence: Fence,
 }
 
+/// What is looked at when a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Every page: a changed bit is an error then, and never an answer.
+    Pages,
+    /// Whether the last commit came to its end: enough for a file that this process has written.
+    LastCommit,
+}
+
 impl Tables {
-    /// Opens a file that is there and ours alone, each page checked: a changed bit is an error here
-    /// and never an answer.
-    pub(super) fn open(file: &Arc<DiskFile>) -> Result<Arc<Self>, StoreError> {
+    /// Opens a file that is there and ours alone.
+    pub(super) fn open(file: &Arc<DiskFile>, check: Check) -> Result<Arc<Self>, StoreError> {
         let fence = Fence::new(Arc::clone(file));
         let open = || {
             Database::builder()
                 .set_cache_size(CACHE_BYTES)
-                .set_check_integrity_on_open(true)
+                .set_check_integrity_on_open(check == Check::Pages)
                 .create_with_backend(fence.clone())
         };
         // What redb trusts of a file may make it panic where it is not as redb wrote it.

@@ -130,4 +130,21 @@ mod tests {
         let scan = scan(&scanned, 3);
         assert_eq!((scan.blocks.len(), scan.lost.len(), scan.unfinished), (1, 0, 124));
     }
+
+    #[test]
+    fn no_flipped_bit_hides_a_block_that_was_sealed() {
+        let blocks = [&b"one"[..], b"and two", b"three"];
+        let whole = file(&[blocks.map(|entries| encode(3, entries)).concat(), encode(3, b"")]);
+        let sealed = blocks.concat().len() + blocks.len() * HEADER;
+        for bit in 0..8 * sealed {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!scan(&flipped, 3).lost.is_empty(), "bit {bit}");
+        }
+        for bit in 8 * sealed..8 * whole.len() {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(scan(&flipped, 3).blocks, blocks, "bit {bit}");
+        }
+    }
 }
