@@ -1,7 +1,7 @@
 //! Whether the store takes writes, for callers, health and metrics.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use opentelemetry::global;
@@ -36,12 +36,9 @@ impl Default for Standing {
 impl Standing {
     /// What a caller is told about a failed write.
     pub(super) fn refusal(error: &StoreError) -> StoreError {
-        let why = match error {
-            StoreError::Unavailable(why) => why.clone(),
-            other => other.to_string(),
-        };
         StoreError::Unavailable(format!(
-            "a write to the disk failed ({why}); reads go on, and writes as soon as the disk takes them"
+            "a write to the disk failed ({}); reads go on, and writes as soon as the disk takes them",
+            reason(error)
         ))
     }
 
@@ -56,7 +53,7 @@ impl Standing {
     /// A write failed.
     pub(super) fn refuse(&self, error: &StoreError) {
         tracing::error!(
-            %error,
+            error = reason(error),
             "a write to the disk failed: writes are refused until the disk takes them, reads go on"
         );
         self.refusal.store(Some(Self::refusal(error).into()));
@@ -70,6 +67,15 @@ impl Standing {
         self.refusal.store(None);
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.refuses.record(0, &[]);
-        tracing::info!(after = ?since.map(|since| since.elapsed()), "the disk takes writes again, none that was acknowledged is lost");
+        let after = since.map_or(Duration::ZERO, |since| since.elapsed());
+        tracing::info!(?after, "the disk takes writes again; nothing that was acknowledged is lost");
+    }
+}
+
+/// What went wrong, without what a caller is told to do.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(why) => why.clone(),
+        other => other.to_string(),
     }
 }
