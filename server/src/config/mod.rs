@@ -428,7 +428,7 @@ mod tests {
             ("cache = { url = \"redis://u:SECRET@h\" }\n", "line 1: invalid type"),
             ("workers = \"redis://u:SECRET@h\"\n", "line 1: invalid type"),
             ("\"redis://u:SECRET@h\" = 1\n", "line 1: unknown field"),
-            ("listen = \"redis://u:SECRET@h\"\n", "line 1: invalid"),
+            ("listen = \"redis://u:SECRET@h\"\n", "line 1: \"redis://u:***@h\" is not accepted"),
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Settings::from_file(&path).unwrap_err();
