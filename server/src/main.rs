@@ -63,7 +63,11 @@ fn serve(args: ServeArgs) -> Outcome {
 async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> Result<(), StartError> {
     app::outlive_file_limits().map_err(|error| StartError::Stopped(error.to_string()))?;
     let mut signals = app::Signals::listen().map_err(|error| StartError::Stopped(error.to_string()))?;
-    let mut running = app::start(config, telemetry).await?;
+    // What is given up here goes on at the next start, as after a crash.
+    let mut running = tokio::select! {
+        started = app::start(config, telemetry) => started?,
+        () = signals.first() => return Ok(()),
+    };
     let metrics = running.metrics_address.map(tracing::field::display);
     tracing::info!(address = %running.address, metrics, "listening");
     let model = tokio::select! {

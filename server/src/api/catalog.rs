@@ -131,17 +131,18 @@ impl CatalogService for CatalogApi {
         let mut incoming = request.into_inner();
         let mut chunk = Vec::new();
         let (mut accepted, mut added) = (0_u64, 0_u64);
-        let mut refusal = None;
+        let mut refusal: Option<Status> = None;
         let movies = self.catalog.movies();
         while refusal.is_none()
             && let Some(movie) = incoming.next().await
         {
-            match valid(movie?).and_then(|movie| record(&movie, &movies)) {
-                Ok(record) => {
+            match movie.map(|movie| valid(movie).and_then(|movie| record(&movie, &movies))) {
+                Ok(Ok(record)) => {
                     chunk.push(record);
                     accepted += 1;
                 }
-                Err(error) => refusal = Some(placed(error, accepted)),
+                Ok(Err(error)) => refusal = Some(placed(error, accepted).into()),
+                Err(broken_off) => refusal = Some(broken_off),
             }
             if chunk.len() == IMPORT_CHUNK {
                 added += self.ledger.put_movies(std::mem::take(&mut chunk)).await.map_err(ApiError::from)?;
@@ -151,7 +152,7 @@ impl CatalogService for CatalogApi {
             added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
         }
         if let Some(refusal) = refusal {
-            return Err(refusal.into());
+            return Err(refusal);
         }
         let replaced = (accepted - added) as u32;
         Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))

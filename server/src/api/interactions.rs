@@ -122,7 +122,14 @@ impl InteractionService for InteractionApi {
         let (mut chunk, mut mark) = (Vec::new(), Mark::default());
         let mut index = 0;
         while let Some(message) = incoming.next().await {
-            let checked = valid(message?)
+            let message = match message {
+                Ok(message) => message,
+                Err(broken_off) => {
+                    self.keep_chunk(chunk, &mut mark, &mut reply).await?;
+                    return Err(broken_off);
+                }
+            };
+            let checked = valid(message)
                 .and_then(|message| self.accepted("interaction.", &message.interaction.unwrap_or_default()));
             match checked {
                 Ok(event) => chunk.push(event),

@@ -3,10 +3,12 @@
 
 use std::env;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
 
 use super::Running;
-use crate::catalog::Filter;
+use crate::catalog::{Catalog, Filter, Movie};
 use crate::domain::UserId;
 use crate::engine::{Method, Model, runtime};
 use crate::profile::Mark;
@@ -40,7 +42,7 @@ pub async fn welcome(running: &Running, model: &Model) -> String {
     if let Some((user_id, recommended)) = &user {
         write_recommendation(&mut text, *user_id, recommended);
     }
-    write_commands(&mut text, running.address, user.map_or(1, |(user_id, _)| user_id));
+    write_commands(&mut text, running, user.map_or(1, |(user_id, _)| user_id));
     text
 }
 
@@ -87,7 +89,8 @@ fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recomm
     }
 }
 
-fn write_commands(text: &mut String, address: SocketAddr, user_id: UserId) {
+fn write_commands(text: &mut String, running: &Running, user_id: UserId) {
+    let address = running.address;
     // Cargo says so to what it runs; else the client is installed as the server is.
     let is_run_by_cargo = env::var_os("CARGO").is_some();
     let program = if is_run_by_cargo { "cargo run --release -p marquee-client --" } else { "marquee" };
@@ -97,6 +100,14 @@ fn write_commands(text: &mut String, address: SocketAddr, user_id: UserId) {
     };
     let _ = writeln!(text, "\nTry next:");
     let _ = writeln!(text, "  {marquee} recommend {user_id}");
-    let _ = writeln!(text, "  {marquee} search matrix");
-    let _ = writeln!(text, "  {marquee} rate {user_id} 2571 5");
+    if let Some(movie) = most_popular(running.catalog()) {
+        let (name, _) = movie.title.split_once(['(', ',', ':']).unwrap_or((&movie.title, ""));
+        let _ = writeln!(text, "  {marquee} search '{}'", name.trim().replace('\'', " "));
+        let _ = writeln!(text, "  {marquee} rate {user_id} {} 5", movie.movie_id);
+    }
+}
+
+fn most_popular(catalog: &Catalog) -> Option<Arc<Movie>> {
+    let (index, _) = *catalog.popular(None, &RoaringBitmap::new(), None, 1).first()?;
+    catalog.movies().at(index).cloned()
 }

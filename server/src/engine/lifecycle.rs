@@ -196,20 +196,25 @@ impl Engine {
         });
         thread.map_err(|error| failed(error.to_string()))?;
         let prepared = loaded.await.map_err(|_| failed("loading panicked".to_owned()))??;
-        self.register(prepared).map_err(|error| failed(error.to_string()))
+        self.register(prepared, &name)
     }
 
-    fn register(&self, prepared: Prepared) -> std::io::Result<Arc<Model>> {
+    fn register(&self, prepared: Prepared, folder: &str) -> Result<Arc<Model>, BundleError> {
         let Prepared { core, placement, precision, arithmetic, policy } = prepared;
+        let failed = |why: String| BundleError::Scorer { bundle: folder.to_owned(), why };
         let mut registry = self.registry();
         if registry.shutting_down {
-            return Err(std::io::Error::other("the server is shutting down"));
+            return Err(failed("the server is shutting down".to_owned()));
         }
-        let loaded = registry.models.iter().find(|model| model.bundle().version() == core.bundle.version());
+        let version = core.bundle.version();
+        let loaded = registry.models.iter().find(|model| model.bundle().version() == version);
         if let Some(loaded) = loaded.filter(|model| model.in_service()) {
-            return Ok(Arc::clone(loaded));
+            if loaded.bundle().seal() == core.bundle.seal() {
+                return Ok(Arc::clone(loaded));
+            }
+            return Err(BundleError::VersionTaken { bundle: folder.to_owned(), version: version.to_owned() });
         }
-        let pool = registry.pool(placement, policy)?;
+        let pool = registry.pool(placement, policy).map_err(|error| failed(error.to_string()))?;
         let placement = format!("{placement} {precision}");
         let model = Arc::new(Model { core: Arc::new(core), pool, placement, arithmetic });
         registry.models.retain(|model| model.in_service());

@@ -453,6 +453,16 @@ async fn an_activation_that_is_repeated_keeps_the_model_on_standby() {
 }
 
 #[tokio::test]
+async fn another_bundle_under_a_loaded_version_is_refused() {
+    let (engine, old) = started(one_worker()).await;
+    let folder = other_version("1");
+    bundle::say_other_metrics(folder.path());
+    let refused = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await;
+    assert!(matches!(refused.err(), Some(BundleError::VersionTaken { version, .. }) if version == "tiny@1"));
+    assert!(Arc::ptr_eq(&engine.model(None).unwrap(), &old));
+}
+
+#[tokio::test]
 async fn what_computes_differently_has_an_arithmetic_of_its_own() {
     let arithmetic = async |folder: &Path, precision| {
         let engine = Engine::start(one_worker());

@@ -46,10 +46,10 @@ impl Fit {
     }
 
     /// Whether an operator should look: the model does not belong, or knows less than half of the catalogue, or there
-    /// is less than half of what it knows.
+    /// is less than half of what it knows, or no title says whose ids they are.
     pub fn is_doubtful(&self) -> bool {
         let most = self.vocabulary.max(self.catalogue);
-        self.catalogue > 0 && (!self.belongs() || 2 * self.shared < most)
+        self.catalogue > 0 && (!self.belongs() || 2 * self.shared < most || self.compared == 0)
     }
 }
 
@@ -61,6 +61,7 @@ impl fmt::Display for Fit {
             "the model knows {vocabulary} movies and the catalogue has {catalogue}, {shared} ids are in both"
         )?;
         match compared {
+            0 if *shared == 0 => Ok(()),
             0 => f.write_str(", and the bundle keeps no titles to compare"),
             _ => write!(f, ", {alike} of {compared} titles are those that the model was trained on"),
         }
@@ -83,8 +84,16 @@ mod tests {
 
     #[test]
     fn an_overlap_below_a_half_is_doubtful_and_an_empty_catalogue_is_not() {
-        let fit = |vocabulary, catalogue, shared| Fit { vocabulary, catalogue, shared, ..Fit::default() };
+        let fit = |vocabulary, catalogue, shared| Fit {
+            vocabulary,
+            catalogue,
+            shared,
+            compared: shared,
+            alike: shared,
+        };
         assert!(!fit(9125, 9125, 9125).is_doubtful());
+        let unknown_titles = Fit { compared: 0, alike: 0, ..fit(9125, 9125, 9125) };
+        assert!(unknown_titles.is_doubtful());
         assert!(fit(9125, 500, 490).is_doubtful());
         assert!(fit(9125, 87_585, 9083).is_doubtful());
         assert!(!fit(9125, 0, 0).is_doubtful());

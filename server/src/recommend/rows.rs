@@ -63,9 +63,9 @@ impl RowMap {
                  on these movies, or start with --allow-mismatched-model"
             );
         } else if fit.is_doubtful() {
-            tracing::warn!(version, "the model fits the catalogue in part only: {fit}");
+            tracing::warn!(version, "whether the model fits the catalogue is for you to judge: {fit}");
         } else {
-            tracing::info!(version, "the model fits the catalogue: {fit}");
+            tracing::info!(version, "model and catalogue: {fit}");
         }
     }
 

@@ -131,6 +131,14 @@ pub enum BundleError {
         /// The largest that is allowed.
         tolerance: f32,
     },
+    /// Another bundle of this name and version is loaded.
+    #[error("bundle {bundle} is another one than the loaded {version}; give it a version of its own")]
+    VersionTaken {
+        /// The bundle's folder.
+        bundle: String,
+        /// The name and version that both have.
+        version: String,
+    },
     /// The scorer could not be built from the tables.
     #[error("bundle {bundle}: the scorer could not be built: {why}")]
     Scorer {

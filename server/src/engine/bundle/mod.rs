@@ -29,7 +29,7 @@ use manifest::Manifest;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 #[cfg(test)]
-pub(crate) use tests::{rename, spoil_item};
+pub(crate) use tests::{rename, say_other_metrics, spoil_item};
 
 use super::job::ItemRow;
 use crate::idle::in_idle_time;

@@ -34,6 +34,11 @@ pub(crate) fn rename(folder: &Path, version: &str) {
     edit_manifest(folder, |manifest| manifest["version"] = version.into());
 }
 
+/// Makes it another bundle under the same version.
+pub(crate) fn say_other_metrics(folder: &Path) {
+    edit_manifest(folder, |manifest| manifest["metrics"] = serde_json::json!({ "mrr": 0.5 }));
+}
+
 /// Makes an item's input embedding so large that the encoder overflows.
 pub(crate) fn spoil_item(folder: &Path, row: usize) {
     write_row(folder, "item_embedding", row, f32::MAX);
