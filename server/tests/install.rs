@@ -77,7 +77,7 @@ impl Machine {
         for line in output.lines().map_while(Result::ok) {
             welcome.push_str(&line);
             welcome.push('\n');
-            if line.contains(" rate ") {
+            if line.is_empty() && welcome.contains("Try next:") {
                 break;
             }
         }

@@ -86,8 +86,9 @@ async fn a_profile_is_shared_where_something_else_was_and_redis_is_not_left_alon
 async fn a_write_is_seen_where_something_else_was_in_the_place_of_its_profile() {
     let Some(redis) = own_redis() else { return };
     let Pair { here, there, .. } = pair(&redis).await;
-    redis.tell(&format!("DEL marquee:profile:{USER}"));
-    redis.tell(&format!("SADD marquee:profile:{USER} something"));
+    // At once: between two commands a node may share the profile again.
+    let replaced = "redis.call('DEL', KEYS[1]) return redis.call('SADD', KEYS[1], 'something')";
+    redis.tell(&format!("EVAL \"{replaced}\" 1 marquee:profile:{USER}"));
     here.write(2).await;
     there.until_it_sees(2).await;
     assert!(here.profiles.are_remembered() && there.profiles.are_remembered());
