@@ -289,7 +289,7 @@ fn thirds(report: &Report) -> Vec<WindowFigures> {
 pub struct Finding {
     /// What had to hold.
     pub objective: String,
-    /// Requests a second; absent when the lowest rate broke the objective already.
+    /// Requests a second; absent when the objective was not surely kept at the lowest rate.
     pub highest_rate: Option<f64>,
     /// The rates that were tried, in that order.
     pub probes: Vec<Probe>,
@@ -301,10 +301,18 @@ impl Finding {
         match (self.highest_rate, self.probes.first()) {
             (Some(rate), _) => format!("highest rate with {}: {rate:.1} requests/s", self.objective),
             (None, Some(lowest)) => {
-                format!(
-                    "{} is broken at the lowest rate already, {:.1} requests/s",
-                    self.objective, lowest.rate
-                )
+                let rate = lowest.rate;
+                match lowest.standing {
+                    Standing::Unsteady => format!(
+                        "undecided for {}: the windows disagree at the lowest rate already, {rate:.1} requests/s; \
+                         measure longer ones",
+                        self.objective
+                    ),
+                    _ => format!(
+                        "{} is broken at the lowest rate already, {rate:.1} requests/s",
+                        self.objective
+                    ),
+                }
             }
             (None, None) => format!("no rate was tried for {}", self.objective),
         }
@@ -453,6 +461,13 @@ mod tests {
     fn a_search_that_found_no_rate_says_at_which_one_it_gave_up() {
         let found = finding("p99<20ms", None, &[30]);
         assert_eq!(found.answer(), "p99<20ms is broken at the lowest rate already, 100.0 requests/s");
+    }
+
+    #[test]
+    fn a_search_whose_windows_disagree_at_the_lowest_rate_is_undecided() {
+        let mut found = finding("p99<20ms", None, &[5]);
+        found.probes[0].standing = Standing::Unsteady;
+        assert!(found.answer().starts_with("undecided for p99<20ms"), "{}", found.answer());
     }
 
     #[test]
