@@ -20,6 +20,7 @@ from onnx import ModelProto, TensorProto
 
 from marquee_onnx import sessions, tables, titles
 from marquee_onnx.errors import BundleError
+from marquee_onnx.folders import check_replaceable
 from marquee_onnx.graphs.cpu import cpu_encoder
 from marquee_onnx.graphs.cuda import LARGEST_K, cuda_encoder, cuda_scorer
 from marquee_onnx.graphs.int8 import int8_encoder
@@ -131,8 +132,7 @@ def write(
 
     Returns its model version, `name@version`.
     """
-    if folder.exists() and not overwrite:
-        raise BundleError(f"{folder} exists: choose another place, or --overwrite")
+    check_replaceable(folder, MANIFEST, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -20,6 +20,7 @@ from marquee_onnx import bundle, metrics, runs, tables
 from marquee_onnx.data import add_reading_arguments
 from marquee_onnx.errors import MarqueeError
 from marquee_onnx.evaluate import Judged, read_judged, score_batches
+from marquee_onnx.folders import check_replaceable
 from marquee_onnx.recommenders import BundleModel
 
 LARGEST_LOSS = 0.005
@@ -53,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export a run."""
     output = bundle_folder(args)
+    if output.resolve() in (args.run.resolve(), *args.run.resolve().parents):
+        raise MarqueeError(f"{output} holds the run: choose another place for the bundle")
+    check_replaceable(output, bundle.MANIFEST, args.overwrite)
     trained = runs.read(args.run)
     model = bundle.Model(
         name=args.name or args.run.resolve().name,

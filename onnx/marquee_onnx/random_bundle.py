@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from marquee_onnx import bundle, catalogue, runs, tables
 from marquee_onnx.errors import BundleError, MarqueeError
+from marquee_onnx.folders import check_replaceable
 from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
 
 ML32M = Shape(items=84_432, dimension=256, maximum_length=200, heads=8, blocks=4)
@@ -138,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.bundle is None:
         raise MarqueeError("which folder? marquee-onnx random BUNDLE")
+    check_replaceable(args.bundle, bundle.MANIFEST, args.overwrite)
     shape = Shape(args.items, args.dimension, args.maximum_length, args.heads, args.blocks)
     vocabulary = (
         movielens_vocabulary(args.movies, shape.items) if args.movies else gapped_vocabulary(shape.items)

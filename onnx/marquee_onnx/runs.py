@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from marquee_onnx import titles
 from marquee_onnx.errors import CheckpointError
+from marquee_onnx.folders import check_replaceable
 from marquee_onnx.recommenders import read_vocabulary, read_weights
 from marquee_onnx.terms import NOT_STATED
 from marquee_onnx.text import read_object, to_json
@@ -65,8 +66,7 @@ def write_weights(path: Path, weights: Weights) -> None:
 
 def write(folder: Path, run: Run, overwrite: bool = False) -> None:
     """Write a run folder."""
-    if folder.exists() and not overwrite:
-        raise CheckpointError(f"{folder} exists: choose another place, or --overwrite")
+    check_replaceable(folder, CONFIG, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / MODEL, run.weights)
     config = {

@@ -34,6 +34,7 @@ from marquee_onnx.data import (
 )
 from marquee_onnx.errors import DataError, MarqueeError, warn
 from marquee_onnx.evaluate import FEW_USERS, score_batches, warn_of_few
+from marquee_onnx.folders import check_unused
 from marquee_onnx.progress import draw_curves, epoch_line, opening_line, verdict
 from marquee_onnx.terms import NOT_STATED, stated_terms
 from marquee_onnx.text import read_object, to_json
@@ -41,6 +42,8 @@ from marquee_onnx.trainer import CHOICES, HELP, Settings, Trainer, write_tensors
 
 STATE, LOG, SETTINGS = "state.safetensors", "log.jsonl", "settings.json"
 MODEL, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.u32"
+METRICS, CURVES = "metrics.json", "curves.png"
+WRITTEN = (STATE, LOG, MODEL, CONFIG, VOCABULARY, METRICS, CURVES, titles.FILE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
+    check_unused(args.output, SETTINGS, WRITTEN)
     dataset = load(args)
     check_enough(dataset, args.data)
     args.output.mkdir(parents=True, exist_ok=True)
@@ -88,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     description = describe(args, dataset, settings) | {"judged_users": len(judged[1])}
     write_run(args.output, trainer, best, dataset, description)
     titles.write(args.output, titles.of_data(args.data, dataset.vocabulary))
-    draw_curves(args.output / "curves.png", list(records(args.output)), baseline)
+    draw_curves(args.output / CURVES, list(records(args.output)), baseline)
     print(f"wrote {args.output}: {verdict(best, baseline)}")
     return 0
 
@@ -259,5 +263,5 @@ def write_run(
         "metrics": figures,
     }
     (folder / CONFIG).write_text(to_json(config, indent=2) + "\n")
-    (folder / "metrics.json").write_text(to_json(figures, indent=2) + "\n")
+    (folder / METRICS).write_text(to_json(figures, indent=2) + "\n")
     (folder / VOCABULARY).write_bytes(dataset.vocabulary.astype("<u4").tobytes())

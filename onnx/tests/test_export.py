@@ -150,6 +150,50 @@ def test_the_bundle_of_an_export_is_named_by_output_or_by_place_and_once(checkpo
     assert "export RUN --output BUNDLE" in capsys.readouterr().err
 
 
+@pytest.fixture
+def sizes() -> list[str]:
+    """The options of a small random bundle."""
+    return ["--items=50", "--dimension=8", "--maximum-length=6", "--heads=2", "--blocks=1"]
+
+
+@pytest.mark.parametrize("command", ["export", "random"])
+def test_overwriting_replaces_a_bundle_and_nothing_else(checkpoint, capsys, sizes, command):
+    assert import_it(checkpoint, "--heads", "2") == 0
+    options = sizes if command == "random" else [str(checkpoint / "run"), "--output"]
+
+    def write(folder) -> int:
+        return main([command, *options, str(folder), "--overwrite"])
+
+    (checkpoint / "own").mkdir()
+    (checkpoint / "own" / "precious.txt").write_text("mine")
+    for folder in (checkpoint / "own", checkpoint / "run", checkpoint, checkpoint / "movies.txt"):
+        assert write(folder) == 1
+        assert "choose another place" in capsys.readouterr().err
+    assert (checkpoint / "own" / "precious.txt").read_text() == "mine"
+    assert runs.read(checkpoint / "run").weights.shape == SHAPE
+    (checkpoint / "bundle").mkdir()
+    assert write(checkpoint / "bundle") == 0
+    assert write(checkpoint / "bundle") == 0
+
+
+def test_a_bundle_in_a_run_folder_never_replaces_the_run(checkpoint, capsys):
+    assert import_it(checkpoint, "--heads", "2") == 0
+    run = checkpoint / "run"
+    (run / "bundle.json").write_text("{}")
+    assert main(["export", str(run), "--output", str(run), "--overwrite"]) == 1
+    assert "holds the run" in capsys.readouterr().err
+
+
+def test_an_import_overwrites_a_run_and_nothing_else(checkpoint, capsys):
+    (checkpoint / "run").mkdir()
+    (checkpoint / "run" / "precious.txt").write_text("mine")
+    assert import_it(checkpoint, "--heads", "2", "--overwrite") == 1
+    assert "has no config.json" in capsys.readouterr().err
+    (checkpoint / "run" / "precious.txt").unlink()
+    assert import_it(checkpoint, "--heads", "2", "--overwrite") == 0
+    assert import_it(checkpoint, "--heads", "2", "--overwrite") == 0
+
+
 def test_inspect_reports_operators_and_draws_every_block(tiny, capsys):
     assert main(["inspect", str(tiny)]) == 0
     shown = capsys.readouterr().out

@@ -363,6 +363,15 @@ def test_settings_that_train_nothing_are_refused(tmp_path, capsys, options, comp
     assert complaint in capsys.readouterr().err
 
 
+def test_a_training_writes_into_no_folder_of_somebody_else(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "vocabulary.u32").write_bytes(b"mine")
+    assert train_small(data, tmp_path / "bundle") == 1
+    assert "has vocabulary.u32 and no settings.json" in capsys.readouterr().err
+    assert (tmp_path / "bundle" / "vocabulary.u32").read_bytes() == b"mine"
+
+
 def test_a_run_does_not_go_on_with_other_data(tmp_path, capsys):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
     other = ratings_of(tmp_path / "other", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4, 5)])
