@@ -268,10 +268,9 @@ def read_vocabulary(folder: Path) -> NDArray[np.uint32]:
 
 def read_ids(path: Path) -> NDArray[np.uint32]:
     """The movie ids of a .u32 file."""
-    if path.stat().st_size % 4:
-        raise BundleError(
-            f"{path} is no list of 4-byte ids: it has {path.stat().st_size} bytes; copy it again"
-        )
+    size = path.stat().st_size
+    if size == 0 or size % 4:
+        raise BundleError(f"{path} is no list of 4-byte ids: it has {size} bytes; copy it again")
     return np.fromfile(path, "<u4").astype(np.uint32)
 
 

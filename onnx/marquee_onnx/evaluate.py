@@ -57,9 +57,16 @@ class Judged:
     train: Histories | None = None
 
     def renumbered(self, vocabulary: NDArray[np.uint32]) -> Judged:
-        """The same users in the item numbers of another vocabulary, without movies that it lacks."""
+        """The same users in the item numbers of another vocabulary, without movies that it lacks.
+
+        Raises `DataError` where it has nothing to judge them by.
+        """
         assert self.vocabulary is not None
         number = numbers_in(vocabulary, self.vocabulary)
+        if not (number[self.inputs.items].any() and number[self.targets].any()):
+            raise DataError(
+                "the model knows no movie of these histories or none that came next: judge on its own data"
+            )
         train = None if self.train is None else translate(self.train, number)
         return Judged(translate(self.inputs, number), number[self.targets], vocabulary, train)
 
@@ -157,7 +164,7 @@ def catalogue_size(judged: Judged) -> int:
     if judged.vocabulary is not None:
         return len(judged.vocabulary)
     most = max(int(judged.targets.max()), int(judged.inputs.items.max(initial=0)))
-    return max(most, int(judged.train.items.max())) if judged.train is not None else most
+    return max(most, int(judged.train.items.max(initial=0))) if judged.train is not None else most
 
 
 def judge(recommender: Recommender, judged: Judged, args: argparse.Namespace) -> dict[str, Any]:
@@ -204,7 +211,7 @@ def beyond_accuracy(lists: NDArray[np.int32], judged: Judged, movies_path: Path 
     """Novelty with training histories; diversity and freshness with a catalogue and a vocabulary."""
     report = {}
     if judged.train is not None:
-        most = max(int(lists.max()), int(judged.train.items.max()))
+        most = max(int(lists.max()), int(judged.train.items.max(initial=0)))
         items = len(judged.vocabulary) if judged.vocabulary is not None else most
         counts = np.bincount(judged.train.items, minlength=items + 1)
         report["novelty@10"] = metrics.novelty(lists, counts)

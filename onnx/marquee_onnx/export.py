@@ -109,7 +109,7 @@ def judge_int8(model: bundle.Model, judged: Judged, precision: str) -> Mapping[s
         f"{METRIC} of fp32": fp32,
         "top-10 overlap": float(np.mean(shared)),
         "users": len(judged.targets),
-        "kept": int8 >= fp32 * (1 - LARGEST_LOSS),
+        "kept": fp32 > 0 and int8 >= fp32 * (1 - LARGEST_LOSS),
     }
 
 

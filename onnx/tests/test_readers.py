@@ -199,6 +199,35 @@ def test_a_wrong_configuration_of_a_run_is_one_sentence(tmp_path, capsys, comman
     assert complaint in refusal(capsys, command, tmp_path / "run", *options[command])
 
 
+def random_run(folder: Path) -> Path:
+    """A run that knows the movies of `SPLIT`."""
+    weights = random_bundle.random_weights(SHAPE, seed=0)
+    runs.write(folder, runs.Run(weights, np.array([10, 20, 30], np.uint32), {}, {}))
+    return folder
+
+
+@pytest.mark.parametrize("command", ["evaluate", "export"])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"items.tsv": SPLIT["items.tsv"].replace(b"0\t", b"1\t")},
+        {"items.tsv": SPLIT["items.tsv"].replace(b"30\t", b"31\t"), "val_output.txt": b"3\n3\n"},
+    ],
+)
+def test_a_model_is_not_judged_on_movies_that_it_does_not_know(tmp_path, capsys, command, files):
+    split, run = folder_of(tmp_path / "split", SPLIT | files), random_run(tmp_path / "run")
+    output = ("--output", tmp_path / "bundle") if command == "export" else ()
+    assert "the model knows no movie" in refusal(capsys, command, run, "--data", split, *output)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_an_empty_vocabulary_of_a_run_is_one_sentence(tmp_path, capsys):
+    split, run = folder_of(tmp_path / "split", SPLIT), random_run(tmp_path / "run")
+    (run / "vocabulary.u32").write_bytes(b"")
+    said = refusal(capsys, "evaluate", run, "--data", split)
+    assert "vocabulary.u32 is no list of 4-byte ids: it has 0 bytes" in said
+
+
 def test_a_training_that_is_no_object_is_one_sentence(tmp_path, capsys):
     weights = random_bundle.random_weights(SHAPE, seed=0)
     runs.write(tmp_path / "run", runs.Run(weights, np.array([10, 20, 30], np.uint32), {}, {}))
