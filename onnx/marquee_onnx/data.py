@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -258,6 +258,19 @@ class Reading:
     minimum_user: int = 1
     minimum_movie: int = 1
     vocabulary: str = "rated"
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Reading:
+        """What the command line says of it."""
+        return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
+
+    def held_back(self, folder: Path) -> dict[str, Any]:
+        """What decides which events of a folder are held back from the training."""
+        if prepared(folder, "train.txt") is not None:
+            return {"split": "prepared"}
+        cut = {"train_fraction": self.train_fraction} if self.split == "global-time" else {}
+        minima = {"minimum_user": self.minimum_user, "minimum_movie": self.minimum_movie}
+        return {"split": self.split, **minima, **cut}
 
 
 def add_reading_arguments(parser: argparse.ArgumentParser) -> None:

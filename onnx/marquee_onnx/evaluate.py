@@ -12,7 +12,7 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,15 +128,22 @@ def warn_of_other_split(model: Path, args: argparse.Namespace) -> None:
         (folder / name for name in ("bundle.json", "config.json") if (folder / name).exists()), None
     )
     training = read_object(config).get("training") if config else None
-    trained = training.get("split") if isinstance(training, dict) else None
-    if args.data and prepared(args.data, "train.txt") is None and trained not in (None, args.split):
-        warn(f"trained with --split {trained} and judged with {args.split}: it may know what it is asked for")
+    if not args.data or prepared(args.data, "train.txt") or not isinstance(training, dict):
+        return
+    judged = Reading.of(args).held_back(args.data)
+    for name in judged:
+        if training.get(name) not in (None, judged[name]):
+            option = f"--{name.replace('_', '-')}"
+            warn(
+                f"trained with {option} {training[name]} and judged with {judged[name]}: "
+                "it may know what it is asked for"
+            )
 
 
 def read_judged(args: argparse.Namespace) -> Judged:
     """The judged users of the command line."""
     if args.data:
-        dataset = read_dataset(args.data, Reading(**{f.name: getattr(args, f.name) for f in fields(Reading)}))
+        dataset = read_dataset(args.data, Reading.of(args))
         split = dataset.split
         judged = Judged(split.inputs, split.targets, dataset.vocabulary, split.train)
     elif args.input and args.output:

@@ -7,10 +7,11 @@ The run folder holds settings, log, curves and a resumable state while the run g
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from marquee_onnx.data import (
     Reading,
     Split,
     add_reading_arguments,
-    prepared,
     read_dataset,
 )
 from marquee_onnx.errors import DataError, MarqueeError, warn
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     check_enough(dataset, args.data)
     args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(dataset.split.train, len(dataset.vocabulary), settings, device)
-    resume(trainer, args.output)
+    resume(trainer, args.output, begun_with(args, dataset, settings))
     judged = subset(dataset.split, args.validation_users)
     baseline = judge_popularity(dataset, judged)
     print(opening_line(dataset, len(judged[1]), trainer.epoch, settings.epochs), flush=True)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 def load(args: argparse.Namespace) -> Dataset:
     """The dataset of the command line, with the histories that `--add` names."""
-    reading = Reading(**{field.name: getattr(args, field.name) for field in fields(Reading)})
+    reading = Reading.of(args)
     dataset = read_dataset(args.data, reading)
     for folder in args.add:
         added = dataset.without_copies(read_dataset(folder, reading))
@@ -148,9 +148,14 @@ def choose_device(name: str) -> torch.device:
         raise MarqueeError(f"PyTorch knows no device {name!r}; choose cpu, cuda or auto") from error
 
 
-def resume(trainer: Trainer, folder: Path) -> None:
+def begun_with(args: argparse.Namespace, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+    """What must stay as it was where a training goes on: the settings, the split, the movies' numbers."""
+    movies = hashlib.sha256(dataset.vocabulary.astype("<u4").tobytes()).hexdigest()
+    return asdict(settings) | Reading.of(args).held_back(args.data) | {"vocabulary": movies}
+
+
+def resume(trainer: Trainer, folder: Path, settings: Mapping[str, Any]) -> None:
     """Load the state of an earlier call with the same settings; only `epochs` may have changed."""
-    settings = asdict(trainer.settings)
     if (folder / STATE).exists():
         earlier = read_object(folder / SETTINGS)
         changed = sorted(
@@ -239,7 +244,7 @@ def describe(args: argparse.Namespace, dataset: Dataset, settings: Settings) -> 
     return {
         "data": args.name or args.data.resolve().name,
         "terms": args.terms or stated_terms([args.data, *args.add]),
-        "split": "prepared" if prepared(args.data, "train.txt") else args.split,
+        **Reading.of(args).held_back(args.data),
         "users": len(train),
         "interactions": len(train.items),
         "settings": asdict(settings),

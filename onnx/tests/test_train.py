@@ -323,10 +323,13 @@ def test_a_run_is_judged_on_ratings_that_come_without_titles(tmp_path, capsys):
     assert "freshness@10" not in json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize(("split", "warned"), [("none", True), ("leave-one-out", False)])
-def test_a_run_that_may_know_what_it_is_asked_for_is_judged_with_a_warning(tmp_path, capsys, split, warned):
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [(["--split", "none"], True), (["--minimum-movie", "2"], True), (["--split", "leave-one-out"], False)],
+)
+def test_a_run_that_may_know_what_it_is_asked_for_is_judged_with_a_warning(tmp_path, capsys, options, warned):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
-    assert train_small(data, tmp_path / "run", "--split", split) == 0
+    assert train_small(data, tmp_path / "run", *options) == 0
     capsys.readouterr()
     assert __main__.main(["evaluate", str(tmp_path / "run"), "--data", str(data)]) == 0
     assert ("it may know what it is asked for" in capsys.readouterr().err) == warned
@@ -372,12 +375,28 @@ def test_a_training_writes_into_no_folder_of_somebody_else(tmp_path, capsys):
     assert (tmp_path / "bundle" / "vocabulary.u32").read_bytes() == b"mine"
 
 
-def test_a_run_does_not_go_on_with_other_data(tmp_path, capsys):
+@pytest.mark.parametrize("movies", [(1, 2, 3, 4, 5), (1, 2, 3, 5)])
+def test_a_run_does_not_go_on_with_other_movies(tmp_path, capsys, movies):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
-    other = ratings_of(tmp_path / "other", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4, 5)])
+    other = ratings_of(tmp_path / "other", [(user, movie) for user in (1, 2) for movie in movies])
     assert train_small(data, tmp_path / "run") == 0
     assert train_small(other, tmp_path / "run") == 1
-    assert "damaged or of other data; choose another --output" in capsys.readouterr().err
+    assert "was begun with another vocabulary; choose another --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        (["--split", "none"], "split"),
+        (["--minimum-user", "2"], "minimum_user"),
+        (["--split", "global-time", "--train-fraction", "0.5"], "split, train_fraction"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_split(tmp_path, capsys, options, changed):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    assert train_small(data, tmp_path / "run", *options) == 1
+    assert f"was begun with another {changed}; choose another --output" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_ends_the_training(tmp_path, monkeypatch):
