@@ -80,7 +80,7 @@ def read_tabs(path: Path) -> Iterator[tuple[int, Movie]]:
 def read_columns(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[int, Movie]]:
     """Rows of a file with a header."""
     try:
-        missing = {"movieId", "title", "genres"} - set(rows.fieldnames or ())
+        missing = {"movieId", "title"} - set(rows.fieldnames or ())
         if missing:
             raise DataError(f"{path} has no column {', '.join(sorted(missing))}; its first line names them")
         for row in rows:
@@ -88,7 +88,7 @@ def read_columns(path: Path, rows: csv.DictReader[str]) -> Iterator[tuple[int, M
             fields = [value for name, value in row.items() if name is not None]
             if None in row or None in fields:
                 raise DataError(f"{place}: {len(rows.fieldnames or ())} fields are expected; quote commas")
-            title, genres = row["title"], row["genres"].split("|")
+            title, genres = row["title"], (row.get("genres") or "").split("|")
             yield movie_id(row["movieId"], place), movie(title, genres, row.get("year") or "")
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: {error}; mend the row") from error

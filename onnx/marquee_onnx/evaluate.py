@@ -225,7 +225,8 @@ def beyond_accuracy(lists: NDArray[np.int32], judged: Judged, movies_path: Path 
     if movies_path is not None and judged.vocabulary is not None:
         movies = catalogue.read_movies(movies_path)
         genres = catalogue.genres(movies, judged.vocabulary)
-        report["intra_list_diversity@10"] = metrics.intra_list_diversity(lists, genres)
+        if genres.any():
+            report["intra_list_diversity@10"] = metrics.intra_list_diversity(lists, genres)
         report["freshness@10"] = metrics.freshness(lists, catalogue.years(movies, judged.vocabulary))
     return report
 

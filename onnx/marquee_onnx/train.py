@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     check_unused(args.output, SETTINGS, WRITTEN)
     dataset = load(args)
     check_enough(dataset, args.data)
+    hashes = titles.of_data(args.data, dataset.vocabulary)
     args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(dataset.split.train, len(dataset.vocabulary), settings, device)
     resume(trainer, args.output, begun_with(args, dataset, settings))
@@ -91,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     best = train(trainer, args.output, judged, args.validate_every, args.patience, baseline)
     description = describe(args, dataset, settings) | {"judged_users": len(judged[1])}
     write_run(args.output, trainer, best, dataset, description)
-    titles.write(args.output, titles.of_data(args.data, dataset.vocabulary))
+    titles.write(args.output, hashes)
     draw_curves(args.output / CURVES, list(records(args.output)), baseline)
     print(f"wrote {args.output}: {verdict(best, baseline)}")
     return 0

@@ -128,8 +128,8 @@ def test_a_wrong_file_of_ratings_is_one_sentence(tmp_path, capsys, file, content
 @pytest.mark.parametrize(
     ("file", "content", "complaint"),
     [
-        ("movies.csv", b"", "movies.csv has no column genres, movieId, title"),
-        ("movies.csv", b"10,a (1990),Drama\n", "movies.csv has no column genres, movieId, title"),
+        ("movies.csv", b"", "movies.csv has no column movieId, title"),
+        ("movies.csv", b"10,a (1990),Drama\n", "movies.csv has no column movieId, title"),
         ("movies.csv", MOVIES + b"30,Am\xe9lie,Drama\n", "movies.csv, line 4: byte 0xe9"),
         ("movies.csv", MOVIES + b"4294967296,a,Drama\n", "movies.csv, line 4: movie id '4294967296'"),
         ("movies.csv", MOVIES + b"x,a,Drama\n", "movies.csv, line 4: movie id 'x'"),
@@ -323,6 +323,15 @@ def test_figures_of_users_who_have_seen_every_movie_are_left_out_of_the_json(tmp
     folder = folder_of(tmp_path / "split", SPLIT | {"val_input.txt": b"1 2 3\n1 2 3\n"})
     figures = report(capsys, "evaluate", "popularity", "--data", folder)
     assert not {"novelty@10", "freshness@10", "intra_list_diversity@10"} & set(figures)
+
+
+def test_a_catalogue_without_genres_says_nothing_of_diversity(tmp_path, capsys):
+    pytest.importorskip("polars")
+    movies = b"movieId,title\n10,a (1990)\n20,b (1991)\n"
+    folder = folder_of(tmp_path / "data", {"ratings.csv": RATINGS, "movies.csv": movies})
+    figures = report(capsys, "evaluate", "popularity", "--data", folder)
+    assert "intra_list_diversity@10" not in figures
+    assert figures["freshness@10"] == 1.0
 
 
 def test_json_has_null_where_a_number_is_none():

@@ -1,6 +1,7 @@
 """The trainer. Everything here needs PyTorch; the rest of the package is tested without."""
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from marquee_onnx import __main__, bundle, losses, progress, reference, terms, train, trainer  # noqa: E402
+from marquee_onnx import __main__, bundle, losses, progress, reference, terms, titles, train, trainer  # noqa: E402
 from marquee_onnx.batches import NEVER, Windows  # noqa: E402
 from marquee_onnx.data import Histories  # noqa: E402
 from marquee_onnx.errors import MarqueeError  # noqa: E402
@@ -364,6 +365,31 @@ def test_settings_that_train_nothing_are_refused(tmp_path, capsys, options, comp
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
     assert train_small(data, tmp_path / "run", *options) == 1
     assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("movies", "complaint"),
+    [
+        (b"", "has no column movieId, title"),
+        (b"movieId,title\n1,Am\xe9lie\n", "line 2: byte 0xe9"),
+        (b"movieId,title\n1,a,b\n", "line 2: 2 fields are expected"),
+    ],
+)
+def test_wrong_titles_are_noticed_before_the_first_epoch(tmp_path, capsys, movies, complaint):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    (data / "movies.csv").write_bytes(movies)
+    assert train_small(data, tmp_path / "run") == 1
+    said = capsys.readouterr()
+    assert complaint in said.err
+    assert "epoch" not in said.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_titles_need_no_genres(tmp_path):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    (data / "movies.csv").write_text("movieId,title\n1,Toy Story (1995)\n")
+    assert train_small(data, tmp_path / "run") == 0
+    assert titles.read(tmp_path / "run").tolist() == [zlib.crc32(b"Toy Story (1995)"), 0, 0, 0]
 
 
 def test_a_training_writes_into_no_folder_of_somebody_else(tmp_path, capsys):
