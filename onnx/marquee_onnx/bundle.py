@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from marquee_onnx.graphs.cuda import LARGEST_K, cuda_encoder, cuda_scorer
 from marquee_onnx.graphs.int8 import int8_encoder
 from marquee_onnx.graphs.naive import naive_encoder, naive_scorer
 from marquee_onnx.tables import Table
-from marquee_onnx.text import to_json
+from marquee_onnx.text import open_text, parse_object, to_json
 from marquee_onnx.weights import Shape, Weights
 
 FORMAT = 1
@@ -236,13 +235,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The parsed manifest; raises `BundleError` where it is missing or not of this format."""
     path = folder / MANIFEST
     try:
-        text = path.read_text()
-        manifest = json.loads(text)
+        with open_text(path) as file:
+            text = file.read()
     except OSError as error:
         raise BundleError(f"{folder} is no bundle: {error.strerror}: {MANIFEST}") from error
-    except ValueError as error:
-        raise BundleError(f"{path} is no JSON: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    manifest = parse_object(text, path)
+    if manifest.get("format") != FORMAT:
         raise BundleError(
             f"{path} has another format than {FORMAT}: write the bundle again with this version"
         )

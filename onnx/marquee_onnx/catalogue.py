@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx.data import movie_id
+from marquee_onnx.data import movie_id, number_from_1
 from marquee_onnx.errors import DataError
 from marquee_onnx.text import open_text
 
@@ -131,8 +131,9 @@ READERS: Mapping[str, Callable[[Path], Iterator[tuple[int, Movie]]]] = {
 
 
 def movie(title: str, genres: Iterable[str], year: str = "") -> Movie:
-    """A movie of this title; a year that is not given is the one that the title names."""
-    number = int(year) if year.isdecimal() else year_of(title)
+    """A movie of this title; the year is the one that the title names unless another is given."""
+    stated = number_from_1(year, YEARS[-1]) or 0
+    number = stated if stated in YEARS else year_of(title)
     names: dict[str, str] = {}  # each once without regard to case, as the server's import has them
     for name in map(str.strip, genres):
         if name and name != NO_GENRES:

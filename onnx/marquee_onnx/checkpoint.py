@@ -14,15 +14,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from marquee_onnx import bundle, runs
 from marquee_onnx.data import movie_id, read_item_numbers
 from marquee_onnx.errors import CheckpointError
 from marquee_onnx.terms import NOT_STATED
 from marquee_onnx.text import open_text
-from marquee_onnx.weights import Floats, from_state_dict
+from marquee_onnx.weights import Floats, from_state_dict, read_safetensors
 
 PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
@@ -32,10 +30,7 @@ def load(path: Path) -> Mapping[str, Floats]:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist")
     if path.suffix == ".safetensors":
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+        return read_safetensors(path)
     if path.suffix in PYTORCH_SUFFIXES:
         return load_pytorch(path)
     raise CheckpointError(f"{path}: expected .safetensors or one of {', '.join(PYTORCH_SUFFIXES)}")
@@ -43,17 +38,17 @@ def load(path: Path) -> Mapping[str, Floats]:
 
 def load_pytorch(path: Path) -> Mapping[str, Floats]:
     """A PyTorch file, weights only."""
-    import pickle
-
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # whatever the unpickler makes of bytes that are no pickle
         raise CheckpointError(f"{path} holds more than weights, or is damaged; it was not loaded") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is no state dict: save model.state_dict() and nothing around it")
-    return {name: tensor.float().numpy() for name, tensor in state.items()}
+    return {name: tensor.detach().float().numpy() for name, tensor in state.items()}
 
 
 def load_vocabulary(path: Path) -> NDArray[np.uint32]:

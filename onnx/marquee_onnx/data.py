@@ -178,18 +178,25 @@ def read_item_numbers(path: Path) -> NDArray[np.uint32]:
 def item_and_movie(line: str, place: str) -> tuple[int, int]:
     """The first two fields of a line of `items.tsv`."""
     item, separator, rest = line.partition("\t")
-    if not separator or not item.strip().isdecimal():
+    number = number_from_1(item, MOST_ITEMS)
+    if not separator or number is None:
         raise DataError(f"{place}: an item number and a movie id are expected, separated by a tab")
-    return int(item), movie_id(rest.split("\t")[0], place)
+    return number, movie_id(rest.split("\t")[0], place)
 
 
 def movie_id(text: str, place: str) -> int:
     """A movie id as Marquee knows them."""
-    digits = text.strip()
-    number = int(digits) if digits.isdecimal() and len(digits) <= len(str(LARGEST_ID)) else 0
-    if not 1 <= number <= LARGEST_ID:
-        raise DataError(f"{place}: movie id {digits!r}; movie ids are numbers from 1 to {LARGEST_ID}")
+    number = number_from_1(text, LARGEST_ID)
+    if number is None:
+        raise DataError(f"{place}: movie id {text.strip()!r}; movie ids are numbers from 1 to {LARGEST_ID}")
     return number
+
+
+def number_from_1(text: str, most: int) -> int | None:
+    """The whole number from 1 to `most` that a field holds, or None."""
+    digits = text.strip()
+    number = int(digits) if digits.isdecimal() and len(digits) <= len(str(most)) else 0
+    return number if 1 <= number <= most else None
 
 
 def check_numbered(items: Ids, vocabulary: NDArray[np.uint32], place: Path) -> None:

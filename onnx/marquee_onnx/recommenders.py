@@ -8,15 +8,13 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from marquee_onnx import bundle, forward, sessions, tables
 from marquee_onnx.baselines import CoOccurrence, Popularity
 from marquee_onnx.data import Histories, Ids
 from marquee_onnx.errors import CheckpointError, DataError
 from marquee_onnx.text import read_object
-from marquee_onnx.weights import Weights, from_state_dict
+from marquee_onnx.weights import Weights, from_state_dict, read_safetensors
 
 BASELINES = {"popularity": Popularity, "co-occurrence": CoOccurrence}
 
@@ -76,12 +74,9 @@ def read_weights(model: Path) -> Weights:
         if not file.exists():
             raise CheckpointError(f"{file} is missing; name a run folder, a checkpoint or a bundle")
     heads = read_object(config).get("heads")
-    if not isinstance(heads, int):
+    if type(heads) is not int:
         raise CheckpointError(f"{config} does not say how many heads the network has; write it again")
-    try:
-        return from_state_dict(load_file(path), heads)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+    return from_state_dict(read_safetensors(path), heads)
 
 
 def read_vocabulary(model: Path) -> NDArray[np.uint32] | None:

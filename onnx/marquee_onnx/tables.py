@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from marquee_onnx.errors import BundleError
+from marquee_onnx.text import parse_object
 from marquee_onnx.weights import Floats
 
 FILE = "tables.safetensors"
@@ -84,10 +85,7 @@ def locate(path: Path) -> dict[str, Table]:
         (length,) = struct.unpack("<Q", prefix)
         if length > min(size - 8, 1 << 20):
             raise BundleError(f"{path.name} is no safetensors file: its header would have {length} bytes")
-        try:
-            entries = json.loads(file.read(length))
-        except ValueError as error:
-            raise BundleError(f"{path.name} has a header that is no JSON: {error}") from error
+        entries = parse_object(file.read(length), f"the header of {path.name}")
     if set(entries) - {"__metadata__"} != set(NAMES):
         raise BundleError(f"{path.name} holds {sorted(entries)}, expected {sorted(NAMES)}")
     precisions = {dtype: precision for precision, dtype in SAFETENSORS_DTYPES.items()}

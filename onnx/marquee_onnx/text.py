@@ -49,12 +49,18 @@ def foreign_byte(path: Path) -> str:
 def read_object(path: Path) -> dict[str, Any]:
     """The JSON object of a file."""
     with open_text(path) as file:
-        try:
-            value = json.load(file)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path} is no JSON: {error}; write it again") from error
+        text = file.read()
+    return parse_object(text, path)
+
+
+def parse_object(text: str | bytes, place: object) -> dict[str, Any]:
+    """The JSON object that a text is; `place` says where it stands."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # the latter of brackets that nest too deep
+        raise DataError(f"{place} is no JSON: {error}; write it again") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path} holds no JSON object; write it again")
+        raise DataError(f"{place} holds no JSON object; write it again")
     return value
 
 

@@ -37,7 +37,7 @@ from marquee_onnx.evaluate import FEW_USERS, score_batches, warn_of_few
 from marquee_onnx.folders import check_unused
 from marquee_onnx.progress import draw_curves, epoch_line, opening_line, verdict
 from marquee_onnx.terms import NOT_STATED, stated_terms
-from marquee_onnx.text import read_object, to_json
+from marquee_onnx.text import open_text, parse_object, read_object, to_json
 from marquee_onnx.trainer import CHOICES, HELP, Settings, Trainer, write_tensors
 
 STATE, LOG, SETTINGS = "state.safetensors", "log.jsonl", "settings.json"
@@ -166,10 +166,11 @@ def resume(trainer: Trainer, folder: Path, settings: Mapping[str, Any]) -> None:
             raise DataError(f"{folder} was begun with another {', '.join(changed)}; choose another --output")
         try:
             trainer.load(folder / STATE)
-        except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
             raise DataError(
                 f"{folder / STATE} is damaged or of other data; choose another --output"
             ) from error
+        list(records(folder))  # a damaged log is an error now, not when the curves are drawn
     (folder / SETTINGS).write_text(json.dumps(settings, indent=1) + "\n")
 
 
@@ -227,11 +228,17 @@ def is_stale(best: dict[str, float] | None, epoch: int, most: int) -> bool:
 
 def records(folder: Path) -> Iterator[dict[str, float]]:
     """The log's lines."""
-    if (folder / LOG).exists():
-        try:
-            yield from map(json.loads, (folder / LOG).read_text().splitlines())
-        except ValueError as error:
-            raise DataError(f"{folder / LOG} is damaged: {error}; choose another --output") from error
+    if not (folder / LOG).exists():
+        return
+    with open_text(folder / LOG) as lines:
+        for number, line in enumerate(lines, 1):
+            place = f"{folder / LOG}, line {number}"
+            record = parse_object(line, place)
+            if not {"epoch", "loss"} <= set(record) or not all(
+                isinstance(value, int | float) for value in record.values()
+            ):
+                raise DataError(f"{place} is no epoch's figures; choose another --output")
+            yield record
 
 
 def validations(folder: Path) -> Iterator[dict[str, float]]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
 from marquee_onnx.errors import CheckpointError
 
@@ -106,6 +109,14 @@ def to_state_dict(weights: Weights) -> dict[str, NDArray[np.float32]]:
             state[f"{prefix}.weight"], state[f"{prefix}.bias"] = matrix, layer.bias
     state["seq_norm.weight"], state["seq_norm.bias"] = weights.final_norm.scale, weights.final_norm.bias
     return {name: np.ascontiguousarray(array, np.float32) for name, array in state.items()}
+
+
+def read_safetensors(path: Path) -> Mapping[str, Floats]:
+    """The arrays of a safetensors file by name."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, AttributeError) as error:  # of a folder, of a type that NumPy lacks
+        raise CheckpointError(f"{path} is no safetensors file of a network: {error}") from error
 
 
 def from_state_dict(state: Mapping[str, Floats], heads: int) -> Weights:

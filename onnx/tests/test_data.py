@@ -168,5 +168,11 @@ def test_the_year_of_a_title_is_the_one_that_the_server_reads(title, year):
     assert catalogue.year_of(title) == year
 
 
+@pytest.mark.parametrize("year", ["99999999999999999999", "9" * 5_000, "3000", "0", "", "unknown"])
+def test_a_year_that_is_none_is_the_one_of_the_title(year):
+    assert catalogue.movie("Heat (1995)", [], year).year == 1995
+    assert catalogue.movie("Heat (1995)", [], "1996").year == 1996
+
+
 def test_a_genre_that_is_said_twice_counts_once():
     assert catalogue.movie("Odd", ["Drama", " drama ", "War", "", "DRAMA"]).genres == ("Drama", "War")

@@ -66,6 +66,14 @@ def test_a_pytorch_file_that_runs_code_is_not_loaded(checkpoint, capsys):
     assert "more than weights" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", [b".", b"garbage", b"", b"\x80\x02."])
+def test_a_file_of_garbage_is_not_imported(checkpoint, capsys, content):
+    pytest.importorskip("torch")
+    (checkpoint / "garbage.pt").write_bytes(content)
+    assert import_it(checkpoint, "--heads", "2", name="garbage.pt") == 1
+    assert "or is damaged; it was not loaded" in capsys.readouterr().err
+
+
 def test_heads_that_do_not_divide_the_dimension_are_refused(checkpoint, capsys):
     assert import_it(checkpoint, "--heads", "3") == 1
     assert "do not divide" in capsys.readouterr().err

@@ -85,6 +85,7 @@ def evaluate_popularity(capsys, folder: Path) -> str:
         ("items.tsv", b"item\tmovieId\n1\t10\n2\n", "items.tsv, line 3: an item number and a movie id"),
         ("items.tsv", b"item\tmovieId\n1\t4294967296\n", "items.tsv, line 2: movie id '4294967296'"),
         ("items.tsv", b"item\tmovieId\n1\tten\n", "items.tsv, line 2: movie id 'ten'"),
+        ("items.tsv", b"item\tmovieId\n" + b"9" * 5_000 + b"\t1\n", "items.tsv, line 2: an item number"),
         ("items.tsv", b"item\tmovieId\n1\t10\n2\t10\n", "gives a movie two numbers"),
         ("items.tsv", b"item\tmovieId\n1\t\xe9\n", "items.tsv, line 2: byte 0xe9"),
     ],
@@ -184,6 +185,9 @@ def test_wrong_movies_of_a_random_bundle_are_one_sentence(tmp_path, capsys, cont
         (b"[]", "config.json holds no JSON object"),
         (b'{"name": "\xe9"}', "config.json, line 1: byte 0xe9"),
         (b"{}", "how many heads"),
+        (b'{"heads": true}', "how many heads"),
+        (b'{"a": ' * 100_000, "config.json is no JSON"),
+        (b'{"heads": ' + b"9" * 5_000 + b"}", "config.json is no JSON"),
     ],
 )
 def test_a_wrong_configuration_of_a_run_is_one_sentence(tmp_path, capsys, command, content, complaint):
@@ -234,6 +238,19 @@ def test_a_training_that_is_no_object_is_one_sentence(tmp_path, capsys):
     (tmp_path / "run" / "config.json").write_text('{"heads": 1, "training": [1]}')
     words = ("export", tmp_path / "run", "--output", tmp_path / "bundle")
     assert "config.json holds no objects as training and metrics" in refusal(capsys, *words)
+
+
+def test_a_manifest_that_nests_too_deep_is_one_sentence(tmp_path, capsys):
+    folder = folder_of(tmp_path / "bundle", {"bundle.json": b"[" * 100_000})
+    assert "bundle.json is no JSON" in refusal(capsys, "inspect", folder)
+
+
+def test_a_folder_in_place_of_weights_is_one_sentence(tmp_path, capsys):
+    run = random_run(tmp_path / "run")
+    (run / "model.safetensors").unlink()
+    (run / "model.safetensors").mkdir()
+    said = refusal(capsys, "export", run, "--output", tmp_path / "bundle")
+    assert "model.safetensors is no safetensors file" in said
 
 
 def test_a_half_copied_archive_is_one_sentence(tmp_path, capsys):

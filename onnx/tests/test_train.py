@@ -401,6 +401,24 @@ def test_a_training_writes_into_no_folder_of_somebody_else(tmp_path, capsys):
     assert (tmp_path / "bundle" / "vocabulary.u32").read_bytes() == b"mine"
 
 
+@pytest.mark.parametrize("line", ["5", "{}", '{"epoch": "a", "loss": 1}', "{", "[]"])
+def test_a_log_that_is_damaged_is_noticed_before_the_training_goes_on(tmp_path, capsys, line):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    (tmp_path / "run" / "log.jsonl").write_text(f"{line}\n")
+    assert train_small(data, tmp_path / "run") == 1
+    assert "log.jsonl, line 1 " in capsys.readouterr().err
+
+
+def test_a_folder_in_place_of_a_state_is_refused(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    (tmp_path / "run" / "state.safetensors").unlink()
+    (tmp_path / "run" / "state.safetensors").mkdir()
+    assert train_small(data, tmp_path / "run") == 1
+    assert "state.safetensors is damaged" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("movies", [(1, 2, 3, 4, 5), (1, 2, 3, 5)])
 def test_a_run_does_not_go_on_with_other_movies(tmp_path, capsys, movies):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
