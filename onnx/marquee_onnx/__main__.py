@@ -60,6 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except MemoryError as error:
+        print(f"error: not enough memory: {error}; choose smaller sizes", file=sys.stderr)
+        return 1
     except OSError as error:
         reason = f"{error.filename}: {error.strerror}; give another path" if error.filename else error
         print(f"error: {reason}", file=sys.stderr)

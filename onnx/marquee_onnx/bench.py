@@ -24,6 +24,7 @@ import onnxruntime
 from onnx import ModelProto
 
 from marquee_onnx import bench_batched, bundle, random_bundle, sessions, tables
+from marquee_onnx.arguments import seconds, size
 from marquee_onnx.errors import MarqueeError
 from marquee_onnx.graphs.cpu import CpuEncoder, cpu_encoder
 from marquee_onnx.graphs.folding import FoldedBlock
@@ -167,11 +168,12 @@ def processor() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.add_argument("bundle", type=Path, nargs="?", help="measure this bundle's CPU encoders")
-    for name, size in asdict(replace(random_bundle.ML32M, items=20_000)).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"{size} when absent")
-    parser.add_argument("--seconds", type=float, default=3, help="time to spend on each row of the table")
+    for name, usual in asdict(replace(random_bundle.ML32M, items=20_000)).items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=size, default=usual, help=f"{usual} when absent")
+    parser.add_argument("--seconds", type=seconds, default=3, help="time to spend on each row of the table")
     parser.add_argument(
-        "--profile", type=int, metavar="LENGTH", help="operators' times at one length instead"
+        "--profile", type=size, metavar="LENGTH", help="operators' times at one length instead"
     )
     parser.add_argument(
         "--batched",

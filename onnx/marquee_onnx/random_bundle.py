@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marquee_onnx import bundle, catalogue, runs, tables
+from marquee_onnx.arguments import seed, size
 from marquee_onnx.errors import BundleError, MarqueeError
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
@@ -110,9 +111,10 @@ def write_tables(path: Path, arrays: dict[str, Floats], precision: str) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `random`."""
     parser.add_argument("bundle", type=Path, nargs="?", help="folder to write")
-    for name, size in asdict(ML32M).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=size, help=f"{size} when absent")
-    parser.add_argument("--seed", type=int, default=0)
+    for name, usual in asdict(ML32M).items():
+        option = f"--{name.replace('_', '-')}"
+        parser.add_argument(option, type=size, default=usual, help=f"{usual} when absent")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--name", default="random")
     parser.add_argument("--version", default=None, help="seed-SEED-CONTENT when absent")
     parser.add_argument("--tables", choices=tables.PRECISIONS, default="f32", help="precision of the tables")
@@ -139,6 +141,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.bundle is None:
         raise MarqueeError("which folder? marquee-onnx random BUNDLE")
+    if args.with_weights and args.with_weights.is_dir():
+        raise MarqueeError(f"{args.with_weights} is a folder; name a file for the weights")
     check_replaceable(args.bundle, bundle.MANIFEST, args.overwrite)
     shape = Shape(args.items, args.dimension, args.maximum_length, args.heads, args.blocks)
     vocabulary = (

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 
 from marquee_onnx import metrics, titles
-from marquee_onnx.arguments import positive
+from marquee_onnx.arguments import count, positive, threads
 from marquee_onnx.baselines import Popularity
 from marquee_onnx.data import (
     Dataset,
@@ -60,8 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--add", type=Path, action="append", default=[], help="more training histories")
     parser.add_argument("--validate-every", type=positive, default=10, help="epochs between validations")
     parser.add_argument("--validation-users", type=positive, default=8192, help="judge at most so many users")
-    parser.add_argument("--patience", type=int, default=0, help="stop after so many validations without gain")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 lets PyTorch decide")
+    parser.add_argument(
+        "--patience", type=count, default=0, help="stop after so many validations without gain"
+    )
+    parser.add_argument("--threads", type=threads, default=0, help="CPU threads; 0 lets PyTorch decide")
     parser.add_argument("--device", default="auto", help="cpu, cuda or auto")
     for field in fields(Settings):
         parser.add_argument(
@@ -141,12 +143,15 @@ def choose_device(name: str) -> torch.device:
     """CUDA where there is one, unless told otherwise."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MarqueeError(f"PyTorch finds no GPU for --device {name}; choose cpu or auto")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise MarqueeError(f"PyTorch knows no device {name!r}; choose cpu, cuda or auto") from error
+    if device.type not in ("cpu", "cuda"):
+        raise MarqueeError(f"nothing is trained on the device {name!r}; choose cpu, cuda or auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise MarqueeError(f"PyTorch finds no GPU for --device {name}; choose cpu or auto")
+    return device
 
 
 def begun_with(args: argparse.Namespace, dataset: Dataset, settings: Settings) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from marquee_onnx.arguments import LARGEST_SEED
 from marquee_onnx.batches import NEVER, Batch, Windows
-from marquee_onnx.data import Histories, Ids
+from marquee_onnx.data import MOST_ITEMS, Histories, Ids
 from marquee_onnx.errors import MarqueeError
 from marquee_onnx.losses import gbce, softmax
 from marquee_onnx.metrics import ranks, summary
@@ -61,17 +62,26 @@ HELP = {
 }
 
 
-POSITIVE = (
-    "dimension",
-    "maximum_length",
-    "heads",
-    "blocks",
-    "epochs",
-    "batch_tokens",
-    "rate",
-    "initialisation",
-)
-SHARES = ("calibration", "smoothing", "random_windows")
+# The largest values of the settings: of those that are above 0, and of those that may be 0.
+POSITIVE = {
+    "dimension": 1 << 13,
+    "maximum_length": 1 << 16,
+    "heads": 1 << 13,
+    "blocks": 1 << 10,
+    "epochs": 1 << 20,
+    "batch_tokens": 1 << 24,
+    "rate": 1000.0,
+    "initialisation": 1000.0,
+}
+FROM_ZERO = {
+    "calibration": 1.0,
+    "smoothing": 1.0,
+    "random_windows": 1.0,
+    "weight_decay": 1000.0,
+    "negatives": MOST_ITEMS,
+    "sparse": 1,
+    "seed": LARGEST_SEED,
+}
 PARTS = ("dropout", "warmup", "average")
 
 
@@ -103,17 +113,15 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in POSITIVE:
-            if not getattr(self, name) > 0:
-                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in SHARES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be from 0 to 1")
+        for name, most in POSITIVE.items():
+            if not 0 < getattr(self, name) <= most:
+                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be above 0, at most {most}")
+        for name, most in FROM_ZERO.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise MarqueeError(f"{name} is {getattr(self, name)}; it must be from 0 to {most}")
         for name in PARTS:
             if not 0 <= getattr(self, name) < 1:
                 raise MarqueeError(f"{name} is {getattr(self, name)}; it must be from 0 to below 1")
-        if self.negatives < 0 or self.seed < 0:
-            raise MarqueeError("negatives and seed must not be negative")
         if self.dimension % self.heads:
             raise MarqueeError(f"{self.heads} heads do not divide the dimension {self.dimension}; change one")
 

@@ -370,9 +370,41 @@ def test_a_manifest_has_null_where_a_figure_is_none(tmp_path, capsys):
 
 def test_a_wrong_command_line_is_told_apart_by_exit_status_2(capsys):
     assert main(["teach"]) == 2
+    for words in (
+        ["evaluate", "popularity", "--resamples", "0"],
+        ["random", "bundle", "--seed", "-1"],
+        ["random", "bundle", "--items", "9" * 5_000],
+        ["bench", "--profile", "-1"],
+        ["bench", "--seconds", "nan"],
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert exit_.value.code == 2
+        assert "is no " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--threads", "-1"), ("--patience", "-1"), ("--minimum-user", "9" * 30)])
+def test_a_wrong_command_line_of_a_training_is_told_apart_by_exit_status_2(capsys, option):
+    pytest.importorskip("torch")
     with pytest.raises(SystemExit) as exit_:
-        main(["evaluate", "popularity", "--resamples", "0"])
+        main(["train", "data", "--output", "run", *option])
     assert exit_.value.code == 2
+    assert "is no whole number from" in capsys.readouterr().err
+
+
+def test_weights_are_written_into_a_file_and_no_folder(tmp_path, capsys):
+    said = refusal(capsys, "random", tmp_path / "bundle", "--with-weights", tmp_path)
+    assert "is a folder; name a file" in said
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_sizes_beyond_the_memory_are_one_sentence(tmp_path, capsys, monkeypatch):
+    def allocate(*_: object) -> None:
+        raise MemoryError("Unable to allocate 1 TiB")
+
+    monkeypatch.setattr(random_bundle, "random_weights", allocate)
+    said = refusal(capsys, "random", tmp_path / "bundle")
+    assert "not enough memory: Unable to allocate 1 TiB; choose smaller sizes" in said
 
 
 def test_the_release_of_1m_names_its_movies_in_latin_1(tmp_path):

@@ -358,7 +358,15 @@ def test_terms_are_those_of_movielens_where_the_release_says_so(tmp_path):
         (["--heads", "3"], "3 heads do not divide"),
         (["--dropout", "1"], "dropout is 1.0"),
         (["--batch-tokens", "0"], "batch_tokens is 0"),
+        (["--batch-tokens", "99999999999"], "batch_tokens is 99999999999"),
+        (["--maximum-length", "99999999999"], "maximum_length is 99999999999"),
+        (["--seed", "99999999999999999999"], "seed is 99999999999999999999"),
+        (["--seed", "-1"], "seed is -1"),
+        (["--weight-decay", "nan"], "weight_decay is nan"),
+        (["--rate", "inf"], "rate is inf"),
         (["--device", "abacus"], "'abacus'"),
+        (["--device", "meta"], "'meta'"),
+        (["--device", "cuda:99"], "no GPU for --device cuda:99"),
     ],
 )
 def test_settings_that_train_nothing_are_refused(tmp_path, capsys, options, complaint):
