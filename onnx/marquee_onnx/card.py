@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from marquee_onnx import bundle, catalogue, metrics, runs
 from marquee_onnx.data import numbers_in
+from marquee_onnx.errors import DataError
 from marquee_onnx.recommenders import Recommender, open_recommender
 from marquee_onnx.terms import MOVIELENS
 from marquee_onnx.text import open_text, read_object
@@ -46,7 +48,19 @@ JUDGED = {
 MASK_LIMIT = """\
 - Movies seen before are left out of the training's denominator: seen movies must be filtered out of the
   answers, and the model is wrong where repeats are wanted."""
+MASKS = {
+    "past": "the items that the user had seen before",
+    "all": "all items of the user's history",
+    "none": "",
+}
 FIGURES = ("ndcg@10", "recall@1", "recall@10", "recall@20", "mrr")
+TRAINING = {
+    **dict.fromkeys(("data", "terms", "split"), (str,)),
+    **dict.fromkeys(("users", "interactions", "judged_users"), (int,)),
+    "settings": (dict,),
+}
+SETTINGS = {"loss": (str,), "negatives": (int,), "negatives_for": (str,), "exclude": (str,)}
+MEASURED = dict.fromkeys(FIGURES, (int, float, NoneType))
 
 
 @dataclass(frozen=True)
@@ -77,10 +91,44 @@ def read(folder: Path) -> Described:
         manifest = bundle.read_manifest(folder)
         sizes = {name: manifest[name] for name in runs.SIZES}
         vocabulary = bundle.read_vocabulary(folder)
+        check_described(manifest["training"], manifest["metrics"], folder / bundle.MANIFEST)
         return Described(sizes, manifest["training"], manifest["metrics"], vocabulary, recommender)
     run = runs.read(folder)
     sizes = {name: getattr(run.weights.shape, name) for name in runs.SIZES}
+    check_described(run.training, run.metrics, folder / runs.CONFIG)
     return Described(sizes, run.training, run.metrics, run.vocabulary, recommender)
+
+
+def check_described(training: Mapping[str, Any], figures: Mapping[str, Any], file: Path) -> None:
+    """Whether a file says of a model what a card can repeat."""
+    check_types(training, TRAINING, file)
+    check_types(figures, {**MEASURED, "int8": (dict,)}, file)
+    check_types(figures.get("int8", {}), {"users": (int,)}, file)
+    settings = training.get("settings", {})
+    check_types(settings, SETTINGS, file)
+    incomplete = "loss" in settings and not set(SETTINGS) <= set(settings)
+    if incomplete or settings.get("exclude", "none") not in MASKS:
+        raise DataError(f"{file} says a loss without {', '.join(SETTINGS)} as train writes them; train again")
+    if "users" in training and "interactions" not in training:
+        raise DataError(f"{file} says users without interactions; train again")
+
+
+def check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]], file: Path) -> None:
+    """Whether every value of these names is of one of its types."""
+    wrong = next((name for name in types if name in values and type(values[name]) not in types[name]), None)
+    if wrong is not None:
+        raise DataError(
+            f"{file} holds {wrong} {values[wrong]!r:.60}, which is of another kind; write it again"
+        )
+
+
+def read_reports(folder: Path | None) -> dict[str, Mapping[str, Any]]:
+    """The reports of `evaluate --json` in a folder, by what their files are called."""
+    reports = {}
+    for path in sorted(folder.glob("*.json")) if folder else ():
+        reports[path.stem.replace("_", " ")] = report = read_object(path)
+        check_types(report, MEASURED, path)
+    return reports
 
 
 def card(
@@ -125,8 +173,7 @@ def loss(model: Described) -> str:
     count = settings["negatives"]
     shared = "drawn for each position" if settings["negatives_for"] == "position" else "shared by a batch"
     candidates = f"{count} uniform negatives {shared}" if count else "the whole catalogue"
-    mask = {"past": "the items that the user had seen before", "all": "all items of the user's history"}
-    left_out = f", without {mask[settings['exclude']]}" if model.masked else ""
+    left_out = f", without {MASKS[settings['exclude']]}" if model.masked else ""
     if settings["loss"] == "gbce":
         return f"So is its loss: gBCE over {candidates}{left_out}."
     return f"It was trained with a softmax cross entropy over {candidates}{left_out}. {WHY_SOFTMAX}"
@@ -200,8 +247,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the card."""
-    reports = sorted(args.compare.glob("*.json")) if args.compare else []
-    others = {path.stem.replace("_", " "): read_object(path) for path in reports}
+    others = read_reports(args.compare)
     limits = ""
     if args.limits:
         with open_text(args.limits) as lines:

@@ -78,6 +78,37 @@ def test_a_card_of_own_data_has_their_terms_and_nothing_of_movielens(tmp_path):
     assert "ML-1M" not in card["Limits"]
 
 
+@pytest.mark.parametrize(
+    ("training", "complaint"),
+    [
+        ({"data": 5}, "holds data 5"),
+        ({"terms": ["a"]}, "holds terms ['a']"),
+        ({"split": []}, "holds split []"),
+        ({"users": "many", "interactions": 1}, "holds users 'many'"),
+        ({"users": 1}, "says users without interactions"),
+        ({"judged_users": True}, "holds judged_users True"),
+        ({"settings": [1]}, "holds settings [1]"),
+        ({"settings": {"loss": ["softmax"]}}, "holds loss ['softmax']"),
+        ({"settings": {"loss": "softmax"}}, "says a loss without"),
+        ({"settings": SETTINGS | {"exclude": "some"}}, "says a loss without"),
+    ],
+)
+def test_a_training_of_another_kind_is_one_sentence(tmp_path, capsys, training, complaint):
+    with pytest.raises(AssertionError):
+        card_of(tmp_path, **({"data": "own", "terms": "own"} | training))
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert f"config.json {complaint}" in said
+
+
+@pytest.mark.parametrize("value", ['"high"', "[0.1]", "{}", "true"])
+def test_a_report_of_another_kind_is_one_sentence(tmp_path, capsys, value):
+    (tmp_path / "other.json").write_text(f'{{"ndcg@10": {value}}}')
+    words = ["card", str(BUNDLED), "--items", str(SAMPLE), "--compare", str(tmp_path)]
+    assert main([*words, "--output", str(tmp_path / "CARD.md")]) == 1
+    assert "other.json holds ndcg@10" in capsys.readouterr().err
+
+
 def test_a_card_of_an_imported_checkpoint_says_what_is_not_stated(tmp_path):
     card = card_of(tmp_path, data="not stated", terms="not stated", imported_from="a.pt")
     assert card["Network and loss"].endswith("What it was trained with is not stated.")
