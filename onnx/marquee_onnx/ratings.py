@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import re
+import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -19,7 +21,11 @@ from marquee_onnx.errors import DataError
 from marquee_onnx.text import open_text
 
 LARGEST_USER = (1 << 64) - 1
-TIME = re.compile(r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?Z?", re.IGNORECASE)
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?", re.IGNORECASE)
+DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?Z?")
+FILES_BEGAN = 315_532_800  # 1980-01-01: a time that would be later in another unit is in that unit
+CLOCK_SKEW = 86_400  # seconds; as the server's import believes times
+OTHER_UNITS = {"milliseconds": 1000, "microseconds": 1_000_000}
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,8 @@ def read_events(folder: Path) -> pl.DataFrame:
     except pl.exceptions.PolarsError as error:
         said = str(error).partition("\n")[0]
         raise DataError(first_wrong_row(form, path) or f"{path}: {said}; mend the file") from error
-    if sum(frame.null_count().row(0)) or frame["movie"].min() == 0:
+    to_come = (frame["time"] > latest_time()).any()
+    if sum(frame.null_count().row(0)) or frame["movie"].min() == 0 or to_come:
         raise DataError(first_wrong_row(form, path) or f"{path} has a row that is no rating; mend the file")
     if frame.is_empty():
         raise DataError(f"{path} holds no rating; give a file with rows")
@@ -138,11 +145,14 @@ def first_wrong_row(form: Form, path: Path) -> str | None:
             if form.names:
                 places = named_places(form.names, fields, path)
                 continue
-        wrong = (
-            f"{len(fields)} fields where {width} are expected"
-            if len(fields) != width or width <= max(places)
-            else wrong_field(*(fields[place].strip() for place in places))
-        )
+        if width <= max(places):
+            wrong = (
+                f"{len(fields)} fields where {max(places) + 1} are expected, separated by {form.separator!r}"
+            )
+        elif len(fields) != width:
+            wrong = f"{len(fields)} fields where {width} are expected"
+        else:
+            wrong = wrong_field(*(fields[place].strip() for place in places))
         if wrong:
             return f"{path}, line {number}: {wrong}"
     return None if width else f"{path} is empty; give a file with ratings"
@@ -165,9 +175,37 @@ def wrong_field(user: str, movie: str, time: str) -> str | None:
         return f"user id {user!r}; user ids are numbers from 0 to {LARGEST_USER}, so number your users"
     if not is_number(movie, 1, LARGEST_ID):
         return f"movie id {movie!r}; movie ids are numbers from 1 to {LARGEST_ID}, so number your movies"
-    if not TIME.fullmatch(time):
+    seconds = seconds_of(time)
+    if seconds is None:
         return f"time {time!r}; seconds since 1970 are expected, or the form 2005-04-02 23:53:47"
-    return None
+    return wrong_time(time, seconds)
+
+
+def seconds_of(time: str) -> float | None:
+    """The seconds since 1970 that a field says, or None."""
+    if NUMBER.fullmatch(time):
+        return float(time)
+    written = DATE.fullmatch(time)
+    try:
+        return datetime.fromisoformat(f"{written[1]} {written[2]}+00:00").timestamp() if written else None
+    except ValueError:
+        return None
+
+
+def wrong_time(time: str, seconds: float) -> str | None:
+    """What is wrong with a time that has not come yet: most likely its unit."""
+    latest = latest_time()
+    if seconds <= latest:
+        return None
+    unit = next((u for u, most in OTHER_UNITS.items() if FILES_BEGAN <= seconds / most <= latest), None)
+    if unit:
+        return f"time {time!r} looks like {unit}; give seconds since 1970"
+    return f"time {time!r} has not come yet; give seconds since 1970"
+
+
+def latest_time() -> float:
+    """The latest time that is believed, in seconds."""
+    return clock.time() + CLOCK_SKEW
 
 
 def is_number(text: str, least: int, most: int) -> bool:
