@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from marquee_onnx.errors import MarqueeError
+from marquee_onnx.errors import MarqueeError, UsageError
 
 COMMANDS = {
     "train": ("train", "train gSASRec on a MovieLens folder or a prepared split"),
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except MarqueeError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
 
 
 if __name__ == "__main__":

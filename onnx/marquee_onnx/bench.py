@@ -25,7 +25,7 @@ from onnx import ModelProto
 
 from marquee_onnx import bench_batched, bundle, random_bundle, sessions, tables
 from marquee_onnx.arguments import seconds, size
-from marquee_onnx.errors import MarqueeError
+from marquee_onnx.errors import UsageError
 from marquee_onnx.graphs.cpu import CpuEncoder, cpu_encoder
 from marquee_onnx.graphs.folding import FoldedBlock
 from marquee_onnx.graphs.int8 import int8_encoder
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or the operators' times."""
     if args.batched:
         if args.bundle is None:
-            raise MarqueeError("which bundle? marquee-onnx bench BUNDLE --batched cuda")
+            raise UsageError("which bundle? marquee-onnx bench BUNDLE --batched cuda")
         print(bench_batched.report(args.bundle, args.batched, args.seconds))
         return 0
     with tempfile.TemporaryDirectory() as temporary:

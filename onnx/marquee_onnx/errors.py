@@ -9,6 +9,10 @@ class MarqueeError(Exception):
     """A wrong input or file; the message says what to do next."""
 
 
+class UsageError(MarqueeError):
+    """A command line that lacks a part, or has one too many."""
+
+
 class DataError(MarqueeError):
     """Data that cannot be read or does not fit."""
 

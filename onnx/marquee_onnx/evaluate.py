@@ -35,7 +35,7 @@ from marquee_onnx.data import (
     read_training,
     translate,
 )
-from marquee_onnx.errors import DataError, warn
+from marquee_onnx.errors import DataError, UsageError, warn
 from marquee_onnx.recommenders import BASELINES, Recommender, open_recommender, read_vocabulary
 from marquee_onnx.text import read_object, to_json
 
@@ -154,7 +154,7 @@ def read_judged(args: argparse.Namespace) -> Judged:
             check_numbered(judged.inputs.items, vocabulary, args.input)
             check_numbered(judged.targets, vocabulary, args.output)
     else:
-        raise DataError("give --input and --output, or --data")
+        raise UsageError("give --input and --output, or --data")
     if args.train:
         train = read_training(args.train)
         if judged.vocabulary is not None:

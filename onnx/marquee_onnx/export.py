@@ -18,7 +18,7 @@ import numpy as np
 
 from marquee_onnx import bundle, metrics, runs, tables
 from marquee_onnx.data import add_reading_arguments
-from marquee_onnx.errors import MarqueeError
+from marquee_onnx.errors import MarqueeError, UsageError
 from marquee_onnx.evaluate import Judged, read_judged, score_batches
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.recommenders import BundleModel
@@ -84,7 +84,7 @@ def bundle_folder(args: argparse.Namespace) -> Path:
     """The one folder that the command line names."""
     named = {folder for folder in (args.bundle, args.output) if folder is not None}
     if len(named) != 1:
-        raise MarqueeError("which folder? marquee-onnx export RUN --output BUNDLE")
+        raise UsageError("which folder? marquee-onnx export RUN --output BUNDLE")
     return Path(named.pop())
 
 

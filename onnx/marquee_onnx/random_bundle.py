@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from marquee_onnx import bundle, catalogue, runs, tables
 from marquee_onnx.arguments import seed, size
-from marquee_onnx.errors import BundleError, MarqueeError
+from marquee_onnx.errors import BundleError, MarqueeError, UsageError
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
 
@@ -140,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"restored {args.restore_tables / tables.FILE}")
         return 0
     if args.bundle is None:
-        raise MarqueeError("which folder? marquee-onnx random BUNDLE")
+        raise UsageError("which folder? marquee-onnx random BUNDLE")
     if args.with_weights and args.with_weights.is_dir():
         raise MarqueeError(f"{args.with_weights} is a folder; name a file for the weights")
     check_replaceable(args.bundle, bundle.MANIFEST, args.overwrite)

@@ -153,8 +153,8 @@ def test_the_bundle_of_an_export_is_named_by_output_or_by_place_and_once(checkpo
     assert main(["export", run, "--output", first]) == 0
     assert main(["export", run, second]) == 0
     assert bundle.check(checkpoint / "a")["items"] == bundle.check(checkpoint / "b")["items"]
-    assert main(["export", run]) == 1
-    assert main(["export", run, first, "--output", second]) == 1
+    assert main(["export", run]) == 2
+    assert main(["export", run, first, "--output", second]) == 2
     assert "export RUN --output BUNDLE" in capsys.readouterr().err
 
 

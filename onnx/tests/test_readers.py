@@ -386,6 +386,9 @@ def test_a_manifest_has_null_where_a_figure_is_none(tmp_path, capsys):
 
 def test_a_wrong_command_line_is_told_apart_by_exit_status_2(capsys):
     assert main(["teach"]) == 2
+    assert main(["random"]) == 2
+    assert main(["evaluate", "popularity"]) == 2
+    assert main(["bench", "--batched", "cpu"]) == 2
     for words in (
         ["evaluate", "popularity", "--resamples", "0"],
         ["random", "bundle", "--seed", "-1"],
