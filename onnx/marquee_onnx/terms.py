@@ -7,6 +7,7 @@ from pathlib import Path
 
 NOT_STATED = "not stated"
 MOVIELENS = "MovieLens: research use, no commercial use, no endorsement by the University of Minnesota"
+LICENCE = "Neither the University of Minnesota nor any of the researchers involved can guarantee"
 READMES = ("README.txt", "README.html", "README", "README.md")
 
 
@@ -22,4 +23,4 @@ def terms_of(folder: Path) -> str:
     """MovieLens' terms where the folder is a release, whose README states them."""
     found = next((folder / name for name in READMES if (folder / name).is_file()), None)
     text = found.read_text(encoding="latin-1") if found else ""
-    return MOVIELENS if "GroupLens" in text and "University of Minnesota" in text else NOT_STATED
+    return MOVIELENS if LICENCE in " ".join(text.split()) else NOT_STATED

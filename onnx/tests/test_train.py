@@ -348,6 +348,7 @@ def test_own_data_never_carry_the_terms_of_movielens(tmp_path):
 
 def test_terms_are_those_of_movielens_where_the_release_says_so(tmp_path):
     own = ratings_of(tmp_path / "own", [(1, 1)])
+    (own / "README.md").write_text("Like those of GroupLens at the University of Minnesota, and ours.")
     assert terms.stated_terms([SAMPLE]) == terms.MOVIELENS
     assert terms.stated_terms([SAMPLE, own]) == f"ml-latest-small: {terms.MOVIELENS}; own: not stated"
 
