@@ -1,7 +1,9 @@
-//! Compiles the protos without protoc and writes three things into the build folder: the types and
-//! services, the descriptor set (for reflection and the command line), and the validation code.
+//! Compiles the protos without protoc and writes four things into the build folder: the types and services, the
+//! descriptor set (for reflection and the command line), the validation code, and the tables for the scan of a
+//! request's bytes.
 
 mod rules;
+mod shapes;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -25,10 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     std::fs::write(out.join("validate.rs"), rules::validation_code(&pool)?)?;
+    std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
 
     let set = prost_reflect::prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
     tonic_prost_build::configure()
         .bytes(".")
+        .codec_path("crate::codec::Codec")
         .type_attribute(".", "#[allow(clippy::large_enum_variant, clippy::doc_lazy_continuation)]")
         .compile_fds(set)?;
     Ok(())

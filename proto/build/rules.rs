@@ -23,8 +23,7 @@ struct Rules {
 
 /// The source of `impl Validate` for every message of the package.
 pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
-    let extension =
-        pool.get_extension_by_name("marquee.v1.rules").ok_or("rules.proto must declare marquee.v1.rules")?;
+    let extension = extension(pool)?;
     let mut code = String::new();
     for message in pool.all_messages().filter(is_ours) {
         writeln!(code, "impl Validate for v1::{} {{", message.name())?;
@@ -53,6 +52,15 @@ pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
     Ok(code)
 }
 
+/// Most elements that a list may have, if its rules say so.
+pub(crate) fn most_items(field: &FieldDescriptor) -> Result<Option<u32>, Box<dyn Error>> {
+    Ok(read_rules(field, &extension(field.parent_pool())?)?.max_items)
+}
+
+fn extension(pool: &DescriptorPool) -> Result<ExtensionDescriptor, Box<dyn Error>> {
+    Ok(pool.get_extension_by_name("marquee.v1.rules").ok_or("rules.proto must declare marquee.v1.rules")?)
+}
+
 fn is_ours(message: &MessageDescriptor) -> bool {
     message.package_name() == "marquee.v1"
         && message.name() != "FieldRules"
@@ -70,17 +78,14 @@ fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Res
         return Ok(());
     }
     if field.cardinality() == Cardinality::Repeated {
-        if let Some(most) = rules.max_items {
-            writeln!(code, "        at.items({name:?}, self.{name}.len(), {most});")?;
-        }
         let mut inner = String::new();
         check_value(&mut inner, field, rules, "value")?;
-        if !inner.is_empty() {
-            writeln!(code, "        for (index, value) in self.{name}.iter().enumerate() {{")?;
-            writeln!(
-                code,
-                "            at.index = Some(index);\n{inner}        }}\n        at.index = None;"
-            )?;
+        let items = rules.max_items.map(|most| format!("at.items({name:?}, self.{name}.len(), {most})"));
+        match items {
+            Some(items) if inner.is_empty() => writeln!(code, "        {items};")?,
+            Some(items) => writeln!(code, "        if {items} {{\n{}        }}", each(name, &inner))?,
+            None if inner.is_empty() => {}
+            None => code.push_str(&each(name, &inner)),
         }
     } else if field.supports_presence() {
         let mut inner = String::new();
@@ -95,6 +100,20 @@ fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Res
         check_value(code, field, rules, &format!("&self.{name}"))?;
     }
     Ok(())
+}
+
+/// The loop over a list, until enough has been found.
+fn each(name: &str, check: &str) -> String {
+    format!(
+        "        for (index, value) in self.{name}.iter().enumerate() {{
+            if at.is_full() {{
+                break;
+            }}
+            at.index = Some(index);
+{check}        }}
+        at.index = None;
+"
+    )
 }
 
 fn check_value(

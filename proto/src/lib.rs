@@ -1,4 +1,5 @@
-//! The `marquee.v1` API: generated types and services, the descriptor set, and validation.
+//! The `marquee.v1` API: generated types and services, the descriptor set, validation, and the codec that keeps
+//! requests within their bounds before they are decoded.
 //!
 //! The constraints stand in the protos as the field option `(marquee.v1.rules)`. The build turns them
 //! into [`Validate`], so that the server checks what the documentation says; the command line reads
@@ -12,9 +13,13 @@
 //! assert_eq!(violations[0].field, "k");
 //! ```
 
+mod codec;
+mod scan;
 mod validate;
 
-pub use validate::{Checker, Validate, Violation};
+pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
+pub use scan::{Shape, Wire};
+pub use validate::{Checker, MOST_VIOLATIONS, Validate, Violation};
 
 /// Messages, services and clients of `marquee.v1`.
 #[allow(clippy::pedantic, clippy::unwrap_used, missing_docs, unreachable_pub)]

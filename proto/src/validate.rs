@@ -1,12 +1,16 @@
 //! The checks behind [`Validate`], and the generated implementations.
 //!
-//! A check never stops at the first fault: a caller who sent three bad fields hears of three.
+//! A check does not stop at the first fault: a caller who sent three bad fields hears of three. It stops at
+//! [`MOST_VIOLATIONS`], and does not look into a list that is too long, so that a refusal stays cheap.
 
 #![allow(clippy::pedantic)]
 // The generated checks dereference and convert alike for every kind of number.
 #![allow(clippy::deref_addrof, clippy::unnecessary_cast)]
 
 use crate::v1;
+
+/// Violations that one check finds at most.
+pub const MOST_VIOLATIONS: usize = 20;
 
 /// A field that breaks its rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub trait Validate {
     /// Adds every violation of this message to the checker.
     fn check(&self, at: &mut Checker);
 
-    /// All violations of this message.
+    /// The violations of this message, the first [`MOST_VIOLATIONS`] of them.
     ///
     /// # Errors
     /// The violations, in the order of the fields; never empty.
@@ -50,14 +54,22 @@ impl Checker {
         }
     }
 
-    fn add(&mut self, name: &str, description: String) {
-        self.violations.push(Violation { field: self.field(name), description });
+    fn is_full(&self) -> bool {
+        self.violations.len() >= MOST_VIOLATIONS
     }
 
-    fn items(&mut self, name: &str, count: usize, most: usize) {
+    fn add(&mut self, name: &str, description: String) {
+        if !self.is_full() {
+            self.violations.push(Violation { field: self.field(name), description });
+        }
+    }
+
+    /// Whether the list is short enough to be looked into.
+    fn items(&mut self, name: &str, count: usize, most: usize) -> bool {
         if count > most {
             self.add(name, format!("has {count} elements; at most {most} are accepted"));
         }
+        count <= most
     }
 
     fn length(&mut self, name: &str, text: &str, least: usize, most: usize) {
@@ -182,5 +194,24 @@ mod tests {
     fn a_list_that_is_too_long_is_refused() {
         let history = v1::History { movie_ids: vec![1; 10_001] };
         assert_eq!(fields(&history), ["movie_ids"]);
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_is_not_looked_into() {
+        let history = v1::History { movie_ids: vec![0; 10_001] };
+        assert_eq!(fields(&history), ["movie_ids"]);
+        let ratings = v1::RecommendRequest { k: Some(0), ..Default::default() };
+        assert_eq!(fields(&v1::RecommendBatchRequest { requests: vec![ratings; 1001] }), ["requests"]);
+    }
+
+    #[test]
+    fn a_check_ends_at_twenty_violations() {
+        let history = v1::History { movie_ids: vec![0; 10_000] };
+        assert_eq!(fields(&history).len(), MOST_VIOLATIONS);
+        assert_eq!(fields(&history).last().unwrap(), "movie_ids[19]");
+        let filter =
+            v1::Filter { allow_movie_ids: vec![0; 19], deny_movie_ids: vec![0; 19], ..Default::default() };
+        let request = v1::RecommendRequest { k: Some(0), filter: Some(filter), ..Default::default() };
+        assert_eq!(fields(&request).len(), MOST_VIOLATIONS);
     }
 }
