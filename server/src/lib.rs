@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod app;
+pub mod brief;
 pub mod cache;
 pub mod catalog;
 pub mod cli;

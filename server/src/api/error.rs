@@ -1,11 +1,15 @@
 //! The one map from what went wrong to a gRPC status, with what the caller can do in its details.
+//!
+//! A status travels in headers, of which clients take few KiB. So message and details together have at most
+//! [`MOST_STATUS_BYTES`] as they are sent, whatever they quote.
 
 use std::time::Duration;
 
-use marquee_proto::{Violation, v1};
+use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use crate::brief;
 use crate::catalog::{CatalogError, GenreList};
 use crate::domain::{MovieId, UserId};
 use crate::engine::EngineError;
@@ -13,8 +17,26 @@ use crate::events::EventsError;
 use crate::recommend::RecommendError;
 use crate::store::StoreError;
 
-/// The domain of the reasons in `google.rpc.ErrorInfo`.
-const DOMAIN: &str = "marquee";
+/// Most bytes of a status in headers: the message percent-encoded, the details in base64.
+pub const MOST_STATUS_BYTES: usize = 4096;
+
+/// Most bytes of a message as it is sent.
+pub(crate) const MESSAGE_BYTES: usize = 1200;
+
+/// Most bytes of the details before they are base64, which makes four of three.
+const DETAILS_BYTES: usize = (MOST_STATUS_BYTES - MESSAGE_BYTES) / 4 * 3;
+
+/// What the details have beside the message and the violations: type names, reason, domain, time to wait.
+const FRAME_BYTES: usize = 300;
+
+/// What a violation has in the details beside its texts.
+const VIOLATION_BYTES: usize = 12;
+
+/// Most bytes of what is said about one field.
+const DESCRIPTION_BYTES: usize = 400;
+
+/// Most bytes of a list of fields within a message.
+const LIST_BYTES: usize = 600;
 
 /// The reason for a deadline that is missed, wherever that is seen.
 const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
@@ -51,6 +73,15 @@ pub enum ApiError {
     /// The caller's deadline passed while a handler was at work.
     #[error("the deadline passed before the answer")]
     DeadlinePassed,
+    /// The bytes of a message are none.
+    #[error("the message cannot be decoded: {0}")]
+    Undecodable(String),
+    /// The call does not say that it is gRPC with Protobuf.
+    #[error("the content type is {found:?}; application/grpc and application/grpc+proto are accepted")]
+    ContentType {
+        /// What it says.
+        found: String,
+    },
     /// A message is larger than the settings allow.
     #[error(
         "a message has more than {limit} bytes; send less at once, or let the server take more by --max-message-kib"
@@ -93,14 +124,52 @@ impl ApiError {
         }
     }
 
+    /// The message, as long as may be sent.
+    fn message(&self) -> String {
+        brief::cut(&self.to_string(), MESSAGE_BYTES).into_owned()
+    }
+
     /// The same error as a part of a reply that carries several outcomes.
     pub fn into_call_error(self) -> v1::CallError {
         let field = self.violations().into_iter().next().map(|violation| violation.field);
-        let status = Status::from(self);
         v1::CallError {
-            code: status.code() as i32,
-            message: status.message().to_owned(),
+            code: self.verdict().code as i32,
+            message: self.message(),
             field: field.unwrap_or_default(),
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self {
+            Self::Invalid(_) => verdict(Code::InvalidArgument, INVALID_FIELD),
+            Self::Undecodable(_) => verdict(Code::InvalidArgument, UNDECODABLE),
+            Self::ContentType { .. } => verdict(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
+            Self::CalledTooOften { retry_after, .. } => {
+                retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
+            }
+            Self::TooManyWatchers { retry_after } => {
+                retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)
+            }
+            Self::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
+            Self::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
+            Self::Events(EventsError::Unavailable(_)) => {
+                retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
+            }
+            Self::DeadlinePassed => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
+            Self::MessageTooLarge { .. } => verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
+            Self::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
+            Self::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
+            Self::Store(error) => of_store(error),
+            Self::Recommend(error) => match error {
+                RecommendError::Engine(error) => of_engine(error),
+                RecommendError::Store(error) => of_store(error),
+                RecommendError::Filter(CatalogError::UnknownGenre { .. }) => {
+                    verdict(Code::InvalidArgument, "UNKNOWN_GENRE")
+                }
+                RecommendError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
+                RecommendError::NothingToEncode(_) => verdict(Code::NotFound, "NOTHING_TO_ENCODE"),
+            },
         }
     }
 }
@@ -115,11 +184,23 @@ pub(super) fn field_of(list: GenreList) -> &'static str {
 }
 
 fn describe(violations: &[Violation]) -> String {
-    violations
-        .iter()
-        .map(|violation| format!("{} {}", violation.field, violation.description))
-        .collect::<Vec<_>>()
-        .join("; ")
+    let sentences = violations.iter().map(|violation| {
+        format!("{} {}", violation.field, brief::cut(&violation.description, DESCRIPTION_BYTES))
+    });
+    brief::list(sentences, "; ", LIST_BYTES)
+}
+
+/// The first violations that fit into so many bytes, their descriptions cut.
+fn fitting(violations: Vec<Violation>, mut room: usize) -> impl Iterator<Item = Violation> {
+    let cut = violations.into_iter().map(|violation| Violation {
+        description: brief::cut(&violation.description, DESCRIPTION_BYTES).into_owned(),
+        field: violation.field,
+    });
+    cut.take_while(move |violation| {
+        let left = room.checked_sub(violation.field.len() + violation.description.len() + VIOLATION_BYTES);
+        room = left.unwrap_or(0);
+        left.is_some()
+    })
 }
 
 /// A status before it is put together.
@@ -139,44 +220,18 @@ const fn retryable(code: Code, reason: &'static str, after: Duration) -> Verdict
 
 impl From<ApiError> for Status {
     fn from(error: ApiError) -> Self {
+        let message = error.message();
         let mut details = ErrorDetails::new();
-        for violation in error.violations() {
+        let room = DETAILS_BYTES - FRAME_BYTES - message.len();
+        for violation in fitting(error.violations(), room) {
             details.add_bad_request_violation(violation.field, violation.description);
         }
-        let verdict = match &error {
-            ApiError::Invalid(_) => verdict(Code::InvalidArgument, "INVALID_FIELD"),
-            ApiError::CalledTooOften { retry_after, .. } => {
-                retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
-            }
-            ApiError::TooManyWatchers { retry_after } => {
-                retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)
-            }
-            ApiError::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
-            ApiError::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
-            ApiError::Events(EventsError::Unavailable(_)) => {
-                retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
-            }
-            ApiError::DeadlinePassed => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
-            ApiError::MessageTooLarge { .. } => verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-            ApiError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
-            ApiError::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
-            ApiError::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
-            ApiError::Store(error) => of_store(error),
-            ApiError::Recommend(error) => match error {
-                RecommendError::Engine(error) => of_engine(error),
-                RecommendError::Store(error) => of_store(error),
-                RecommendError::Filter(CatalogError::UnknownGenre { .. }) => {
-                    verdict(Code::InvalidArgument, "UNKNOWN_GENRE")
-                }
-                RecommendError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
-                RecommendError::NothingToEncode(_) => verdict(Code::NotFound, "NOTHING_TO_ENCODE"),
-            },
-        };
+        let verdict = error.verdict();
         details.set_error_info(verdict.reason, DOMAIN, []);
         if let Some(after) = verdict.retry {
             details.set_retry_info(Some(after));
         }
-        Self::with_error_details(verdict.code, error.to_string(), details)
+        Self::with_error_details(verdict.code, message, details)
     }
 }
 
@@ -232,5 +287,73 @@ mod tests {
     fn an_error_inside_a_reply_keeps_code_and_field() {
         let error = ApiError::invalid("requests[3].k", "is 0").into_call_error();
         assert_eq!((error.code, error.field.as_str()), (3, "requests[3].k"));
+    }
+
+    /// The bytes of a status in headers.
+    fn sent(status: &Status) -> usize {
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        ["grpc-message", "grpc-status-details-bin"]
+            .iter()
+            .filter_map(|name| headers.get(*name))
+            .map(http::HeaderValue::len)
+            .sum()
+    }
+
+    #[test]
+    fn a_hundred_bad_fields_fit_into_a_status() {
+        let violation = |index| Violation {
+            field: format!("filter.deny_movie_ids[{index}]"),
+            description: "is 0; 1 or more is accepted".to_owned(),
+        };
+        let status = Status::from(ApiError::Invalid((0..100).map(violation).collect()));
+        assert!(status.message().contains(" more"), "{status}");
+        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        assert!(status.get_details_bad_request().unwrap().field_violations.len() >= 10);
+        assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_FIELD");
+    }
+
+    #[test]
+    fn a_genre_that_is_not_among_400_is_answered_within_the_bound() {
+        let known = (0..400).map(|number| format!("{number:0100}"));
+        let error = CatalogError::UnknownGenre {
+            list: GenreList::All,
+            name: "x".repeat(100),
+            known: known.collect::<Vec<_>>().join(", "),
+        };
+        let status = Status::from(ApiError::Recommend(error.into()));
+        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        let details = status.get_details_bad_request().unwrap();
+        assert_eq!(details.field_violations[0].field, "filter.genres_all");
+    }
+
+    #[test]
+    fn a_folder_of_4096_letters_leaves_room_for_what_to_do() {
+        let error = format!("{} can't be read; a bundle is a folder", "ü".repeat(4096));
+        let status = Status::from(ApiError::Bundle(error.clone()));
+        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        assert!(status.message().ends_with("a bundle is a folder"), "{status}");
+        assert!(ApiError::Bundle(error).into_call_error().message.len() <= MESSAGE_BYTES);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(100))]
+        #[test]
+        fn no_status_has_more_bytes_than_it_may(texts in proptest::collection::vec("\\PC{0,1500}", 1..8)) {
+            let violation =
+                |text: &String| Violation { field: "filter.genres_any[3]".into(), description: text.clone() };
+            let text = texts[0].clone();
+            for error in [
+                ApiError::Invalid(texts.iter().map(violation).collect()),
+                ApiError::Undecodable(text.clone()),
+                ApiError::ContentType { found: text.clone() },
+                ApiError::Bundle(text.clone()),
+                ApiError::Store(StoreError::Unavailable(text.clone())),
+                ApiError::Recommend(EngineError::UnknownVersion(text).into()),
+            ] {
+                let size = sent(&Status::from(error));
+                proptest::prop_assert!(size <= MOST_STATUS_BYTES, "{}", size);
+            }
+        }
     }
 }

@@ -15,7 +15,8 @@ mod token;
 mod users;
 
 pub use catalog::CatalogApi;
-pub use error::ApiError;
+pub(crate) use error::MESSAGE_BYTES;
+pub use error::{ApiError, MOST_STATUS_BYTES};
 pub use interactions::InteractionApi;
 pub use operations::{LoadModel, OperationsApi};
 pub use recommendation::{RecommendationApi, question, response};

@@ -69,12 +69,6 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<v1::RecommendBatchResponse>, Status> {
         let deadline = convert::deadline(&request);
         let requests = request.into_inner().requests;
-        if requests.len() > 1000 {
-            let found = requests.len();
-            let error =
-                ApiError::invalid("requests", format!("has {found} elements; at most 1000 are accepted"));
-            return Err(error.into());
-        }
         let outcomes = stream::iter(requests)
             .map(|request| self.outcome(request, deadline))
             .buffered(self.recommender.at_once())

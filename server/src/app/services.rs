@@ -28,8 +28,8 @@ use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    CallLog, Connection, DeadlineLayer, DrainLayer, LimitLayer, MessageLimitLayer, Methods, ObserveLayer,
-    RequestIdLayer, Stream,
+    CallLog, Connection, ContentTypeLayer, DeadlineLayer, DrainLayer, LimitLayer, Methods, ObserveLayer,
+    RequestIdLayer, StatusLayer, Stream,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
@@ -116,8 +116,9 @@ pub(super) async fn serve(
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .layer(RequestIdLayer)
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
+        .layer(StatusLayer::new(most_bytes))
+        .layer(ContentTypeLayer)
         .layer(DeadlineLayer)
-        .layer(MessageLimitLayer::new(most_bytes))
         .layer(DrainLayer::new(streams, stop.clone()))
         .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))

@@ -8,7 +8,11 @@ use roaring::{MultiOps, RoaringBitmap};
 use super::CatalogError;
 use super::movies::Movies;
 use super::stats::Ratings;
+use crate::brief;
 use crate::domain::MovieId;
+
+/// Bytes of the genres that a refusal names.
+const SHOWN_GENRES_BYTES: usize = 600;
 
 /// Which movies may be answered. Every condition that is set must hold; an empty filter allows all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -120,7 +124,7 @@ fn genre<'a>(movies: &'a Movies, list: GenreList, name: &str) -> Result<&'a Roar
     movies.genre(name).ok_or_else(|| CatalogError::UnknownGenre {
         list,
         name: name.to_owned(),
-        known: movies.genres().map(|(known, _)| known.to_owned()).collect(),
+        known: brief::list(movies.genres().map(|(known, _)| known), ", ", SHOWN_GENRES_BYTES),
     })
 }
 

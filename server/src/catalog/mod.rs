@@ -30,14 +30,14 @@ use crate::store::{MovieStats, Opinion, Recorded, Trend, opinions};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
     /// A filter names a genre that no movie has.
-    #[error("there is no genre {name:?}; the genres are {}", known.join(", "))]
+    #[error("there is no genre {name:?}; the genres are {known}")]
     UnknownGenre {
         /// Where it stands in the filter.
         list: GenreList,
         /// The name in the filter.
         name: String,
-        /// All genres.
-        known: Vec<String>,
+        /// All genres, or the first and how many more there are.
+        known: String,
     },
 }
 

@@ -98,7 +98,7 @@ impl Movies {
     }
 
     /// All genres with their numbers of movies, in the order of their names.
-    pub fn genres(&self) -> impl Iterator<Item = (&str, u64)> {
+    pub fn genres(&self) -> impl ExactSizeIterator<Item = (&str, u64)> {
         self.genres.values().map(|genre| (&*genre.name, genre.members.len()))
     }
 

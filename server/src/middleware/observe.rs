@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
@@ -55,10 +56,11 @@ pub struct ObserveService<S> {
     layer: ObserveLayer,
 }
 
-impl<S, B> Service<Request<B>> for ObserveService<S>
+impl<S, B, R> Service<Request<B>> for ObserveService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes, Error = Status> + Send + Unpin + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -156,21 +158,21 @@ impl Drop for Call {
     }
 }
 
-struct ObservedBody {
-    inner: Body,
+struct ObservedBody<R> {
+    inner: R,
     call: Call,
     span: Span,
 }
 
-impl Drop for ObservedBody {
+impl<R> Drop for ObservedBody<R> {
     fn drop(&mut self) {
         self.span.set_attribute("rpc.response.status_code", name_of(self.call.code()));
     }
 }
 
-impl http_body::Body for ObservedBody {
-    type Data = <Body as http_body::Body>::Data;
-    type Error = <Body as http_body::Body>::Error;
+impl<R: http_body::Body<Data = Bytes, Error = Status> + Unpin> http_body::Body for ObservedBody<R> {
+    type Data = Bytes;
+    type Error = Status;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -267,7 +269,7 @@ mod tests {
             .layer(RequestIdLayer)
             .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), [METHOD].into_iter().collect(), log))
             .service(service_fn(move |_: Request<()>| {
-                let answer = status.clone().into_http();
+                let answer = status.clone().into_http::<Body>();
                 async { Ok::<_, Infallible>(answer) }
             }));
         let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
@@ -318,7 +320,7 @@ mod tests {
             .layer(RequestIdLayer)
             .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods, FAILED_ONLY))
             .service(service_fn(|_: Request<()>| async {
-                Ok::<_, Infallible>(Status::not_found("no such movie").into_http())
+                Ok::<_, Infallible>(Status::not_found("no such movie").into_http::<Body>())
             }));
         let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
         drop(service.oneshot(request.body(()).unwrap()).await.unwrap());

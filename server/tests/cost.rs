@@ -1,0 +1,194 @@
+//! What one caller may cost, through the socket: requests that are small on the wire and large behind it,
+//! refusals that a client can read, bytes that are no message, calls that are no gRPC.
+
+mod common;
+
+use std::io::Write as _;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use common::TestServer;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures::stream;
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use marquee_proto::v1;
+use marquee_proto::v1::activate_model_request::Target;
+use marquee_proto::v1::recommend_request::Subject;
+use marquee_server::api::MOST_STATUS_BYTES;
+use prost::Message;
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_types::StatusExt as _;
+
+const RECOMMEND: &str = "marquee.v1.RecommendationService/Recommend";
+const BATCH: &str = "marquee.v1.RecommendationService/RecommendBatch";
+
+/// A call as its bytes.
+struct Call<'a> {
+    path: &'a str,
+    content_type: &'a str,
+    is_compressed: bool,
+    message: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    fn of(path: &'a str, message: &'a [u8]) -> Self {
+        Self { path, content_type: "application/grpc", is_compressed: false, message }
+    }
+
+    /// What the server answers, and the headers or trailers with the status.
+    async fn answer(self, server: &TestServer) -> (StatusCode, HeaderMap) {
+        let socket = TcpStream::connect(server.running.address).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::post(format!("http://test/{}", self.path))
+            .header("content-type", self.content_type)
+            .header("grpc-encoding", if self.is_compressed { "gzip" } else { "identity" })
+            .header("te", "trailers");
+        let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        body.send_data(framed(self.message, self.is_compressed), true).unwrap();
+        let (head, mut body) = response.await.unwrap().into_parts();
+        while let Some(read) = body.data().await {
+            let read = read.unwrap().len();
+            body.flow_control().release_capacity(read).unwrap();
+        }
+        let trailers = body.trailers().await.unwrap();
+        connection.abort();
+        (head.status, trailers.unwrap_or(head.headers))
+    }
+
+    async fn status(self, server: &TestServer) -> Status {
+        let (_, headers) = self.answer(server).await;
+        let length = |name| headers.get(name).map_or(0, HeaderValue::len);
+        let size = length("grpc-message") + length("grpc-status-details-bin");
+        assert!(size <= MOST_STATUS_BYTES, "{size} bytes of status");
+        Status::from_header_map(&headers).unwrap()
+    }
+}
+
+fn framed(message: &[u8], is_compressed: bool) -> Bytes {
+    let mut framed = BytesMut::new();
+    framed.put_u8(u8::from(is_compressed));
+    framed.put_u32(message.len() as u32);
+    framed.put_slice(message);
+    framed.freeze()
+}
+
+fn gzip(message: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(message).unwrap();
+    let compressed = encoder.finish().unwrap();
+    assert!(compressed.len() < 8192, "{} bytes are no small request", compressed.len());
+    compressed
+}
+
+fn field_and_reason(status: &Status) -> (String, String) {
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let details = status.get_error_details();
+    let field = details.bad_request().map(|bad| bad.field_violations[0].field.clone());
+    (field.unwrap_or_default(), details.error_info().unwrap().reason.clone())
+}
+
+fn with_filter(filter: v1::Filter) -> v1::RecommendRequest {
+    let subject = Some(Subject::UserId(1));
+    v1::RecommendRequest { subject, filter: Some(filter), ..Default::default() }
+}
+
+fn invalid(field: &str) -> (String, String) {
+    (field.to_owned(), "INVALID_FIELD".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_requests_with_endless_lists_are_refused_by_the_field() {
+    let server = TestServer::start().await;
+    let denied = with_filter(v1::Filter { deny_movie_ids: vec![0; 4_000_000], ..Default::default() });
+    let message = gzip(&denied.encode_to_vec());
+    let status = Call { is_compressed: true, ..Call::of(RECOMMEND, &message) }.status(&server).await;
+    assert_eq!(field_and_reason(&status), invalid("filter.deny_movie_ids"));
+
+    let message = gzip(&[1 << 3 | 2, 0].repeat(2_000_000));
+    let status = Call { is_compressed: true, ..Call::of(BATCH, &message) }.status(&server).await;
+    assert_eq!(field_and_reason(&status), invalid("requests"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_bad_elements_are_a_status_that_can_be_read() {
+    let server = TestServer::start().await;
+    let denied = with_filter(v1::Filter { deny_movie_ids: vec![0; 100], ..Default::default() });
+    let status = Call::of(RECOMMEND, &denied.encode_to_vec()).status(&server).await;
+    assert_eq!(field_and_reason(&status), invalid("filter.deny_movie_ids[0]"));
+    assert!(status.message().ends_with(" more"), "{status}");
+
+    let by_client = server.recommendation().recommend(denied).await.unwrap_err();
+    assert_eq!(by_client.message(), status.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_quoted_leaves_a_status_that_can_be_read() {
+    let server = TestServer::start().await;
+    let movies = (0..8).map(|movie| v1::ImportMoviesRequest {
+        movie_id: 4_000_000 + movie,
+        title: "Many Genres (2020)".into(),
+        genres: (0..50).map(|genre| format!("{:0100}", movie * 50 + genre)).collect(),
+        ..Default::default()
+    });
+    let movies: Vec<_> = movies.collect();
+    server.catalog().import_movies(stream::iter(movies)).await.unwrap();
+    let unknown = with_filter(v1::Filter { genres_any: vec!["é".repeat(100)], ..Default::default() });
+    let status = Call::of(RECOMMEND, &unknown.encode_to_vec()).status(&server).await;
+    assert_eq!(field_and_reason(&status).0, "filter.genres_any");
+    assert!(status.message().contains(" more"), "{status}");
+
+    let target = Some(Target::BundleDir("ü".repeat(4096)));
+    let activate = v1::ActivateModelRequest { target };
+    let path = "marquee.v1.OperationsService/ActivateModel";
+    let status = Call::of(path, &activate.encode_to_vec()).status(&server).await;
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    assert!(status.message().contains("üü … "), "{status}");
+
+    let asked = ServerReflectionRequest {
+        message_request: Some(MessageRequest::FileContainingSymbol("x".repeat(50_000))),
+        ..Default::default()
+    };
+    let path = "grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let status = Call::of(path, &asked.encode_to_vec()).status(&server).await;
+    assert_eq!(status.code(), Code::NotFound, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_are_no_message_are_an_invalid_argument() {
+    let server = TestServer::start().await;
+    let not_utf8 = [8 << 3 | 2, 2, 0xff, 0xfe];
+    let status = Call::of(RECOMMEND, &not_utf8).status(&server).await;
+    let undecodable = |field: &str| (field.to_owned(), "UNDECODABLE_MESSAGE".to_owned());
+    assert_eq!(field_and_reason(&status), undecodable("model_version"));
+
+    let stream = "marquee.v1.InteractionService/RecordInteractions";
+    let status = Call::of(stream, &[1 << 3 | 2, 9]).status(&server).await;
+    assert_eq!(field_and_reason(&status), undecodable(""));
+
+    let status = Call::of("grpc.health.v1.Health/Check", &[1 << 3 | 2, 1, 0xff]).status(&server).await;
+    assert_eq!(field_and_reason(&status), undecodable(""));
+
+    let no_gzip = Call { is_compressed: true, ..Call::of(RECOMMEND, b"plain") };
+    assert_eq!(field_and_reason(&no_gzip.status(&server).await), undecodable(""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_no_grpc_is_415() {
+    let server = TestServer::start().await;
+    let call = || Call::of(RECOMMEND, b"{}");
+    for content_type in ["application/json", "application/grpc-web+proto", "application/grpc+json"] {
+        let (status, headers) = Call { content_type, ..call() }.answer(&server).await;
+        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+        assert_eq!(Status::from_header_map(&headers).unwrap().code(), Code::InvalidArgument);
+    }
+    let known = v1::RecommendRequest { subject: Some(Subject::UserId(1)), ..Default::default() };
+    let message = known.encode_to_vec();
+    let (status, headers) = Call { content_type: "application/grpc+proto", ..Call::of(RECOMMEND, &message) }
+        .answer(&server)
+        .await;
+    assert_eq!((status, headers["grpc-status"].as_bytes()), (StatusCode::OK, &b"0"[..]));
+}
