@@ -12,6 +12,11 @@ impl Methods {
     pub(super) fn of_path(&self, path: &str) -> Option<&'static str> {
         self.0.get(path).copied()
     }
+
+    /// The names of all methods.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.values().copied()
+    }
 }
 
 impl FromIterator<&'static str> for Methods {

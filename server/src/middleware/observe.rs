@@ -5,6 +5,7 @@
 //! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -21,23 +22,30 @@ use tower::{Layer, Service};
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::call_log::{CallLog, Ended};
+use super::call_log::{CallLog, Ended, Failures};
 use super::caller::Caller;
 use super::{ConnectionInfo, Methods, RequestId};
 use crate::telemetry::RpcMetrics;
 
+/// The label of all methods that do not exist.
+const UNKNOWN: &str = "unknown";
+
 /// Observes every call. Knows the methods that exist, so that labels stay bounded.
 #[derive(Clone)]
-pub struct ObserveLayer {
+pub struct ObserveLayer(Arc<Observer>);
+
+struct Observer {
     metrics: RpcMetrics,
     methods: Methods,
     log: CallLog,
+    failures: Failures,
 }
 
 impl ObserveLayer {
     /// For these methods; all others are labelled `unknown`.
     pub fn new(metrics: RpcMetrics, methods: Methods, log: CallLog) -> Self {
-        Self { metrics, methods, log }
+        let failures = Failures::of(methods.names().chain([UNKNOWN]));
+        Self(Arc::new(Observer { metrics, methods, log, failures }))
     }
 }
 
@@ -71,17 +79,17 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method = self.layer.methods.of_path(request.uri().path()).unwrap_or("unknown");
+        let observer = Arc::clone(&self.layer.0);
+        let method = observer.methods.of_path(request.uri().path()).unwrap_or(UNKNOWN);
         let span = span_of(method, &request);
-        self.layer.metrics.begin();
+        observer.metrics.begin();
         let mut call = Call {
             method,
             request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
             caller: Caller::of(&request),
             _open: request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::call),
             began: Instant::now(),
-            metrics: self.layer.metrics.clone(),
-            log: self.layer.log,
+            observer,
             status: None,
         };
         let answer = self.inner.call(request).instrument(span.clone());
@@ -133,8 +141,7 @@ struct Call {
     /// Keeps the connection.
     _open: Option<TaskTrackerToken>,
     began: Instant,
-    metrics: RpcMetrics,
-    log: CallLog,
+    observer: Arc<Observer>,
     status: Option<Status>,
 }
 
@@ -147,14 +154,16 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
-        self.metrics.end(self.method, name_of(self.code()), duration);
-        self.log.write(&Ended {
+        let Observer { metrics, log, failures, .. } = &*self.observer;
+        metrics.end(self.method, name_of(self.code()), duration);
+        let ended = Ended {
             method: self.method,
             request_id: self.request_id.as_ref(),
             caller: &self.caller,
             duration,
             status: self.status.as_ref(),
-        });
+        };
+        log.write(&ended, failures);
     }
 }
 
@@ -227,7 +236,7 @@ pub(super) fn name_of(code: Code) -> &'static str {
 mod tests {
     use std::convert::Infallible;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use opentelemetry::trace::TracerProvider as _;
