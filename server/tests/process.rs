@@ -233,6 +233,38 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_descriptors_new_callers_are_refused_and_old_ones_served() {
+    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+    let data = TempDir::new().unwrap();
+    let server = Process::start(data.path());
+    let request = || v1::GetUserRequest { user_id: 1 };
+    let call = async || {
+        let mut users = UserServiceClient::connect(server.address.clone()).await.ok()?;
+        users.get_user(request()).await.ok()?;
+        Some(users)
+    };
+    let mut users = call().await.unwrap();
+
+    let open = std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap();
+    let highest = open.filter_map(|file| file.unwrap().file_name().to_str()?.parse::<u64>().ok()).max();
+    let limit = Rlimit { current: highest.map(|highest| highest + 1), ..getrlimit(Resource::Nofile) };
+    let pid = Pid::from_child(&server.child);
+    let before = prlimit(Some(pid), Resource::Nofile, limit).unwrap();
+    let mut fill_gaps = Vec::new();
+    while let Some(users) = call().await {
+        fill_gaps.push(users);
+    }
+    for _ in 0..3 {
+        assert!(call().await.is_none());
+    }
+    users.get_user(request()).await.unwrap();
+    prlimit(Some(pid), Resource::Nofile, before).unwrap();
+    assert!(call().await.is_some());
+    server.signal("-KILL");
+    server.wait();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_sigint_exits_at_once_while_the_first_one_drains() {
     let data = TempDir::new().unwrap();
     let server = Process::start(data.path());

@@ -44,6 +44,9 @@ const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 /// How long a caller should wait before it asks again where nothing better is known.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// How long a caller should wait when others' requests are half sent.
+const RECEIVE_RETRY: Duration = Duration::from_secs(1);
+
 /// Everything that a handler answers instead of a reply.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ApiError {
@@ -90,6 +93,14 @@ pub enum ApiError {
         /// The most bytes that a message may have.
         limit: usize,
     },
+    /// The requests that have not arrived whole hold all the memory that they may.
+    #[error("too many requests are half sent; send the rest of yours, or wait for the time in RetryInfo")]
+    ReceiveBufferFull,
+    /// A request did not arrive whole in its time.
+    #[error(
+        "the request did not arrive whole within {0:?}; send less at once, or let the server wait longer by --receive-timeout"
+    )]
+    ReceiveTimeout(Duration),
     /// The server ends while a stream is open.
     #[error("the server is shutting down; go on with another node, or with this one once it is back")]
     Draining,
@@ -150,6 +161,10 @@ impl ApiError {
             Self::TooManyWatchers { retry_after } => {
                 retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)
             }
+            Self::ReceiveBufferFull => {
+                retryable(Code::ResourceExhausted, "RECEIVE_BUFFER_FULL", RECEIVE_RETRY)
+            }
+            Self::ReceiveTimeout(_) => verdict(Code::DeadlineExceeded, "RECEIVE_TIMEOUT"),
             Self::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
             Self::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
             Self::Events(EventsError::Unavailable(_)) => {

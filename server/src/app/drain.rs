@@ -1,4 +1,4 @@
-//! Signals: SIGTERM and the first SIGINT drain, a second SIGINT exits at once; SIGXFSZ is no reason to end.
+//! Signals: SIGTERM and the first SIGINT drain, a second SIGINT exits at once.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -6,12 +6,6 @@ use super::{Running, StartError};
 
 /// The exit code of a process that a second SIGINT ended: 128 and the signal's number.
 const EXIT_ON_SIGINT: i32 = 130;
-
-/// Makes a write beyond the limit of a file's size (`ulimit -f`) an error of that write, as on a full disk, and not the
-/// end of the process.
-pub fn outlive_file_limits() -> std::io::Result<()> {
-    signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
-}
 
 /// The signals that end the server, from when this is made on: one that comes between two waits is not lost.
 pub struct Signals {

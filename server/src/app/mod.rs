@@ -6,6 +6,7 @@
 mod awake;
 mod data;
 mod drain;
+mod files;
 mod follow;
 mod health;
 mod services;
@@ -23,7 +24,8 @@ use tokio_util::task::AbortOnDropHandle;
 use awake::{Awake, keep_awake};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use drain::{Signals, outlive_file_limits, stop};
+pub use drain::{Signals, stop};
+pub use files::outlive_file_limits;
 use follow::Follower;
 use health::Health;
 use services::Rooms;

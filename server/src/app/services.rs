@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
 use marquee_proto::DESCRIPTOR_SET;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
@@ -16,9 +15,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tower::util::option_layer;
 
+use super::files;
 use super::health::Health;
 use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
@@ -28,8 +27,8 @@ use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    CallLog, Connection, ContentTypeLayer, DeadlineLayer, DrainLayer, LimitLayer, Methods, ObserveLayer,
-    RequestIdLayer, StatusLayer, Stream,
+    CallLog, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer, DrainLayer,
+    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream, accept,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
@@ -41,6 +40,8 @@ const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const PENDING_RESETS: usize = 1024;
+/// What the headers of one call may hold.
+const HEADER_LIST_BYTES: u32 = 16 << 10;
 
 /// Every service that is served: the API, and the standard ones.
 const DESCRIPTOR_SETS: [&[u8]; 4] = [
@@ -104,22 +105,31 @@ pub(super) async fn serve(
             $service.max_decoding_message_size(most_bytes).accept_compressed(CompressionEncoding::Gzip)
         };
     }
-    let stop_of_connections = stop.clone();
-    let connections = TcpIncoming::from(listener)
-        .with_nodelay(Some(true))
-        .map_ok(move |stream| Connection::new(stream, stop_of_connections.clone()));
+    let limits = ConnectionLimits {
+        total: files::connections_within(config.max_connections),
+        per_address: config.max_connections_per_address,
+    };
+    let times = ConnectionTimes { handshake: config.handshake_timeout.0, idle: config.idle_timeout.0 };
+    let connections = accept(listener, Connections::new(limits), times, stop.clone());
+    let receive = ReceiveLimits {
+        buffer: config.receive_buffer_mib << 20,
+        message: most_bytes,
+        timeout: config.receive_timeout.0,
+    };
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(config.max_streams)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_header_list_size(HEADER_LIST_BYTES)
         .layer(RequestIdLayer)
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
         .layer(StatusLayer::new(most_bytes))
         .layer(ContentTypeLayer)
         .layer(DeadlineLayer)
-        .layer(DrainLayer::new(streams, stop.clone()))
+        .layer(DrainLayer::new(streams.clone(), stop.clone()))
+        .layer(ReceiveLayer::new(streams, receive))
         .layer(option_layer(limit))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))

@@ -17,7 +17,7 @@ struct Bounds<T> {
     found: fn(&Config) -> T,
 }
 
-const NUMBERS: [Bounds<u64>; 7] = [
+const NUMBERS: [Bounds<u64>; 10] = [
     Bounds { name: "workers", least: 0, most: 1024, found: |config| config.workers as u64 },
     Bounds { name: "queue-limit", least: 1, most: 1_000_000, found: |config| config.queue_limit as u64 },
     Bounds { name: "vector-cache-mib", least: 0, most: MOST_MIB, found: |config| config.vector_cache_mib },
@@ -30,6 +30,24 @@ const NUMBERS: [Bounds<u64>; 7] = [
     },
     Bounds { name: "max-streams", least: 1, most: 1_000_000, found: |config| config.max_streams.into() },
     Bounds {
+        name: "receive-buffer-mib",
+        least: 1,
+        most: MOST_MIB,
+        found: |config| config.receive_buffer_mib as u64,
+    },
+    Bounds {
+        name: "max-connections",
+        least: 1,
+        most: 1_000_000,
+        found: |config| config.max_connections as u64,
+    },
+    Bounds {
+        name: "max-connections-per-address",
+        least: 1,
+        most: 1_000_000,
+        found: |config| config.max_connections_per_address as u64,
+    },
+    Bounds {
         name: "log-calls-one-in",
         least: 0,
         most: u32::MAX as u64,
@@ -37,7 +55,7 @@ const NUMBERS: [Bounds<u64>; 7] = [
     },
 ];
 
-const SPANS: [Bounds<Span>; 4] = [
+const SPANS: [Bounds<Span>; 7] = [
     Bounds {
         name: "statistics-interval",
         least: Span(Duration::from_millis(100)),
@@ -49,6 +67,24 @@ const SPANS: [Bounds<Span>; 4] = [
         least: Span(Duration::ZERO),
         most: Span(Duration::from_hours(365 * 24)),
         found: |config| config.max_clock_skew,
+    },
+    Bounds {
+        name: "receive-timeout",
+        least: Span(Duration::from_millis(100)),
+        most: Span(Duration::from_hours(24)),
+        found: |config| config.receive_timeout,
+    },
+    Bounds {
+        name: "handshake-timeout",
+        least: Span(Duration::from_millis(100)),
+        most: Span(Duration::from_hours(24)),
+        found: |config| config.handshake_timeout,
+    },
+    Bounds {
+        name: "idle-timeout",
+        least: Span(Duration::from_millis(100)),
+        most: Span(Duration::from_hours(365 * 24)),
+        found: |config| config.idle_timeout,
     },
     Bounds {
         name: "drain-limit",

@@ -114,6 +114,27 @@ pub struct Settings {
     /// Calls that one connection may have open at once
     #[arg(long, env = "MARQUEE_MAX_STREAMS", value_name = "N")]
     pub max_streams: Option<u32>,
+    /// Memory for request messages that have not arrived whole, over all connections, in MiB; three of the largest messages at least
+    #[arg(long, env = "MARQUEE_RECEIVE_BUFFER_MIB", value_name = "MIB")]
+    pub receive_buffer_mib: Option<usize>,
+    /// How long a request may take to arrive whole; of a stream each message, and none between two
+    #[arg(long, env = "MARQUEE_RECEIVE_TIMEOUT", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub receive_timeout: Option<Span>,
+    /// Connections that may be open; fewer where the limit of open files asks for it
+    #[arg(long, env = "MARQUEE_MAX_CONNECTIONS", value_name = "N")]
+    pub max_connections: Option<usize>,
+    /// Connections that may be open from one address, or one network of 64 bits of IPv6; callers behind a proxy have one address
+    #[arg(long, env = "MARQUEE_MAX_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub max_connections_per_address: Option<usize>,
+    /// How long a new connection may take to begin to speak HTTP/2
+    #[arg(long, env = "MARQUEE_HANDSHAKE_TIMEOUT", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub handshake_timeout: Option<Span>,
+    /// How long a connection may be open without a call, at most twice this time; its client makes a new one for its next call
+    #[arg(long, env = "MARQUEE_IDLE_TIMEOUT", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub idle_timeout: Option<Span>,
     /// How far ahead of the server's clock the time of an interaction may lie, from callers and imports
     /// alike; later ones are refused
     #[arg(long, env = "MARQUEE_MAX_CLOCK_SKEW", value_name = "SPAN")]
@@ -127,7 +148,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_LOG_FORMAT", value_name = "FORM")]
     #[serde(default, deserialize_with = "from_text")]
     pub log_format: Option<LogFormat>,
-    /// Calls that end well have a line of the log when they take at least so long; those that fail always have one
+    /// Calls that end well have a line of the log when they take at least so long; those that fail have one too, ten alike a second
     #[arg(long, env = "MARQUEE_LOG_SLOW_CALLS", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub log_slow_calls: Option<Span>,
@@ -186,6 +207,21 @@ pub struct Config {
     pub max_message_kib: usize,
     /// See [`Settings::max_streams`].
     pub max_streams: u32,
+    /// See [`Settings::receive_buffer_mib`].
+    pub receive_buffer_mib: usize,
+    /// See [`Settings::receive_timeout`].
+    #[serde(serialize_with = "as_text")]
+    pub receive_timeout: Span,
+    /// See [`Settings::max_connections`].
+    pub max_connections: usize,
+    /// See [`Settings::max_connections_per_address`].
+    pub max_connections_per_address: usize,
+    /// See [`Settings::handshake_timeout`].
+    #[serde(serialize_with = "as_text")]
+    pub handshake_timeout: Span,
+    /// See [`Settings::idle_timeout`].
+    #[serde(serialize_with = "as_text")]
+    pub idle_timeout: Span,
     /// See [`Settings::max_clock_skew`].
     #[serde(serialize_with = "as_text")]
     pub max_clock_skew: Span,
@@ -283,6 +319,12 @@ impl Config {
             profile_cache_mib,
             max_message_kib,
             max_streams,
+            receive_buffer_mib,
+            receive_timeout,
+            max_connections,
+            max_connections_per_address,
+            handshake_timeout,
+            idle_timeout,
             max_clock_skew,
             drain_limit,
             log_format,

@@ -1,4 +1,8 @@
-//! A connection that ends with the server, though its peer says nothing.
+//! A connection that ends when nobody uses it, and with the server, though its peer says nothing.
+//!
+//! A peer that does not begin to speak HTTP/2, or has not called for long, holds a place that others need. The
+//! first is closed; the second is told GOAWAY, after which clients make a new connection for their next call, and
+//! closed when it may have heard. A call that comes meanwhile is answered.
 //!
 //! When the server ends, HTTP/2 tells every peer so, and closes a connection once its peer has heard it and
 //! its last call has ended. A peer that is deaf (it never began to speak HTTP/2, it sleeps, its network is
@@ -8,27 +12,62 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::transport::server::Connected;
 
+use super::connections::{Place, Unused};
+
 /// How long a peer may take to hear that the server ends: a call that it had sent before is still answered.
 const HEARD_WITHIN: Duration = Duration::from_millis(250);
+
+/// How long a peer may take to hear that its connection is given up. Nobody waits for it.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// The preface of HTTP/2, and the head of the settings that follow it.
+const GREETING_BYTES: usize = 24 + 9;
+
+/// GOAWAY with NO_ERROR, and with the highest stream there can be: calls that are under way are answered.
+const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+
+/// How long a connection may be there and not be used.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionTimes {
+    /// Until it has begun to speak HTTP/2.
+    pub handshake: Duration,
+    /// Without a call. It is found out within twice this time.
+    pub idle: Duration,
+}
 
 /// An accepted connection.
 pub struct Connection {
     stream: TcpStream,
     info: ConnectionInfo,
-    /// Ends when the server does and no call is open.
-    left: AbortOnDropHandle<()>,
+    place: Place,
+    ending: AbortOnDropHandle<Ending>,
     stage: Stage,
     write: Write,
+    received: usize,
+}
+
+/// What is to be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It ends: nobody has begun to speak.
+    Silent,
+    /// Its peer is told that it will end: nobody has called for long.
+    Idle,
+    /// It ends: its peer knows, and no call is open.
+    Over,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,45 +87,129 @@ enum Write {
 
 /// What a call knows of its connection.
 #[derive(Clone, Debug)]
-pub struct ConnectionInfo {
+pub struct ConnectionInfo(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     peer: Option<SocketAddr>,
     calls: TaskTracker,
+    begun: AtomicU64,
+    greeted: AtomicBool,
+    held_bytes: HeldBytes,
+}
+
+/// The bytes of unfinished requests of a connection, and of all connections from its address.
+#[derive(Debug, Default)]
+pub(super) struct HeldBytes {
+    pub(super) connection: AtomicUsize,
+    pub(super) address: Arc<AtomicUsize>,
 }
 
 impl ConnectionInfo {
     /// The address at the other end.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.0.peer
     }
 
     /// Keeps the connection open until it is dropped.
     pub(super) fn call(&self) -> TaskTrackerToken {
-        self.calls.token()
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
+        self.0.calls.token()
+    }
+
+    pub(super) fn held_bytes(&self) -> &HeldBytes {
+        &self.0.held_bytes
+    }
+
+    /// Waits until the peer may have heard that there are no more calls, and the last one has ended.
+    async fn over(&self, heard_within: Duration) -> Ending {
+        sleep(heard_within).await;
+        self.0.calls.close();
+        self.0.calls.wait().await;
+        Ending::Over
+    }
+
+    /// Waits until nobody uses the connection.
+    async fn unused(&self, times: ConnectionTimes) -> Ending {
+        sleep(times.handshake).await;
+        if !self.0.greeted.load(Ordering::Relaxed) {
+            return Ending::Silent;
+        }
+        loop {
+            let begun = self.0.begun.load(Ordering::Relaxed);
+            sleep(times.idle).await;
+            if self.0.calls.is_empty() && self.0.begun.load(Ordering::Relaxed) == begun {
+                return Ending::Idle;
+            }
+        }
     }
 }
 
 impl Connection {
     /// A connection that ends with `stop`. Must be called within a tokio runtime.
-    pub fn new(stream: TcpStream, stop: CancellationToken) -> Self {
-        let calls = TaskTracker::new();
-        let left = tokio::spawn(left(calls.clone(), stop));
-        let info = ConnectionInfo { peer: stream.peer_addr().ok(), calls };
-        let left = AbortOnDropHandle::new(left);
-        Self { stream, info, left, stage: Stage::Open, write: Write::Done }
+    pub(super) fn new(
+        stream: TcpStream,
+        place: Place,
+        times: ConnectionTimes,
+        stop: CancellationToken,
+    ) -> Self {
+        let info = ConnectionInfo(Arc::new(Shared {
+            peer: stream.peer_addr().ok(),
+            calls: TaskTracker::new(),
+            begun: AtomicU64::new(0),
+            greeted: AtomicBool::new(false),
+            held_bytes: HeldBytes { address: Arc::clone(place.held_bytes()), ..HeldBytes::default() },
+        }));
+        let ending = tokio::spawn(ending(info.clone(), times, stop));
+        let ending = AbortOnDropHandle::new(ending);
+        Self { stream, info, place, ending, stage: Stage::Open, write: Write::Done, received: 0 }
     }
 
     /// Whether the connection ends here, asked when the peer has nothing to say.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         match self.stage {
             Stage::Open => {
-                if Pin::new(&mut self.left).poll(context).is_ready() {
-                    self.stage = Stage::Left;
+                if let Poll::Ready(ending) = Pin::new(&mut self.ending).poll(context) {
+                    self.begin(ending.unwrap_or(Ending::Over));
                     // Once more, after the buffers are written.
                     context.waker().wake_by_ref();
                 }
                 false
             }
-            Stage::Left => self.info.calls.is_empty() && self.write == Write::Done,
+            Stage::Left => self.info.0.calls.is_empty() && self.write == Write::Done,
+        }
+    }
+
+    fn begin(&mut self, ending: Ending) {
+        match ending {
+            Ending::Silent => {
+                self.place.closed(Unused::Handshake);
+                self.stage = Stage::Left;
+            }
+            Ending::Idle => {
+                self.place.closed(Unused::Idle);
+                self.say_goodbye();
+                let info = self.info.clone();
+                self.ending = AbortOnDropHandle::new(tokio::spawn(async move { info.over(GOODBYE).await }));
+            }
+            Ending::Over => self.stage = Stage::Left,
+        }
+    }
+
+    /// Tells the peer to make another connection for its next call. HTTP/2 has written whole frames only, because
+    /// no call is open, so that this one stands between two of them.
+    fn say_goodbye(&self) {
+        if self.write == Write::Done
+            && let Err(error) = self.stream.try_write(GO_AWAY)
+        {
+            tracing::trace!(%error, "an idle peer is not told that its connection ends");
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        if self.received < GREETING_BYTES {
+            self.received += bytes;
+            self.info.0.greeted.store(self.received >= GREETING_BYTES, Ordering::Relaxed);
         }
     }
 
@@ -96,11 +219,11 @@ impl Connection {
     }
 }
 
-async fn left(calls: TaskTracker, stop: CancellationToken) {
-    stop.cancelled().await;
-    tokio::time::sleep(HEARD_WITHIN).await;
-    calls.close();
-    calls.wait().await;
+async fn ending(info: ConnectionInfo, times: ConnectionTimes, stop: CancellationToken) -> Ending {
+    tokio::select! {
+        () = stop.cancelled() => info.over(HEARD_WITHIN).await,
+        ending = info.unused(times) => ending,
+    }
 }
 
 impl Connected for Connection {
@@ -118,10 +241,14 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             // Nothing read is the end.
             Poll::Pending if this.is_over(context) => Poll::Ready(Ok(())),
-            read => read,
+            read => {
+                this.count(buffer.filled().len() - before);
+                read
+            }
         }
     }
 }
@@ -153,5 +280,58 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    const TIMES: ConnectionTimes =
+        ConnectionTimes { handshake: Duration::from_secs(10), idle: Duration::from_mins(30) };
+
+    /// A connection whose peer has, or has not, begun to speak.
+    fn info(greeted: bool) -> ConnectionInfo {
+        ConnectionInfo(Arc::new(Shared {
+            peer: None,
+            calls: TaskTracker::new(),
+            begun: AtomicU64::new(0),
+            greeted: AtomicBool::new(greeted),
+            held_bytes: HeldBytes::default(),
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_speak_has_the_time_of_a_handshake() {
+        let began = Instant::now();
+        assert_eq!(info(false).unused(TIMES).await, Ending::Silent);
+        assert_eq!(began.elapsed(), TIMES.handshake);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_with_a_call_is_not_idle_however_long_it_takes() {
+        let info = info(true);
+        let stream = info.call();
+        assert!(timeout(Duration::from_hours(24), info.unused(TIMES)).await.is_err());
+        drop(stream);
+        let began = Instant::now();
+        assert_eq!(info.unused(TIMES).await, Ending::Idle);
+        assert!(began.elapsed() <= TIMES.handshake + 2 * TIMES.idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_now_and_then_keeps_a_connection() {
+        let info = info(true);
+        let caller = info.clone();
+        let calling = tokio::spawn(async move {
+            loop {
+                drop(caller.call());
+                sleep(TIMES.idle / 2).await;
+            }
+        });
+        assert!(timeout(Duration::from_hours(24), info.unused(TIMES)).await.is_err());
+        calling.abort();
     }
 }

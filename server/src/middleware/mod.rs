@@ -3,27 +3,34 @@
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
 //! outside: [`request_id`], [`observe`] (span, metrics and log), [`status`], [`content_type`], [`deadline`],
-//! [`drain`], [`limit`]. They come over [`connection`]s, which end with the server too.
+//! [`drain`], [`receive`] (what is not whole), [`limit`]. They come over [`connection`]s that [`listener`] accepts, as
+//! many as [`connections`] allows; these end with the server too.
 
 mod call_log;
 mod caller;
 mod connection;
+mod connections;
 mod content_type;
 mod deadline;
 mod drain;
 mod limit;
+mod listener;
 mod methods;
 mod observe;
+mod receive;
 mod request_id;
 mod status;
 
 pub use call_log::CallLog;
-pub use connection::{Connection, ConnectionInfo};
+pub use connection::{Connection, ConnectionInfo, ConnectionTimes};
+pub use connections::{ConnectionLimits, Connections};
 pub use content_type::ContentTypeLayer;
 pub use deadline::{Deadline, DeadlineLayer, parse_grpc_timeout};
 pub use drain::{DrainLayer, Stream};
 pub use limit::LimitLayer;
+pub use listener::accept;
 pub use methods::Methods;
 pub use observe::ObserveLayer;
+pub use receive::{ReceiveLayer, ReceiveLimits};
 pub use request_id::{RequestId, RequestIdLayer};
 pub use status::StatusLayer;
