@@ -66,21 +66,21 @@ async fn run(config: marquee_server::config::Config, telemetry: &Telemetry) -> R
     // What is given up here goes on at the next start, as after a crash.
     let mut running = tokio::select! {
         started = app::start(config, telemetry) => started?,
-        () = signals.first() => return Ok(()),
+        _ = signals.next() => return Ok(()),
     };
     let metrics = running.metrics_address.map(tracing::field::display);
     tracing::info!(address = %running.address, metrics, "listening");
     let model = tokio::select! {
         model = running.ready() => model?,
-        () = signals.first() => return app::stop(running, signals).await,
+        first = signals.next() => return app::stop(running, signals, first).await,
     };
     // Who started the server may have closed its output; that is no reason to stop.
     if let Err(error) = writeln!(std::io::stdout(), "{}", app::welcome(&running, &model).await) {
         tracing::debug!(%error, "nobody reads the welcome");
     }
     drop(model);
-    signals.first().await;
-    app::stop(running, signals).await
+    let first = signals.next().await;
+    app::stop(running, signals, first).await
 }
 
 async fn bring_in(args: ImportArgs) -> Outcome {

@@ -233,6 +233,25 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_sigterm_calls_are_served_for_the_delay_while_health_says_no() {
+    let data = TempDir::new().unwrap();
+    let sample = common::sample();
+    let arguments = ["--sample", sample.to_str().unwrap(), "--drain-delay", "24h"];
+    let server = Process::start_with(data.path(), &arguments);
+    let channel = Endpoint::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
+    let mut watch =
+        HealthClient::new(channel).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    while watch.message().await.unwrap().unwrap().status() != ServingStatus::Serving {}
+    server.signal("-TERM");
+    assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
+    users.get_user(v1::GetUserRequest { user_id: 1 }).await.unwrap();
+    server.signal("-TERM");
+    while watch.message().await.is_ok() {}
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_descriptors_new_callers_are_refused_and_old_ones_served() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let data = TempDir::new().unwrap();

@@ -15,6 +15,7 @@ mod welcome;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use awake::{Awake, keep_awake};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use drain::{Signals, stop};
+pub use drain::{Signals, StopSignal, stop};
 pub use files::outlive_file_limits;
 use follow::Follower;
 use health::Health;
@@ -316,14 +317,24 @@ impl Running {
         &self.rooms.catalog
     }
 
+    /// How long the server goes on after SIGTERM while health says NOT_SERVING.
+    pub(crate) fn drain_delay(&self) -> Duration {
+        self.config.drain_delay.0
+    }
+
+    /// Lets health say NOT_SERVING. Calls are served as before, over new connections too.
+    pub async fn leave(&mut self) {
+        self.loading.abort();
+        self.rooms.health.set_serving(false).await;
+    }
+
     /// Stops: health says NOT_SERVING, no new connections, calls in flight end within the drain limit,
     /// the engine stops, the store is flushed as its last handle goes.
     ///
     /// # Errors
     /// [`StartError::Stopped`] when the server had failed before.
     pub async fn stop(mut self) -> Result<(), StartError> {
-        self.loading.abort();
-        self.rooms.health.set_serving(false).await;
+        self.leave().await;
         self.stop.cancel();
         let limit = self.config.drain_limit.0;
         let drained = match tokio::time::timeout(limit, &mut self.serving).await {

@@ -55,7 +55,7 @@ const NUMBERS: [Bounds<u64>; 10] = [
     },
 ];
 
-const SPANS: [Bounds<Span>; 7] = [
+const SPANS: [Bounds<Span>; 8] = [
     Bounds {
         name: "statistics-interval",
         least: Span(Duration::from_millis(100)),
@@ -85,6 +85,12 @@ const SPANS: [Bounds<Span>; 7] = [
         least: Span(Duration::from_millis(100)),
         most: Span(Duration::from_hours(365 * 24)),
         found: |config| config.idle_timeout,
+    },
+    Bounds {
+        name: "drain-delay",
+        least: Span(Duration::ZERO),
+        most: Span(Duration::from_hours(24)),
+        found: |config| config.drain_delay,
     },
     Bounds {
         name: "drain-limit",

@@ -38,6 +38,7 @@ impl Default for Config {
             handshake_timeout: Span(Duration::from_secs(10)),
             idle_timeout: Span(Duration::from_mins(30)),
             max_clock_skew: Span(MAX_CLOCK_SKEW),
+            drain_delay: Span(Duration::ZERO),
             drain_limit: Span(Duration::from_secs(10)),
             log_format: LogFormat::Auto,
             log_slow_calls: Span(Duration::from_secs(1)),

@@ -140,6 +140,10 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_MAX_CLOCK_SKEW", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub max_clock_skew: Option<Span>,
+    /// How long calls are still accepted after SIGTERM while health says NOT_SERVING, so that balancers notice; SIGINT does not wait
+    #[arg(long, env = "MARQUEE_DRAIN_DELAY", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub drain_delay: Option<Span>,
     /// How long calls in flight may take to end after SIGTERM
     #[arg(long, env = "MARQUEE_DRAIN_LIMIT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
@@ -225,6 +229,9 @@ pub struct Config {
     /// See [`Settings::max_clock_skew`].
     #[serde(serialize_with = "as_text")]
     pub max_clock_skew: Span,
+    /// See [`Settings::drain_delay`].
+    #[serde(serialize_with = "as_text")]
+    pub drain_delay: Span,
     /// See [`Settings::drain_limit`].
     #[serde(serialize_with = "as_text")]
     pub drain_limit: Span,
@@ -326,6 +333,7 @@ impl Config {
             handshake_timeout,
             idle_timeout,
             max_clock_skew,
+            drain_delay,
             drain_limit,
             log_format,
             log_slow_calls,
