@@ -18,6 +18,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
+/// After which a call that is not answered counts as one that never will be.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
+
 /// A server process and the address that it printed.
 struct Process {
     child: Child,
@@ -259,7 +262,8 @@ async fn without_descriptors_new_callers_are_refused_and_old_ones_served() {
     let request = || v1::GetUserRequest { user_id: 1 };
     let call = async || {
         let mut users = UserServiceClient::connect(server.address.clone()).await.ok()?;
-        users.get_user(request()).await.ok()?;
+        let answer = tokio::time::timeout(PATIENCE, users.get_user(request())).await;
+        answer.expect("a new caller does not hang").ok()?;
         Some(users)
     };
     let mut users = call().await.unwrap();

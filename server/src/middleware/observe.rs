@@ -270,6 +270,11 @@ mod tests {
 
     /// The lines of the log of a call that ends with this status.
     async fn lines_of(status: Status, log: CallLog) -> Vec<serde_json::Value> {
+        lines_of_calls(1, status, log).await
+    }
+
+    /// The lines of the log of so many calls that end with this status.
+    async fn lines_of_calls(calls: usize, status: Status, log: CallLog) -> Vec<serde_json::Value> {
         let written = Written::default();
         let writer = written.clone();
         let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
@@ -281,9 +286,11 @@ mod tests {
                 let answer = status.clone().into_http::<Body>();
                 async { Ok::<_, Infallible>(answer) }
             }));
-        let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
-        let request = request.header("x-api-key", "secret");
-        drop(service.oneshot(request.body(()).unwrap()).await.unwrap());
+        for _ in 0..calls {
+            let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
+            let request = request.header("x-api-key", "secret");
+            drop(service.clone().oneshot(request.body(()).unwrap()).await.unwrap());
+        }
         let written = written.0.lock().unwrap();
         written.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
     }
@@ -301,6 +308,13 @@ mod tests {
         assert!(fields["duration_us"].is_u64(), "{line}");
         let caller = fields["caller"].as_str().unwrap();
         assert!(caller.starts_with("key-") && !caller.contains("secret"), "{caller}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_calls_that_fail_alike_has_a_few_lines() {
+        let lines = lines_of_calls(1_000, Status::from(ApiError::ReceiveBufferFull), FAILED_ONLY).await;
+        assert_eq!(lines.len(), 11);
+        assert!(lines[10]["fields"]["message"].as_str().unwrap().starts_with("more calls failed like this"));
     }
 
     #[tokio::test]
