@@ -28,7 +28,8 @@ use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
     CallLog, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer, DrainLayer,
-    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream, accept,
+    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream,
+    accept,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
