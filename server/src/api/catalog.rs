@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::page::List;
+use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, valid};
 use crate::catalog::{After, Catalog, Movies};
 use crate::domain::{MovieRecord, imdb_number};
@@ -25,6 +26,7 @@ const DEFAULT_PAGE: u32 = 20;
 const IMPORT_CHUNK: usize = 20_000;
 
 /// The service.
+#[derive(Clone)]
 pub struct CatalogApi {
     catalog: Arc<Catalog>,
     ledger: Ledger,
@@ -43,6 +45,21 @@ impl CatalogApi {
 
     fn movies(&self, movies: &Movies, indexes: impl IntoIterator<Item = u32>) -> Vec<v1::Movie> {
         indexes.into_iter().filter_map(|index| convert::movie(&self.catalog, movies, index)).collect()
+    }
+
+    async fn import_stream(
+        self,
+        incoming: Streaming<v1::ImportMoviesRequest>,
+    ) -> Result<v1::ImportMoviesResponse, Status> {
+        let known = self.catalog.movies();
+        let records = incoming.zip(stream::iter(0..)).map(|(movie, before)| {
+            let checked = valid(movie?).and_then(|movie| record(&movie, &known));
+            checked.map_err(|error| placed(error, before).into())
+        });
+        let mut importing = Importing { ledger: self.ledger.clone(), accepted: 0, added: 0 };
+        in_chunks(records, IMPORT_CHUNK, &mut importing).await?;
+        let Importing { accepted, added, .. } = importing;
+        Ok(v1::ImportMoviesResponse { added: added as u32, replaced: (accepted - added) as u32 })
     }
 
     /// A page and the token of the next one, from one movie more than the page holds.
@@ -128,34 +145,24 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<Streaming<v1::ImportMoviesRequest>>,
     ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
-        let mut incoming = request.into_inner();
-        let mut chunk = Vec::new();
-        let (mut accepted, mut added) = (0_u64, 0_u64);
-        let mut refusal: Option<Status> = None;
-        let movies = self.catalog.movies();
-        while refusal.is_none()
-            && let Some(movie) = incoming.next().await
-        {
-            match movie.map(|movie| valid(movie).and_then(|movie| record(&movie, &movies))) {
-                Ok(Ok(record)) => {
-                    chunk.push(record);
-                    accepted += 1;
-                }
-                Ok(Err(error)) => refusal = Some(placed(error, accepted).into()),
-                Err(broken_off) => refusal = Some(broken_off),
-            }
-            if chunk.len() == IMPORT_CHUNK {
-                added += self.ledger.put_movies(std::mem::take(&mut chunk)).await.map_err(ApiError::from)?;
-            }
-        }
+        to_its_end(self.clone().import_stream(request.into_inner())).await.map(Response::new)
+    }
+}
+
+/// What has become of a stream of movies.
+struct Importing {
+    ledger: Ledger,
+    accepted: u64,
+    added: u64,
+}
+
+impl Keep<MovieRecord> for Importing {
+    async fn keep(&mut self, chunk: Vec<MovieRecord>) -> Result<(), Status> {
         if !chunk.is_empty() {
-            added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
+            self.accepted += chunk.len() as u64;
+            self.added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
         }
-        if let Some(refusal) = refusal {
-            return Err(refusal);
-        }
-        let replaced = (accepted - added) as u32;
-        Ok(Response::new(v1::ImportMoviesResponse { added: added as u32, replaced }))
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use marquee_proto::v1::interaction_service_server::InteractionService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
 use crate::clock::{EventTimes, now_ms};
@@ -34,6 +35,7 @@ const WATCHERS: usize = 256;
 const WATCH_RETRY: Duration = Duration::from_secs(5);
 
 /// The service.
+#[derive(Clone)]
 pub struct InteractionApi {
     catalog: Arc<Catalog>,
     ledger: Ledger,
@@ -71,20 +73,66 @@ impl InteractionApi {
         Ok(event)
     }
 
-    async fn keep_chunk(
+    /// The event at a place of a stream, or why it is refused.
+    fn streamed(
         &self,
-        chunk: Vec<Interaction>,
-        mark: &mut Mark,
-        reply: &mut v1::RecordInteractionsResponse,
-    ) -> Result<(), ApiError> {
-        if chunk.is_empty() {
+        index: u64,
+        message: v1::RecordInteractionsRequest,
+    ) -> Result<Interaction, v1::Rejection> {
+        let checked = valid(message)
+            .and_then(|message| self.accepted("interaction.", &message.interaction.unwrap_or_default()));
+        checked.map_err(|error| {
+            let error = error.into_call_error();
+            v1::Rejection { index, field: error.field, description: error.message }
+        })
+    }
+
+    async fn record_stream(
+        self,
+        incoming: Streaming<v1::RecordInteractionsRequest>,
+    ) -> Result<v1::RecordInteractionsResponse, Status> {
+        let mut recording = Recording::of(self.ledger.clone());
+        let events = incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
+        in_chunks(events, STREAM_CHUNK, &mut recording).await?;
+        Ok(recording.reply)
+    }
+}
+
+/// What has become of a stream of events.
+struct Recording {
+    ledger: Ledger,
+    mark: Mark,
+    reply: v1::RecordInteractionsResponse,
+}
+
+impl Recording {
+    fn of(ledger: Ledger) -> Self {
+        Self { ledger, mark: Mark::default(), reply: v1::RecordInteractionsResponse::default() }
+    }
+}
+
+impl Keep<Result<Interaction, v1::Rejection>> for Recording {
+    async fn keep(&mut self, chunk: Vec<Result<Interaction, v1::Rejection>>) -> Result<(), Status> {
+        let (mut events, reply) = (Vec::with_capacity(chunk.len()), &mut self.reply);
+        for checked in chunk {
+            match checked {
+                Ok(event) => events.push(event),
+                Err(rejection) => {
+                    reply.rejected += 1;
+                    if reply.rejections.len() < SHOWN_REJECTIONS {
+                        reply.rejections.push(rejection);
+                    }
+                }
+            }
+        }
+        if events.is_empty() {
             return Ok(());
         }
-        mark.add(&chunk);
-        let recorded = self.ledger.record(chunk).await?;
+        self.mark.add(&events);
+        let recorded = self.ledger.record(events).await.map_err(ApiError::from)?;
         reply.accepted += recorded.len() as u64;
         reply.duplicates += recorded.iter().filter(|recorded| recorded.duplicate).count() as u64;
-        reply.consistency_token = token::of(mark);
+        reply.consistency_token = token::of(&self.mark);
         Ok(())
     }
 }
@@ -117,31 +165,7 @@ impl InteractionService for InteractionApi {
         &self,
         request: Request<Streaming<v1::RecordInteractionsRequest>>,
     ) -> Result<Response<v1::RecordInteractionsResponse>, Status> {
-        let mut incoming = request.into_inner();
-        let mut reply = v1::RecordInteractionsResponse::default();
-        let (mut chunk, mut mark) = (Vec::new(), Mark::default());
-        let mut index = 0;
-        while let Some(message) = incoming.next().await {
-            let message = match message {
-                Ok(message) => message,
-                Err(broken_off) => {
-                    self.keep_chunk(chunk, &mut mark, &mut reply).await?;
-                    return Err(broken_off);
-                }
-            };
-            let checked = valid(message)
-                .and_then(|message| self.accepted("interaction.", &message.interaction.unwrap_or_default()));
-            match checked {
-                Ok(event) => chunk.push(event),
-                Err(error) => reject(&mut reply, index, error),
-            }
-            if chunk.len() == STREAM_CHUNK {
-                self.keep_chunk(std::mem::take(&mut chunk), &mut mark, &mut reply).await?;
-            }
-            index += 1;
-        }
-        self.keep_chunk(chunk, &mut mark, &mut reply).await?;
-        Ok(Response::new(reply))
+        to_its_end(self.clone().record_stream(request.into_inner())).await.map(Response::new)
     }
 
     type WatchInteractionsStream =
@@ -185,12 +209,4 @@ fn pages(
             }))
         })
         .try_flatten()
-}
-
-fn reject(reply: &mut v1::RecordInteractionsResponse, index: u64, error: ApiError) {
-    reply.rejected += 1;
-    if reply.rejections.len() < SHOWN_REJECTIONS {
-        let error = error.into_call_error();
-        reply.rejections.push(v1::Rejection { index, field: error.field, description: error.message });
-    }
 }

@@ -11,6 +11,7 @@ mod interactions;
 mod operations;
 mod page;
 mod recommendation;
+mod stream;
 mod token;
 mod users;
 
