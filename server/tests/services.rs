@@ -314,6 +314,6 @@ async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     assert_eq!(status.get_details_error_info().unwrap().reason, "CALLED_TOO_OFTEN");
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     let mut with_key = Request::new(request);
-    with_key.metadata_mut().insert("x-api-key", "another".parse().unwrap());
-    server.catalog().get_movie(with_key).await.unwrap();
+    with_key.metadata_mut().insert("x-api-key", "invented".parse().unwrap());
+    assert_eq!(server.catalog().get_movie(with_key).await.unwrap_err().code(), Code::ResourceExhausted);
 }

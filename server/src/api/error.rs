@@ -73,6 +73,17 @@ pub enum ApiError {
         /// When there may be room again.
         retry_after: Duration,
     },
+    /// No more callers at this address may watch this node.
+    #[error(
+        "too many callers at your address watch this node; watch another one, or wait for the time in RetryInfo"
+    )]
+    TooManyWatchersOfAddress {
+        /// When there may be room again.
+        retry_after: Duration,
+    },
+    /// The caller does not read what it is sent.
+    #[error("the replies were not read in time; read them as they come, and go on after the last one")]
+    StalledReader,
     /// The caller's deadline passed while a handler was at work.
     #[error("the deadline passed before the answer")]
     DeadlinePassed,
@@ -158,13 +169,14 @@ impl ApiError {
             Self::CalledTooOften { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
             }
-            Self::TooManyWatchers { retry_after } => {
+            Self::TooManyWatchers { retry_after } | Self::TooManyWatchersOfAddress { retry_after } => {
                 retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)
             }
             Self::ReceiveBufferFull => {
                 retryable(Code::ResourceExhausted, "RECEIVE_BUFFER_FULL", RECEIVE_RETRY)
             }
             Self::ReceiveTimeout(_) => verdict(Code::DeadlineExceeded, "RECEIVE_TIMEOUT"),
+            Self::StalledReader => verdict(Code::Aborted, "STALLED_READER"),
             Self::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
             Self::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
             Self::Events(EventsError::Unavailable(_)) => {

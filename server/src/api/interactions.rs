@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::places::{NoPlace, Place, Places};
 use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
@@ -17,6 +17,7 @@ use crate::clock::{EventTimes, now_ms};
 use crate::domain::Interaction;
 use crate::events::{EventSink, NotAPosition, Position};
 use crate::ledger::Ledger;
+use crate::middleware::Origin;
 use crate::profile::Mark;
 
 /// Interactions of a stream that are stored at once.
@@ -28,9 +29,6 @@ const SHOWN_REJECTIONS: usize = 20;
 /// Interactions that a watcher reads at once.
 const WATCHED_AT_ONCE: usize = 256;
 
-/// Callers that may watch a node at once.
-const WATCHERS: usize = 256;
-
 /// When a refused watcher may try again.
 const WATCH_RETRY: Duration = Duration::from_secs(5);
 
@@ -41,24 +39,28 @@ pub struct InteractionApi {
     ledger: Ledger,
     events: Arc<dyn EventSink>,
     max_clock_skew: Duration,
-    watchers: Arc<Semaphore>,
+    watchers: Places,
 }
 
 impl InteractionApi {
     /// The service over a ledger, and the catalogue and the events that follow it. Times may be ahead of
-    /// the server's clock by `max_clock_skew`.
+    /// the server's clock by `max_clock_skew`; so many calls may watch at once as `max_watchers` says.
     pub fn new(
         catalog: Arc<Catalog>,
         ledger: Ledger,
         events: Arc<dyn EventSink>,
         max_clock_skew: Duration,
+        max_watchers: usize,
     ) -> Self {
-        Self { catalog, ledger, events, max_clock_skew, watchers: Arc::new(Semaphore::new(WATCHERS)) }
+        Self { catalog, ledger, events, max_clock_skew, watchers: Places::new(max_watchers) }
     }
 
-    fn watcher(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let permit = Arc::clone(&self.watchers).try_acquire_owned();
-        permit.map_err(|_| ApiError::TooManyWatchers { retry_after: WATCH_RETRY })
+    fn watcher(&self, origin: Origin) -> Result<Place, ApiError> {
+        let retry_after = WATCH_RETRY;
+        self.watchers.take(origin).map_err(|why| match why {
+            NoPlace::Full => ApiError::TooManyWatchers { retry_after },
+            NoPlace::Share => ApiError::TooManyWatchersOfAddress { retry_after },
+        })
     }
 
     /// The event, once it is sure that the store may have it. An empty catalogue knows no movie and
@@ -92,7 +94,8 @@ impl InteractionApi {
         incoming: Streaming<v1::RecordInteractionsRequest>,
     ) -> Result<v1::RecordInteractionsResponse, Status> {
         let mut recording = Recording::of(self.ledger.clone());
-        let events = incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
+        let events =
+            incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
         in_chunks(events, STREAM_CHUNK, &mut recording).await?;
         Ok(recording.reply)
     }
@@ -175,8 +178,9 @@ impl InteractionService for InteractionApi {
         &self,
         request: Request<v1::WatchInteractionsRequest>,
     ) -> Result<Response<Self::WatchInteractionsStream>, Status> {
+        let origin = Origin::of(request.extensions());
         let request = valid(request.into_inner())?;
-        let watcher = self.watcher()?;
+        let watcher = self.watcher(origin)?;
         let start = match request.after.as_str() {
             "" => self.events.newest().await.map_err(ApiError::from)?,
             after => {

@@ -10,6 +10,7 @@ mod field_tests;
 mod interactions;
 mod operations;
 mod page;
+mod places;
 mod recommendation;
 mod stream;
 mod token;

@@ -115,7 +115,7 @@ mod tests {
     async fn a_stream_is_handed_over_in_order_and_whole() {
         assert_eq!(chunks(numbers(5)).await.0, [vec![1, 2], vec![3, 4], vec![5]]);
         assert_eq!(chunks(numbers(4)).await.0, [vec![1, 2], vec![3, 4], vec![]]);
-        assert_eq!(chunks(numbers(0)).await.0, [vec![]]);
+        assert_eq!(chunks(numbers(0)).await.0, [Vec::<u32>::new()]);
     }
 
     #[tokio::test]

@@ -27,8 +27,8 @@ use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    CallLog, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer, DrainLayer,
-    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream,
+    CallLog, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer, LimitLayer,
+    Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream, StreamLayer,
     accept,
 };
 use crate::profile::Profiles;
@@ -87,6 +87,7 @@ pub(super) async fn serve(
         ledger,
         Arc::clone(&rooms.events),
         config.max_clock_skew.0,
+        config.max_watchers,
     );
     let operations =
         OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
@@ -96,10 +97,11 @@ pub(super) async fn serve(
     let names = served.iter().map(|(name, _)| *name);
     let methods: Methods = names.clone().collect();
     let streams = served.iter().filter_map(|(name, stream)| Some((*name, (*stream)?)));
+    let of_callers = streams.clone().filter(|(_, stream)| *stream != Stream::Replies).map(|(name, _)| name);
     let log = CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in };
     let limit = config
         .rate_limit
-        .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone()));
+        .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone(), of_callers));
 
     macro_rules! limited {
         ($service:expr) => {
@@ -129,9 +131,9 @@ pub(super) async fn serve(
         .layer(StatusLayer::new(most_bytes))
         .layer(ContentTypeLayer)
         .layer(DeadlineLayer)
-        .layer(DrainLayer::new(streams.clone(), stop.clone()))
-        .layer(ReceiveLayer::new(streams, receive))
+        .layer(ReceiveLayer::new(streams.clone(), receive))
         .layer(option_layer(limit))
+        .layer(StreamLayer::new(streams, stop.clone(), config.send_timeout.0))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))
         .add_service(limited!(UserServiceServer::new(users)))
@@ -184,7 +186,8 @@ fn methods() -> Vec<(&'static str, Option<Stream>)> {
 
 fn stream_of(method: &MethodDescriptorProto) -> Option<Stream> {
     match (method.client_streaming(), method.server_streaming()) {
-        (true, _) => Some(Stream::Requests),
+        (true, false) => Some(Stream::Requests),
+        (true, true) => Some(Stream::Both),
         (false, true) => Some(Stream::Replies),
         (false, false) => None,
     }
@@ -200,13 +203,13 @@ mod tests {
         let methods = methods();
         for known in [
             ("marquee.v1.RecommendationService/Recommend", None),
-            ("marquee.v1.RecommendationService/RecommendStream", Some(Stream::Requests)),
+            ("marquee.v1.RecommendationService/RecommendStream", Some(Stream::Both)),
             ("marquee.v1.CatalogService/ImportMovies", Some(Stream::Requests)),
             ("marquee.v1.InteractionService/WatchInteractions", Some(Stream::Replies)),
             ("grpc.health.v1.Health/Check", None),
             ("grpc.health.v1.Health/Watch", Some(Stream::Replies)),
-            ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Stream::Requests)),
-            ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Stream::Requests)),
+            ("grpc.reflection.v1.ServerReflection/ServerReflectionInfo", Some(Stream::Both)),
+            ("grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", Some(Stream::Both)),
         ] {
             assert!(methods.contains(&known), "{known:?}");
         }

@@ -17,7 +17,7 @@ struct Bounds<T> {
     found: fn(&Config) -> T,
 }
 
-const NUMBERS: [Bounds<u64>; 10] = [
+const NUMBERS: [Bounds<u64>; 11] = [
     Bounds { name: "workers", least: 0, most: 1024, found: |config| config.workers as u64 },
     Bounds { name: "queue-limit", least: 1, most: 1_000_000, found: |config| config.queue_limit as u64 },
     Bounds { name: "vector-cache-mib", least: 0, most: MOST_MIB, found: |config| config.vector_cache_mib },
@@ -29,6 +29,7 @@ const NUMBERS: [Bounds<u64>; 10] = [
         found: |config| config.max_message_kib as u64,
     },
     Bounds { name: "max-streams", least: 1, most: 1_000_000, found: |config| config.max_streams.into() },
+    Bounds { name: "max-watchers", least: 1, most: 1_000_000, found: |config| config.max_watchers as u64 },
     Bounds {
         name: "receive-buffer-mib",
         least: 1,
@@ -55,12 +56,18 @@ const NUMBERS: [Bounds<u64>; 10] = [
     },
 ];
 
-const SPANS: [Bounds<Span>; 8] = [
+const SPANS: [Bounds<Span>; 9] = [
     Bounds {
         name: "statistics-interval",
         least: Span(Duration::from_millis(100)),
         most: Span(Duration::from_hours(168)),
         found: |config| config.statistics_interval,
+    },
+    Bounds {
+        name: "send-timeout",
+        least: Span(Duration::from_secs(1)),
+        most: Span(Duration::from_hours(24)),
+        found: |config| config.send_timeout,
     },
     Bounds {
         name: "max-clock-skew",

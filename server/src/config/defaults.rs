@@ -37,6 +37,8 @@ impl Default for Config {
             max_connections_per_address: 5_000,
             handshake_timeout: Span(Duration::from_secs(10)),
             idle_timeout: Span(Duration::from_mins(30)),
+            send_timeout: Span(Duration::from_secs(10)),
+            max_watchers: 256,
             max_clock_skew: Span(MAX_CLOCK_SKEW),
             drain_delay: Span(Duration::ZERO),
             drain_limit: Span(Duration::from_secs(10)),

@@ -104,7 +104,7 @@ pub struct Settings {
     /// Memory for remembered profiles of users, in MiB; 0 to remember none
     #[arg(long, env = "MARQUEE_PROFILE_CACHE_MIB", value_name = "MIB")]
     pub profile_cache_mib: Option<u64>,
-    /// How often each caller (x-api-key, else the address) may call each method: 100/s, 600/m or 5000/h; no limit when absent
+    /// How often the callers at one address may call each method, each message of a stream counting: 100/s, 600/m or 5000/h; no limit when absent
     #[arg(long, env = "MARQUEE_RATE_LIMIT", value_name = "RATE")]
     #[serde(default, deserialize_with = "from_text")]
     pub rate_limit: Option<Rate>,
@@ -135,6 +135,13 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_IDLE_TIMEOUT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub idle_timeout: Option<Span>,
+    /// How long a reply of a stream may wait for its reader; the stream ends with ABORTED then
+    #[arg(long, env = "MARQUEE_SEND_TIMEOUT", value_name = "SPAN")]
+    #[serde(default, deserialize_with = "from_text")]
+    pub send_timeout: Option<Span>,
+    /// Calls of WatchInteractions that may be open at once, a quarter of them from one address
+    #[arg(long, env = "MARQUEE_MAX_WATCHERS", value_name = "N")]
+    pub max_watchers: Option<usize>,
     /// How far ahead of the server's clock the time of an interaction may lie, from callers and imports
     /// alike; later ones are refused
     #[arg(long, env = "MARQUEE_MAX_CLOCK_SKEW", value_name = "SPAN")]
@@ -226,6 +233,11 @@ pub struct Config {
     /// See [`Settings::idle_timeout`].
     #[serde(serialize_with = "as_text")]
     pub idle_timeout: Span,
+    /// See [`Settings::send_timeout`].
+    #[serde(serialize_with = "as_text")]
+    pub send_timeout: Span,
+    /// See [`Settings::max_watchers`].
+    pub max_watchers: usize,
     /// See [`Settings::max_clock_skew`].
     #[serde(serialize_with = "as_text")]
     pub max_clock_skew: Span,
@@ -332,6 +344,8 @@ impl Config {
             max_connections_per_address,
             handshake_timeout,
             idle_timeout,
+            send_timeout,
+            max_watchers,
             max_clock_skew,
             drain_delay,
             drain_limit,

@@ -2,8 +2,8 @@
 //!
 //! With Redis the buckets are shared by all nodes and each call costs one round trip; without, or
 //! while Redis does not answer, every node counts for itself, so that n nodes together let through n
-//! times the rate. A caller is whoever sends the same `x-api-key`, else the same address. The key is
-//! not checked: who invents keys gets a full bucket for each, which authentication has to prevent.
+//! times the rate. The messages of a stream always count at the node that reads them: a round trip for
+//! each would be dear.
 
 mod local;
 mod rate;
@@ -44,18 +44,58 @@ impl Limiter {
     /// # Errors
     /// The time until there is a token again.
     pub async fn take(&self, caller: &str, method: &'static str) -> Result<(), Duration> {
-        let bucket = format!("{method}:{caller}");
+        let bucket = bucket(caller, method);
         let taken = match self.shared_take(&bucket).await {
             Some(taken) => taken,
-            None => self.local.take(&bucket, Instant::now()),
+            None => self.local.take(&bucket, 1, Instant::now()),
         };
         if taken.is_err() {
-            self.refusals.add(1, &[KeyValue::new("method", method)]);
+            self.refused(method);
         }
         taken
     }
 
+    fn refused(&self, method: &'static str) {
+        self.refusals.add(1, &[KeyValue::new("method", method)]);
+    }
+
     async fn shared_take(&self, bucket: &str) -> Option<Result<(), Duration>> {
         self.shared.as_ref()?.take(bucket).await.ok()
+    }
+}
+
+fn bucket(caller: &str, method: &'static str) -> String {
+    format!("{method}:{caller}")
+}
+
+/// What the messages of a stream take their tokens from: its caller's bucket at this node.
+pub struct Messages {
+    limiter: Arc<Limiter>,
+    bucket: String,
+    method: &'static str,
+}
+
+impl Messages {
+    /// Of a call of `method` by `caller`.
+    pub fn new(limiter: &Arc<Limiter>, caller: &str, method: &'static str) -> Self {
+        Self { limiter: Arc::clone(limiter), bucket: bucket(caller, method), method }
+    }
+
+    /// The method that is called.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// Takes the tokens of so many messages that have come together, if there is one; the others may be owed.
+    ///
+    /// # Errors
+    /// The time until all that is owed has come, and a token more.
+    pub fn take(&self, messages: u32) -> Result<(), Duration> {
+        self.limiter.local.take(&self.bucket, messages, Instant::now())
+    }
+
+    /// Counts a stream that was refused.
+    pub fn refused(&self) {
+        self.limiter.refused(self.method);
     }
 }

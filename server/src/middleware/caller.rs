@@ -1,9 +1,12 @@
-//! Who calls: whoever holds a key, else whoever is at an address.
+//! Who calls, and from where.
+//!
+//! A key says who calls, but nobody checks it yet, so it names a caller in the log and no more: whatever is
+//! shared out by caller goes by [`Origin`], which nobody can invent.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use http::{HeaderValue, Request};
+use http::{Extensions, HeaderValue, Request};
 use sha2::{Digest as _, Sha256};
 
 use super::ConnectionInfo;
@@ -12,6 +15,9 @@ const HEADER: &str = "x-api-key";
 
 /// Bytes of the hash of a key that name its caller.
 const NAME_BYTES: usize = 16;
+
+/// Bits of an IPv6 address that a host cannot choose.
+const NETWORK_BITS: u32 = 64;
 
 /// The caller of a request. Its name is made only when it is wanted.
 #[derive(Clone, Debug)]
@@ -24,9 +30,13 @@ impl Caller {
     /// The caller of this request.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
         let key = request.headers().get(HEADER).filter(|key| !key.is_empty()).cloned();
-        let connection = request.extensions().get::<ConnectionInfo>();
-        Self { key, address: connection.and_then(ConnectionInfo::peer).map(|peer| peer.ip()) }
+        Self { key, address: peer(request.extensions()) }
     }
+}
+
+fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    let connection = extensions.get::<ConnectionInfo>();
+    connection.and_then(ConnectionInfo::peer).map(|peer| peer.ip())
 }
 
 impl fmt::Display for Caller {
@@ -39,5 +49,57 @@ impl fmt::Display for Caller {
             (None, Some(address)) => write!(f, "peer-{address}"),
             (None, None) => f.write_str("unknown"),
         }
+    }
+}
+
+/// Where a call comes from: an IPv4 address, or the first 64 bits of an IPv6 address, whose host may choose the
+/// others. One for all whose address is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(Option<IpAddr>);
+
+impl Origin {
+    /// The origin of the request that has these extensions.
+    pub fn of(extensions: &Extensions) -> Self {
+        peer(extensions).map_or(Self(None), Self::from)
+    }
+}
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        Self(Some(match address.to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => {
+                let network = !(u128::MAX >> NETWORK_BITS);
+                Ipv6Addr::from_bits(address.to_bits() & network).into()
+            }
+        }))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(IpAddr::V4(address)) => write!(f, "peer-{address}"),
+            Some(IpAddr::V6(network)) => write!(f, "peer-{network}/{NETWORK_BITS}"),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(address: &str) -> String {
+        Origin::from(address.parse::<IpAddr>().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_host_has_one_origin_whichever_of_its_addresses_it_uses() {
+        assert_eq!(origin("192.0.2.7"), "peer-192.0.2.7");
+        assert_eq!(origin("::ffff:192.0.2.7"), "peer-192.0.2.7");
+        assert_eq!(origin("2001:db8:1:2:3:4:5:6"), "peer-2001:db8:1:2::/64");
+        assert_eq!(origin("2001:db8:1:2::9"), origin("2001:db8:1:2:3:4:5:6"));
+        assert_ne!(origin("2001:db8:1:2::9"), origin("2001:db8:1:3::9"));
     }
 }

@@ -1,20 +1,31 @@
-//! Refuses calls of a caller who calls too often, before any work is done for them.
+//! Refuses calls of a caller who calls too often, before any work is done for them, and slows down streams.
 //!
-//! Health and reflection are not limited. A stream counts as one call, whatever it carries.
+//! A caller is an [`Origin`]. Health and reflection are not limited. Each message of a stream counts as a call
+//! does: over the rate the stream is read no faster than tokens come, so that its caller is held back as by a
+//! slow network, and needs no code for it. One who would wait for more than a minute is refused instead.
 
+use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use http_body::Frame;
+use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::Methods;
-use super::caller::Caller;
+use super::message_count::MessageCount;
+use super::{Methods, Origin};
 use crate::api::ApiError;
-use crate::limit::Limiter;
+use crate::limit::{Limiter, Messages};
+
+/// How long a stream waits for a token.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// How the methods of the API begin.
 const LIMITED: &str = "marquee.";
@@ -24,12 +35,22 @@ const LIMITED: &str = "marquee.";
 pub struct LimitLayer {
     limiter: Arc<Limiter>,
     methods: Methods,
+    streams: Arc<HashSet<&'static str>>,
 }
 
 impl LimitLayer {
-    /// For those of these methods that are the API's own.
-    pub fn new(limiter: Limiter, methods: Methods) -> Self {
-        Self { limiter: Arc::new(limiter), methods }
+    /// For those of these methods that are the API's own; callers of `streams` send many messages in a call.
+    pub fn new(limiter: Limiter, methods: Methods, streams: impl IntoIterator<Item = &'static str>) -> Self {
+        Self { limiter: Arc::new(limiter), methods, streams: Arc::new(streams.into_iter().collect()) }
+    }
+
+    /// The request, its messages limited if it is a stream of them.
+    fn limited(&self, request: Request<Body>, caller: &str, method: &'static str) -> Request<Body> {
+        if !self.streams.contains(method) {
+            return request;
+        }
+        let messages = Messages::new(&self.limiter, caller, method);
+        request.map(|body| Body::new(Limited::new(body, messages)))
     }
 }
 
@@ -48,11 +69,10 @@ pub struct LimitService<S> {
     layer: LimitLayer,
 }
 
-impl<S, B> Service<Request<B>> for LimitService<S>
+impl<S> Service<Request<Body>> for LimitService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
     S::Future: Send + 'static,
-    B: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = S::Error;
@@ -62,17 +82,18 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = self.layer.methods.of_path(request.uri().path());
         let Some(method) = method.filter(|method| method.starts_with(LIMITED)) else {
             return Box::pin(self.inner.call(request));
         };
-        let limiter = Arc::clone(&self.layer.limiter);
+        let layer = self.layer.clone();
         let next = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
-            match limiter.take(&Caller::of(&request).to_string(), method).await {
-                Ok(()) => ready.call(request).await,
+            let caller = Origin::of(request.extensions()).to_string();
+            match layer.limiter.take(&caller, method).await {
+                Ok(()) => ready.call(layer.limited(request, &caller, method)).await,
                 Err(retry_after) => {
                     Ok(Status::from(ApiError::CalledTooOften { method, retry_after }).into_http())
                 }
@@ -81,11 +102,81 @@ where
     }
 }
 
+/// What a caller sends, held back to the rate.
+struct Limited {
+    body: Body,
+    messages: Messages,
+    count: MessageCount,
+    /// Messages that the call itself has paid for.
+    paid: u32,
+    held: Option<Held>,
+}
+
+/// A frame that waits until its messages may pass.
+struct Held {
+    frame: Frame<Bytes>,
+    messages: u32,
+    wait: Option<Pin<Box<Sleep>>>,
+}
+
+impl Limited {
+    fn new(body: Body, messages: Messages) -> Self {
+        Self { body, messages, count: MessageCount::default(), paid: 1, held: None }
+    }
+
+    fn hold(&mut self, frame: Frame<Bytes>) -> Held {
+        let begun = frame.data_ref().map_or(0, |bytes| self.count.begun(bytes));
+        let paid = self.paid.min(begun);
+        self.paid -= paid;
+        Held { frame, messages: begun - paid, wait: None }
+    }
+}
+
+impl http_body::Body for Limited {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self.get_mut();
+        let mut held = match this.held.take() {
+            Some(held) => held,
+            None => match ready!(Pin::new(&mut this.body).poll_frame(context)) {
+                Some(Ok(frame)) => this.hold(frame),
+                end => return Poll::Ready(end),
+            },
+        };
+        loop {
+            if held.wait.as_mut().is_some_and(|wait| wait.as_mut().poll(context).is_pending()) {
+                this.held = Some(held);
+                return Poll::Pending;
+            }
+            match if held.messages == 0 { Ok(()) } else { this.messages.take(held.messages) } {
+                Ok(()) => return Poll::Ready(Some(Ok(held.frame))),
+                Err(retry_after) if retry_after > LONGEST_WAIT => {
+                    this.messages.refused();
+                    let refusal = ApiError::CalledTooOften { method: this.messages.method(), retry_after };
+                    return Poll::Ready(Some(Err(refusal.into())));
+                }
+                Err(wait) => held.wait = Some(Box::pin(tokio::time::sleep(wait))),
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.held.is_none() && self.body.is_end_stream()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::convert::Infallible;
-    use std::time::Duration;
 
+    use http_body::Body as _;
+    use tokio::time::Instant;
     use tonic::Code;
     use tonic_types::StatusExt as _;
     use tower::{ServiceExt as _, service_fn};
@@ -93,21 +184,52 @@ mod tests {
     use super::*;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+    const STREAM: &str = "marquee.v1.CatalogService/ImportMovies";
     const HEALTH: &str = "grpc.health.v1.Health/Check";
 
     async fn call(layer: &LimitLayer, path: &str, key: Option<&str>) -> Option<Status> {
-        let service = layer
-            .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
+        let service = layer.layer(service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }));
         let mut request = Request::builder().uri(path);
         if let Some(key) = key {
             request = request.header("x-api-key", key);
         }
-        let response = service.oneshot(request.body(()).unwrap()).await.unwrap();
+        let response = service.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         Status::from_header_map(response.headers())
     }
 
     fn layer() -> LimitLayer {
-        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), [METHOD, HEALTH].into_iter().collect())
+        let methods = [METHOD, HEALTH, STREAM].into_iter().collect();
+        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), methods, [STREAM])
+    }
+
+    /// A call that streams frames of so many messages; its body as the handler reads it.
+    async fn stream_of(layer: &LimitLayer, frames: &[usize]) -> Body {
+        let service = layer.layer(service_fn(|request: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(request.into_body()))
+        }));
+        let frames: Vec<_> = frames.iter().map(|messages| Bytes::from(vec![0; messages * 5])).collect();
+        let request = Request::builder().uri(format!("/{STREAM}")).body(Body::new(Frames(frames.into())));
+        service.oneshot(request.unwrap()).await.unwrap().into_body()
+    }
+
+    struct Frames(VecDeque<Bytes>);
+
+    impl http_body::Body for Frames {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.pop_front().map(|frame| Ok(Frame::data(frame))))
+        }
+    }
+
+    async fn next(body: &mut Body) -> Option<Result<Frame<Bytes>, Status>> {
+        std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,13 +247,43 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_key_has_its_own_rate() {
+    async fn keys_that_nobody_knows_add_nothing_to_the_rate() {
         let (layer, path) = (layer(), format!("/{METHOD}"));
-        for _ in 0..2 {
-            assert!(call(&layer, &path, Some("red")).await.is_none());
+        let mut passed = 0;
+        for key in 0..100 {
+            passed += u32::from(call(&layer, &path, Some(&key.to_string())).await.is_none());
         }
-        assert!(call(&layer, &path, Some("red")).await.is_some());
-        assert!(call(&layer, &path, Some("blue")).await.is_none());
+        assert_eq!(passed, 2);
+        assert!(call(&layer, &path, None).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_messages_of_a_stream_pass_at_the_rate() {
+        let began = Instant::now();
+        let mut body = stream_of(&layer(), &[1, 1, 1, 1]).await;
+        let mut passed_after = Vec::new();
+        while let Some(frame) = next(&mut body).await {
+            frame.unwrap();
+            passed_after.push(began.elapsed().as_secs());
+        }
+        // The call pays for the first, the full bucket for the second.
+        assert_eq!(passed_after, [0, 0, 30, 60]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_of_many_messages_passes_and_is_paid_before_the_next() {
+        let layer = layer();
+        let mut body = stream_of(&layer, &[4, 1]).await;
+        assert!(next(&mut body).await.unwrap().is_ok());
+        let refused = next(&mut body).await.unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        let retry = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+        assert_eq!(retry, Duration::from_secs(90));
+        assert!(call(&layer, &format!("/{STREAM}"), None).await.is_some());
+        tokio::time::advance(retry).await;
+        let mut body = stream_of(&layer, &[1]).await;
+        assert!(next(&mut body).await.unwrap().is_ok());
+        assert!(next(&mut body).await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

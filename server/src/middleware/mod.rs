@@ -1,10 +1,10 @@
 //! What happens to every call before and after its handler: a request id, a deadline, a limit, a span, a
-//! count, a line of the log, and an end with the server.
+//! count, a line of the log, and an end.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
 //! outside: [`request_id`], [`observe`] (span, metrics and log), [`status`], [`content_type`], [`deadline`],
-//! [`drain`], [`receive`] (what is not whole), [`limit`]. They come over [`connection`]s that [`listener`] accepts, as
-//! many as [`connections`] allows; these end with the server too.
+//! [`receive`] (what is not whole), [`limit`], [`streams`]. They come over [`connection`]s that [`listener`] accepts,
+//! as many as [`connections`] allows; these end with the server too.
 
 mod call_log;
 mod caller;
@@ -12,21 +12,23 @@ mod connection;
 mod connections;
 mod content_type;
 mod deadline;
-mod drain;
+mod delivery;
 mod limit;
 mod listener;
+mod message_count;
 mod methods;
 mod observe;
 mod receive;
 mod request_id;
 mod status;
+mod streams;
 
 pub use call_log::CallLog;
+pub use caller::Origin;
 pub use connection::{Connection, ConnectionInfo, ConnectionTimes};
 pub use connections::{ConnectionLimits, Connections};
 pub use content_type::ContentTypeLayer;
 pub use deadline::{Deadline, DeadlineLayer, parse_grpc_timeout};
-pub use drain::{DrainLayer, Stream};
 pub use limit::LimitLayer;
 pub use listener::accept;
 pub use methods::Methods;
@@ -34,3 +36,4 @@ pub use observe::ObserveLayer;
 pub use receive::{ReceiveLayer, ReceiveLimits};
 pub use request_id::{RequestId, RequestIdLayer};
 pub use status::StatusLayer;
+pub use streams::{Stream, StreamLayer};

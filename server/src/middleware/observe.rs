@@ -2,7 +2,8 @@
 //! becomes of it.
 //!
 //! A gRPC status stands in the trailers of a reply, or in its headers when there is no message, so
-//! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED.
+//! the duration is recorded when the body ends; a body that is dropped before counts as CANCELLED. So a stream
+//! that is carried to its reader ends here when it is given up, and not when its reader has heard of it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::call_log::{CallLog, Ended, Failures};
 use super::caller::Caller;
+use super::delivery::deliver;
 use super::{ConnectionInfo, Methods, RequestId};
 use crate::telemetry::RpcMetrics;
 
@@ -96,7 +98,7 @@ where
         Box::pin(async move {
             let response = answer.await?;
             call.status = Status::from_header_map(response.headers());
-            Ok(response.map(|inner| Body::new(ObservedBody { inner, call, span })))
+            Ok(deliver(response.map(|inner| Body::new(ObservedBody { inner, call, span }))))
         })
     }
 }
