@@ -37,8 +37,15 @@ use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry::RpcMetrics;
 
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What a caller may send of one call before it is read, and of all calls of a connection.
+///
+/// h2 holds what is not read, at 256 bytes a frame at least, and cuts the connection off when its frames below
+/// 256 bytes lack more than half of the connection's window to that. A stream with a message in each frame may have
+/// to wait for the store or the model at any time, so its window full of the smallest messages must fit in:
+/// 65,536 bytes of 5 each lack 3.1 MiB of the 8 that there are. Fifteen streams of ratings fit in together, 28 bytes
+/// each. Larger windows for calls would be faster over long distances alone: this one is HTTP/2's own.
+const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const PENDING_RESETS: usize = 1024;
 /// What the headers of one call may hold.

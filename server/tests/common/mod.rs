@@ -5,6 +5,7 @@
 pub mod cql;
 pub mod nodes;
 pub mod proxy;
+pub mod raw;
 pub mod recommender;
 pub mod redis;
 
