@@ -26,7 +26,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::connection::{ConnectionInfo, HeldBytes};
-use super::drain::Stream;
+use super::streams::Stream;
 use crate::api::ApiError;
 
 /// Whether a message is compressed, and its length.
