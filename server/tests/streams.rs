@@ -149,7 +149,7 @@ async fn one_address_watches_a_quarter_at_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_who_reads_nothing_leaves_his_place_to_others() {
+async fn a_watcher_that_reads_nothing_leaves_its_place_to_others() {
     let server = server_with_watchers(1).await;
     let mut client = RawClient::connect(server.running.address, 16).await;
     let (answer, mut body) = client.call(WATCH, &[]).await;

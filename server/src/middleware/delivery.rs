@@ -1,9 +1,9 @@
-//! Carries the replies of a stream to their reader, and gives up one who does not read.
+//! Carries the replies of a stream to their reader, and gives up one that does not read.
 //!
-//! HTTP/2 asks a stream for more only when its reader has room. One who takes nothing would keep the stream's
-//! place, its position and the connection for as long as he likes, and neither deadline nor the server's end
-//! would reach a stream that is not asked. So a task asks for him, one frame ahead. A frame that waits for too
-//! long ends the stream inside, and what remains for the reader is that frame and the status.
+//! HTTP/2 asks a stream for more only when its reader has room. One that takes nothing would keep the stream's
+//! place, its position and the connection for as long as it likes, and neither deadline nor the server's end
+//! would reach a stream that is not asked. So a task asks in the reader's place, one frame ahead. A frame that
+//! waits for too long ends the stream inside, and what remains for the reader is that frame and the status.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

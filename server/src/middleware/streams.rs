@@ -6,7 +6,7 @@
 //!   answered, then the call ends. Where only the server sends one, it ends after the message that is ready,
 //!   such as NOT_SERVING.
 //! - The deadline. Nothing more is read and nothing more is sent.
-//! - A reader who does not read, as [`super::delivery`] finds out.
+//! - A reader that does not read, as [`super::delivery`] finds out.
 //!
 //! Other calls are not touched: their answer is held to the deadline as a whole.
 
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_who_takes_nothing_is_given_up_and_told_so_when_he_reads() {
+    async fn a_reader_that_takes_nothing_is_given_up_and_told_so_when_it_reads() {
         let (held, released) = oneshot::channel::<()>();
         let endless = stream::repeat(&b"more"[..]).inspect(move |_| _ = &held).boxed();
         let began = Instant::now();
@@ -415,7 +415,7 @@ mod tests {
         let replies = frames(["a", "b", "c"]).take(3).chain(later).chain(stream::pending()).boxed();
         let mut body = Call::of(Stream::Replies).replies(replies).await;
         for expected in ["a", "b", "c"] {
-            tokio::time::sleep(TIMEOUT - MOMENT).await;
+            tokio::time::sleep(TIMEOUT * 9 / 10).await;
             assert_eq!(data(&mut body).await, expected);
         }
         tokio::time::sleep(100 * TIMEOUT).await;
