@@ -149,6 +149,13 @@ impl MovieRecord {
         let record = Self { movie_id, title, genres: genres(genre_texts), ..Self::default() };
         (!record.title.is_empty()).then_some(record)
     }
+
+    /// The memory that it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        let genres: usize = self.genres.iter().map(|genre| size_of::<String>() + genre.len()).sum();
+        let tags: usize = self.tags.iter().map(|(tag, _)| size_of::<(String, u32)>() + tag.len()).sum();
+        size_of::<Self>() + self.title.len() + genres + tags
+    }
 }
 
 /// What `MovieLens` writes where a movie has no genre.

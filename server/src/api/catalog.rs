@@ -22,8 +22,10 @@ const DEFAULT_LIMIT: u32 = 10;
 /// Movies on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 20;
 
-/// Movies of an import that are stored at once: the title index is built anew for each time.
+/// Movies of an import that are stored at once, and the memory that they take: the title index is built anew for
+/// each time.
 const IMPORT_CHUNK: usize = 20_000;
+const IMPORT_CHUNK_BYTES: usize = 8 << 20;
 
 /// The service.
 #[derive(Clone)]
@@ -57,7 +59,7 @@ impl CatalogApi {
             checked.map_err(|error| placed(error, before).into())
         });
         let mut importing = Importing { ledger: self.ledger.clone(), accepted: 0, added: 0 };
-        in_chunks(records, IMPORT_CHUNK, &mut importing).await?;
+        in_chunks(records, IMPORT_CHUNK_BYTES, &mut importing).await?;
         let Importing { accepted, added, .. } = importing;
         Ok(v1::ImportMoviesResponse { added: added as u32, replaced: (accepted - added) as u32 })
     }
@@ -157,6 +159,10 @@ struct Importing {
 }
 
 impl Keep<MovieRecord> for Importing {
+    fn weight(movie: &MovieRecord) -> usize {
+        movie.bytes().max(IMPORT_CHUNK_BYTES / IMPORT_CHUNK)
+    }
+
     async fn keep(&mut self, chunk: Vec<MovieRecord>) -> Result<(), Status> {
         if !chunk.is_empty() {
             self.accepted += chunk.len() as u64;

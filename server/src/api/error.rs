@@ -14,6 +14,7 @@ use crate::catalog::{CatalogError, GenreList};
 use crate::domain::{MovieId, UserId};
 use crate::engine::EngineError;
 use crate::events::EventsError;
+use crate::ledger::PutMoviesError;
 use crate::recommend::RecommendError;
 use crate::store::StoreError;
 
@@ -46,6 +47,8 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 
 /// How long a caller should wait when others' requests are half sent.
 const RECEIVE_RETRY: Duration = Duration::from_secs(1);
+/// How long an import should wait for those before it.
+const IMPORT_RETRY: Duration = Duration::from_secs(1);
 
 /// Everything that a handler answers instead of a reply.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -118,6 +121,9 @@ pub enum ApiError {
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
+    /// Movies were not written.
+    #[error(transparent)]
+    PutMovies(#[from] PutMoviesError),
     /// The pipeline refused or failed.
     #[error(transparent)]
     Recommend(#[from] RecommendError),
@@ -187,7 +193,10 @@ impl ApiError {
             Self::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
             Self::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
-            Self::Store(error) => of_store(error),
+            Self::Store(error) | Self::PutMovies(PutMoviesError::Store(error)) => of_store(error),
+            Self::PutMovies(PutMoviesError::Crowded(_)) => {
+                retryable(Code::ResourceExhausted, "TOO_MANY_IMPORTS", IMPORT_RETRY)
+            }
             Self::Recommend(error) => match error {
                 RecommendError::Engine(error) => of_engine(error),
                 RecommendError::Store(error) => of_store(error),

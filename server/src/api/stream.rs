@@ -17,37 +17,49 @@ struct Chunk<T> {
 
 /// Where chunks go.
 pub(super) trait Keep<T> {
+    /// What an item takes of the room in a chunk.
+    fn weight(_: &T) -> usize {
+        1
+    }
+
     /// Keeps a chunk, the last of a stream perhaps an empty one.
     fn keep(&mut self, chunk: Vec<T>) -> impl Future<Output = Result<(), Status>> + Send;
 }
 
-/// Hands a stream over in chunks of at most `most`, in order, and reads on meanwhile. What came before the
+/// Hands a stream over in chunks that are full at the weight `most`, in order, and reads on meanwhile. What came before the
 /// stream broke off is handed over too.
 ///
 /// # Errors
 /// What broke the stream off, or the first error of `keeper`, after which nothing more is read.
-pub(super) async fn in_chunks<T>(
+pub(super) async fn in_chunks<T, K: Keep<T>>(
     mut incoming: impl Stream<Item = Result<T, Status>> + Unpin,
     most: usize,
-    keeper: &mut impl Keep<T>,
+    keeper: &mut K,
 ) -> Result<(), Status> {
-    let mut chunk = read(&mut incoming, most).await;
+    let mut chunk = read(&mut incoming, most, K::weight).await;
     loop {
         let Chunk { items, end } = chunk;
         if let Some(end) = end {
             keeper.keep(items).await?;
             return end;
         }
-        let next = read(&mut incoming, most).map(Ok);
+        let next = read(&mut incoming, most, K::weight).map(Ok);
         ((), chunk) = futures::try_join!(keeper.keep(items), next)?;
     }
 }
 
-async fn read<T>(incoming: &mut (impl Stream<Item = Result<T, Status>> + Unpin), most: usize) -> Chunk<T> {
-    let mut items = Vec::new();
-    while items.len() < most {
+async fn read<T>(
+    incoming: &mut (impl Stream<Item = Result<T, Status>> + Unpin),
+    most: usize,
+    weight_of: impl Fn(&T) -> usize,
+) -> Chunk<T> {
+    let (mut items, mut weight) = (Vec::new(), 0);
+    while weight < most {
         match incoming.next().await {
-            Some(Ok(item)) => items.push(item),
+            Some(Ok(item)) => {
+                weight += weight_of(&item);
+                items.push(item);
+            }
             Some(Err(broken_off)) => return Chunk { items, end: Some(Err(broken_off)) },
             None => return Chunk { items, end: Some(Ok(())) },
         }

@@ -13,6 +13,7 @@ mod text;
 mod typo;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
@@ -44,7 +45,7 @@ pub enum CatalogError {
 /// What [`Catalog::put`] replaces as one.
 struct Snapshot {
     movies: Arc<Movies>,
-    titles: Titles,
+    titles: Arc<Titles>,
     ratings: Ratings,
 }
 
@@ -53,6 +54,7 @@ pub struct Catalog {
     snapshot: ArcSwap<Snapshot>,
     orders: RwLock<Orders>,
     put: Mutex<()>,
+    index_builds: AtomicU64,
 }
 
 impl Catalog {
@@ -65,11 +67,12 @@ impl Catalog {
         for (index, (_, stats)) in (0..).zip(&by_index) {
             ratings.load(index, stats);
         }
-        let titles = Titles::new(&movies);
+        let titles = Arc::new(Titles::new(&movies));
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, ratings }),
             orders: RwLock::new(Orders::new(&by_index)),
             put: Mutex::new(()),
+            index_builds: AtomicU64::new(1),
         }
     }
 
@@ -171,23 +174,37 @@ impl Catalog {
         }
     }
 
-    /// Adds or replaces movies; statistics stay. The title index is built anew, so bring many at once.
+    /// Adds or replaces movies; statistics stay. For any other title than before the title index is built anew,
+    /// so bring many at once.
     pub fn put(&self, records: Vec<MovieRecord>) {
         let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load();
         let mut movies = Movies::clone(&before.movies);
+        let mut same_titles = true;
         for record in records {
+            let before = movies.get(record.movie_id);
+            same_titles &= before.is_some_and(|before| *before.title == *record.title);
             movies.upsert(record);
         }
         let mut ratings = before.ratings.clone();
         ratings.grow(movies.len());
-        let titles = Titles::new(&movies);
+        let titles = if same_titles { Arc::clone(&before.titles) } else { self.build_titles(&movies) };
         let mut orders = self.orders_mut();
         for index in orders.len()..movies.len() {
             orders.push(movies.movie_id(index as u32));
         }
         // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, ratings }));
+    }
+
+    /// How often the title index was built.
+    pub fn index_builds(&self) -> u64 {
+        self.index_builds.load(Relaxed)
+    }
+
+    fn build_titles(&self, movies: &Movies) -> Arc<Titles> {
+        self.index_builds.fetch_add(1, Relaxed);
+        Arc::new(Titles::new(movies))
     }
 
     /// Replaces all statistics, which the nodes of a shared store do with those that one of them summed

@@ -47,7 +47,8 @@ pub(super) async fn import(
     report.tags = assembled.tags;
     report.links = assembled.links;
     for batch in assembled.changed().chunks(BATCH) {
-        report.new_movies += store.put_movies(batch).await?;
+        let new = store.put_movies(batch).await?;
+        report.new_movies += new.iter().filter(|is_new| **is_new).count() as u64;
     }
     Ok(assembled.movie_ids().collect())
 }

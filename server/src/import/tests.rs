@@ -448,7 +448,7 @@ impl Store for Interrupted {
         self.store.delete_user(user_id).await
     }
 
-    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError> {
         self.store.put_movies(movies).await
     }
 

@@ -301,9 +301,9 @@ pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
     let movie =
         |movie_id, title: &str| MovieRecord { movie_id, title: title.to_owned(), ..MovieRecord::default() };
     let first: Vec<_> = [5, 1, 9, 70_000].map(|id| movie(id, "A (1999)")).into();
-    assert_eq!(store.put_movies(&first).await.expect("a write"), 4);
+    assert_eq!(store.put_movies(&first).await.expect("a write"), [true; 4]);
     let second = [movie(9, "B (2000)"), movie(10, "C (2001)")];
-    assert_eq!(store.put_movies(&second).await.expect("a write"), 1, "one of the two is new");
+    assert_eq!(store.put_movies(&second).await.expect("a write"), [false, true]);
     let all = store.movies(None, 100).await.expect("a read");
     assert_eq!(all.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), [1, 5, 9, 10, 70_000]);
     assert_eq!(all[2].title, "B (2000)");
@@ -321,7 +321,8 @@ pub async fn removed_movies_are_gone_and_may_come_again(store: &impl Store) {
     store.remove_movies(&[2]).await.expect("a repetition");
     assert_eq!(store.movies(None, 10).await.expect("a read"), [movie(1)]);
     assert_eq!(counts(store).await, StoreStats { users: 1, interactions: 1, movies: 1 });
-    assert_eq!(store.put_movies(&[movie(1), movie(3)]).await.expect("a write"), 1, "a removed one is new");
+    let new = store.put_movies(&[movie(1), movie(3)]).await.expect("a write");
+    assert_eq!(new, [false, true], "a removed one is new");
     assert_eq!(store.movies(None, 10).await.expect("a read"), [movie(1), movie(3)]);
 }
 

@@ -197,8 +197,8 @@ pub trait Store: Send + Sync + 'static {
     /// events, oldest first, for whoever keeps sums of them; empty for an unknown user.
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError>;
 
-    /// Adds or replaces movies; how many were new.
-    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError>;
+    /// Adds or replaces movies; for each, in order, whether it was new. Each id stands there once.
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError>;
 
     /// Removes movies; those that are not there are passed over. What users did with them stays.
     async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError>;

@@ -151,7 +151,7 @@ impl Store for RedbStore {
         self.writer.submit(move |state| state.delete_user(user_id)).await
     }
 
-    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError> {
         let movies = movies.to_vec();
         self.writer.submit(move |state| state.put_movies(&movies)).await
     }

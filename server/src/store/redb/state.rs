@@ -121,16 +121,16 @@ impl State {
         Ok(history)
     }
 
-    pub(super) fn put_movies(&mut self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
+    pub(super) fn put_movies(&mut self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError> {
         self.group.work += movies.len();
         self.group.beyond_journal = true;
-        let mut new = 0;
+        let mut new = Vec::with_capacity(movies.len());
         for movie in movies {
             let is_known = match self.movies.get(&movie.movie_id) {
                 Some(changed) => changed.is_some(),
                 None => self.stored.has_movie(movie.movie_id)?,
             };
-            new += u64::from(!is_known);
+            new.push(!is_known);
             self.movies.insert(movie.movie_id, Some(encode_movie(movie)));
         }
         Ok(new)

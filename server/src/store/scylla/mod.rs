@@ -300,15 +300,14 @@ impl Store for ScyllaStore {
         Ok(events)
     }
 
-    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<u64, StoreError> {
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError> {
         let writes: Vec<_> = movies.iter().map(|movie| self.put_movie(movie)).collect();
-        let written: Result<Vec<bool>, _> =
-            stream::iter(writes).buffer_unordered(USERS_AT_ONCE).try_collect().await;
+        let written: Result<Vec<bool>, _> = stream::iter(writes).buffered(USERS_AT_ONCE).try_collect().await;
         // Of movies that failed some are there nevertheless, and no node's catalogue may miss them.
         if !movies.is_empty() {
             self.movies_changed().await?;
         }
-        Ok(written?.into_iter().filter(|is_new| *is_new).count() as u64)
+        written
     }
 
     async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError> {

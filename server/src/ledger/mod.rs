@@ -4,13 +4,17 @@
 //!
 //! A write runs to its end even when its caller goes away: what is durable without having been made
 //! known would be stale in every cache. So writes under way are bounded, and one more waits with its
-//! caller.
+//! caller. Movies are written by one write at a time, which takes all that wait: see [`imports`].
+
+mod imports;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tracing::Instrument as _;
 
+pub use self::imports::Crowded;
+use self::imports::{Batch, Imports};
 use crate::catalog::Catalog;
 use crate::clock::now_ms;
 use crate::domain::{Interaction, MovieRecord, Preferences, User, UserId};
@@ -20,6 +24,17 @@ use crate::store::{Recorded, Store, StoreError};
 
 /// Writes that may be under way at once.
 const UNDER_WAY: usize = 1024;
+
+/// Why movies were not written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PutMoviesError {
+    /// More wait than may; nothing of these is kept.
+    #[error(transparent)]
+    Crowded(#[from] Crowded),
+    /// The store did not acknowledge them; they may be there nevertheless.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// The one door for writes.
 #[derive(Clone)]
@@ -33,9 +48,10 @@ struct Rooms {
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
     events: Arc<dyn EventSink>,
+    imports: Imports,
     /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
-    /// the store has.
-    movies: Mutex<()>,
+    /// the store has, and one title index is built at a time.
+    turn: Arc<Mutex<()>>,
 }
 
 impl Ledger {
@@ -46,7 +62,8 @@ impl Ledger {
         profiles: Arc<Profiles>,
         events: Arc<dyn EventSink>,
     ) -> Self {
-        let rooms = Arc::new(Rooms { store, catalog, profiles, events, movies: Mutex::default() });
+        let (imports, turn) = (Imports::default(), Arc::default());
+        let rooms = Arc::new(Rooms { store, catalog, profiles, events, imports, turn });
         Self { rooms, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
@@ -109,19 +126,35 @@ impl Ledger {
         .await
     }
 
-    /// Adds or replaces movies and shows them; how many were new.
+    /// Adds or replaces movies and shows them, together with those of all who wait; how many were new.
+    /// Movies whose caller goes away before a write has taken them are not written.
     ///
     /// # Errors
-    /// As [`Self::record`].
-    pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, StoreError> {
+    /// [`PutMoviesError`] when too many wait, or the store did not acknowledge them.
+    pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
+        let mut told = self.rooms.imports.join(movies)?;
+        let turn = Arc::clone(&self.rooms.turn).lock_owned();
+        let told = tokio::select! {
+            biased;
+            // Another caller's write took them along.
+            told = &mut told => told,
+            turn = turn => {
+                self.write_movies(turn).await?;
+                told.await
+            }
+        };
+        Ok(told.map_err(|_| StoreError::Unavailable("the write of movies broke off".to_owned()))??)
+    }
+
+    /// Stores and shows all movies that wait, and tells their callers.
+    async fn write_movies(&self, turn: OwnedMutexGuard<()>) -> Result<(), StoreError> {
         let rooms = Arc::clone(&self.rooms);
         self.to_its_end(async move {
-            let _one_at_a_time = rooms.movies.lock().await;
-            let added = rooms.store.put_movies(&movies).await?;
-            let catalog = Arc::clone(&rooms.catalog);
-            let shown = tokio::task::spawn_blocking(move || catalog.put(movies)).await;
-            shown.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            Ok(added)
+            let Batch { movies, callers } = rooms.imports.take();
+            let outcome = if movies.is_empty() { Ok(Vec::new()) } else { rooms.put_movies(movies).await };
+            callers.tell(&outcome);
+            drop(turn);
+            Ok(())
         })
         .await
     }
@@ -158,6 +191,17 @@ impl Ledger {
             outcome
         };
         tokio::spawn(run.in_current_span()).await.map_err(|error| closed(&error))?
+    }
+}
+
+impl Rooms {
+    /// Stores movies and shows them; for each whether it was new.
+    async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<Vec<bool>, StoreError> {
+        let new = self.store.put_movies(&movies).await?;
+        let catalog = Arc::clone(&self.catalog);
+        let shown = tokio::task::spawn_blocking(move || catalog.put(movies)).await;
+        shown.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(new)
     }
 }
 
@@ -231,17 +275,53 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn movies_whose_caller_went_away_are_in_the_catalogue_as_in_the_store() {
+    async fn movies_whose_caller_went_away_during_the_write_are_in_the_catalogue_as_in_the_store() {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, _) = ledger(&folder);
         ledger.put_movies(vec![movie(1, "Before")]).await.unwrap();
         {
             let mut write = std::pin::pin!(ledger.put_movies(vec![movie(1, "After")]));
             assert!(futures::poll!(&mut write).is_pending());
+            // The write has begun once other tasks had their turn.
+            tokio::task::yield_now().await;
         }
         // All permits are free again once the write has ended.
         let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
         assert_eq!(titles(&ledger, 1).await, ("After".to_owned(), "After".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn movies_whose_caller_went_away_before_the_write_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = ledger(&folder);
+        ledger.put_movies(vec![movie(1, "Before")]).await.unwrap();
+        let builds = ledger.rooms.catalog.index_builds();
+        {
+            let mut write = std::pin::pin!(ledger.put_movies(vec![movie(1, "After")]));
+            assert!(futures::poll!(&mut write).is_pending());
+        }
+        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        assert_eq!(titles(&ledger, 1).await, ("Before".to_owned(), "Before".to_owned()));
+        assert_eq!(ledger.rooms.catalog.index_builds(), builds);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_hundred_imports_that_wait_are_one_write_and_one_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, _) = ledger(&folder);
+        let turn = Arc::clone(&ledger.rooms.turn).lock_owned().await;
+        let mut writes: Vec<_> =
+            (1..=100).map(|id| Box::pin(ledger.put_movies(vec![movie(id, "Title (1999)")]))).collect();
+        for write in &mut writes {
+            assert!(futures::poll!(write).is_pending());
+        }
+        let builds = ledger.rooms.catalog.index_builds();
+        drop(turn);
+        for added in futures::future::join_all(writes).await {
+            assert_eq!(added.unwrap(), 1);
+        }
+        assert_eq!(ledger.rooms.catalog.index_builds(), builds + 1);
+        assert_eq!(ledger.rooms.catalog.search("title", None, 200).len(), 100);
     }
 
     #[tokio::test(flavor = "multi_thread")]
