@@ -14,10 +14,12 @@
 //! ```
 
 mod codec;
+mod printable;
 mod scan;
 mod validate;
 
 pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
+pub use printable::{is_command, printable, printable_json};
 pub use scan::{Shape, Wire};
 pub use validate::{Checker, MOST_VIOLATIONS, Validate, Violation};
 

@@ -138,16 +138,24 @@ pub struct MovieRecord {
 }
 
 impl MovieRecord {
-    /// A movie without links and tags, its title trimmed and its genres as [`genres`] reads them; `None`
-    /// when nothing is left of the title. Whatever brings movies in makes them here.
+    /// A movie without links and tags, its title trimmed and its genres as [`genres`] reads them. Whatever
+    /// brings movies in makes them here.
+    ///
+    /// # Errors
+    /// [`NameError`] when nothing is left of the title, or a text is not one that can be shown.
     pub fn named<'a>(
         movie_id: MovieId,
         title: &str,
         genre_texts: impl IntoIterator<Item = &'a str>,
-    ) -> Option<Self> {
+    ) -> Result<Self, NameError> {
         let title = title.trim().to_owned();
-        let record = Self { movie_id, title, genres: genres(genre_texts), ..Self::default() };
-        (!record.title.is_empty()).then_some(record)
+        if title.is_empty() {
+            return Err(NameError::NoTitle);
+        }
+        showable(&title).map_err(NameError::Title)?;
+        let genres = genres(genre_texts);
+        genres.iter().try_for_each(|genre| showable(genre)).map_err(NameError::Genres)?;
+        Ok(Self { movie_id, title, genres, ..Self::default() })
     }
 
     /// The memory that it takes, in bytes.
@@ -156,6 +164,33 @@ impl MovieRecord {
         let tags: usize = self.tags.iter().map(|(tag, _)| size_of::<(String, u32)>() + tag.len()).sum();
         size_of::<Self>() + self.title.len() + genres + tags
     }
+}
+
+/// Why a movie cannot be called so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing but spaces.
+    #[error("the title is empty")]
+    NoTitle,
+    /// The title is no text that can be shown.
+    #[error("the title {0}")]
+    Title(NotShowable),
+    /// A genre is none.
+    #[error("a genre {0}")]
+    Genres(NotShowable),
+}
+
+/// A control character, which belongs into no name; to be read after the name of its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("holds the control character {0:?}; take it out")]
+pub struct NotShowable(char);
+
+/// Whether a name can be shown as it is: nothing in it is a control character.
+///
+/// # Errors
+/// [`NotShowable`] names the first one.
+pub fn showable(name: &str) -> Result<(), NotShowable> {
+    name.chars().find(|letter| letter.is_control()).map_or(Ok(()), |letter| Err(NotShowable(letter)))
 }
 
 /// What `MovieLens` writes where a movie has no genre.
@@ -205,8 +240,21 @@ mod tests {
     #[test]
     fn a_movie_has_a_name_and_no_spaces_around_it() {
         let movie = MovieRecord::named(1, " Heat (1995)\u{a0}", ["Crime"]);
-        assert_eq!(movie.map(|movie| movie.title).as_deref(), Some("Heat (1995)"));
-        assert_eq!(MovieRecord::named(1, " \t ", ["Crime"]), None);
+        assert_eq!(movie.map(|movie| movie.title).as_deref(), Ok("Heat (1995)"));
+        assert_eq!(MovieRecord::named(1, " \t ", ["Crime"]), Err(NameError::NoTitle));
+    }
+
+    #[test]
+    fn a_movie_has_no_control_characters_in_its_names() {
+        for letter in ['\0', '\t', '\n', '\u{1b}', '\u{7f}', '\u{85}', '\u{9b}'] {
+            let (title, genre) = (format!("He{letter}at (1995)"), format!("Cr{letter}ime"));
+            let refused = Err(NameError::Title(NotShowable(letter)));
+            assert_eq!(MovieRecord::named(1, &title, ["Crime"]), refused);
+            let refused = Err(NameError::Genres(NotShowable(letter)));
+            assert_eq!(MovieRecord::named(1, "Heat (1995)", ["War", &genre]), refused);
+        }
+        let movie = MovieRecord::named(1, "七人の侍 👨\u{200d}👩 (1954)\n", ["ドラマ"]);
+        assert_eq!(movie.map(|movie| movie.title).as_deref(), Ok("七人の侍 👨\u{200d}👩 (1954)"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use marquee_proto::printable;
 use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
 use marquee_server::clock::{EventTimes, now_ms};
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     match carry_out(Cli::of_process()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("marquee-server: {error}");
+            eprintln!("marquee-server: {}", printable(&error.to_string()));
             ExitCode::FAILURE
         }
     }

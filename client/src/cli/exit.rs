@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
+use marquee_proto::printable;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -163,7 +164,7 @@ fn status_code(code: Code) -> u8 {
 
 fn call_message(status: &Status, flags: &[Flag]) -> String {
     let details = status.get_error_details();
-    let mut text = format!("error: {}: {}", code_name(status.code()), status.message());
+    let mut text = format!("error: {}: {}", code_name(status.code()), printable(status.message()));
     if let Some(bad_request) = details.bad_request() {
         let list = bad_request.field_violations.iter();
         text.push_str(&fields(
@@ -172,7 +173,7 @@ fn call_message(status: &Status, flags: &[Flag]) -> String {
         ));
     }
     if let Some(reason) = details.error_info().map(|info| &info.reason).filter(|reason| !reason.is_empty()) {
-        let _ = write!(text, "\n  reason: {reason}");
+        let _ = write!(text, "\n  reason: {}", printable(reason));
     }
     match details.retry_info().and_then(|info| info.retry_delay) {
         Some(delay) => {
@@ -197,7 +198,7 @@ fn violated(violations: &[Violation], flags: &[Flag]) -> String {
 fn fields<'a>(violations: impl Iterator<Item = (&'a str, &'a str)>, flags: &[Flag]) -> String {
     let mut text = String::new();
     for (field, description) in violations {
-        let _ = write!(text, "\n  {field}: {description}");
+        let _ = write!(text, "\n  {}: {}", printable(field), printable(description));
         let plain = field.split('[').next().unwrap_or(field);
         if let Some(flag) = flags.iter().find(|flag| flag.dotted() == plain) {
             let _ = write!(text, " (--{})", flag.long());
@@ -252,6 +253,18 @@ mod tests {
              accepted\n  reason: BAD_FIELD\n  request id: r-7"
         );
         assert_eq!(failure.exit_code(), 13);
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_command_the_terminal() {
+        let hostile = "\u{1b}]0;x\u{7}\n\u{9b}31m\u{202e}";
+        let mut details = ErrorDetails::with_bad_request_violation(hostile, hostile);
+        details.set_error_info(hostile, "marquee", std::collections::HashMap::new());
+        let failure = Failure::from(Status::with_error_details(Code::NotFound, hostile, details));
+        let text = failure.message(&[]);
+        assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert_eq!(text.matches(r"\u{1b}]0;x\u{7}\n\u{9b}31m\u{202e}").count(), 4, "{text}");
     }
 
     #[test]

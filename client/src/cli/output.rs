@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use marquee_proto::printable_json;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 
 use super::exit::Failure;
@@ -65,5 +66,30 @@ fn json(message: &DynamicMessage, pretty: bool) -> Result<String, Failure> {
     let text = value.and_then(|value| {
         if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }
     });
-    text.map_err(|error| Failure::Io("writing the reply as JSON", io::Error::other(error)))
+    text.map(|text| printable_json(&text).into_owned())
+        .map_err(|error| Failure::Io("writing the reply as JSON", io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use marquee_proto::v1;
+    use prost_reflect::DescriptorPool;
+    use prost_reflect::prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn a_title_in_json_cannot_command_the_terminal_and_stays_what_it_is() {
+        let title = "\u{1b}[31m \u{7f} \u{9b}2J \u{202e}deR \u{2028}";
+        let movie = v1::Movie { title: title.into(), ..Default::default() };
+        let pool = DescriptorPool::decode(marquee_proto::DESCRIPTOR_SET).unwrap();
+        let descriptor = pool.get_message_by_name("marquee.v1.Movie").unwrap();
+        let message = DynamicMessage::decode(descriptor, movie.encode_to_vec().as_slice()).unwrap();
+        for pretty in [false, true] {
+            let text = json(&message, pretty).unwrap();
+            assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
+            let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(read["title"], title);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //! A list of messages becomes a table with a column for each field that is set anywhere; everything
 //! else becomes a line `name  value`.
 
+use marquee_proto::printable;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
@@ -154,7 +155,7 @@ fn text(value: &Value, field: &FieldDescriptor) -> String {
         Value::U64(number) => number.to_string(),
         Value::F32(number) => decimal(f64::from(*number)),
         Value::F64(number) => decimal(*number),
-        Value::String(text) => printable(text),
+        Value::String(text) => printable(text).into_owned(),
         Value::Bytes(bytes) => format!("{} bytes", bytes.len()),
         Value::EnumNumber(number) => match field.kind() {
             Kind::Enum(descriptor)
@@ -179,11 +180,6 @@ fn text(value: &Value, field: &FieldDescriptor) -> String {
     }
 }
 
-/// The text without what would command the terminal.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
 /// A nested message on one line, without what is zero.
 fn inline(message: &DynamicMessage) -> String {
     let fields = message.fields().map(|(field, value)| format!("{} {}", field.name(), text(value, &field)));
@@ -192,8 +188,8 @@ fn inline(message: &DynamicMessage) -> String {
 
 fn well_known(message: &DynamicMessage) -> String {
     match serde_json::to_value(message) {
-        Ok(serde_json::Value::String(text)) => text,
-        Ok(json) => json.to_string(),
+        Ok(serde_json::Value::String(text)) => printable(&text).into_owned(),
+        Ok(json) => printable(&json.to_string()).into_owned(),
         Err(_) => String::new(),
     }
 }
@@ -211,7 +207,7 @@ fn key_text(key: &MapKey) -> String {
         MapKey::I64(key) => key.to_string(),
         MapKey::U32(key) => key.to_string(),
         MapKey::U64(key) => key.to_string(),
-        MapKey::String(key) => printable(key),
+        MapKey::String(key) => printable(key).into_owned(),
     }
 }
 
@@ -302,9 +298,10 @@ ignored_history_movies  0";
 
     #[test]
     fn a_title_cannot_command_the_terminal() {
-        let movie = v1::Movie { title: "\u{1b}[31mRed\n".into(), ..Default::default() };
+        let title = "\u{1b}[31mRed\n\u{9b}2J\u{202e}deR";
+        let movie = v1::Movie { title: title.into(), genres: vec![title.into()], ..Default::default() };
         let text = rendered(&v1::GetMovieResponse { movie: Some(movie) }, "marquee.v1.GetMovieResponse");
-        assert!(text.contains("\u{fffd}[31mRed\u{fffd}"), "{text:?}");
-        assert!(!text.contains('\u{1b}'), "{text:?}");
+        assert_eq!(text.matches(r"\u{1b}[31mRed\n\u{9b}2J\u{202e}deR").count(), 2, "{text:?}");
+        assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
     }
 }

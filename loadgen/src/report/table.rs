@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use marquee_proto::printable;
 
 use super::{Quantiles, Report};
 
@@ -90,8 +91,9 @@ fn calls(report: &Report) -> String {
 fn errors(report: &Report) -> String {
     let mut table = table(&["error", "count", "first message"]);
     for (kind, failure) in &report.errors_by_kind {
-        let mut message: String = failure.first_message.chars().take(90).collect();
-        if message.len() < failure.first_message.len() {
+        let first_message = printable(&failure.first_message);
+        let mut message: String = first_message.chars().take(90).collect();
+        if message.len() < first_message.len() {
             message.push('…');
         }
         table.add_row([kind.clone(), failure.count.to_string(), message]);

@@ -12,6 +12,7 @@ use h2::Reason;
 use h2::client::{Builder, SendRequest};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 use http::{Request, Version};
+use marquee_proto::printable;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
@@ -189,7 +190,7 @@ fn check_status(headers: &HeaderMap) -> Result<(), CallFailure> {
         Some(0) => Ok(()),
         Some(code) => {
             let message = headers.get("grpc-message").map_or_else(String::new, |value| {
-                String::from_utf8_lossy(&percent_decode(value.as_bytes())).into_owned()
+                printable(&String::from_utf8_lossy(&percent_decode(value.as_bytes()))).into_owned()
             });
             Err(CallFailure { failure: Failure::Status(code), message })
         }
@@ -223,6 +224,15 @@ mod tests {
     fn a_grpc_message_is_percent_decoded() {
         assert_eq!(percent_decode(b"k is 501%3B 1 to 500%20only"), b"k is 501; 1 to 500 only");
         assert_eq!(percent_decode(b"100%"), b"100%");
+    }
+
+    #[test]
+    fn a_grpc_message_cannot_command_the_terminal() {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-status", HeaderValue::from_static("3"));
+        headers.insert("grpc-message", HeaderValue::from_static("%1B[2J%0A%C2%9B31m"));
+        let refused = check_status(&headers).unwrap_err();
+        assert_eq!(refused.message, r"\u{1b}[2J\n\u{9b}31m");
     }
 
     /// The status of a call whose stream the server resets.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use marquee_proto::printable;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
@@ -50,7 +51,7 @@ impl HttpConnection {
         if status.is_success() {
             Ok(Reply { body })
         } else {
-            let message = String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned();
+            let message = printable(&String::from_utf8_lossy(&body[..body.len().min(200)])).into_owned();
             Err(CallFailure { failure: Failure::Http(status.as_u16()), message })
         }
     }

@@ -12,7 +12,7 @@ use super::page::List;
 use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, valid};
 use crate::catalog::{After, Catalog, Movies};
-use crate::domain::{MovieRecord, imdb_number};
+use crate::domain::{MovieRecord, NameError, imdb_number};
 use crate::ledger::Ledger;
 use crate::recommend::RecommendError;
 
@@ -183,11 +183,18 @@ fn placed(error: ApiError, before: u64) -> ApiError {
     ApiError::Invalid(violations)
 }
 
+fn misnamed(error: NameError) -> ApiError {
+    match error {
+        NameError::NoTitle => ApiError::invalid("title", "holds only spaces; a title is needed"),
+        NameError::Title(error) => ApiError::invalid("title", error.to_string()),
+        NameError::Genres(error) => ApiError::invalid("genres", error.to_string()),
+    }
+}
+
 /// The movie to store; tags are the users', so a replaced movie keeps them.
 fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
     let genres = movie.genres.iter().map(String::as_str);
-    let named = MovieRecord::named(movie.movie_id, &movie.title, genres);
-    let named = named.ok_or_else(|| ApiError::invalid("title", "holds only spaces; a title is needed"))?;
+    let named = MovieRecord::named(movie.movie_id, &movie.title, genres).map_err(misnamed)?;
     let imdb = movie.imdb_id.as_deref().map(|id| {
         imdb_number(id).ok_or_else(|| {
             ApiError::invalid(

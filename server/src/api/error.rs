@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
+use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, printable, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -49,6 +49,9 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 const RECEIVE_RETRY: Duration = Duration::from_secs(1);
 /// How long an import should wait for those before it.
 const IMPORT_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a bundle should wait for the one that is being loaded.
+const LOAD_RETRY: Duration = Duration::from_secs(2);
 
 /// Everything that a handler answers instead of a reply.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -121,6 +124,9 @@ pub enum ApiError {
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
+    /// A bundle has to wait until another one is loaded.
+    #[error("{0}; wait for the time in RetryInfo")]
+    LoadingAnother(String),
     /// Movies were not written.
     #[error(transparent)]
     PutMovies(#[from] PutMoviesError),
@@ -152,9 +158,9 @@ impl ApiError {
         }
     }
 
-    /// The message, as long as may be sent.
+    /// The message, as long as may be sent, without commands for a terminal.
     fn message(&self) -> String {
-        brief::cut(&self.to_string(), MESSAGE_BYTES).into_owned()
+        brief::cut(&printable(&self.to_string()), MESSAGE_BYTES).into_owned()
     }
 
     /// The same error as a part of a reply that carries several outcomes.
@@ -194,6 +200,9 @@ impl ApiError {
             Self::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
             Self::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             Self::Store(error) | Self::PutMovies(PutMoviesError::Store(error)) => of_store(error),
+            Self::LoadingAnother(_) => {
+                retryable(Code::ResourceExhausted, "LOADING_ANOTHER_MODEL", LOAD_RETRY)
+            }
             Self::PutMovies(PutMoviesError::Crowded(_)) => {
                 retryable(Code::ResourceExhausted, "TOO_MANY_IMPORTS", IMPORT_RETRY)
             }
@@ -226,10 +235,10 @@ fn describe(violations: &[Violation]) -> String {
     brief::list(sentences, "; ", LIST_BYTES)
 }
 
-/// The first violations that fit into so many bytes, their descriptions cut.
+/// The first violations that fit into so many bytes, their descriptions cut and fit for a terminal.
 fn fitting(violations: Vec<Violation>, mut room: usize) -> impl Iterator<Item = Violation> {
     let cut = violations.into_iter().map(|violation| Violation {
-        description: brief::cut(&violation.description, DESCRIPTION_BYTES).into_owned(),
+        description: brief::cut(&printable(&violation.description), DESCRIPTION_BYTES).into_owned(),
         field: violation.field,
     });
     cut.take_while(move |violation| {
@@ -308,6 +317,24 @@ mod tests {
         let details = status.get_error_details();
         assert_eq!(details.bad_request().unwrap().field_violations[0].field, "k");
         assert_eq!(details.error_info().unwrap().reason, "INVALID_FIELD");
+    }
+
+    #[test]
+    fn what_a_caller_wrote_comes_back_without_commands_for_its_terminal() {
+        let hostile = "\u{1b}[2J\n\u{9b}31m\u{202e}";
+        for error in [
+            ApiError::invalid("title", format!("is {hostile}")),
+            ApiError::Recommend(EngineError::UnknownVersion(hostile.to_owned()).into()),
+            ApiError::Bundle(hostile.to_owned()),
+        ] {
+            let status = Status::from(error);
+            assert!(!status.message().contains(marquee_proto::is_command), "{:?}", status.message());
+            for violation in
+                status.get_error_details().bad_request().iter().flat_map(|bad| &bad.field_violations)
+            {
+                assert!(!violation.description.contains(marquee_proto::is_command), "{violation:?}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use marquee_proto::printable;
 use roaring::RoaringBitmap;
 
 use super::Running;
@@ -73,7 +74,7 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
 fn write_origins(text: &mut String, running: &Running) {
     text.push('\n');
     for origin in &running.origins {
-        let _ = writeln!(text, "{origin}");
+        let _ = writeln!(text, "{}", printable(origin));
     }
     if let Ok(library) = runtime::library() {
         let _ = writeln!(text, "{library}");
@@ -84,7 +85,7 @@ fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recomm
     let micros = recommended.timings.total.as_micros();
     let _ = writeln!(text, "\nUser {user_id} might watch next ({micros} us):");
     for (place, pick) in (1..).zip(&recommended.picks) {
-        let title = pick.movie.as_ref().map_or("", |movie| &movie.title);
+        let title = printable(pick.movie.as_ref().map_or("", |movie| &movie.title));
         let _ = writeln!(text, "  {place}. {title} (movie {})", pick.movie_id);
     }
 }
@@ -102,7 +103,7 @@ fn write_commands(text: &mut String, running: &Running, user_id: UserId) {
     let _ = writeln!(text, "  {marquee} recommend {user_id}");
     if let Some(movie) = most_popular(running.catalog()) {
         let (name, _) = movie.title.split_once(['(', ',', ':']).unwrap_or((&movie.title, ""));
-        let _ = writeln!(text, "  {marquee} search '{}'", name.trim().replace('\'', " "));
+        let _ = writeln!(text, "  {marquee} search '{}'", printable(name.trim()).replace('\'', " "));
         let _ = writeln!(text, "  {marquee} rate {user_id} {} 5", movie.movie_id);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use marquee_proto::printable;
+
 use super::rows::RowError;
 
 /// Malformed rows that are kept to be shown.
@@ -21,7 +23,7 @@ pub struct MalformedRow {
 
 impl fmt::Display for MalformedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, line {}: {}", self.file, self.line, self.error)
+        write!(f, "{}, line {}: {}", printable(&self.file), self.line, self.error)
     }
 }
 

@@ -13,7 +13,7 @@ use super::source::{Source, SourceFile};
 use super::units::TimeUnit;
 use super::{ImportError, tables};
 use crate::clock::TimeError;
-use crate::domain::whole_number;
+use crate::domain::{NameError, NotShowable, whole_number};
 
 /// No line of a release is nearly as long.
 const LONGEST_LINE: u64 = 64 * 1024;
@@ -252,9 +252,12 @@ pub enum RowError {
         /// What stands there.
         text: String,
     },
-    /// A movie without a name.
-    #[error("the title is empty")]
-    NoTitle,
+    /// A movie that cannot be called so.
+    #[error("{0}")]
+    Name(NameError),
+    /// A tag that cannot be shown.
+    #[error("the tag {0}")]
+    Tag(NotShowable),
     /// A rating of a movie that neither the release nor the store has.
     #[error("movie {0} is not among the movies")]
     UnknownMovie(u32),
@@ -485,10 +488,23 @@ fn unquoted(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// UTF-8, or else Latin-1, whose bytes are the first 256 Unicode scalar values.
+/// UTF-8, or else Latin-1 as Windows writes it.
 fn decoded(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
-        Err(_) => Cow::Owned(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        Err(_) => Cow::Owned(bytes.iter().map(|byte| latin(*byte)).collect()),
+    }
+}
+
+/// The bytes of Latin-1 are the first 256 Unicode scalar values, but for the controls from 0x80 on: Windows has
+/// quotes and dashes there, and no release has controls.
+fn latin(byte: u8) -> char {
+    const OF_WINDOWS: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
+        '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => OF_WINDOWS[usize::from(byte - 0x80)],
+        _ => char::from(byte),
     }
 }

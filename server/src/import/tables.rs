@@ -2,7 +2,7 @@
 
 use super::rows::{Dialect, Fields, Layout, Row, RowError};
 use super::units::Units;
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, whole_number};
+use crate::domain::{Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, showable, whole_number};
 
 /// The genres of 100K in the order of their flags; the first one is "unknown".
 const GENRES_OF_100K: [&str; 19] = [
@@ -66,7 +66,7 @@ pub(super) fn movie(row: &Row<'_>, layout: &Layout) -> Result<MovieRecord, RowEr
         Dialect::Pipe => MovieRecord::named(movie_id, &fields.text(1), flagged_genres(&fields)),
         _ => MovieRecord::named(movie_id, &fields.last_but_one(), [&*fields.last()]),
     };
-    movie.ok_or(RowError::NoTitle)
+    movie.map_err(RowError::Name)
 }
 
 fn flagged_genres(fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {
@@ -76,11 +76,9 @@ fn flagged_genres(fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {
 
 pub(super) fn tag(row: &Row<'_>, layout: &Layout) -> Result<TagRow, RowError> {
     let fields = row.read(layout)?;
-    Ok(TagRow {
-        user_id: fields.id(0, "userId")?,
-        movie_id: fields.id(1, "movieId")?,
-        tag: fields.last_but_one().trim().to_lowercase(),
-    })
+    let tag = fields.last_but_one().trim().to_lowercase();
+    showable(&tag).map_err(RowError::Tag)?;
+    Ok(TagRow { user_id: fields.id(0, "userId")?, movie_id: fields.id(1, "movieId")?, tag })
 }
 
 pub(super) fn link(row: &Row<'_>, layout: &Layout) -> Result<LinkRow, RowError> {

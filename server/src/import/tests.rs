@@ -170,6 +170,37 @@ async fn the_release_of_1m_is_read_in_latin_1() {
 }
 
 #[tokio::test]
+async fn the_quotes_and_dashes_of_windows_are_read_as_such() {
+    let (report, fresh) =
+        imported(&[("movies.dat", b"1::The Director\x92s Cut \x96 Part II (1995)::Drama\n")]).await;
+    assert_eq!((report.movies, report.malformed), (1, 0));
+    assert_eq!(movie(&*fresh.store, 1).await.title, "The Director’s Cut – Part II (1995)");
+}
+
+#[tokio::test]
+async fn names_with_control_characters_are_malformed() {
+    let (report, fresh) = imported(&[
+        (
+            "movies.csv",
+            b"movieId,title,genres\n1,Heat (1995),Crime\n2,\x1b[2JRed (1994),Drama\n3,Blue (1993),Dr\xc2\x9bama\n",
+        ),
+        ("tags.csv", b"userId,movieId,tag,timestamp\n1,1,fine,5\n1,1,\x1b]0;x\x07,6\n"),
+    ])
+    .await;
+    let malformed: Vec<_> = report.first_malformed.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        malformed,
+        [
+            r"movies.csv, line 3: the title holds the control character '\u{1b}'; take it out",
+            r"movies.csv, line 4: a genre holds the control character '\u{9b}'; take it out",
+            r"tags.csv, line 3: the tag holds the control character '\u{1b}'; take it out",
+        ]
+    );
+    assert_eq!(movie(&*fresh.store, 1).await.tags, [("fine".to_owned(), 1)]);
+    assert_eq!(fresh.store.movies(None, 10).await.expect("a read succeeds").len(), 1);
+}
+
+#[tokio::test]
 async fn the_release_of_10m_is_read_with_its_tags() {
     let (report, fresh) = imported(&[
         ("ml-10M100K/movies.dat", "1::Amélie :: Uncut (2001)::Comedy|Romance\n".as_bytes()),

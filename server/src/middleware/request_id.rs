@@ -1,4 +1,5 @@
-//! A name for every call: the caller's `x-request-id`, or a new one, echoed in the reply.
+//! A name for every call: the caller's `x-request-id`, or a new one, echoed in the reply. It stands in the log,
+//! so it is text that can be read there.
 
 use std::task::{Context, Poll};
 
@@ -50,7 +51,7 @@ where
         let id = request
             .headers()
             .get(HEADER)
-            .filter(|id| !id.is_empty() && id.len() <= MOST_BYTES)
+            .filter(|id| is_readable(id.as_bytes()))
             .cloned()
             .unwrap_or_else(new_id);
         request.extensions_mut().insert(RequestId(id.clone()));
@@ -61,6 +62,11 @@ where
             Ok(response)
         })
     }
+}
+
+/// ASCII that can be shown, not too long.
+fn is_readable(id: &[u8]) -> bool {
+    (1..=MOST_BYTES).contains(&id.len()) && id.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 fn new_id() -> HeaderValue {
@@ -102,5 +108,12 @@ mod tests {
     #[tokio::test]
     async fn an_id_that_is_too_long_is_replaced() {
         assert_eq!(reply_to(Some(&"x".repeat(129))).await.len(), 32);
+    }
+
+    #[tokio::test]
+    async fn an_id_that_no_log_can_show_is_replaced() {
+        for id in ["\t", "\u{9b}31m", "\u{202e}66-redro"] {
+            assert_eq!(reply_to(Some(id)).await.len(), 32, "{id:?}");
+        }
     }
 }

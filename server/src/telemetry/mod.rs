@@ -6,6 +6,7 @@
 //! traces, where the standard `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
 mod exposition;
+mod lines;
 mod metrics;
 
 use std::ffi::OsStr;
@@ -25,6 +26,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::config::LogFormat;
 
 pub use exposition::serve_metrics;
+use lines::{PrintableFields, PrintableJson};
 pub use metrics::{LATENCY_BUCKETS_SECONDS, RpcMetrics, SOURCES, STAGES, StageMetrics};
 
 /// Why telemetry cannot be set up.
@@ -133,9 +135,12 @@ fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
         LogFormat::Json => true,
     };
     let colours = in_colours(terminal, std::env::var_os("NO_COLOR").as_deref());
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false).with_ansi(colours);
-    let lines = if json { lines.json().boxed() } else { lines.boxed() };
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_ansi(colours);
+    let lines = if json {
+        lines.json().with_writer(|| PrintableJson(std::io::stderr())).boxed()
+    } else {
+        lines.fmt_fields(PrintableFields).with_writer(std::io::stderr).boxed()
+    };
     let done = tracing_subscriber::registry().with(filter).with(spans).with(lines).try_init();
     if done.is_err() {
         tracing::debug!("logs were set up before");

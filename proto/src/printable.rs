@@ -1,0 +1,99 @@
+//! Text of others, before it is shown.
+//!
+//! A title that holds an escape sequence commands the terminal that it is shown on, one with a line break
+//! writes a line of the log by itself, and one that changes the direction of writing looks like another. Such
+//! characters are shown as what they are.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a terminal may do something else with this character than show it: controls, separators of
+/// lines, and what turns the direction of writing.
+pub fn is_command(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text with every such character as an escape.
+///
+/// ```
+/// use marquee_proto::printable;
+///
+/// assert_eq!(printable("Heat (1995)"), "Heat (1995)");
+/// assert_eq!(printable("\u{1b}[31mRed\n"), r"\u{1b}[31mRed\n");
+/// ```
+pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, is_command, |shown, letter| shown.extend(letter.escape_default()))
+}
+
+/// A JSON text with every such character of its strings as an escape of JSON, so that it means the same.
+///
+/// ```
+/// use marquee_proto::printable_json;
+///
+/// assert_eq!(printable_json("\"\u{9b}31m\""), r#""\u009b31m""#);
+/// ```
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    // Those of ASCII are escaped in every JSON string; between strings they are its line breaks.
+    let is_left = |letter| letter >= '\u{7f}' && is_command(letter);
+    escaped(json, is_left, |shown, letter| {
+        // All of them are below U+10000, so that one unit of UTF-16 says each.
+        let _ = write!(shown, "\\u{:04x}", u32::from(letter));
+    })
+}
+
+fn escaped(
+    text: &str,
+    is_escaped: impl Fn(char) -> bool,
+    escape: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
+    if !text.contains(&is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_escaped(letter) {
+            escape(&mut shown, letter);
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that must not reach a terminal.
+    fn commands() -> String {
+        let controls = (0..0x20).chain(0x7f..0xa0).chain(0x2028..0x202f).chain(0x2066..0x206a);
+        controls.filter_map(char::from_u32).collect()
+    }
+
+    #[test]
+    fn no_command_is_left_in_a_text() {
+        let shown = printable(&commands()).into_owned();
+        assert!(!shown.contains(is_command), "{shown:?}");
+        assert!(shown.starts_with(r"\u{0}\u{1}"), "{shown}");
+        assert!(
+            shown.contains(r"\u{1b}") && shown.contains(r"\u{9b}") && shown.contains(r"\u{202e}"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_written_in_any_script_stays_as_it_is() {
+        for text in ["七人の侍 🎬 é", "سينما", "👨\u{200d}👩\u{200d}👧", "a\u{a0}b", r"C:\n"]
+        {
+            assert!(matches!(printable(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_its_meaning_and_its_line_breaks() {
+        let json = "{\n  \"title\": \"a\u{7f}b\u{85}c\u{202e}d\\u001b\"\n}";
+        let shown = printable_json(json);
+        assert_eq!(shown, "{\n  \"title\": \"a\\u007fb\\u0085c\\u202ed\\u001b\"\n}");
+    }
+}
