@@ -115,7 +115,7 @@ impl OperationsService for OperationsApi {
         let model = match request.target {
             Some(Target::BundleDir(folder)) => {
                 let loaded = (self.load)(PathBuf::from(folder)).await;
-                loaded.map_err(|error| ApiError::Bundle(error.to_string()))?
+                loaded.map_err(refused)?
             }
             Some(Target::Version(version)) => self
                 .engine
@@ -128,5 +128,12 @@ impl OperationsService for OperationsApi {
         self.engine.activate(model);
         let model = self.active().map(|status| self.described(status));
         Ok(Response::new(v1::ActivateModelResponse { model }))
+    }
+}
+
+fn refused(error: BundleError) -> ApiError {
+    match error {
+        BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
+        other => ApiError::Bundle(other.to_string()),
     }
 }

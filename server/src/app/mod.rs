@@ -52,6 +52,9 @@ use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
 const VECTOR_BYTES: u64 = 1024;
 
+/// Between two attempts to load the first model while another one is loaded.
+const TURN_RETRY: Duration = Duration::from_millis(200);
+
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -289,7 +292,13 @@ fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
 
 /// Loads the first model, activates it, then lets health say SERVING.
 async fn first_model(folder: PathBuf, rooms: Arc<Rooms>) -> Result<Arc<Model>, StartError> {
-    let model = (rooms.load)(folder).await?;
+    let model = loop {
+        match (rooms.load)(folder.clone()).await {
+            // The port is open already: somebody had another one loaded first.
+            Err(BundleError::Busy { .. }) => tokio::time::sleep(TURN_RETRY).await,
+            loaded => break loaded?,
+        }
+    };
     rooms.engine.activate(Arc::clone(&model));
     rooms.health.set_serving(true).await;
     Ok(model)

@@ -4,6 +4,9 @@
 //! Jobs hold the model they were submitted to, so those in flight finish on the old one. The version that
 //! was active before stays loaded, for requests that pin it and for the way back; the one before that is
 //! let go when its last job is done.
+//!
+//! One bundle is loaded at a time: each takes its memory, a thread, and the time that serving leaves over. A load
+//! that nobody waits for any more ends at its next step.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +19,7 @@ use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::bundle::{Bundle, BundleError};
+use super::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use super::cpus;
 use super::job::{EncodedBatch, Encoder, EngineError, Scorer};
 use super::metrics;
@@ -60,9 +63,11 @@ impl Default for EngineOptions {
 pub struct Engine {
     options: EngineOptions,
     active: ArcSwapOption<Model>,
-    registry: Mutex<Registry>,
+    registry: SharedRegistry,
     next_key: AtomicU64,
 }
+
+type SharedRegistry = Arc<Mutex<Registry>>;
 
 #[derive(Debug, Default)]
 struct Registry {
@@ -70,7 +75,8 @@ struct Registry {
     threads: Vec<JoinHandle<()>>,
     /// Loaded models, the one that was active last at the end.
     models: Vec<Arc<Model>>,
-    loading: Vec<String>,
+    /// The folder of the bundle that is being loaded.
+    loading: Option<String>,
     shutting_down: bool,
 }
 
@@ -124,6 +130,36 @@ pub enum ModelState {
 }
 
 impl Registry {
+    /// The model of a bundle, if its version is loaded and serves.
+    fn loaded(&self, bundle: &Announced, folder: &Path) -> Result<Option<Arc<Model>>, BundleError> {
+        let version = bundle.version();
+        let mut loaded = self.models.iter().filter(|model| model.in_service());
+        match loaded.find(|model| model.bundle().version() == version) {
+            Some(loaded) if loaded.bundle().seal() != bundle.seal() => Err(BundleError::VersionTaken {
+                bundle: folder.display().to_string(),
+                version: version.to_owned(),
+            }),
+            loaded => Ok(loaded.cloned()),
+        }
+    }
+
+    /// Lets a model that is ready serve requests that name its version.
+    fn register(&mut self, prepared: Prepared) -> Result<Arc<Model>, BundleError> {
+        let Prepared { core, placement, precision, arithmetic, policy } = prepared;
+        let bundle = core.bundle.folder().display().to_string();
+        let failed = |why: String| BundleError::Scorer { bundle, why };
+        if self.shutting_down {
+            return Err(failed("the server is shutting down".to_owned()));
+        }
+        let pool = self.pool(placement, policy).map_err(|error| failed(error.to_string()))?;
+        let placement = format!("{placement} {precision}");
+        let model = Arc::new(Model { core: Arc::new(core), pool, placement, arithmetic });
+        self.models.retain(|model| model.in_service());
+        self.models.insert(0, Arc::clone(&model));
+        tracing::info!(version = model.bundle().version(), placement = model.placement, "loaded a model");
+        Ok(model)
+    }
+
     /// The pool of a device; the first model for it starts its workers. Callers wait on the runtime of the thread
     /// that calls this.
     fn pool(&mut self, placement: Placement, policy: Policy) -> std::io::Result<Arc<Pool>> {
@@ -159,17 +195,18 @@ impl Engine {
                 ..options
             },
             active: ArcSwapOption::empty(),
-            registry: Mutex::default(),
+            registry: SharedRegistry::default(),
             next_key: AtomicU64::new(0),
         }
     }
 
     /// Loads the bundle in `folder`, checks it, builds its scorer and warms it, on a thread of its own. The
     /// model then serves requests that pin it; [`activate`](Self::activate) makes it the one for all others.
-    /// A version that is loaded already is not loaded again.
+    /// A version that is loaded already is not loaded again, and loading ends soon after the caller goes away.
     ///
     /// # Errors
-    /// [`BundleError`] when anything is wrong; what is in service stays.
+    /// [`BundleError`] when anything is wrong, [`BundleError::Busy`] while another one is loaded; what is in service
+    /// stays.
     pub async fn load<S, E>(
         &self,
         folder: &Path,
@@ -183,44 +220,24 @@ impl Engine {
     {
         let folder = folder.to_owned();
         let name = folder.display().to_string();
-        self.registry().loading.push(name.clone());
-        let _listed = Listed { engine: self, name: &name };
+        let turn = Turn::take(&self.registry, &name)?;
         let (options, key) = (self.options, self.next_key.fetch_add(1, Ordering::Relaxed));
         let (done, loaded) = oneshot::channel();
         let failed = |why: String| BundleError::Scorer { bundle: name.clone(), why };
+        let runtime = Handle::current();
         let thread = thread::Builder::new().name("engine-load".to_owned()).spawn(move || {
+            let _runtime = runtime.enter();
             yield_to_requests();
-            let result = prepare(&folder, device, precision, make_scorer, options, key);
-            // The caller may have gone; then nobody wants the model.
+            let wanted = || !done.is_closed();
+            let result = turn.load(&folder, &wanted, |bundle| {
+                prepare(bundle, device, precision, make_scorer, options, key, &wanted)
+            });
+            drop(turn);
+            // The caller may have gone at the last moment; then the model stays for those who name its version.
             let _ = done.send(result);
         });
         thread.map_err(|error| failed(error.to_string()))?;
-        let prepared = loaded.await.map_err(|_| failed("loading panicked".to_owned()))??;
-        self.register(prepared, &name)
-    }
-
-    fn register(&self, prepared: Prepared, folder: &str) -> Result<Arc<Model>, BundleError> {
-        let Prepared { core, placement, precision, arithmetic, policy } = prepared;
-        let failed = |why: String| BundleError::Scorer { bundle: folder.to_owned(), why };
-        let mut registry = self.registry();
-        if registry.shutting_down {
-            return Err(failed("the server is shutting down".to_owned()));
-        }
-        let version = core.bundle.version();
-        let loaded = registry.models.iter().find(|model| model.bundle().version() == version);
-        if let Some(loaded) = loaded.filter(|model| model.in_service()) {
-            if loaded.bundle().seal() == core.bundle.seal() {
-                return Ok(Arc::clone(loaded));
-            }
-            return Err(BundleError::VersionTaken { bundle: folder.to_owned(), version: version.to_owned() });
-        }
-        let pool = registry.pool(placement, policy).map_err(|error| failed(error.to_string()))?;
-        let placement = format!("{placement} {precision}");
-        let model = Arc::new(Model { core: Arc::new(core), pool, placement, arithmetic });
-        registry.models.retain(|model| model.in_service());
-        registry.models.insert(0, Arc::clone(&model));
-        tracing::info!(version = model.bundle().version(), placement = model.placement, "loaded a model");
-        Ok(model)
+        loaded.await.map_err(|_| failed("loading panicked".to_owned()))?
     }
 
     /// Makes a model the one for requests that pin none; nothing changes when it is so already. The one that was
@@ -340,6 +357,7 @@ impl Engine {
     /// Tells the workers to stop, and lets go of the models.
     fn stop(&self) -> Vec<JoinHandle<()>> {
         let mut registry = self.registry();
+        registry.shutting_down = true;
         for pool in registry.pools.values() {
             pool.step(Event::Drain, None);
             pool.step(Event::Close { model: None, why: EngineError::ShuttingDown }, None);
@@ -351,7 +369,7 @@ impl Engine {
     }
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.registry)
     }
 }
 
@@ -361,18 +379,48 @@ impl Drop for Engine {
     }
 }
 
-/// Takes a folder off the list of what loads, however loading ends.
-struct Listed<'a> {
-    engine: &'a Engine,
-    name: &'a str,
+fn lock(registry: &Mutex<Registry>) -> MutexGuard<'_, Registry> {
+    registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Drop for Listed<'_> {
-    fn drop(&mut self) {
-        let mut registry = self.engine.registry();
-        if let Some(index) = registry.loading.iter().position(|name| name == self.name) {
-            registry.loading.remove(index);
+/// The right to load a bundle, which ends with the load, however that ends.
+struct Turn {
+    registry: SharedRegistry,
+}
+
+impl Turn {
+    /// Takes the turn for the bundle in `folder`, unless another one has it.
+    fn take(registry: &SharedRegistry, folder: &str) -> Result<Self, BundleError> {
+        let registry = Arc::clone(registry);
+        let mut locked = lock(&registry);
+        if let Some(loading) = &locked.loading {
+            return Err(BundleError::Busy { bundle: folder.to_owned(), loading: loading.clone() });
         }
+        locked.loading = Some(folder.to_owned());
+        drop(locked);
+        Ok(Self { registry })
+    }
+
+    /// The model of the bundle in `folder`: the loaded one, or the one that `prepare` makes.
+    fn load(
+        &self,
+        folder: &Path,
+        wanted: Wanted<'_>,
+        prepare: impl FnOnce(Bundle) -> Result<Prepared, BundleError>,
+    ) -> Result<Arc<Model>, BundleError> {
+        let announced = Announced::read(folder)?;
+        if let Some(loaded) = lock(&self.registry).loaded(&announced, folder)? {
+            return Ok(loaded);
+        }
+        let prepared = prepare(announced.open(wanted)?)?;
+        require_wanted(wanted, folder)?;
+        lock(&self.registry).register(prepared)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        lock(&self.registry).loading = None;
     }
 }
 
@@ -396,18 +444,19 @@ struct Prepared {
 }
 
 fn prepare<S, E>(
-    folder: &Path,
+    bundle: Bundle,
     device: Device,
     precision: Precision,
     make_scorer: S,
     options: EngineOptions,
     key: u64,
+    wanted: Wanted<'_>,
 ) -> Result<Prepared, BundleError>
 where
     S: FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, E>,
     E: std::fmt::Display,
 {
-    let bundle = Arc::new(Bundle::open(folder)?);
+    let bundle = Arc::new(bundle);
     let (placement, graph) = session::place(&bundle, device, precision)?;
     let policy = policy(placement, options, bundle.maximum_length());
     let precision = match placement {
@@ -415,13 +464,14 @@ where
         Placement::Cuda(_) => "fp16".to_owned(),
     };
     let scorer = make_scorer(&bundle).map_err(|error| BundleError::Scorer {
-        bundle: folder.display().to_string(),
+        bundle: bundle.folder().display().to_string(),
         why: error.to_string(),
     })?;
     let source = Arc::clone(&bundle);
     let make_encoder = Box::new(move || session::build(&source, placement, &graph));
     let mut encoders = Vec::with_capacity(policy.workers);
     for _ in 0..policy.workers {
+        require_wanted(wanted, bundle.folder())?;
         let mut encoder = make_encoder()?;
         warm_up(&bundle, encoder.as_mut())?;
         encoders.push(encoder);

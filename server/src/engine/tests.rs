@@ -463,6 +463,76 @@ async fn another_bundle_under_a_loaded_version_is_refused() {
 }
 
 #[tokio::test]
+async fn the_seal_is_compared_before_anything_else_is_read() {
+    let (engine, old) = started(one_worker()).await;
+    let load = async |folder: &tempfile::TempDir| {
+        std::fs::remove_file(folder.path().join("tables.safetensors")).unwrap();
+        engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await
+    };
+    let same = other_version("1");
+    std::fs::copy(fixture().join("bundle.json"), same.path().join("bundle.json")).unwrap();
+    assert!(Arc::ptr_eq(&load(&same).await.unwrap(), &old));
+    let other = other_version("1");
+    bundle::say_other_metrics(other.path());
+    assert!(matches!(load(&other).await.err(), Some(BundleError::VersionTaken { .. })));
+}
+
+/// A scorer that says when it is built, and is built when it may be.
+struct Building {
+    began: std::sync::mpsc::Receiver<()>,
+    go_on: std::sync::mpsc::Sender<()>,
+}
+
+impl Building {
+    fn gated()
+    -> (Self, impl FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError>) {
+        let ((say, began), (go_on, may)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+        let make = move |bundle: &Arc<Bundle>| {
+            say.send(()).unwrap();
+            may.recv().unwrap();
+            exact(bundle)
+        };
+        (Self { began, go_on }, make)
+    }
+}
+
+#[tokio::test]
+async fn one_bundle_is_loaded_at_a_time_and_another_hears_so_at_once() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let fixture = fixture();
+    let mut first = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+    assert!(futures::poll!(&mut first).is_pending());
+    building.began.recv().unwrap();
+    let folder = other_version("2");
+    let load = async || engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await;
+    let busy = load().await.err();
+    assert!(
+        matches!(&busy, Some(BundleError::Busy { loading, .. }) if *loading == fixture.display().to_string()),
+        "{busy:?}"
+    );
+    assert_eq!(engine.models().len(), 1, "only the first one is listed");
+    building.go_on.send(()).unwrap();
+    first.await.unwrap();
+    assert_eq!(load().await.unwrap().bundle().version(), "tiny@2");
+}
+
+#[tokio::test]
+async fn a_load_whose_caller_went_away_ends_and_leaves_nothing() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let fixture = fixture();
+    {
+        let mut load = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+        assert!(futures::poll!(&mut load).is_pending());
+        building.began.recv().unwrap();
+    }
+    building.go_on.send(()).unwrap();
+    until(|| engine.models().is_empty()).await;
+    engine.load(&fixture, Device::Cpu, Precision::Fp32, exact).await.unwrap();
+}
+
+#[tokio::test]
 async fn what_computes_differently_has_an_arithmetic_of_its_own() {
     let arithmetic = async |folder: &Path, precision| {
         let engine = Engine::start(one_worker());

@@ -15,6 +15,38 @@ pub enum BundleError {
         /// What the system said.
         why: String,
     },
+    /// It is something else than a file, which may have no end, or never begin.
+    #[error("{} is {kind}, not a regular file; copy the bundle again", path.display())]
+    NotAFile {
+        /// What was to be read.
+        path: PathBuf,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A file is larger than any such file of a bundle.
+    #[error("{} has {bytes} bytes, at most {most} are accepted; copy the bundle again", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The largest that is accepted.
+        most: u64,
+    },
+    /// Another bundle is being loaded.
+    #[error("bundle {bundle} has to wait: {loading} is being loaded, and one is loaded at a time")]
+    Busy {
+        /// The bundle's folder.
+        bundle: String,
+        /// The folder of the other one.
+        loading: String,
+    },
+    /// Whoever wanted it went away.
+    #[error("loading {} was given up, because nobody waits for it any more", path.display())]
+    GivenUp {
+        /// The file or folder that was at its turn.
+        path: PathBuf,
+    },
     /// A file is not the one that it was when it was opened.
     #[error(
         "{} was changed while it was read; copy the bundle into a new folder, and name that one once it is whole", path.display()

@@ -1,7 +1,6 @@
 //! `bundle.json`: what a bundle says about itself, checked for sense before anything else is read.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::error::BundleError;
+use super::file::read_text;
 
 /// The manifest's file name.
 pub(super) const FILE: &str = "bundle.json";
@@ -17,6 +17,14 @@ pub(super) const FILE: &str = "bundle.json";
 const MOST_ITEMS: usize = 1 << 28;
 const MOST_DIMENSIONS: usize = 1 << 14;
 const LONGEST: usize = 1 << 14;
+const MOST_ELEMENTS: usize = 1 << 34;
+const MOST_FILES: usize = 64;
+
+/// Limits of the files' bytes: of the manifest itself, of what stands in a file of tables beside them, and of a
+/// graph, which protobuf limits.
+const MOST_BYTES: u64 = 1 << 20;
+const MOST_HEADER_BYTES: u64 = 1 << 20;
+const MOST_GRAPH_BYTES: u64 = 2 << 30;
 
 /// The parsed manifest; unknown fields are passed over.
 #[derive(Clone, Debug, Deserialize)]
@@ -82,7 +90,7 @@ impl Manifest {
     pub(super) fn read(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(FILE);
         let wrong = |why: String| BundleError::Manifest { path: path.clone(), why };
-        let text = fs::read_to_string(&path).map_err(|error| BundleError::read(&path, &error))?;
+        let text = read_text(&path, MOST_BYTES)?;
         let manifest = Self::parse(&text).map_err(wrong)?;
         manifest.check_seal(&text).map_err(wrong)?;
         Ok(manifest)
@@ -93,6 +101,19 @@ impl Manifest {
         let manifest: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         manifest.check()?;
         Ok(manifest)
+    }
+
+    /// The most bytes that a file of the bundle has.
+    pub(super) fn most_bytes(&self, file: &str) -> u64 {
+        let items = self.items as u64;
+        if file == self.tables.file {
+            let rows = 2 * items + self.maximum_length as u64;
+            rows * self.dimension as u64 * self.tables.precision.bytes() as u64 + MOST_HEADER_BYTES
+        } else if file == self.vocabulary || self.titles.as_deref() == Some(file) {
+            4 * items
+        } else {
+            MOST_GRAPH_BYTES
+        }
     }
 
     /// The seal is the sha256 of the manifest's bytes with 64 zeros in the seal's place.
@@ -129,6 +150,8 @@ impl Manifest {
         between("items", self.items, MOST_ITEMS)?;
         between("dimension", self.dimension, MOST_DIMENSIONS)?;
         between("maximum_length", self.maximum_length, LONGEST)?;
+        between("items x dimension", self.items * self.dimension, MOST_ELEMENTS)?;
+        between("the number of its files", self.sha256.len(), MOST_FILES)?;
         self.check_files()?;
         self.probe.check(self.items, self.dimension, self.maximum_length)
     }

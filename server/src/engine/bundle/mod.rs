@@ -14,7 +14,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::BundleError;
 use file::BundleFile;
+pub(crate) use file::{Wanted, require_wanted};
 use manifest::Manifest;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
@@ -53,32 +54,37 @@ pub struct Bundle {
     titles: Vec<u32>,
 }
 
-/// One encoder of a bundle.
-#[derive(Clone, Debug)]
-pub(crate) struct EncoderGraph {
-    pub(crate) file: String,
-    pub(crate) path: PathBuf,
-    pub(crate) tolerance: f32,
+/// A bundle of which nothing was read but what it says about itself.
+pub(crate) struct Announced {
+    folder: PathBuf,
+    manifest: Manifest,
+    version: String,
 }
 
-/// The scorer of a bundle for the GPU.
-#[derive(Clone, Debug)]
-pub(crate) struct ScorerGraph {
-    pub(crate) path: PathBuf,
-    /// The most items that it answers for a query.
-    pub(crate) largest_k: usize,
-}
-
-impl Bundle {
-    /// Reads the bundle in `folder` and checks it whole.
-    ///
-    /// # Errors
-    /// [`BundleError`] says what is wrong first; nothing of the bundle is kept.
-    pub fn open(folder: &Path) -> Result<Self, BundleError> {
+impl Announced {
+    /// Reads the manifest of the bundle in `folder`.
+    pub(crate) fn read(folder: &Path) -> Result<Self, BundleError> {
         let manifest = Manifest::read(folder)?;
+        let version = format!("{}@{}", manifest.name, manifest.version);
+        Ok(Self { folder: folder.to_owned(), manifest, version })
+    }
+
+    /// As [`Bundle::version`].
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// As [`Bundle::seal`].
+    pub(crate) fn seal(&self) -> &str {
+        &self.manifest.seal
+    }
+
+    /// Reads the bundle and checks it whole, as long as it is wanted.
+    pub(crate) fn open(self, wanted: Wanted<'_>) -> Result<Bundle, BundleError> {
+        let Self { folder, manifest, version } = self;
         let name = folder.display().to_string();
-        check_listing(folder, &name, &manifest)?;
-        let mut maps = check_hashes(folder, &name, &manifest)?;
+        check_listing(&folder, &name, &manifest)?;
+        let mut maps = check_hashes(&folder, &name, &manifest, wanted)?;
         let mut take = |file: &str| {
             maps.remove(file).ok_or_else(|| BundleError::Missing {
                 bundle: name.clone(),
@@ -102,16 +108,34 @@ impl Bundle {
                 why: "has a movie id twice, or the id 0".to_owned(),
             });
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            version: format!("{}@{}", manifest.name, manifest.version),
-            metrics: manifest.metrics.clone(),
-            manifest,
-            tables,
-            vocabulary,
-            rows,
-            titles,
-        })
+        let metrics = manifest.metrics.clone();
+        Ok(Bundle { folder, version, metrics, manifest, tables, vocabulary, rows, titles })
+    }
+}
+
+/// One encoder of a bundle.
+#[derive(Clone, Debug)]
+pub(crate) struct EncoderGraph {
+    pub(crate) file: String,
+    pub(crate) path: PathBuf,
+    pub(crate) tolerance: f32,
+}
+
+/// The scorer of a bundle for the GPU.
+#[derive(Clone, Debug)]
+pub(crate) struct ScorerGraph {
+    pub(crate) path: PathBuf,
+    /// The most items that it answers for a query.
+    pub(crate) largest_k: usize,
+}
+
+impl Bundle {
+    /// Reads the bundle in `folder` and checks it whole.
+    ///
+    /// # Errors
+    /// [`BundleError`] says what is wrong first; nothing of the bundle is kept.
+    pub fn open(folder: &Path) -> Result<Self, BundleError> {
+        Announced::read(folder)?.open(&|| true)
     }
 
     /// `name@version`: the model version that replies name and requests may pin.
@@ -222,19 +246,16 @@ impl Bundle {
 /// Every file of the folder is listed; hidden files and Markdown are not looked at.
 fn check_listing(folder: &Path, name: &str, manifest: &Manifest) -> Result<(), BundleError> {
     let unreadable = |error| BundleError::read(folder, &error);
-    let mut present = BTreeSet::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let passed_over = path.extension().is_some_and(|extension| extension == "md");
-        if !file.starts_with('.') && !passed_over && file != manifest::FILE {
-            present.insert(file);
+        let is_known = file == manifest::FILE || manifest.sha256.contains_key(&file);
+        if !file.starts_with('.') && !passed_over && !is_known {
+            return Err(BundleError::Unlisted { bundle: name.to_owned(), file });
         }
     }
-    match present.into_iter().find(|file| !manifest.sha256.contains_key(file)) {
-        Some(file) => Err(BundleError::Unlisted { bundle: name.to_owned(), file }),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Takes every listed file into memory and compares its digest; what is there is used from then on.
@@ -242,11 +263,12 @@ fn check_hashes(
     folder: &Path,
     name: &str,
     manifest: &Manifest,
+    wanted: Wanted<'_>,
 ) -> Result<HashMap<String, Mmap>, BundleError> {
     let mut maps = HashMap::new();
     for (file, expected) in &manifest.sha256 {
         let path = folder.join(file);
-        if !path.is_file() {
+        if !path.exists() {
             let random_tables = *file == manifest.tables.file && manifest.training.contains_key("random");
             let advice = if random_tables {
                 ", or make the tables again with `python -m marquee_onnx random --restore-tables FOLDER`"
@@ -255,8 +277,9 @@ fn check_hashes(
             };
             return Err(BundleError::Missing { bundle: name.to_owned(), file: file.clone(), advice });
         }
-        let opened = BundleFile::open(&path)?;
-        let found = hash_of(&opened.bytes);
+        let opened = BundleFile::open(&path, manifest.most_bytes(file), wanted)?;
+        let found = hash_of(&opened.bytes, wanted);
+        require_wanted(wanted, &path)?;
         if found != *expected {
             let (bundle, file, expected) = (name.to_owned(), file.clone(), expected.clone());
             return Err(BundleError::HashMismatch { bundle, file, found, expected });
@@ -267,10 +290,13 @@ fn check_hashes(
     Ok(maps)
 }
 
-/// The sha256 of a file, as text.
-fn hash_of(bytes: &[u8]) -> String {
+/// The sha256 of a file, as text; of no file once it is not wanted any more.
+fn hash_of(bytes: &[u8], wanted: Wanted<'_>) -> String {
     let (mut digest, mut parts) = (Sha256::new(), bytes.chunks(HASHED_AT_ONCE));
-    in_idle_time(parts.len(), |_| digest.update(parts.next().unwrap_or_default()));
+    in_idle_time(parts.len(), |_| {
+        let part = parts.next().filter(|_| wanted());
+        digest.update(part.unwrap_or_default());
+    });
     hex::encode(digest.finalize())
 }
 

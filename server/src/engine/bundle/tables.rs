@@ -152,7 +152,7 @@ impl TablePrecision {
         }
     }
 
-    fn bytes(self) -> usize {
+    pub(super) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,
