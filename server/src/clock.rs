@@ -3,8 +3,13 @@
 //!
 //! An event of a year to come would lead what is trending until then, so every way in holds its times to
 //! [`EventTimes`].
+//!
+//! A machine's clock may be set at any moment. So no span is measured by it, what has come to its end is told by
+//! [`Instant`](std::time::Instant) everywhere, and the times of events do not go back with it: what a user does
+//! after something else is later than that.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::TimeMs;
 
@@ -18,10 +23,91 @@ pub const FIRST_TIME_MS: TimeMs = -62_135_596_800_000;
 /// 9999-12-31T23:59:59.999Z, the last time that the API's timestamps can say.
 pub const LAST_TIME_MS: TimeMs = 253_402_300_799_999;
 
-/// Now, in milliseconds since 1970; 0 on a machine whose clock stands before that.
+/// Now, in milliseconds since 1970, and never less than it was in this process before. While the machine's
+/// clock is behind that, time goes on at half its speed until the clock has caught up.
 pub fn now_ms() -> TimeMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    TimeMs::try_from(since.as_millis()).unwrap_or(TimeMs::MAX)
+    static CLOCK: Forward = Forward::new();
+    #[cfg(test)]
+    if let Some(now_ms) = fake::now_ms() {
+        return now_ms;
+    }
+    CLOCK.read(wall(), Instant::now())
+}
+
+/// The time since 1970 by the machine's clock, as it is set at this moment; none on a machine whose clock stands
+/// before that.
+pub(crate) fn wall() -> Duration {
+    #[cfg(test)]
+    if let Some(wall) = fake::wall() {
+        return wall;
+    }
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// A clock that does not go back with the one that it follows.
+struct Forward {
+    last: Mutex<Option<Reading>>,
+}
+
+/// What was read, and when.
+#[derive(Clone, Copy)]
+struct Reading {
+    time: Duration,
+    at: Instant,
+}
+
+impl Forward {
+    const fn new() -> Self {
+        Self { last: Mutex::new(None) }
+    }
+
+    /// The time at this moment, at which the clock that is followed says `wall`.
+    fn read(&self, wall: Duration, at: Instant) -> TimeMs {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let time = last.map_or(wall, |last| wall.max(last.time + at.saturating_duration_since(last.at) / 2));
+        *last = Some(Reading { time, at });
+        TimeMs::try_from(time.as_millis()).unwrap_or(TimeMs::MAX)
+    }
+}
+
+/// A machine's clock that a test sets, for the thread of the test alone.
+#[cfg(test)]
+pub(crate) mod fake {
+    use std::cell::RefCell;
+
+    use super::{Duration, Forward, Instant, TimeMs};
+
+    thread_local! {
+        static FAKE: RefCell<Option<Fake>> = const { RefCell::new(None) };
+    }
+
+    struct Fake {
+        clock: Forward,
+        wall: Duration,
+        since: Instant,
+    }
+
+    impl Fake {
+        fn wall(&self) -> Duration {
+            self.wall + self.since.elapsed()
+        }
+    }
+
+    /// Sets the clock to so many milliseconds since 1970.
+    pub(crate) fn set(wall_ms: u64) {
+        FAKE.with_borrow_mut(|fake| {
+            let clock = fake.take().map_or(Forward::new(), |fake| fake.clock);
+            *fake = Some(Fake { clock, wall: Duration::from_millis(wall_ms), since: Instant::now() });
+        });
+    }
+
+    pub(super) fn now_ms() -> Option<TimeMs> {
+        FAKE.with_borrow(|fake| fake.as_ref().map(|fake| fake.clock.read(fake.wall(), Instant::now())))
+    }
+
+    pub(super) fn wall() -> Option<Duration> {
+        FAKE.with_borrow(|fake| fake.as_ref().map(Fake::wall))
+    }
 }
 
 /// The times that an event may have: from the year 1 to a little ahead of a clock.
@@ -73,6 +159,46 @@ impl EventTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+    const SECOND: Duration = Duration::from_secs(1);
+    const WALL: Duration = Duration::from_secs(1_700_000_000);
+
+    fn ms(time: Duration) -> TimeMs {
+        time.as_millis() as TimeMs
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_slowly_until_it_has_caught_up() {
+        let (clock, start) = (Forward::new(), Instant::now());
+        assert_eq!(clock.read(WALL, start), ms(WALL));
+        assert_eq!(clock.read(WALL + SECOND, start + SECOND), ms(WALL + SECOND));
+        let set_back = WALL + SECOND - HOUR;
+        assert_eq!(clock.read(set_back, start + SECOND), ms(WALL + SECOND));
+        assert_eq!(clock.read(set_back + SECOND, start + 2 * SECOND), ms(WALL + SECOND) + 500);
+        let caught_up = WALL + SECOND + HOUR;
+        assert_eq!(clock.read(caught_up, start + 2 * HOUR + SECOND), ms(caught_up));
+        assert_eq!(clock.read(caught_up + SECOND, start + 2 * HOUR + 2 * SECOND), ms(caught_up + SECOND));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_ahead_is_followed_at_once() {
+        let (clock, start) = (Forward::new(), Instant::now());
+        assert_eq!(clock.read(WALL, start), ms(WALL));
+        assert_eq!(clock.read(WALL + HOUR, start), ms(WALL + HOUR));
+    }
+
+    #[test]
+    fn what_happens_later_has_a_later_time_however_the_clock_is_set() {
+        let mut before = TimeMs::MIN;
+        for step in [0, 3_600_000, -3_600_000, -1, 1, -86_400_000, 3_600_000] {
+            fake::set(1_700_000_000_000_u64.saturating_add_signed(step));
+            let now = now_ms();
+            assert!(now >= before, "{now} after {before}");
+            before = now;
+        }
+        assert!(wall() > WALL && wall() < WALL + 2 * HOUR, "the clock itself is as it was set");
+    }
 
     #[test]
     fn an_event_may_be_ahead_of_the_clock_by_the_skew_and_no_more() {

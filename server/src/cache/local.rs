@@ -72,6 +72,7 @@ impl Cache for LocalCache {
 mod tests {
     use super::*;
     use crate::cache::Space;
+    use crate::clock;
 
     fn key(id: u128) -> Key {
         Key { space: Space::Vector, id }
@@ -84,6 +85,18 @@ mod tests {
         tokio::time::advance(Duration::from_secs(9)).await;
         assert_eq!(cache.get(key(1)).await.as_deref(), Some(b"vector".as_slice()));
         tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(cache.get(key(1)).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_value_ends_when_its_time_has_passed_however_the_clock_is_set() {
+        let cache = LocalCache::new(1 << 20, 100);
+        cache.put(key(1), Bytes::from_static(b"vector"), Duration::from_secs(10)).await;
+        for hour in [1, 3, 2] {
+            clock::fake::set(hour * 3_600_000);
+            assert!(cache.get(key(1)).await.is_some());
+        }
+        tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(cache.get(key(1)).await, None);
     }
 

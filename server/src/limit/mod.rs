@@ -99,3 +99,21 @@ impl Messages {
         self.limiter.refused(self.method);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_come_with_time_however_the_clock_is_set() {
+        let limiter = Limiter::new("1/s".parse().unwrap(), None);
+        assert!(limiter.take("caller", "method").await.is_ok());
+        for hour in [1, 3, 2] {
+            clock::fake::set(hour * 3_600_000);
+            assert!(limiter.take("caller", "method").await.is_err());
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(limiter.take("caller", "method").await.is_ok());
+    }
+}

@@ -1,5 +1,6 @@
 -- Takes one token from the bucket KEYS[1], which holds ARGV[1] tokens and is filled in ARGV[2] ms.
--- Answers 0, or the milliseconds until there is a token.
+-- Answers 0, or the milliseconds until there is a token. Only Redis has a clock that all nodes share, and that one may
+-- be set: set back it neither gives a token nor holds one back, set ahead it fills the bucket once.
 local most, fill_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000

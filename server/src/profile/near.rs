@@ -100,6 +100,7 @@ impl Remembering for Near {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::domain::{Interaction, Kind};
 
     fn entry() -> Entry {
@@ -155,6 +156,18 @@ mod tests {
         let near = Near::new(1 << 20);
         near.get(1).await.err().unwrap().keep(&entry());
         assert!(!near.get(1).await.ok().unwrap().has_ended());
+        tokio::time::advance(TIME_TO_LIVE).await;
+        assert!(near.get(1).await.ok().unwrap().has_ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_profile_ends_when_its_time_has_passed_however_the_clock_is_set() {
+        let near = Near::new(1 << 20);
+        near.get(1).await.err().unwrap().keep(&entry());
+        for hour in [1, 3, 2] {
+            clock::fake::set(hour * 3_600_000);
+            assert!(!near.get(1).await.ok().unwrap().has_ended());
+        }
         tokio::time::advance(TIME_TO_LIVE).await;
         assert!(near.get(1).await.ok().unwrap().has_ended());
     }

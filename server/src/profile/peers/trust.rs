@@ -259,6 +259,23 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_neither_ends_trust_nor_brings_an_old_generation_back() {
+        let now = Instant::now();
+        let mut trust = trusting(now);
+        let hour_ms = 3_600_000;
+        for now_ms in [100 + hour_ms, 100 - hour_ms, 100] {
+            assert_eq!(trust.tick(now, now_ms), Verdict::Keep);
+            assert!(trust.holds(now));
+        }
+        let mut before = trust.generation();
+        for now_ms in [100 + hour_ms, 100 - hour_ms, 100] {
+            trust.renew(now_ms);
+            assert!(trust.generation() > before);
+            before = trust.generation();
+        }
+    }
+
+    #[test]
     fn who_says_goodbye_is_not_waited_for() {
         let now = Instant::now();
         let mut trust = trusting(now);

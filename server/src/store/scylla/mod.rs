@@ -28,7 +28,7 @@ mod timestamps;
 mod writes;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,6 +59,7 @@ const FEW_EVENTS: usize = 4;
 pub struct ScyllaStore {
     link: Link,
     timestamps: Timestamps,
+    sums_age: Mutex<sums::Age>,
 }
 
 impl ScyllaStore {
@@ -68,7 +69,8 @@ impl ScyllaStore {
     /// [`StoreError::Open`] when no node can be reached or the credentials or keyspace are wrong,
     /// [`StoreError::Schema`] when the keyspace has another version.
     pub async fn open(settings: ScyllaSettings) -> Result<Self, StoreError> {
-        Ok(Self { link: Link::open(settings).await?, timestamps: Timestamps::default() })
+        let link = Link::open(settings).await?;
+        Ok(Self { link, timestamps: Timestamps::default(), sums_age: Mutex::default() })
     }
 
     /// Makes the keyspace and its tables, or brings them to this program's version; the statements

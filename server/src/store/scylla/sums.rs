@@ -6,11 +6,16 @@
 //! snapshot. The lease ends by itself when its holder dies. Two holders at once, which a lease that
 //! ended too early allows, publish two whole snapshots of which the later one counts.
 //!
+//! How old a snapshot is, nodes tell by their own monotonic clocks since they saw it first, so that a clock that
+//! is set back does not keep the statistics from being summed up, nor one that is ahead.
+//!
 //! Where no snapshot was published, or it is being replaced at this moment, the table itself is read.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use super::ScyllaStore;
 use super::known::Totals;
@@ -34,6 +39,29 @@ struct Published {
     summed_ms: TimeMs,
     parts: i32,
     stats: StoreStats,
+}
+
+/// The age of the newest snapshot.
+#[derive(Debug, Default)]
+pub(super) struct Age(Option<Seen>);
+
+/// A snapshot at the moment when it was seen first.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    snapshot: i64,
+    at: Instant,
+    age: Duration,
+}
+
+impl Age {
+    /// How old the snapshot is at this moment. Clocks are asked once, when it is new here.
+    fn of(&mut self, snapshot: i64, summed_ms: TimeMs, now_ms: TimeMs, at: Instant) -> Duration {
+        let age_ms = u64::try_from(now_ms.saturating_sub(summed_ms)).unwrap_or(0);
+        let new = Seen { snapshot, at, age: Duration::from_millis(age_ms) };
+        let seen = self.0.filter(|seen| seen.snapshot == snapshot).unwrap_or(new);
+        self.0 = Some(seen);
+        seen.age + at.saturating_duration_since(seen.at)
+    }
 }
 
 impl ScyllaStore {
@@ -87,8 +115,11 @@ impl ScyllaStore {
         now_ms: TimeMs,
     ) -> Result<bool, StoreError> {
         let published = self.published().await?;
-        let age_ms = older_than.as_millis() as i64;
-        if published.as_ref().is_some_and(|published| published.summed_ms + age_ms > now_ms) {
+        let age = published.as_ref().map(|published| {
+            let mut age = self.sums_age.lock().unwrap_or_else(PoisonError::into_inner);
+            age.of(published.snapshot, published.summed_ms, now_ms, Instant::now())
+        });
+        if age.is_some_and(|age| age < older_than) {
             return Ok(false);
         }
         let owner: i64 = rand::random();
@@ -176,5 +207,32 @@ impl ScyllaStore {
             totals.add_user(&events);
         }
         Ok(totals)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: TimeMs = 3_600_000;
+    const NOW_MS: TimeMs = 1_700_000_000_000;
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    #[test]
+    fn a_snapshot_is_as_old_as_clocks_say_when_it_is_new_here_and_ages_by_no_clock() {
+        let (mut age, start) = (Age::default(), Instant::now());
+        assert_eq!(age.of(1, NOW_MS - 5_000, NOW_MS, start), Duration::from_secs(5));
+        for step_ms in [HOUR_MS, -HOUR_MS, 0] {
+            let old = age.of(1, NOW_MS - 5_000, NOW_MS + step_ms, start + MINUTE);
+            assert_eq!(old, MINUTE + Duration::from_secs(5));
+        }
+        assert_eq!(age.of(2, NOW_MS, NOW_MS, start + MINUTE), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_snapshot_of_a_clock_that_was_ahead_still_ages() {
+        let (mut age, start) = (Age::default(), Instant::now());
+        assert_eq!(age.of(1, NOW_MS + HOUR_MS, NOW_MS, start), Duration::ZERO);
+        assert_eq!(age.of(1, NOW_MS + HOUR_MS, NOW_MS, start + MINUTE), MINUTE);
     }
 }

@@ -5,7 +5,8 @@
 //! node that wrote it is ahead of this one's.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::clock;
 
 /// Timestamps of one node: microseconds since 1970, each above the one before.
 #[derive(Default)]
@@ -21,8 +22,7 @@ impl Timestamps {
 
     /// Of a write of now that replaces what was written at that timestamp.
     pub(super) fn after(&self, replaced: i64) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        let now = i64::try_from(clock::wall().as_micros()).unwrap_or(i64::MAX);
         let next = |last: i64| now.max(last.saturating_add(1)).max(replaced.saturating_add(1));
         let last = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
         next(last.unwrap_or_else(|last| last))
@@ -41,5 +41,17 @@ mod tests {
         assert_eq!(timestamps.after(ahead), ahead + 1);
         assert_eq!(timestamps.now(), ahead + 2);
         assert_eq!(timestamps.after(first), ahead + 3);
+    }
+
+    #[test]
+    fn each_is_above_the_one_before_however_the_clock_is_set() {
+        let timestamps = Timestamps::default();
+        let mut before = 0;
+        for hour in [10, 11, 10, 9, 12] {
+            clock::fake::set(hour * 3_600_000);
+            let now = timestamps.now();
+            assert!(now > before, "{now} after {before}");
+            before = now;
+        }
     }
 }
