@@ -15,6 +15,9 @@ use tonic::{Code, Status, Streaming, TimeoutExpired};
 
 use crate::connection::root_cause;
 
+/// Longer timeouts are cut to this one: `grpc-timeout` has eight digits.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// The point in time at which the answer of a call is worth nothing any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline(Option<Instant>);
@@ -22,7 +25,7 @@ pub(crate) struct Deadline(Option<Instant>);
 impl Deadline {
     /// `timeout` from now, or never.
     pub(crate) fn after(timeout: Option<Duration>) -> Self {
-        Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+        Self(timeout.map(|timeout| Instant::now() + timeout.min(LONGEST)))
     }
 
     /// What is left of it; `None` if there is none.
@@ -90,5 +93,19 @@ impl<T> Stream for DeadlineStream<T> {
                 .map(|next| next.map(|message| message.map_err(translate))),
             None => Poll::Ready(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Request;
+
+    use super::*;
+
+    #[test]
+    fn the_longest_timeout_can_be_sent() {
+        let remaining = Deadline::after(Some(Duration::MAX)).remaining().unwrap();
+        assert!(remaining <= LONGEST);
+        Request::new(()).set_timeout(remaining);
     }
 }

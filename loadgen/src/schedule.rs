@@ -26,7 +26,7 @@ pub enum ScheduleError {
     )]
     Profile(String),
     /// The text is no length of time.
-    #[error("'{0}' is no time; write 500ms, 10s, 5m or 2h")]
+    #[error("'{0}' is no time of up to a year; write 500ms, 10s, 5m or 2h")]
     Time(String),
     /// The schedule file cannot be read.
     #[error("cannot read the schedule {path}: {source}")]
@@ -48,10 +48,16 @@ pub enum ScheduleError {
     },
 }
 
+/// The longest time that is read: a year.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
+/// The highest level that is read: more requests a second, or callers, than any machine has.
+pub(crate) const MOST_LEVEL: f64 = 1e7;
+
 /// Reads `500ms`, `10s`, `5m`, `2h`; a bare number means seconds.
 ///
 /// # Errors
-/// [`ScheduleError::Time`] when the text is anything else, or negative.
+/// [`ScheduleError::Time`] when the text is anything else, negative, or more than a year.
 pub fn parse_time(text: &str) -> Result<Duration, ScheduleError> {
     let wrong = || ScheduleError::Time(text.to_owned());
     let split = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
@@ -64,7 +70,7 @@ pub fn parse_time(text: &str) -> Result<Duration, ScheduleError> {
         "h" => number * 3600.0,
         _ => return Err(wrong()),
     };
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    Duration::try_from_secs_f64(seconds).ok().filter(|time| *time <= LONGEST).ok_or_else(wrong)
 }
 
 /// A stretch of time in which the level moves in a straight line.
@@ -211,7 +217,7 @@ impl FromStr for Profile {
             let (levels, length) = part.trim().split_once(':').ok_or_else(wrong)?;
             let (from, to) = levels.split_once('-').unwrap_or((levels, levels));
             let level = |text: &str| {
-                text.trim().parse().ok().filter(|level: &f64| level.is_finite() && *level >= 0.0)
+                text.trim().parse().ok().filter(|level: &f64| (0.0..=MOST_LEVEL).contains(level))
             };
             segments.push(Segment {
                 from: level(from).ok_or_else(wrong)?,
@@ -407,6 +413,13 @@ mod tests {
         assert_eq!(parse_time("3").unwrap(), Duration::from_secs(3));
         assert!(parse_time("3 days").is_err());
         assert!(parse_time("-1s").is_err());
+        assert_eq!(parse_time("8760h").unwrap(), LONGEST);
+        for text in ["8761h", "18446744073709551615", "1e300s", "NaN", "inf"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+        for text in ["1e8:1s", "1-1e8:1s", "18446744073709551615:1s", "NaN:1s", "1:1e300h"] {
+            assert!(text.parse::<Profile>().is_err(), "{text}");
+        }
     }
 
     proptest! {

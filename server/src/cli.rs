@@ -249,6 +249,27 @@ mod tests {
     }
 
     #[test]
+    fn a_number_beyond_all_bounds_is_refused_by_every_setting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("marquee.toml");
+        for (name, default) in Config::defaults() {
+            let is_span = default.ends_with(|unit: char| unit.is_ascii_lowercase())
+                && default.starts_with(|digit: char| digit.is_ascii_digit());
+            if !is_span && default.parse::<u64>().is_err() {
+                continue;
+            }
+            let most = if is_span { format!("{}h", u64::MAX) } else { u64::MAX.to_string() };
+            let line = ["marquee-server".to_owned(), format!("--{name}"), most.clone()];
+            let accepted = Cli::try_parse_from(line).is_ok_and(|cli| cli.serve.resolve().is_ok());
+            assert!(!accepted, "--{name} {most}");
+            let value = if is_span { format!("\"{most}\"") } else { most };
+            std::fs::write(&path, format!("{name} = {value}\n")).unwrap();
+            let line = ["marquee-server", "--config", path.to_str().unwrap()];
+            assert!(Cli::parse_from(line).serve.resolve().is_err(), "{name} = {value}");
+        }
+    }
+
+    #[test]
     fn a_wrong_command_line_shows_no_password() {
         for arguments in [
             &["--store", "scyla://u:SECRET@h/k"][..],

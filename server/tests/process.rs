@@ -393,6 +393,27 @@ fn a_number_that_cannot_work_is_one_clear_sentence() {
 }
 
 #[test]
+fn a_number_beyond_all_bounds_is_one_clear_sentence_wherever_it_stands() {
+    const MOST: &str = "18446744073709551615";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("marquee.toml");
+    std::fs::write(&file, format!("workers = {MOST}\n")).unwrap();
+    let mut by_option = Command::new(env!("CARGO_BIN_EXE_marquee-server"));
+    by_option.args(["serve", "--workers", MOST]);
+    let mut by_environment = Command::new(env!("CARGO_BIN_EXE_marquee-server"));
+    by_environment.env("MARQUEE_WORKERS", MOST);
+    let mut by_file = Command::new(env!("CARGO_BIN_EXE_marquee-server"));
+    by_file.arg("--config").arg(&file);
+    for mut command in [by_option, by_environment, by_file] {
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {error}");
+        assert!(error.contains(MOST) && !error.contains("panicked"), "{command:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{command:?}: {error}");
+    }
+}
+
+#[test]
 fn the_printed_configuration_has_no_password() {
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
         .args(["--print-config", "--cache", "redis://marquee:secret@127.0.0.1:6379"])

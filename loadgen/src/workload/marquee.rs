@@ -119,13 +119,7 @@ impl Marquee {
     /// # Errors
     /// [`WorkloadError`] when the cancelled share is out of range, or movies or titles are missing.
     pub fn new(settings: MarqueeSettings) -> Result<Self, WorkloadError> {
-        if !(0.0..=1.0).contains(&settings.cancellation.share) {
-            return Err(WorkloadError::Number {
-                what: "the share of cancelled calls",
-                value: settings.cancellation.share,
-                expected: "0 to 1 is accepted",
-            });
-        }
+        settings.cancellation.checked()?;
         if settings.population.catalogue().is_none()
             && let Some(name) = Self::needs_movies(&settings.mix, settings.subject)
         {

@@ -97,6 +97,20 @@ pub struct Cancellation {
     pub within: Duration,
 }
 
+impl Cancellation {
+    /// The same if its share is one.
+    fn checked(self) -> Result<Self, WorkloadError> {
+        if (0.0..=1.0).contains(&self.share) {
+            return Ok(self);
+        }
+        Err(WorkloadError::Number {
+            what: "the share of cancelled calls",
+            value: self.share,
+            expected: "0 to 1 is accepted",
+        })
+    }
+}
+
 /// A source of requests.
 pub enum Workload {
     /// Calls of `marquee.v1`.

@@ -75,7 +75,7 @@ impl Population {
     /// A user's id; the first of the range most often.
     pub fn user(&self, random: &mut Xoshiro256PlusPlus) -> u64 {
         let rank = self.ranks.sample(random) as u64;
-        self.users.first + rank.max(1) - 1
+        self.users.first.saturating_add(rank.max(1) - 1).min(self.users.last)
     }
 
     /// A movie's id, by popularity.
@@ -129,6 +129,18 @@ impl Population {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_up_to_the_last_number_are_drawn_from_their_range() {
+        let users: UserRange = "18446744073709551610-18446744073709551615".parse().unwrap();
+        for (users, zipf) in [(users, 0.0), (UserRange { first: 1, last: u64::MAX }, 0.0)] {
+            let population = Population::new(users, zipf, None).unwrap();
+            for index in 0..1000 {
+                let user = population.user(&mut super::super::request_random(1, index));
+                assert!((users.first..=users.last).contains(&user), "{user}");
+            }
+        }
+    }
 
     #[test]
     fn a_range_begins_at_one_and_does_not_run_backwards() {

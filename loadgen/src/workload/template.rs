@@ -80,7 +80,8 @@ impl Template {
     /// Reads the template and makes its bodies.
     ///
     /// # Errors
-    /// [`WorkloadError::Template`] when a part is missing or the request does not fit its message.
+    /// [`WorkloadError::Template`] when a part is missing or the request does not fit its message, and
+    /// [`WorkloadError::Number`] when the cancelled share is out of range.
     pub fn read(
         path: &Path,
         population: &Population,
@@ -88,6 +89,7 @@ impl Template {
         seed: u64,
         cancellation: Cancellation,
     ) -> Result<Self, WorkloadError> {
+        let cancellation = cancellation.checked()?;
         let failed = |message: String| WorkloadError::Template { path: path.to_owned(), message };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
         let file: TemplateFile = toml::from_str(&text).map_err(|error| failed(error.to_string()))?;
@@ -279,6 +281,16 @@ mod tests {
         };
         assert!((19..=LONGEST).contains(&history.movie_ids.len()));
         assert_eq!(template.name(), "Recommend");
+    }
+
+    #[test]
+    fn a_cancelled_share_that_is_none_is_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/triton.toml");
+        for share in [2.0, -1.0, f64::NAN] {
+            let cancellation = Cancellation { share, ..Cancellation::default() };
+            let refused = Template::read(&path, &population(), LONGEST, 1, cancellation);
+            assert!(matches!(refused, Err(WorkloadError::Number { .. })), "{share}");
+        }
     }
 
     #[test]
