@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// Bytes of movies that may wait: those of some 300,000 usual ones.
 const MOST_BYTES: usize = 64 << 20;
 
+/// What a caller that waits takes beside its movies.
+const CALLER_BYTES: usize = 4 << 10;
+
 /// How many of a caller's movies were new.
 type Added = Result<u64, StoreError>;
 
@@ -31,7 +34,13 @@ pub struct Crowded;
 /// The line.
 #[derive(Default)]
 pub(super) struct Imports {
-    waiting: Mutex<Vec<Import>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    imports: Vec<Import>,
+    bytes: usize,
 }
 
 /// What one caller brought.
@@ -45,33 +54,40 @@ impl Imports {
     /// Puts movies at the end of the line. They leave it when the receiver is dropped.
     pub(super) fn join(&self, movies: Vec<MovieRecord>) -> Result<oneshot::Receiver<Added>, Crowded> {
         let (tell, told) = oneshot::channel();
-        let bytes = movies.iter().map(MovieRecord::bytes).sum();
+        let bytes = CALLER_BYTES + movies.iter().map(MovieRecord::bytes).sum::<usize>();
         let mut waiting = self.waiting();
-        if !has_room(&waiting, bytes) {
-            waiting.retain(Import::is_wanted);
-            if !has_room(&waiting, bytes) {
-                return Err(Crowded);
-            }
+        if !waiting.has_room(bytes) {
+            waiting.forget_the_gone();
         }
-        waiting.push(Import { movies, bytes, tell });
+        if !waiting.has_room(bytes) {
+            return Err(Crowded);
+        }
+        waiting.bytes += bytes;
+        waiting.imports.push(Import { movies, bytes, tell });
         Ok(told)
     }
 
     /// Everything that waits and whose caller is still there.
     pub(super) fn take(&self) -> Batch {
         let waiting = std::mem::take(&mut *self.waiting());
-        waiting.into_iter().filter(Import::is_wanted).collect()
+        waiting.imports.into_iter().filter(Import::is_wanted).collect()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Import>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who waits alone may bring more than the bound.
-fn has_room(waiting: &[Import], bytes: usize) -> bool {
-    let held: usize = waiting.iter().map(|import| import.bytes).sum();
-    waiting.is_empty() || held.saturating_add(bytes) <= MOST_BYTES
+impl Waiting {
+    /// Who waits alone may bring more than the bound.
+    fn has_room(&self, bytes: usize) -> bool {
+        self.imports.is_empty() || self.bytes.saturating_add(bytes) <= MOST_BYTES
+    }
+
+    fn forget_the_gone(&mut self) {
+        self.imports.retain(Import::is_wanted);
+        self.bytes = self.imports.iter().map(|import| import.bytes).sum();
+    }
 }
 
 impl Import {
@@ -175,7 +191,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_what_nobody_waits_for_does_not_count() {
         let imports = Imports::default();
-        let half = || vec![movie(1, &"x".repeat(MOST_BYTES / 2 - 1000))];
+        let half = || vec![movie(1, &"x".repeat(MOST_BYTES / 2 - 2 * CALLER_BYTES))];
         let (first, _second) = (imports.join(half()).unwrap(), imports.join(half()).unwrap());
         assert_eq!(imports.join(half()).unwrap_err(), Crowded);
         drop(first);
