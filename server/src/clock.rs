@@ -173,7 +173,7 @@ mod tests {
         let (clock, start) = (Forward::new(), Instant::now());
         assert_eq!(clock.read(WALL, start), ms(WALL));
         assert_eq!(clock.read(WALL + SECOND, start + SECOND), ms(WALL + SECOND));
-        let set_back = WALL + SECOND - HOUR;
+        let set_back = (WALL + SECOND).saturating_sub(HOUR);
         assert_eq!(clock.read(set_back, start + SECOND), ms(WALL + SECOND));
         assert_eq!(clock.read(set_back + SECOND, start + 2 * SECOND), ms(WALL + SECOND) + 500);
         let caught_up = WALL + SECOND + HOUR;

@@ -301,6 +301,21 @@ async fn an_activated_bundle_answers_and_a_wrong_one_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_of_pipes_is_refused_at_once_however_often_it_is_named() {
+    let server = TestServer::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("bundle.json")).status().unwrap();
+    assert!(made.success());
+    for _ in 0..40 {
+        let target = v1::activate_model_request::Target::BundleDir(folder.path().display().to_string());
+        let request = v1::ActivateModelRequest { target: Some(target) };
+        let status = server.operations().activate_model(request).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert!(status.message().contains("is a pipe, not a regular file"), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     let data = common::sample_data().await;
     let config = Config { rate_limit: Some("2/h".parse().unwrap()), ..common::config(&data) };

@@ -138,3 +138,32 @@ async fn titles_and_genres_come_in_as_an_imported_release_has_them() {
     let counts: Vec<_> = stats.into_inner().genres.into_iter().map(|genre| genre.movies).collect();
     assert_eq!(counts, [1, 1, 1]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_characters_in_the_names_of_a_movie_are_refused_by_their_field() {
+    let server = TestServer::start().await;
+    for letter in ['\u{1b}', '\n', '\u{7f}', '\u{9b}'] {
+        let (title, genre) = (format!("On{letter}e"), format!("Dra{letter}ma"));
+        let refused = imported(&server, &[movie(3_000_001, &title, &["Drama"])]).await.unwrap_err();
+        assert_eq!(field(&refused), "title", "{letter:?}");
+        assert!(!refused.message().contains(letter), "{refused}");
+        let refused = imported(&server, &[movie(3_000_001, "One", &["War", &genre])]).await.unwrap_err();
+        assert_eq!(field(&refused), "genres", "{letter:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_imports_at_once_are_all_found_when_they_are_answered() {
+    let server = TestServer::start().await;
+    let server = &server;
+    let imports = (0..100).map(|number| async move {
+        let movie_id = 3_000_000 + number;
+        let title = format!("Zyzzyva {movie_id} (2031)");
+        let reply = imported(server, &[movie(movie_id, &title, &["Drama"])]).await.unwrap();
+        assert_eq!((reply.added, reply.replaced), (1, 0));
+        let request = v1::SearchMoviesRequest { query: title, limit: Some(1), filter: None };
+        let found = server.catalog().search_movies(request).await.unwrap().into_inner().movies;
+        assert_eq!(found[0].movie_id, movie_id);
+    });
+    futures::future::join_all(imports).await;
+}

@@ -137,3 +137,31 @@ fn refused(error: BundleError) -> ApiError {
         other => ApiError::Bundle(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+    use tonic_types::StatusExt as _;
+
+    use super::*;
+    use crate::engine::EngineOptions;
+    use crate::store::RedbStore;
+
+    #[tokio::test]
+    async fn a_bundle_that_has_to_wait_for_another_one_is_told_when_to_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(RedbStore::open(folder.path()).unwrap());
+        let load: LoadModel = Arc::new(|folder| {
+            let bundle = folder.display().to_string();
+            Box::pin(async { Err(BundleError::Busy { bundle, loading: "/bundles/first".to_owned() }) })
+        });
+        let api = OperationsApi::new(Arc::new(Engine::start(EngineOptions::default())), store, load);
+        let target = Some(Target::BundleDir("/bundles/second".to_owned()));
+        let refused =
+            api.activate_model(Request::new(v1::ActivateModelRequest { target })).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("/bundles/first is being loaded"), "{refused}");
+        assert!(refused.get_details_retry_info().unwrap().retry_delay.is_some());
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "LOADING_ANOTHER_MODEL");
+    }
+}

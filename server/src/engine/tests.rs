@@ -477,6 +477,8 @@ async fn the_seal_is_compared_before_anything_else_is_read() {
     assert!(matches!(load(&other).await.err(), Some(BundleError::VersionTaken { .. })));
 }
 
+type Built = Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError>;
+
 /// A scorer that says when it is built, and is built when it may be.
 struct Building {
     began: std::sync::mpsc::Receiver<()>,
@@ -484,8 +486,7 @@ struct Building {
 }
 
 impl Building {
-    fn gated()
-    -> (Self, impl FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError>) {
+    fn gated() -> (Self, impl FnOnce(&Arc<Bundle>) -> Built) {
         let ((say, began), (go_on, may)) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
         let make = move |bundle: &Arc<Bundle>| {
             say.send(()).unwrap();

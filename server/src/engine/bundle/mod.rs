@@ -109,7 +109,7 @@ impl Announced {
             });
         }
         let metrics = manifest.metrics.clone();
-        Ok(Bundle { folder, version, metrics, manifest, tables, vocabulary, rows, titles })
+        Ok(Bundle { folder, manifest, version, tables, vocabulary, metrics, rows, titles })
     }
 }
 
