@@ -224,12 +224,10 @@ fn group(bytes: &mut &[u8], number: u32) -> Result<(), Why> {
     Ok(())
 }
 
-fn key(bytes: &mut &[u8]) -> Result<(u32, u64), Why> {
-    let key = varint(bytes)?;
-    match u32::try_from(key >> 3) {
-        Ok(number) if number > 0 && key <= u64::from(u32::MAX) => Ok((number, key & 7)),
-        _ => Err(Why::BadKey),
-    }
+fn key(bytes: &mut &[u8]) -> Result<(u32, u32), Why> {
+    let key = u32::try_from(varint(bytes)?).map_err(|_| Why::BadKey)?;
+    let number = key >> 3;
+    if number == 0 { Err(Why::BadKey) } else { Ok((number, key & 7)) }
 }
 
 /// Takes what stands behind its own length.

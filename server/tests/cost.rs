@@ -16,6 +16,7 @@ use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::api::MOST_STATUS_BYTES;
 use prost::Message;
+use prost::encoding::encode_varint;
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -40,6 +41,11 @@ impl<'a> Call<'a> {
 
     /// What the server answers, and the headers or trailers with the status.
     async fn answer(self, server: &TestServer) -> (StatusCode, HeaderMap) {
+        let framed = framed(self.message, self.is_compressed);
+        self.answer_to(framed, server).await
+    }
+
+    async fn answer_to(self, framed: Bytes, server: &TestServer) -> (StatusCode, HeaderMap) {
         let socket = TcpStream::connect(server.running.address).await.unwrap();
         let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
         let connection = tokio::spawn(connection);
@@ -48,7 +54,7 @@ impl<'a> Call<'a> {
             .header("grpc-encoding", if self.is_compressed { "gzip" } else { "identity" })
             .header("te", "trailers");
         let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
-        body.send_data(framed(self.message, self.is_compressed), true).unwrap();
+        body.send_data(framed, true).unwrap();
         let (head, mut body) = response.await.unwrap().into_parts();
         while let Some(read) = body.data().await {
             let read = read.unwrap().len();
@@ -60,7 +66,12 @@ impl<'a> Call<'a> {
     }
 
     async fn status(self, server: &TestServer) -> Status {
-        let (_, headers) = self.answer(server).await;
+        let framed = framed(self.message, self.is_compressed);
+        self.status_of(framed, server).await
+    }
+
+    async fn status_of(self, framed: Bytes, server: &TestServer) -> Status {
+        let (_, headers) = self.answer_to(framed, server).await;
         let length = |name| headers.get(name).map_or(0, HeaderValue::len);
         let size = length("grpc-message") + length("grpc-status-details-bin");
         assert!(size <= MOST_STATUS_BYTES, "{size} bytes of status");
@@ -74,6 +85,14 @@ fn framed(message: &[u8], is_compressed: bool) -> Bytes {
     framed.put_u32(message.len() as u32);
     framed.put_slice(message);
     framed.freeze()
+}
+
+/// A field with its length, such as a message or packed numbers.
+fn delimited(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    encode_varint(bytes.len() as u64, &mut field);
+    field.extend_from_slice(bytes);
+    field
 }
 
 fn gzip(message: &[u8]) -> Vec<u8> {
@@ -103,14 +122,24 @@ fn invalid(field: &str) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn small_requests_with_endless_lists_are_refused_by_the_field() {
     let server = TestServer::start().await;
-    let denied = with_filter(v1::Filter { deny_movie_ids: vec![0; 4_000_000], ..Default::default() });
-    let message = gzip(&denied.encode_to_vec());
+    let message = gzip(&delimited(5, &delimited(10, &vec![0; 4_000_000])));
     let status = Call { is_compressed: true, ..Call::of(RECOMMEND, &message) }.status(&server).await;
     assert_eq!(field_and_reason(&status), invalid("filter.deny_movie_ids"));
 
     let message = gzip(&[1 << 3 | 2, 0].repeat(2_000_000));
     let status = Call { is_compressed: true, ..Call::of(BATCH, &message) }.status(&server).await;
     assert_eq!(field_and_reason(&status), invalid("requests"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_message_that_takes_long_to_unpack_is_refused_by_its_length() {
+    let server = TestServer::start().await;
+    let announced = [&[1][..], &(1_u32 << 20).to_be_bytes()].concat();
+    let call = Call { is_compressed: true, ..Call::of(RECOMMEND, &[]) };
+    let status = call.status_of(announced.into(), &server).await;
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "MESSAGE_TOO_LARGE");
+    assert!(status.message().contains("uncompressed"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,6 +17,7 @@ use comfy_table::Table;
 use cpu_time::ThreadTime;
 use http::HeaderMap;
 use marquee_server::api::{ApiError, MOST_STATUS_BYTES};
+use marquee_server::middleware::most_compressed;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -97,8 +98,8 @@ fn answered(refusal: Refusal) -> usize {
     };
     let mut headers = HeaderMap::new();
     let _sent: Result<(), Status> = status.add_header(&mut headers);
-    let sizes =
-        ["grpc-message", "grpc-status-details-bin"].map(|name| headers.get(name).map_or(0, |it| it.len()));
+    let sizes = ["grpc-message", "grpc-status-details-bin"]
+        .map(|name| headers.get(name).map_or(0, http::HeaderValue::len));
     sizes.iter().sum()
 }
 
@@ -120,7 +121,7 @@ fn both(target: &Target, what: &str, message: &[u8], dearest: &mut Dearest) {
         dearest.add(cost(target, what, &framed(message, false), None));
     }
     let compressed = gzip(message);
-    if compressed.len() <= SIZE {
+    if compressed.len() <= most_compressed(SIZE) {
         let what = format!("{what}, gzip of {} bytes", compressed.len());
         dearest.add(cost(target, &what, &framed(&compressed, true), Some(CompressionEncoding::Gzip)));
     }
@@ -151,7 +152,8 @@ fn dearest_of(target: &Target, routes: &[Route], arguments: &Arguments) -> Deare
         let bomb = segment(route, FILLS[0], 16 * SIZE);
         both(target, &format!("{} bomb", field.join(".")), &bomb, &mut dearest);
     }
-    let blocks = framed(&empty_blocks(SIZE), true);
+    let blocks = framed(&empty_blocks(most_compressed(SIZE)), true);
+    // An empty message in the end, but its cost counts.
     let mut emptied = cost(target, "gzip blocks without text", &blocks, Some(CompressionEncoding::Gzip));
     emptied.refused = true;
     dearest.add(emptied);

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 /// As clients compress.
-pub fn gzip(message: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(message: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(message).expect("memory takes it");
     encoder.finish().expect("memory takes it")
@@ -14,7 +14,7 @@ pub fn gzip(message: &[u8]) -> Vec<u8> {
 
 /// About `size` bytes that unpack to nothing: blocks that hold tables of codes and no text. A table is the
 /// dearest that a block of few bits can have.
-pub fn empty_blocks(size: usize) -> Vec<u8> {
+pub(crate) fn empty_blocks(size: usize) -> Vec<u8> {
     let mut bits = Bits::default();
     bits.bytes.extend([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
     while bits.bytes.len() < size.saturating_sub(32) {

@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// The system's allocator, which counts. Make it the global one.
-pub struct Meter;
+pub(crate) struct Meter;
 
 // SAFETY: every call goes to the system's allocator as it came; what is counted has no allocation of its own.
 unsafe impl GlobalAlloc for Meter {
@@ -52,7 +52,7 @@ fn give_back(bytes: usize) {
 }
 
 /// What the work answers, and the bytes that it had at once at most beyond those that were there before.
-pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
+pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     TAKEN.set(0);
     MOST.set(0);
     let done = work();

@@ -3,8 +3,8 @@
 //! The deterministic part (bytes, violations) is asserted in the tests of this package; the processor time in
 //! the program `cost` of the benches, which shares this file.
 
-pub mod gzip;
-pub mod meter;
+pub(crate) mod gzip;
+pub(crate) mod meter;
 
 use std::iter::repeat_n;
 use std::pin::pin;
@@ -20,7 +20,7 @@ use tonic::Status;
 use tonic::codec::{Codec as _, CompressionEncoding, Streaming};
 
 /// Why a request is refused.
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// By the codec.
     Decoding(Status),
     /// By its rules.
@@ -28,20 +28,20 @@ pub enum Refusal {
 }
 
 /// What becomes of a request: framed bytes, compressed or not, and the most bytes of a message.
-pub type Offer = fn(Bytes, Option<CompressionEncoding>, usize) -> Result<(), Refusal>;
+pub(crate) type Offer = fn(Bytes, Option<CompressionEncoding>, usize) -> Result<(), Refusal>;
 
 /// A request of the API.
-pub struct Target {
+pub(crate) struct Target {
     /// Its message's name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Does what the server does with its bytes before a handler decides.
-    pub offer: Offer,
+    pub(crate) offer: Offer,
 }
 
 macro_rules! targets {
     ($($name:ident)*) => {
         /// Every request of the API; a test holds it complete.
-        pub const TARGETS: &[Target] =
+        pub(crate) const TARGETS: &[Target] =
             &[$(Target { name: stringify!($name), offer: offer::<v1::$name> }),*];
     };
 }
@@ -68,7 +68,7 @@ fn offer<M: Message + Default + Validate + Wire + Send + 'static>(
 }
 
 /// The names of all requests, as the descriptors have them, and their messages.
-pub fn requests() -> Vec<MessageDescriptor> {
+pub(crate) fn requests() -> Vec<MessageDescriptor> {
     let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the build made it");
     let services = pool.services().filter(|service| service.package_name() == "marquee.v1");
     let mut requests: Vec<_> = services
@@ -81,7 +81,7 @@ pub fn requests() -> Vec<MessageDescriptor> {
 
 /// How a field is blown up.
 #[derive(Clone, Copy, Debug)]
-pub enum Fill {
+pub(crate) enum Fill {
     /// The smallest value over and over, in one message.
     Deep,
     /// The whole way to the smallest value over and over.
@@ -99,14 +99,14 @@ pub enum Fill {
 }
 
 /// All ways to fill.
-pub const FILLS: [Fill; 7] =
+pub(crate) const FILLS: [Fill; 7] =
     [Fill::Deep, Fill::Wide, Fill::Spread, Fill::Long, Fill::NotUtf8, Fill::Unknown, Fill::Groups];
 
 /// A way through a message to one of its fields.
-pub type Route = Vec<FieldDescriptor>;
+pub(crate) type Route = Vec<FieldDescriptor>;
 
 /// The ways to all fields of a message and of the messages in it.
-pub fn routes(message: &MessageDescriptor) -> Vec<Route> {
+pub(crate) fn routes(message: &MessageDescriptor) -> Vec<Route> {
     message
         .fields()
         .flat_map(|field| {
@@ -124,7 +124,7 @@ pub fn routes(message: &MessageDescriptor) -> Vec<Route> {
 }
 
 /// About `size` bytes of a message that fill the field at the end of a route.
-pub fn segment(route: &[FieldDescriptor], fill: Fill, size: usize) -> Vec<u8> {
+pub(crate) fn segment(route: &[FieldDescriptor], fill: Fill, size: usize) -> Vec<u8> {
     let (leaf, around) = route.split_last().expect("a route has a field");
     let size = size.saturating_sub(8 * route.len());
     let repeated = |unit: &[u8], size: usize| unit.repeat((size / unit.len()).max(1));
@@ -181,7 +181,7 @@ fn smallest(field: &FieldDescriptor) -> Vec<u8> {
 }
 
 /// A message as it travels.
-pub fn framed(message: &[u8], compressed: bool) -> Bytes {
+pub(crate) fn framed(message: &[u8], compressed: bool) -> Bytes {
     let mut framed = BytesMut::with_capacity(5 + message.len());
     framed.put_u8(u8::from(compressed));
     framed.put_u32(message.len() as u32);

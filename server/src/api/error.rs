@@ -118,6 +118,12 @@ pub enum ApiError {
         "the request did not arrive whole within {0:?}; send less at once, or let the server wait longer by --receive-timeout"
     )]
     ReceiveTimeout(Duration),
+    /// A compressed message is longer than it may be before it is unpacked.
+    #[error("a compressed message has more than {limit} bytes; send less at once, or send it uncompressed")]
+    CompressedTooLarge {
+        /// The most bytes that a compressed message may have.
+        limit: usize,
+    },
     /// The server ends while a stream is open.
     #[error("the server is shutting down; go on with another node, or with this one once it is back")]
     Draining,
@@ -195,7 +201,9 @@ impl ApiError {
                 retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
             }
             Self::DeadlinePassed => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
-            Self::MessageTooLarge { .. } => verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::MessageTooLarge { .. } | Self::CompressedTooLarge { .. } => {
+                verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+            }
             Self::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
             Self::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),

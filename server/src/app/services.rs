@@ -27,9 +27,9 @@ use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    CallLog, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer, LimitLayer,
-    Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream, StreamLayer,
-    accept,
+    CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer,
+    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream,
+    StreamLayer, accept,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
@@ -137,6 +137,7 @@ pub(super) async fn serve(
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
         .layer(StatusLayer::new(most_bytes))
         .layer(ContentTypeLayer)
+        .layer(CompressedLayer::new(most_bytes))
         .layer(DeadlineLayer)
         .layer(ReceiveLayer::new(streams.clone(), receive))
         .layer(option_layer(limit))

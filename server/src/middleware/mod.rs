@@ -2,12 +2,13 @@
 //! count, a line of the log, and an end.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
-//! outside: [`request_id`], [`observe`] (span, metrics and log), [`status`], [`content_type`], [`deadline`],
-//! [`receive`] (what is not whole), [`limit`], [`streams`]. They come over [`connection`]s that [`listener`] accepts,
-//! as many as [`connections`] allows; these end with the server too.
+//! outside: [`request_id`], [`observe`] (span, metrics and log), [`status`], [`content_type`], [`compressed`],
+//! [`deadline`], [`receive`] (what is not whole), [`limit`], [`streams`]. They come over [`connection`]s that
+//! [`listener`] accepts, as many as [`connections`] allows; these end with the server too.
 
 mod call_log;
 mod caller;
+mod compressed;
 mod connection;
 mod connections;
 mod content_type;
@@ -25,6 +26,7 @@ mod streams;
 
 pub use call_log::CallLog;
 pub use caller::Origin;
+pub use compressed::{CompressedLayer, most_compressed};
 pub use connection::{Connection, ConnectionInfo, ConnectionTimes};
 pub use connections::{ConnectionLimits, Connections};
 pub use content_type::ContentTypeLayer;

@@ -52,13 +52,14 @@ impl StatusLayer {
             return Ok(());
         }
         let code = headers.get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-        let settled = match code {
-            Code::Ok => None,
-            Code::OutOfRange | Code::ResourceExhausted if is_bare => {
-                Some(ApiError::MessageTooLarge { limit: self.limit }.into())
-            }
-            Code::Internal if is_bare => undecodable(headers),
-            _ => None,
+        let settled = if !is_bare {
+            None
+        } else if matches!(code, Code::OutOfRange | Code::ResourceExhausted) {
+            Some(ApiError::MessageTooLarge { limit: self.limit }.into())
+        } else if code == Code::Internal {
+            undecodable(headers)
+        } else {
+            None
         };
         match settled.or_else(|| is_long.then(|| shortened(headers, code))) {
             Some(status) => {

@@ -1,0 +1,190 @@
+//! How long a compressed message may be before it is unpacked.
+//!
+//! What it may unpack to has its own bound, but the time goes with what is read: blocks of twelve bytes that each
+//! bring a table of codes and no text take some 65 ms of a core for each MiB. So a compressed message has at most
+//! an eighth of what a plain one has, or 512 KiB where that is more, and its length is looked at as it arrives.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Frame, SizeHint};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use crate::api::ApiError;
+
+const ENCODING: &str = "grpc-encoding";
+
+/// Bytes before each message: whether it is compressed, and how long it is.
+const PREFIX_BYTES: usize = 5;
+
+/// Bytes of a compressed message that are taken whatever the share of a plain one is.
+const ALWAYS_TAKEN: usize = 512 << 10;
+
+/// The most bytes of a compressed message where a plain one has `limit` at most.
+pub fn most_compressed(limit: usize) -> usize {
+    limit.min(ALWAYS_TAKEN.max(limit / 8))
+}
+
+/// Refuses compressed messages that are too long.
+#[derive(Clone, Copy)]
+pub struct CompressedLayer {
+    most: usize,
+}
+
+impl CompressedLayer {
+    /// For plain messages of at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { most: most_compressed(limit) }
+    }
+}
+
+impl<S> Layer<S> for CompressedLayer {
+    type Service = CompressedService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        CompressedService { inner, most: self.most }
+    }
+}
+
+/// See [`CompressedLayer`].
+#[derive(Clone)]
+pub struct CompressedService<S> {
+    inner: S,
+    most: usize,
+}
+
+impl<S: Service<Request<Body>>> Service<Request<Body>> for CompressedService<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !request.headers().contains_key(ENCODING) {
+            return self.inner.call(request);
+        }
+        let prefixes = Prefixes::new(self.most);
+        self.inner.call(request.map(|inner| Body::new(Watched { inner, prefixes })))
+    }
+}
+
+/// A body whose messages are measured as they arrive.
+struct Watched {
+    inner: Body,
+    prefixes: Prefixes,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        if let Some(Ok(frame)) = &frame
+            && let Some(bytes) = frame.data_ref()
+            && let Err(error) = self.prefixes.read(bytes)
+        {
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Where in the sequence of prefixes and messages the bytes are.
+struct Prefixes {
+    most: usize,
+    prefix: [u8; PREFIX_BYTES],
+    /// Bytes of the prefix that are there.
+    read: usize,
+    /// Bytes of the message that are still to come.
+    left: usize,
+}
+
+impl Prefixes {
+    fn new(most: usize) -> Self {
+        Self { most, prefix: [0; PREFIX_BYTES], read: 0, left: 0 }
+    }
+
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), ApiError> {
+        while !bytes.is_empty() {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            bytes = &bytes[skipped..];
+            let taken = bytes.len().min(PREFIX_BYTES - self.read);
+            self.prefix[self.read..self.read + taken].copy_from_slice(&bytes[..taken]);
+            self.read += taken;
+            bytes = &bytes[taken..];
+            if self.read == PREFIX_BYTES {
+                self.begin()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the message whose prefix is there.
+    fn begin(&mut self) -> Result<(), ApiError> {
+        let [flag, length @ ..] = self.prefix;
+        self.read = 0;
+        self.left = u32::from_be_bytes(length) as usize;
+        if flag != 0 && self.left > self.most {
+            return Err(ApiError::CompressedTooLarge { limit: self.most });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(flag: u8, length: u32) -> Vec<u8> {
+        [&[flag][..], &length.to_be_bytes(), &vec![7; length as usize]].concat()
+    }
+
+    /// Whether the bytes pass when they arrive in pieces of so many.
+    fn passes(bytes: &[u8], piece: usize) -> bool {
+        let mut prefixes = Prefixes::new(100);
+        bytes.chunks(piece).all(|piece| prefixes.read(piece).is_ok())
+    }
+
+    #[test]
+    fn a_compressed_message_that_is_too_long_is_seen_however_its_bytes_arrive() {
+        let good = [message(1, 100), message(0, 101), message(1, 0)].concat();
+        let bad = [good.clone(), message(1, 101)].concat();
+        for piece in [1, 2, 3, 7, 106, 107, 1000] {
+            assert!(passes(&good, piece), "{piece}");
+            assert!(!passes(&bad, piece), "{piece}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_needs_the_prefix_alone() {
+        assert!(!passes(&[1, 0, 0, 0, 101], 5));
+        assert!(passes(&[1, 0, 0, 0], 4));
+    }
+
+    #[test]
+    fn the_bound_is_an_eighth_and_no_less_than_small_messages_have() {
+        assert_eq!(most_compressed(4 << 20), 512 << 10);
+        assert_eq!(most_compressed(64 << 20), 8 << 20);
+        assert_eq!(most_compressed(64 << 10), 64 << 10);
+    }
+}
