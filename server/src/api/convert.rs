@@ -11,7 +11,7 @@ use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::clock::{EventTimes, FIRST_TIME_MS, LAST_TIME_MS, now_ms};
 use crate::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
 use crate::engine::{Method, Priority};
-use crate::middleware::Deadline;
+use crate::middleware::{Admitted, Deadline};
 use crate::recommend::{Pick, Source, Timings};
 
 /// Tags shown with a movie.
@@ -20,6 +20,17 @@ const SHOWN_TAGS: usize = 10;
 /// The deadline of a call, if its caller named one.
 pub(super) fn deadline<T>(request: &Request<T>) -> Option<Instant> {
     request.extensions().get::<Deadline>().map(|deadline| deadline.0.into_std())
+}
+
+/// Lets those go first who wait for an answer, now that it is known whether anybody does.
+///
+/// # Errors
+/// [`ApiError::Overloaded`] when nobody does and the call would not be answered in time behind them.
+pub(super) fn stand_in_line<T>(request: &Request<T>, priority: Priority) -> Result<(), ApiError> {
+    match (priority, request.extensions().get::<Admitted>()) {
+        (Priority::Bulk, Some(admitted)) => admitted.is_bulk(),
+        (Priority::Bulk, None) | (Priority::Interactive, _) => Ok(()),
+    }
 }
 
 pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {

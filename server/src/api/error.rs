@@ -73,6 +73,15 @@ pub enum ApiError {
         /// When a call may be made again.
         retry_after: Duration,
     },
+    /// More calls are in flight than can be answered before the caller's deadline.
+    #[error(
+        "the server is overloaded and would not answer before the deadline; wait for the time in RetryInfo, or \
+         ask another node"
+    )]
+    Overloaded {
+        /// When a call may be let in again.
+        retry_after: Duration,
+    },
     /// No more callers may watch this node.
     #[error("too many callers watch this node; watch another one, or wait for the time in RetryInfo")]
     TooManyWatchers {
@@ -186,6 +195,9 @@ impl ApiError {
             Self::ContentType { .. } => verdict(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
             Self::CalledTooOften { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
+            }
+            Self::Overloaded { retry_after } => {
+                retryable(Code::ResourceExhausted, "OVERLOADED", *retry_after)
             }
             Self::TooManyWatchers { retry_after } | Self::TooManyWatchersOfAddress { retry_after } => {
                 retryable(Code::ResourceExhausted, "TOO_MANY_WATCHERS", *retry_after)

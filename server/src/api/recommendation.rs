@@ -59,7 +59,9 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::RecommendRequest>,
     ) -> Result<Response<v1::RecommendResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let answer = self.answer(request.into_inner(), Priority::Interactive, deadline).await?;
+        let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
+        convert::stand_in_line(&request, priority)?;
+        let answer = self.answer(request.into_inner(), priority, deadline).await?;
         Ok(Response::new(answer))
     }
 
@@ -129,8 +131,9 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<v1::EncodeHistoryResponse>, Status> {
         use v1::encode_history_request::Subject as Wire;
         let deadline = convert::deadline(&request);
+        let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
+        convert::stand_in_line(&request, priority)?;
         let request = valid(request.into_inner())?;
-        let priority = convert::priority(request.priority(), Priority::Interactive);
         let subject = match request.subject {
             Some(Wire::UserId(user_id)) => Subject::User(user_id),
             Some(Wire::History(history)) => Subject::History(history.movie_ids),

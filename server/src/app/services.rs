@@ -22,14 +22,14 @@ use super::health::Health;
 use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::engine::Engine;
+use crate::engine::{Engine, Priority};
 use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer, DeadlineLayer,
-    LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer, Stream,
-    StreamLayer, accept,
+    AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer,
+    DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer,
+    Stream, StreamLayer, accept,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
@@ -105,6 +105,8 @@ pub(super) async fn serve(
     let methods: Methods = names.clone().collect();
     let streams = served.iter().filter_map(|(name, stream)| Some((*name, (*stream)?)));
     let of_callers = streams.clone().filter(|(_, stream)| *stream != Stream::Replies).map(|(name, _)| name);
+    let admitted = served.iter().filter(|(_, stream)| stream.is_none());
+    let admitted = admitted.filter_map(|(name, _)| Some((*name, refusable(name)?)));
     let log = CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in };
     let limit = config
         .rate_limit
@@ -133,6 +135,7 @@ pub(super) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .layer(AdmissionLayer::new(admitted))
         .layer(RequestIdLayer)
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
         .layer(StatusLayer::new(most_bytes))
@@ -198,6 +201,17 @@ fn stream_of(method: &MethodDescriptorProto) -> Option<Stream> {
         (true, true) => Some(Stream::Both),
         (false, true) => Some(Stream::Replies),
         (false, false) => None,
+    }
+}
+
+/// Who goes first of the calls of this method; `None` where none may be refused, as who looks after an overloaded
+/// server needs them.
+fn refusable(method: &str) -> Option<Priority> {
+    match method {
+        "marquee.v1.RecommendationService/RecommendBatch" => Some(Priority::Bulk),
+        operations if operations.starts_with("marquee.v1.OperationsService/") => None,
+        api if api.starts_with("marquee.") => Some(Priority::Interactive),
+        _ => None,
     }
 }
 

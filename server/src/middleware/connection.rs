@@ -8,6 +8,11 @@
 //! its last call has ended. A peer that is deaf (it never began to speak HTTP/2, it sleeps, its network is
 //! gone) would hold the end for as long as calls in flight may take. So a connection without a call reads
 //! its end a moment after the server's has begun, as if the peer had hung up.
+//!
+//! It also knows since when what it reads could be read: a busy runtime comes to a connection late, and to the
+//! calls that it read later still. [`read_since`] tells it to what is called while the connection's task runs.
+
+mod readable;
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +31,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::transport::server::Connected;
 
 use super::connections::{Place, Unused};
+use readable::Readable;
+pub(super) use readable::read_since;
 
 /// How long a peer may take to hear that the server ends: a call that it had sent before is still answered.
 const HEARD_WITHIN: Duration = Duration::from_millis(250);
@@ -51,6 +58,7 @@ pub struct ConnectionTimes {
 /// An accepted connection.
 pub struct Connection {
     stream: TcpStream,
+    readable: Readable,
     info: ConnectionInfo,
     place: Place,
     ending: AbortOnDropHandle<Ending>,
@@ -162,7 +170,8 @@ impl Connection {
         }));
         let ending = tokio::spawn(ending(info.clone(), times, stop));
         let ending = AbortOnDropHandle::new(ending);
-        Self { stream, info, place, ending, stage: Stage::Open, write: Write::Done, received: 0 }
+        let readable = Readable::default();
+        Self { stream, readable, info, place, ending, stage: Stage::Open, write: Write::Done, received: 0 }
     }
 
     /// Whether the connection ends here, asked when the peer has nothing to say.
@@ -242,7 +251,8 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+        let stream = Pin::new(&mut this.stream);
+        match this.readable.watch(context, |context| stream.poll_read(context, buffer)) {
             // Nothing read is the end.
             Poll::Pending if this.is_over(context) => Poll::Ready(Ok(())),
             read => {

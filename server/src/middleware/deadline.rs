@@ -1,4 +1,5 @@
-//! By when an answer is wanted: `grpc-timeout` becomes one point in time for all stages.
+//! By when an answer is wanted: `grpc-timeout` becomes one point in time for all stages, counted from the call's
+//! arrival.
 //!
 //! tonic has a timer of its own that answers CANCELLED; it polls the inner service first, so racing
 //! the deadline here makes the answer DEADLINE_EXCEEDED, as callers expect.
@@ -7,12 +8,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::Admitted;
 use crate::api::ApiError;
 
 const HEADER: &str = "grpc-timeout";
@@ -53,15 +55,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let timeout = request.headers().get(HEADER).map(|value| {
-            value.to_str().ok().and_then(parse_grpc_timeout).ok_or_else(|| {
-                Status::invalid_argument(
-                    "grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n",
-                )
-            })
-        });
-        let deadline = match timeout.transpose() {
-            Ok(timeout) => timeout.map(|timeout| Instant::now() + timeout),
+        let began = request.extensions().get::<Admitted>().map_or_else(Instant::now, Admitted::arrived);
+        let deadline = match timeout_of(request.headers()) {
+            Ok(timeout) => timeout.map(|timeout| began + timeout),
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
         let Some(deadline) = deadline else { return Box::pin(self.inner.call(request)) };
@@ -74,6 +70,18 @@ where
             }
         })
     }
+}
+
+/// The time that the caller gives; `None` when it names none.
+///
+/// # Errors
+/// INVALID_ARGUMENT when it cannot be read.
+pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get(HEADER) else { return Ok(None) };
+    let timeout = value.to_str().ok().and_then(parse_grpc_timeout);
+    timeout.map(Some).ok_or_else(|| {
+        Status::invalid_argument("grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n")
+    })
 }
 
 /// The span of a `grpc-timeout` header: 1 to 8 digits and a unit.

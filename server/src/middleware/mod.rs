@@ -2,10 +2,11 @@
 //! count, a line of the log, and an end.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
-//! outside: [`request_id`], [`observe`] (span, metrics and log), [`status`], [`content_type`], [`compressed`],
-//! [`deadline`], [`receive`] (what is not whole), [`limit`], [`streams`]. They come over [`connection`]s that
-//! [`listener`] accepts, as many as [`connections`] allows; these end with the server too.
+//! outside: [`admission`] (is there time for it), [`request_id`], [`observe`] (span, metrics and log), [`status`],
+//! [`content_type`], [`compressed`], [`deadline`], [`receive`] (what is not whole), [`limit`], [`streams`]. They come
+//! over [`connection`]s that [`listener`] accepts, as many as [`connections`] allows; these end with the server too.
 
+mod admission;
 mod call_log;
 mod caller;
 mod compressed;
@@ -24,6 +25,7 @@ mod request_id;
 mod status;
 mod streams;
 
+pub use admission::{AdmissionLayer, Admitted};
 pub use call_log::CallLog;
 pub use caller::Origin;
 pub use compressed::{CompressedLayer, most_compressed};

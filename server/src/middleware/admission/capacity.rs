@@ -1,0 +1,103 @@
+//! How many calls a second the server ends while it is busy: what tells how long one call more will take.
+//!
+//! Whatever is scarce, the engine, the runtime, the processors that others use too, calls leave the server at some
+//! pace. By Little's law a call that finds n others takes n times the time between two ends. The pace is learnt
+//! only while many calls are in flight, since an idle server ends few calls and could end more; and it is
+//! forgotten when that was long ago. Nothing is tuned to a machine, a model or a kind of call.
+//!
+//! This is a pure state machine: the time is told, never read.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Mean calls in flight from which the server counts as busy.
+const BUSY: f64 = 8.0;
+/// The time in which the pace follows most of a change.
+const MEMORY: Duration = Duration::from_millis(100);
+/// How long a pace holds after the server was busy last.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// What became of calls between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The calls that were answered; refused ones cost nothing that others wait for.
+    pub(super) calls: u64,
+    /// How long they were in flight, all together.
+    pub(super) took: Duration,
+}
+
+/// The pace at which a busy server answers.
+#[derive(Debug)]
+pub(super) struct Capacity {
+    looked: Instant,
+    /// Calls a second, and when they were seen; `None` when it is not known how many can be answered.
+    busy: Option<(f64, Instant)>,
+}
+
+impl Capacity {
+    /// Nothing is known at `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { looked: now, busy: None }
+    }
+
+    /// Takes in what ended since the last look; `now` never goes back. The time between two answers, zero when it
+    /// is not known.
+    pub(super) fn look(&mut self, now: Instant, ended: Ended) -> Duration {
+        let time = now.saturating_duration_since(self.looked).as_secs_f64();
+        self.looked = now;
+        if time > 0.0 && ended.took.as_secs_f64() / time >= BUSY {
+            let seen = ended.calls as f64 / time;
+            let weight = time / (time + MEMORY.as_secs_f64());
+            let pace = self.busy.map_or(seen, |(before, _)| before + weight * (seen - before));
+            self.busy = Some((pace, now));
+        }
+        self.busy = self.busy.filter(|(_, when)| now.saturating_duration_since(*when) <= HOLDS);
+        self.busy.map_or(Duration::ZERO, |(pace, _)| Duration::from_secs_f64(1.0 / pace.max(1e-3)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The time between two answers after looks every 20 ms at so many calls, so many of them in flight.
+    fn after(capacity: &mut Capacity, from: Instant, looks: u32, calls: u64, in_flight: u32) -> Duration {
+        (1..=looks)
+            .map(|look| capacity.look(from + look * 20 * MS, Ended { calls, took: in_flight * 20 * MS }))
+            .last()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_busy_server_shows_its_pace() {
+        let now = Instant::now();
+        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 64), MS);
+    }
+
+    #[test]
+    fn an_idle_server_shows_none() {
+        let now = Instant::now();
+        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_change_is_followed_within_a_few_looks() {
+        let now = Instant::now();
+        let mut capacity = Capacity::new(now);
+        after(&mut capacity, now, 20, 20, 64);
+        let slower = after(&mut capacity, now + 400 * MS, 20, 5, 64);
+        assert!(slower > 350 * MS / 100 && slower <= 4 * MS, "{slower:?}");
+    }
+
+    #[test]
+    fn a_pace_of_long_ago_is_forgotten() {
+        let now = Instant::now();
+        let mut capacity = Capacity::new(now);
+        after(&mut capacity, now, 1, 20, 64);
+        assert_eq!(after(&mut capacity, now + 20 * MS, 50, 1, 1), MS);
+        assert_eq!(after(&mut capacity, now + 1020 * MS, 1, 1, 1), Duration::ZERO);
+    }
+}

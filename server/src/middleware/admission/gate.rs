@@ -1,0 +1,203 @@
+//! Whether one call more can be answered in time.
+//!
+//! Calls are counted while they are in flight, and [`Capacity`] says how fast they leave, so the time that a new
+//! one will take is known before anything is done for it. One that would take more than a [`SHARE`] of the time
+//! that its caller gives is refused: then those that are let in are answered in time, and the server does
+//! nothing for those that are not. The time that it has waited already counts: it is the runtime's lateness.
+//!
+//! Who waits for an answer goes first: what nobody waits for stands behind all calls, a call that somebody waits
+//! for only behind its own kind, as in the engine.
+//!
+//! On a call's way there are a few atomics; every [`LOOK`] one of the callers takes stock.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::capacity::{Capacity, Ended};
+use crate::engine::Priority;
+
+/// The part of a call's time that it may be expected to take. The rest is for what is not foreseen, and for the
+/// way back.
+const SHARE: f64 = 0.75;
+/// The time of a call whose caller gives none.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many calls are always let in: with few, a prediction says little, and refusing saves nothing.
+const FEW: u64 = 16;
+/// How often stock is taken.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A call at the gate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    /// When its bytes could be read.
+    pub(super) at: Instant,
+    /// The time that its caller gives; none was named when `None`.
+    pub(super) timeout: Option<Duration>,
+    pub(super) priority: Priority,
+}
+
+/// Why a call is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Its time was over before the server came to it.
+    Late,
+    /// It would not be answered in time: the calls before it take so long.
+    Overloaded(Duration),
+}
+
+/// What one call knows of the whole server.
+#[derive(Debug)]
+pub(super) struct Gate {
+    made: Instant,
+    in_flight: [AtomicU64; 2],
+    refused: [AtomicU64; 2],
+    ended: AtomicU64,
+    took_us: AtomicU64,
+    /// Nanoseconds between two answers; 0 when that is not known.
+    pace_ns: AtomicU64,
+    /// Microseconds after `made`.
+    next_look_us: AtomicU64,
+    capacity: Mutex<Capacity>,
+}
+
+impl Gate {
+    /// A gate that lets all in until it knows better.
+    pub(super) fn new(now: Instant) -> Arc<Self> {
+        Arc::new(Self {
+            made: now,
+            in_flight: Default::default(),
+            refused: Default::default(),
+            ended: AtomicU64::new(0),
+            took_us: AtomicU64::new(0),
+            pace_ns: AtomicU64::new(0),
+            next_look_us: AtomicU64::new(LOOK.as_micros() as u64),
+            capacity: Mutex::new(Capacity::new(now)),
+        })
+    }
+
+    /// Lets a call in, or says why not.
+    pub(super) fn enter(self: &Arc<Self>, now: Instant, call: Arrived) -> Result<Ticket, Refusal> {
+        self.admit(now, call).inspect_err(|refusal| self.refused(*refusal))?;
+        self.in_flight(call.priority).fetch_add(1, Ordering::Relaxed);
+        let priority = AtomicU8::new(class(call.priority) as u8);
+        Ok(Ticket { gate: Arc::clone(self), entered: now, call, priority })
+    }
+
+    fn admit(&self, now: Instant, call: Arrived) -> Result<(), Refusal> {
+        let waited = now.saturating_duration_since(call.at);
+        let timeout = call.timeout.unwrap_or(PATIENCE);
+        if waited >= timeout {
+            return Err(Refusal::Late);
+        }
+        let ahead = self.ahead(call.priority);
+        let expected = Duration::from_nanos(self.pace_ns.load(Ordering::Relaxed).saturating_mul(ahead));
+        if ahead >= FEW && waited + expected > timeout.mul_f64(SHARE) {
+            return Err(Refusal::Overloaded(expected));
+        }
+        Ok(())
+    }
+
+    /// The calls that go before a new one.
+    fn ahead(&self, priority: Priority) -> u64 {
+        let interactive = self.calls(Priority::Interactive);
+        match priority {
+            Priority::Interactive => interactive,
+            Priority::Bulk => interactive + self.calls(Priority::Bulk),
+        }
+    }
+
+    /// The calls in flight.
+    pub(super) fn calls(&self, priority: Priority) -> u64 {
+        self.in_flight(priority).load(Ordering::Relaxed)
+    }
+
+    /// The calls a second that the server answers when it is busy; `None` when that is not known.
+    pub(super) fn capacity(&self) -> Option<f64> {
+        let pace_ns = self.pace_ns.load(Ordering::Relaxed);
+        (pace_ns > 0).then(|| 1e9 / pace_ns as f64)
+    }
+
+    /// The calls that were refused because they came too late, and because too many were before them.
+    pub(super) fn refusals(&self) -> [u64; 2] {
+        self.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    fn refused(&self, refusal: Refusal) {
+        let count = match refusal {
+            Refusal::Late => &self.refused[0],
+            Refusal::Overloaded(_) => &self.refused[1],
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn in_flight(&self, priority: Priority) -> &AtomicU64 {
+        &self.in_flight[class(priority)]
+    }
+
+    fn answered(&self, now: Instant, took: Duration) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.took_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        let now_us = now.saturating_duration_since(self.made).as_micros() as u64;
+        let due_us = self.next_look_us.load(Ordering::Relaxed);
+        let next_us = now_us + LOOK.as_micros() as u64;
+        let turn = |from| {
+            self.next_look_us.compare_exchange(from, next_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        if now_us >= due_us && turn(due_us) {
+            self.look(now);
+        }
+    }
+
+    fn look(&self, now: Instant) {
+        let mut capacity = self.capacity.lock().unwrap_or_else(PoisonError::into_inner);
+        let calls = self.ended.swap(0, Ordering::Relaxed);
+        let took = Duration::from_micros(self.took_us.swap(0, Ordering::Relaxed));
+        let pace = capacity.look(now, Ended { calls, took });
+        self.pace_ns.store(pace.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A call in flight, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    gate: Arc<Gate>,
+    entered: Instant,
+    call: Arrived,
+    priority: AtomicU8,
+}
+
+impl Ticket {
+    /// The call has been answered.
+    pub(super) fn answered(&self, now: Instant) {
+        self.gate.answered(now, now.saturating_duration_since(self.entered));
+    }
+
+    /// Nobody waits for the call's answer: it stands behind all others from here on, or is let in no longer.
+    pub(super) fn is_bulk(&self, now: Instant) -> Result<(), Refusal> {
+        let (bulk, gate) = (Arrived { priority: Priority::Bulk, ..self.call }, &self.gate);
+        let before = self.priority.swap(class(Priority::Bulk) as u8, Ordering::Relaxed);
+        if usize::from(before) == class(Priority::Bulk) {
+            return Ok(());
+        }
+        gate.in_flight(Priority::Interactive).fetch_sub(1, Ordering::Relaxed);
+        let admitted = gate.admit(now, bulk).inspect_err(|refusal| gate.refused(*refusal));
+        gate.in_flight(Priority::Bulk).fetch_add(1, Ordering::Relaxed);
+        admitted
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.gate.in_flight[usize::from(*self.priority.get_mut())].fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn class(priority: Priority) -> usize {
+    match priority {
+        Priority::Interactive => 0,
+        Priority::Bulk => 1,
+    }
+}

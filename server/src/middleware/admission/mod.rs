@@ -1,0 +1,176 @@
+//! Refuses what cannot be answered in time, before anything is done for it.
+//!
+//! The engine refuses jobs that it cannot do in time. But where an answer is cheap, most of the time goes
+//! elsewhere: calls are read and decoded and wait for the runtime, all of them too late together, and the server
+//! works for nobody. So a [`Gate`] stands before all other layers, and a call that it refuses costs some headers.
+//! It has no span and no line of the log: to write them would cost more than to answer.
+//!
+//! hyper clones the service for every call as it decodes the headers, in the connection's own task; the call itself
+//! begins when the runtime comes to it. So it is the clone that takes down when its call arrived.
+//!
+//! Only calls with one request and one reply are counted and refused: a stream lives long, and its messages meet
+//! the engine.
+
+mod capacity;
+mod gate;
+mod metrics;
+mod refusals;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::{Either, Ready, ready as at_once};
+use http::{HeaderMap, Request, Response};
+use rustc_hash::FxHashMap;
+use tokio::time::Instant;
+use tonic::Code;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use self::gate::{Arrived, Gate, Refusal, Ticket};
+use self::refusals::{Refusals, retry_after};
+use super::connection::read_since;
+use super::deadline::timeout_of;
+use crate::api::ApiError;
+use crate::engine::Priority;
+
+/// What the layers behind know of a call, in the request's extensions.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    arrived: Instant,
+    /// `None` for a call that is not counted.
+    ticket: Option<Arc<Ticket>>,
+}
+
+impl Admitted {
+    /// When the call's headers could be read.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// Nobody waits for the call's answer: it stands behind all calls that somebody waits for.
+    ///
+    /// # Errors
+    /// [`ApiError`] when it would not be answered in time behind them.
+    pub(crate) fn is_bulk(&self) -> Result<(), ApiError> {
+        let Some(ticket) = &self.ticket else { return Ok(()) };
+        ticket.is_bulk(Instant::now()).map_err(|refusal| match refusal {
+            Refusal::Late => ApiError::DeadlinePassed,
+            Refusal::Overloaded(expected) => ApiError::Overloaded { retry_after: retry_after(expected) },
+        })
+    }
+}
+
+/// Lets calls in, or refuses them.
+#[derive(Clone)]
+pub struct AdmissionLayer(Arc<Admission>);
+
+struct Admission {
+    gate: Arc<Gate>,
+    refusals: Refusals,
+    /// The methods that are counted, by path.
+    methods: FxHashMap<String, Priority>,
+}
+
+impl AdmissionLayer {
+    /// For these methods, each as `package.Service/Method`; the calls of others are all let in.
+    pub fn new(methods: impl IntoIterator<Item = (&'static str, Priority)>) -> Self {
+        let by_path = methods.into_iter().map(|(method, priority)| (format!("/{method}"), priority));
+        let gate = Gate::new(Instant::now());
+        metrics::observe(&gate);
+        Self(Arc::new(Admission { gate, refusals: Refusals::new(), methods: by_path.collect() }))
+    }
+}
+
+impl<S> Layer<S> for AdmissionLayer {
+    type Service = AdmissionService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AdmissionService { inner, admission: Arc::clone(&self.0), arrived: None }
+    }
+}
+
+/// See [`AdmissionLayer`].
+pub struct AdmissionService<S> {
+    inner: S,
+    admission: Arc<Admission>,
+    /// When the call arrived for which this is a clone.
+    arrived: Option<Instant>,
+}
+
+impl<S: Clone> Clone for AdmissionService<S> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), admission: Arc::clone(&self.admission), arrived: read_since() }
+    }
+}
+
+impl<S, B> Service<Request<B>> for AdmissionService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+    S::Future: Unpin,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<Ready<Result<Self::Response, Self::Error>>, Answer<S::Future>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let now = Instant::now();
+        let arrived = self.arrived.unwrap_or(now);
+        let ticket = match self.admission.ticket_for(&request, now, arrived) {
+            Ok(ticket) => ticket.map(Arc::new),
+            Err(refusal) => return Either::Left(at_once(Ok(self.admission.refusals.answer(refusal)))),
+        };
+        request.extensions_mut().insert(Admitted { arrived, ticket: ticket.clone() });
+        Either::Right(Answer { answer: self.inner.call(request), ticket })
+    }
+}
+
+impl Admission {
+    /// `None` for a call that is not counted.
+    fn ticket_for<B>(
+        &self,
+        request: &Request<B>,
+        now: Instant,
+        at: Instant,
+    ) -> Result<Option<Ticket>, Refusal> {
+        let Some(priority) = self.methods.get(request.uri().path()).copied() else { return Ok(None) };
+        // One that cannot be read is refused by the layer that says so.
+        let timeout: Option<Duration> = timeout_of(request.headers()).ok().flatten();
+        self.gate.enter(now, Arrived { at, timeout, priority }).map(Some)
+    }
+}
+
+/// The answer to a call, which is in flight until it is there.
+pub struct Answer<F> {
+    answer: F,
+    ticket: Option<Arc<Ticket>>,
+}
+
+impl<F, E> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, E>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(context));
+        if let Some(ticket) = self.ticket.take()
+            && answer.as_ref().is_ok_and(|answer| is_work(answer.headers()))
+        {
+            ticket.answered(Instant::now());
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// Whether an answer shows what the server can do; a refusal shows the contrary.
+fn is_work(headers: &HeaderMap) -> bool {
+    let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    !matches!(code, Some(Code::ResourceExhausted | Code::DeadlineExceeded))
+}
