@@ -1,9 +1,9 @@
 //! Whether one call more can be answered in time.
 //!
 //! Calls are counted while they are in flight, and [`Capacity`] says how fast they leave, so the time that a new
-//! one will take is known before anything is done for it. One that would take more than a [`SHARE`] of the time
-//! that its caller gives is refused: then those that are let in are answered in time, and the server does
-//! nothing for those that are not. The time that it has waited already counts: it is the runtime's lateness.
+//! one will take is known before anything is done for it. One that would not be answered with some [`RESERVE`] in
+//! the time that its caller gives is refused: then those that are let in are answered in time, and the server
+//! does nothing for those that are not. The time that it has waited already counts: it is the runtime's lateness.
 //!
 //! Who waits for an answer goes first: what nobody waits for stands behind all calls, a call that somebody waits
 //! for only behind its own kind, as in the engine.
@@ -19,15 +19,15 @@ use tokio::time::Instant;
 use super::capacity::{Capacity, Ended};
 use crate::engine::Priority;
 
-/// The part of a call's time that it may be expected to take. The rest is for what is not foreseen, and for the
-/// way back.
-const SHARE: f64 = 0.75;
+/// The part of a call's time that is kept for what is not foreseen, and for the way back: half of it, and no more
+/// than this. On a processor that many threads share each of them waits for some milliseconds now and then.
+const RESERVE: Duration = Duration::from_millis(30);
 /// The time of a call whose caller gives none.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So many calls are always let in: with few, a prediction says little, and refusing saves nothing.
 const FEW: u64 = 16;
 /// How often stock is taken.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A call at the gate.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +94,7 @@ impl Gate {
         }
         let ahead = self.ahead(call.priority);
         let expected = Duration::from_nanos(self.pace_ns.load(Ordering::Relaxed).saturating_mul(ahead));
-        if ahead >= FEW && waited + expected > timeout.mul_f64(SHARE) {
+        if ahead >= FEW && waited + expected + RESERVE.min(timeout / 2) > timeout {
             return Err(Refusal::Overloaded(expected));
         }
         Ok(())
@@ -199,5 +199,118 @@ fn class(priority: Priority) -> usize {
     match priority {
         Priority::Interactive => 0,
         Priority::Bulk => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A gate that has seen a busy server answer one call in a millisecond, and the time.
+    fn busy() -> (Arc<Gate>, Instant) {
+        let made = Instant::now();
+        let gate = Gate::new(made);
+        (0..100).for_each(|_| gate.answered(made, 20 * MS));
+        let now = made + 100 * MS;
+        gate.look(now);
+        assert_eq!(gate.capacity().map(f64::round), Some(1000.0));
+        (gate, now)
+    }
+
+    fn call(at: Instant, timeout: Option<Duration>, priority: Priority) -> Arrived {
+        Arrived { at, timeout, priority }
+    }
+
+    /// Lets in so many calls of this priority that have time.
+    fn enter(gate: &Arc<Gate>, now: Instant, priority: Priority, calls: usize) -> Vec<Ticket> {
+        (0..calls).map(|_| gate.enter(now, call(now, None, priority)).unwrap()).collect()
+    }
+
+    fn verdict(gate: &Arc<Gate>, now: Instant, call: Arrived) -> Option<Refusal> {
+        gate.enter(now, call).err()
+    }
+
+    #[test]
+    fn a_call_that_would_be_answered_too_late_is_refused() {
+        let (gate, now) = busy();
+        let _in_flight = enter(&gate, now, Priority::Interactive, 60);
+        let with = |timeout| verdict(&gate, now, call(now, Some(timeout), Priority::Interactive));
+        assert_eq!(with(89 * MS), Some(Refusal::Overloaded(60 * MS)));
+        assert_eq!(with(90 * MS), None);
+    }
+
+    #[test]
+    fn half_of_a_short_time_is_enough() {
+        let (gate, now) = busy();
+        let _in_flight = enter(&gate, now, Priority::Interactive, 20);
+        let with = |timeout| verdict(&gate, now, call(now, Some(timeout), Priority::Interactive));
+        assert_eq!(with(39 * MS), Some(Refusal::Overloaded(20 * MS)));
+        assert_eq!(with(40 * MS), None);
+    }
+
+    #[test]
+    fn the_time_that_a_call_has_waited_counts() {
+        let (gate, now) = busy();
+        let _in_flight = enter(&gate, now, Priority::Interactive, 60);
+        let waited = |wait| verdict(&gate, now + wait, call(now, Some(100 * MS), Priority::Interactive));
+        assert_eq!(waited(10 * MS), None);
+        assert_eq!(waited(11 * MS), Some(Refusal::Overloaded(60 * MS)));
+    }
+
+    #[test]
+    fn a_call_whose_time_is_over_is_refused_even_by_an_idle_server() {
+        let now = Instant::now();
+        let late = call(now, Some(50 * MS), Priority::Interactive);
+        assert_eq!(verdict(&Gate::new(now), now + 50 * MS, late), Some(Refusal::Late));
+    }
+
+    #[test]
+    fn a_few_calls_are_always_let_in() {
+        let (gate, now) = busy();
+        let hasty = call(now, Some(2 * MS), Priority::Interactive);
+        let mut in_flight = enter(&gate, now, Priority::Interactive, FEW as usize - 1);
+        in_flight.push(gate.enter(now, hasty).unwrap());
+        assert_eq!(verdict(&gate, now, hasty), Some(Refusal::Overloaded(FEW as u32 * MS)));
+    }
+
+    #[test]
+    fn a_server_that_was_never_busy_lets_all_in() {
+        let now = Instant::now();
+        let gate = Gate::new(now);
+        let _in_flight = enter(&gate, now, Priority::Interactive, 5000);
+        assert_eq!(verdict(&gate, now, call(now, Some(MS), Priority::Interactive)), None);
+    }
+
+    #[test]
+    fn a_call_is_in_flight_until_its_ticket_is_dropped() {
+        let (gate, now) = busy();
+        let in_flight = enter(&gate, now, Priority::Interactive, 60);
+        assert_eq!(gate.calls(Priority::Interactive), 60);
+        drop(in_flight);
+        assert_eq!(gate.calls(Priority::Interactive), 0);
+    }
+
+    #[test]
+    fn calls_that_nobody_waits_for_do_not_hold_up_those_that_somebody_does() {
+        let (gate, now) = busy();
+        let _in_flight = enter(&gate, now, Priority::Bulk, 500);
+        assert_eq!(verdict(&gate, now, call(now, Some(50 * MS), Priority::Interactive)), None);
+        let bulk = verdict(&gate, now, call(now, Some(50 * MS), Priority::Bulk));
+        assert_eq!(bulk, Some(Refusal::Overloaded(500 * MS)));
+    }
+
+    #[test]
+    fn a_call_that_turns_out_to_be_bulk_goes_to_the_end_of_the_line() {
+        let (gate, now) = busy();
+        let _in_flight = enter(&gate, now, Priority::Bulk, 500);
+        let ticket = gate.enter(now, call(now, Some(50 * MS), Priority::Interactive)).unwrap();
+        assert_eq!(ticket.is_bulk(now), Err(Refusal::Overloaded(500 * MS)));
+        assert_eq!((gate.calls(Priority::Interactive), gate.calls(Priority::Bulk)), (0, 501));
+        assert_eq!(ticket.is_bulk(now), Ok(()));
+        drop(ticket);
+        assert_eq!((gate.calls(Priority::Interactive), gate.calls(Priority::Bulk)), (0, 500));
+        assert_eq!(gate.refusals(), [0, 1]);
     }
 }

@@ -15,6 +15,8 @@ mod capacity;
 mod gate;
 mod metrics;
 mod refusals;
+#[cfg(test)]
+mod simulation;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -173,4 +175,93 @@ where
 fn is_work(headers: &HeaderMap) -> bool {
     let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
     !matches!(code, Some(Code::ResourceExhausted | Code::DeadlineExceeded))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::FutureExt as _;
+    use tonic::Status;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    const RECOMMEND: &str = "marquee.v1.RecommendationService/Recommend";
+    const STATS: &str = "marquee.v1.OperationsService/GetStats";
+    const MS: Duration = Duration::from_millis(1);
+
+    fn layer() -> AdmissionLayer {
+        AdmissionLayer::new([(RECOMMEND, Priority::Interactive)])
+    }
+
+    fn request(method: &str, timeout: &str) -> Request<()> {
+        Request::builder().uri(format!("/{method}")).header("grpc-timeout", timeout).body(()).unwrap()
+    }
+
+    /// How a call ends for which the service was cloned `waited` ago.
+    async fn code_after(layer: &AdmissionLayer, waited: Duration, request: Request<()>) -> Option<Code> {
+        let service = layer.layer(service_fn(|_: Request<()>| {
+            std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+        }));
+        let service = AdmissionService { arrived: Some(Instant::now() - waited), ..service };
+        let response = service.oneshot(request).await.unwrap();
+        Status::from_header_map(response.headers()).map(|status| status.code())
+    }
+
+    #[tokio::test]
+    async fn a_call_that_comes_too_late_is_not_begun() {
+        let layer = layer();
+        assert_eq!(code_after(&layer, 10 * MS, request(RECOMMEND, "5S")).await, None);
+        let late = code_after(&layer, 60 * MS, request(RECOMMEND, "50m")).await;
+        assert_eq!(late, Some(Code::DeadlineExceeded));
+    }
+
+    #[tokio::test]
+    async fn what_looks_after_the_server_is_never_refused() {
+        assert_eq!(code_after(&layer(), 60 * MS, request(STATS, "50m")).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_call_is_in_flight_until_its_answer_begins() {
+        let layer = layer();
+        let gate = Arc::clone(&layer.0.gate);
+        let (answer, answered) = tokio::sync::oneshot::channel::<()>();
+        let answered = answered.shared();
+        let service = layer.layer(service_fn(move |_: Request<()>| {
+            let answered = answered.clone();
+            Box::pin(async move {
+                answered.await.unwrap();
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            })
+        }));
+        let call = tokio::spawn(service.oneshot(request(RECOMMEND, "5S")));
+        while gate.calls(Priority::Interactive) == 0 {
+            tokio::task::yield_now().await;
+        }
+        answer.send(()).unwrap();
+        call.await.unwrap().unwrap();
+        assert_eq!(gate.calls(Priority::Interactive), 0);
+    }
+
+    #[tokio::test]
+    async fn a_call_that_its_caller_leaves_is_in_flight_no_longer() {
+        let layer = layer();
+        let gate = Arc::clone(&layer.0.gate);
+        let mut service = layer
+            .layer(service_fn(|_: Request<()>| std::future::pending::<Result<Response<Body>, Infallible>>()));
+        let call = service.call(request(RECOMMEND, "5S"));
+        assert_eq!(gate.calls(Priority::Interactive), 1);
+        drop(call);
+        assert_eq!(gate.calls(Priority::Interactive), 0);
+    }
+
+    #[test]
+    fn a_refusal_shows_nothing_of_what_the_server_can_do() {
+        let headers = |status: Status| status.into_http::<Body>().into_parts().0.headers;
+        assert!(is_work(&HeaderMap::new()));
+        assert!(is_work(&headers(Status::not_found("no such movie"))));
+        assert!(!is_work(&headers(Status::resource_exhausted("the queue is full"))));
+        assert!(!is_work(&headers(Status::deadline_exceeded("too late"))));
+    }
 }
