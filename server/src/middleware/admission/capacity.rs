@@ -5,6 +5,9 @@
 //! only while many calls are in flight, since an idle server ends few calls and could end more; and it is
 //! forgotten when that was long ago. Nothing is tuned to a machine, a model or a kind of call.
 //!
+//! Where calls that were let in come too late nevertheless, as where the engine works on many at once and
+//! knows better, they are reckoned to take longer, until hardly any does.
+//!
 //! This is a pure state machine: the time is told, never read.
 
 use std::time::Duration;
@@ -17,6 +20,12 @@ const BUSY: f64 = 8.0;
 const MEMORY: Duration = Duration::from_millis(100);
 /// How long a pace holds after the server was busy last.
 const HOLDS: Duration = Duration::from_secs(1);
+/// The share of calls in vain that is borne.
+const BORNE: f64 = 0.05;
+/// How much longer calls are reckoned to take after a look at too many in vain, after one at few, and at most.
+const LONGER: f64 = 1.05;
+const SHORTER: f64 = 0.995;
+const LONGEST: f64 = 4.0;
 
 /// What became of calls between two looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +34,8 @@ pub(super) struct Ended {
     pub(super) calls: u64,
     /// How long they were in flight, all together.
     pub(super) took: Duration,
+    /// Calls that were to be answered in time and were not.
+    pub(super) in_vain: u64,
 }
 
 /// The pace at which a busy server answers.
@@ -33,16 +44,23 @@ pub(super) struct Capacity {
     looked: Instant,
     /// Calls a second, and when they were seen; `None` when it is not known how many can be answered.
     busy: Option<(f64, Instant)>,
+    /// How much longer than by the pace calls are reckoned to take.
+    stretch: f64,
 }
 
 impl Capacity {
     /// Nothing is known at `now`.
     pub(super) fn new(now: Instant) -> Self {
-        Self { looked: now, busy: None }
+        Self { looked: now, busy: None, stretch: 1.0 }
     }
 
-    /// Takes in what ended since the last look; `now` never goes back. The time between two answers, zero when it
-    /// is not known.
+    /// Calls a second while the server is busy; `None` when that is not known.
+    pub(super) fn pace(&self) -> Option<f64> {
+        self.busy.map(|(pace, _)| pace)
+    }
+
+    /// Takes in what ended since the last look; `now` never goes back. The time for each call in flight that a new
+    /// one is to reckon with; zero when that is not known.
     pub(super) fn look(&mut self, now: Instant, ended: Ended) -> Duration {
         let time = now.saturating_duration_since(self.looked).as_secs_f64();
         self.looked = now;
@@ -53,7 +71,9 @@ impl Capacity {
             self.busy = Some((pace, now));
         }
         self.busy = self.busy.filter(|(_, when)| now.saturating_duration_since(*when) <= HOLDS);
-        self.busy.map_or(Duration::ZERO, |(pace, _)| Duration::from_secs_f64(1.0 / pace.max(1e-3)))
+        let is_borne = ended.in_vain as f64 <= BORNE * ended.calls as f64;
+        self.stretch = (self.stretch * if is_borne { SHORTER } else { LONGER }).clamp(1.0, LONGEST);
+        self.pace().map_or(Duration::ZERO, |pace| Duration::from_secs_f64(self.stretch / pace.max(1e-3)))
     }
 }
 
@@ -66,7 +86,10 @@ mod tests {
     /// The time between two answers after looks every 20 ms at so many calls, so many of them in flight.
     fn after(capacity: &mut Capacity, from: Instant, looks: u32, calls: u64, in_flight: u32) -> Duration {
         (1..=looks)
-            .map(|look| capacity.look(from + look * 20 * MS, Ended { calls, took: in_flight * 20 * MS }))
+            .map(|look| {
+                let ended = Ended { calls, took: in_flight * 20 * MS, in_vain: 0 };
+                capacity.look(from + look * 20 * MS, ended)
+            })
             .last()
             .unwrap()
     }
@@ -99,5 +122,19 @@ mod tests {
         after(&mut capacity, now, 1, 20, 64);
         assert_eq!(after(&mut capacity, now + 20 * MS, 50, 1, 1), MS);
         assert_eq!(after(&mut capacity, now + 1020 * MS, 1, 1, 1), Duration::ZERO);
+    }
+
+    #[test]
+    fn calls_in_vain_make_it_careful_and_are_forgotten_slowly() {
+        let now = Instant::now();
+        let mut capacity = Capacity::new(now);
+        let mut look = |look: u32, in_vain| {
+            capacity.look(now + look * 20 * MS, Ended { calls: 20, took: 64 * 20 * MS, in_vain })
+        };
+        assert_eq!((1..=50).map(|n| look(n, 1)).last(), Some(MS));
+        assert_eq!((51..=100).map(|n| look(n, 2)).last(), Some(4 * MS));
+        let after = (101..=110).map(|n| look(n, 0)).last().unwrap();
+        assert!(after > 3 * MS && after < 4 * MS, "{after:?}");
+        assert_eq!((111..=600).map(|n| look(n, 0)).last(), Some(MS));
     }
 }

@@ -48,6 +48,15 @@ pub(super) enum Refusal {
     Overloaded(Duration),
 }
 
+/// What was known of a call that was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Foresight {
+    /// It would be answered in time.
+    InTime,
+    /// Nothing: few are in flight, or the server was not busy lately.
+    None,
+}
+
 /// What one call knows of the whole server.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -56,8 +65,9 @@ pub(super) struct Gate {
     refused: [AtomicU64; 2],
     ended: AtomicU64,
     took_us: AtomicU64,
-    /// Nanoseconds between two answers; 0 when that is not known.
-    pace_ns: AtomicU64,
+    in_vain: AtomicU64,
+    /// Nanoseconds that a new call is to reckon with for each that is before it; 0 when that is not known.
+    each_ns: AtomicU64,
     /// Microseconds after `made`.
     next_look_us: AtomicU64,
     capacity: Mutex<Capacity>,
@@ -72,7 +82,8 @@ impl Gate {
             refused: Default::default(),
             ended: AtomicU64::new(0),
             took_us: AtomicU64::new(0),
-            pace_ns: AtomicU64::new(0),
+            in_vain: AtomicU64::new(0),
+            each_ns: AtomicU64::new(0),
             next_look_us: AtomicU64::new(LOOK.as_micros() as u64),
             capacity: Mutex::new(Capacity::new(now)),
         })
@@ -80,24 +91,31 @@ impl Gate {
 
     /// Lets a call in, or says why not.
     pub(super) fn enter(self: &Arc<Self>, now: Instant, call: Arrived) -> Result<Ticket, Refusal> {
-        self.admit(now, call).inspect_err(|refusal| self.refused(*refusal))?;
+        let foresight = self.admit(now, call)?;
         self.in_flight(call.priority).fetch_add(1, Ordering::Relaxed);
         let priority = AtomicU8::new(class(call.priority) as u8);
-        Ok(Ticket { gate: Arc::clone(self), entered: now, call, priority })
+        Ok(Ticket { gate: Arc::clone(self), entered: now, call, foresight, priority })
     }
 
-    fn admit(&self, now: Instant, call: Arrived) -> Result<(), Refusal> {
+    fn admit(&self, now: Instant, call: Arrived) -> Result<Foresight, Refusal> {
+        self.foresee(now, call).inspect_err(|refusal| self.refused(*refusal))
+    }
+
+    fn foresee(&self, now: Instant, call: Arrived) -> Result<Foresight, Refusal> {
         let waited = now.saturating_duration_since(call.at);
         let timeout = call.timeout.unwrap_or(PATIENCE);
         if waited >= timeout {
             return Err(Refusal::Late);
         }
-        let ahead = self.ahead(call.priority);
-        let expected = Duration::from_nanos(self.pace_ns.load(Ordering::Relaxed).saturating_mul(ahead));
-        if ahead >= FEW && waited + expected + RESERVE.min(timeout / 2) > timeout {
+        let (ahead, each_ns) = (self.ahead(call.priority), self.each_ns.load(Ordering::Relaxed));
+        if ahead < FEW || each_ns == 0 {
+            return Ok(Foresight::None);
+        }
+        let expected = Duration::from_nanos(each_ns.saturating_mul(ahead));
+        if waited + expected + RESERVE.min(timeout / 2) > timeout {
             return Err(Refusal::Overloaded(expected));
         }
-        Ok(())
+        Ok(Foresight::InTime)
     }
 
     /// The calls that go before a new one.
@@ -116,8 +134,7 @@ impl Gate {
 
     /// The calls a second that the server answers when it is busy; `None` when that is not known.
     pub(super) fn capacity(&self) -> Option<f64> {
-        let pace_ns = self.pace_ns.load(Ordering::Relaxed);
-        (pace_ns > 0).then(|| 1e9 / pace_ns as f64)
+        self.capacity.lock().unwrap_or_else(PoisonError::into_inner).pace()
     }
 
     /// The calls that were refused because they came too late, and because too many were before them.
@@ -140,6 +157,16 @@ impl Gate {
     fn answered(&self, now: Instant, took: Duration) {
         self.ended.fetch_add(1, Ordering::Relaxed);
         self.took_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
+        self.take_stock(now);
+    }
+
+    fn in_vain(&self, now: Instant) {
+        self.in_vain.fetch_add(1, Ordering::Relaxed);
+        self.take_stock(now);
+    }
+
+    /// Looks at what ended, if it is time and nobody else does.
+    fn take_stock(&self, now: Instant) {
         let now_us = now.saturating_duration_since(self.made).as_micros() as u64;
         let due_us = self.next_look_us.load(Ordering::Relaxed);
         let next_us = now_us + LOOK.as_micros() as u64;
@@ -155,8 +182,9 @@ impl Gate {
         let mut capacity = self.capacity.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = self.ended.swap(0, Ordering::Relaxed);
         let took = Duration::from_micros(self.took_us.swap(0, Ordering::Relaxed));
-        let pace = capacity.look(now, Ended { calls, took });
-        self.pace_ns.store(pace.as_nanos() as u64, Ordering::Relaxed);
+        let in_vain = self.in_vain.swap(0, Ordering::Relaxed);
+        let each = capacity.look(now, Ended { calls, took, in_vain });
+        self.each_ns.store(each.as_nanos() as u64, Ordering::Relaxed);
     }
 }
 
@@ -166,6 +194,7 @@ pub(super) struct Ticket {
     gate: Arc<Gate>,
     entered: Instant,
     call: Arrived,
+    foresight: Foresight,
     priority: AtomicU8,
 }
 
@@ -173,6 +202,14 @@ impl Ticket {
     /// The call has been answered.
     pub(super) fn answered(&self, now: Instant) {
         self.gate.answered(now, now.saturating_duration_since(self.entered));
+    }
+
+    /// The call has not been answered in time.
+    pub(super) fn in_vain(&self, now: Instant) {
+        match self.foresight {
+            Foresight::InTime => self.gate.in_vain(now),
+            Foresight::None => {}
+        }
     }
 
     /// Nobody waits for the call's answer: it stands behind all others from here on, or is let in no longer.
@@ -183,7 +220,7 @@ impl Ticket {
             return Ok(());
         }
         gate.in_flight(Priority::Interactive).fetch_sub(1, Ordering::Relaxed);
-        let admitted = gate.admit(now, bulk).inspect_err(|refusal| gate.refused(*refusal));
+        let admitted = gate.admit(now, bulk).map(|_| ());
         gate.in_flight(Priority::Bulk).fetch_add(1, Ordering::Relaxed);
         admitted
     }

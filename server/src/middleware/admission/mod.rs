@@ -162,19 +162,21 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.answer).poll(context));
-        if let Some(ticket) = self.ticket.take()
-            && answer.as_ref().is_ok_and(|answer| is_work(answer.headers()))
-        {
-            ticket.answered(Instant::now());
+        if let (Some(ticket), Ok(answer)) = (self.ticket.take(), &answer) {
+            match code_of(answer.headers()) {
+                Some(Code::DeadlineExceeded) => ticket.in_vain(Instant::now()),
+                // A refusal for another reason says nothing of what the server can do.
+                Some(Code::ResourceExhausted) => {}
+                _ => ticket.answered(Instant::now()),
+            }
         }
         Poll::Ready(answer)
     }
 }
 
-/// Whether an answer shows what the server can do; a refusal shows the contrary.
-fn is_work(headers: &HeaderMap) -> bool {
-    let code = headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-    !matches!(code, Some(Code::ResourceExhausted | Code::DeadlineExceeded))
+/// The status of an answer without a message.
+fn code_of(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 #[cfg(test)]
@@ -256,12 +258,28 @@ mod tests {
         assert_eq!(gate.calls(Priority::Interactive), 0);
     }
 
-    #[test]
-    fn a_refusal_shows_nothing_of_what_the_server_can_do() {
-        let headers = |status: Status| status.into_http::<Body>().into_parts().0.headers;
-        assert!(is_work(&HeaderMap::new()));
-        assert!(is_work(&headers(Status::not_found("no such movie"))));
-        assert!(!is_work(&headers(Status::resource_exhausted("the queue is full"))));
-        assert!(!is_work(&headers(Status::deadline_exceeded("too late"))));
+    /// What the gate knows after so many calls that end like this at a busy server.
+    async fn capacity_after(status: Option<Status>) -> Option<f64> {
+        let layer = layer();
+        let service = layer.layer(service_fn(move |_: Request<()>| {
+            let answer = status.clone().map_or_else(|| Response::new(Body::empty()), Status::into_http);
+            Box::pin(async move {
+                tokio::time::sleep(20 * MS).await;
+                Ok::<_, Infallible>(answer)
+            })
+        }));
+        for _ in 0..3 {
+            let calls = (0..64).map(|_| service.clone().oneshot(request(RECOMMEND, "5S")));
+            assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
+        }
+        layer.0.gate.capacity()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_show_what_the_server_can_do_and_refusals_do_not() {
+        assert!(capacity_after(None).await.is_some());
+        assert!(capacity_after(Some(Status::not_found("no such movie"))).await.is_some());
+        assert!(capacity_after(Some(Status::resource_exhausted("called too often"))).await.is_none());
+        assert!(capacity_after(Some(Status::deadline_exceeded("too late"))).await.is_none());
     }
 }
