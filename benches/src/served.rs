@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,12 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
+use crate::process::Process;
+
 /// How long a server may take until it serves.
 const START_LIMIT: Duration = Duration::from_mins(3);
 /// How often its health is asked for meanwhile.
-const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
+const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 /// Most connections; more callers share them.
 const MOST_CONNECTIONS: usize = 8;
 /// How long answers are waited for after a run.
@@ -29,52 +31,149 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Most calls in flight in an open loop.
 const MOST_IN_FLIGHT: usize = 20_000;
 
-/// A server that runs until it is dropped.
-pub struct Server {
-    child: Child,
-    target: Target,
-    _data_dir: tempfile::TempDir,
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The program.
+    pub binary: PathBuf,
+    /// The folder of its model.
+    pub bundle: PathBuf,
+    /// Its data folder; the log lies beside it.
+    pub data: PathBuf,
+    /// Further options of `serve`.
+    pub options: Vec<String>,
 }
 
-impl Server {
-    /// Starts `binary` on the bundle, without a sample, and waits until it is warm.
+/// What came of a start.
+pub enum Started {
+    /// It serves.
+    Serving(Server),
+    /// It ended by itself.
+    Ended {
+        /// Its exit status; `None` when a signal ended it.
+        code: Option<i32>,
+        /// Its log.
+        said: String,
+    },
+}
+
+impl Launch {
+    /// Starts it and waits until it is warm or ends.
+    ///
+    /// # Errors
+    /// When it cannot be run, or is not ready in time, with the end of its log.
+    pub async fn attempt(&self) -> anyhow::Result<Started> {
+        let mut server = self.spawn()?;
+        match server.wait_until_serving().await {
+            Ok(None) => Ok(Started::Serving(server)),
+            Ok(Some(status)) => Ok(Started::Ended { code: status.code(), said: server.log() }),
+            Err(error) => Err(error.context(last_words(&server.log()))),
+        }
+    }
+
+    /// Starts it and waits until it is warm.
     ///
     /// # Errors
     /// When it does not start, with the end of its log.
-    pub async fn start(binary: &Path, bundle: &Path, options: &[&str]) -> anyhow::Result<Self> {
-        let data_dir = tempfile::tempdir()?;
-        let log = data_dir.path().join("server.log");
+    pub async fn start(&self) -> anyhow::Result<Server> {
+        match self.attempt().await? {
+            Started::Serving(server) => Ok(server),
+            Started::Ended { code, said } => {
+                let ended = anyhow::anyhow!("the server ended with {code:?}");
+                Err(ended.context(last_words(&said)))
+            }
+        }
+    }
+
+    /// Starts it and waits for nothing.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn spawn(&self) -> anyhow::Result<Server> {
+        let log = self.data.with_extension("log");
         let listen = free_port()?;
-        let child = Command::new(binary)
-            .args(["serve", "--sample", "none", "--device", "cpu", "--listen", &listen])
+        let child = Command::new(&self.binary)
+            .args(["serve", "--device", "cpu", "--log-format", "text", "--listen", &listen])
             .arg("--bundle")
-            .arg(bundle)
+            .arg(&self.bundle)
             .arg("--data-dir")
-            .arg(data_dir.path().join("store"))
-            .args(options)
+            .arg(&self.data)
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()
-            .with_context(|| format!("cannot start {}", binary.display()))?;
-        let target = Target { authority: listen };
-        let mut server = Self { child, target, _data_dir: data_dir };
-        server.wait_until_serving().await.with_context(|| {
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let last: Vec<&str> = said.lines().rev().take(5).collect();
-            format!("the server said last: {}", last.into_iter().rev().collect::<Vec<_>>().join("\n"))
-        })?;
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        Ok(Server { child, target: Target { authority: listen }, log, folder: None })
+    }
+}
+
+fn last_words(log: &str) -> String {
+    let last: Vec<&str> = log.lines().rev().take(5).collect();
+    format!("the server said last: {}", last.into_iter().rev().collect::<Vec<_>>().join("\n"))
+}
+
+/// A server that runs until it is dropped.
+pub struct Server {
+    child: Child,
+    target: Target,
+    log: PathBuf,
+    /// Where its data lies, if that is its own.
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Server {
+    /// Starts `binary` on the bundle, without a sample, over a folder of its own, and waits until it is warm.
+    ///
+    /// # Errors
+    /// When it does not start, with the end of its log.
+    pub async fn start(binary: &Path, bundle: &Path, options: &[&str]) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let launch = Launch {
+            binary: binary.to_owned(),
+            bundle: bundle.to_owned(),
+            data: folder.path().join("store"),
+            options: ["--sample", "none"].iter().chain(options).map(|option| (*option).to_owned()).collect(),
+        };
+        let mut server = launch.start().await?;
+        server.folder = Some(folder);
         Ok(server)
     }
 
-    async fn wait_until_serving(&mut self) -> anyhow::Result<()> {
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// Its process.
+    pub fn process(&self) -> Process {
+        Process::new(self.child.id())
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// `None` when it serves, how it ended when it did.
+    async fn wait_until_serving(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         let began = Instant::now();
         while began.elapsed() < START_LIMIT {
             if let Some(status) = self.child.try_wait()? {
-                anyhow::bail!("the server ended with {status}");
+                return Ok(Some(status));
             }
             if self.is_serving().await.unwrap_or(false) {
-                return Ok(());
+                return Ok(None);
             }
             tokio::time::sleep(HEALTH_INTERVAL).await;
         }
@@ -88,20 +187,9 @@ impl Server {
         Ok(answer.into_inner().status() == ServingStatus::Serving)
     }
 
-    /// Processor time of the server since its start; `None` where the system does not say.
-    fn cpu_time(&self) -> Option<Duration> {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
-        // The second field is the name in parentheses; user and system time are the 14th and the 15th.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
-    }
-
-    /// Resident memory in MiB; `None` where the system does not say.
-    pub fn resident_mib(&self) -> Option<f64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.split_whitespace().next()?.parse::<f64>().ok()? / 1024.0)
+    /// Host and port where it listens.
+    pub fn authority(&self) -> &str {
+        &self.target.authority
     }
 
     /// Where it listens, as `http://HOST:PORT`.
@@ -115,9 +203,10 @@ impl Server {
     /// When the generator cannot connect, or a closed loop got an error.
     pub async fn drive(&self, workload: &Arc<Workload>, shape: Shape) -> anyhow::Result<Served> {
         let plan = shape.plan(&self.target, workload);
-        let (server, client) = (self.cpu_time(), ProcessTime::now());
+        let (server, client) = (self.process().cpu_time(), ProcessTime::now());
         let output = run(Arc::new(plan), Arc::new(Progress::new(1)), |_| ()).await?;
-        let server = self.cpu_time().zip(server).map(|(after, before)| after.saturating_sub(before));
+        let server =
+            self.process().cpu_time().zip(server).map(|(after, before)| after.saturating_sub(before));
         let served = Served::new(&output, server, client.elapsed(), shape);
         if matches!(shape.arrivals, Arrivals::Callers(_)) && served.errors > 0 {
             let first = output.recorder.failures.iter().next();

@@ -44,14 +44,14 @@ pub async fn overload(
         let rate = OVERLOAD * capacity.per_second;
         Shape { arrivals: Arrivals::Open { rate, deadline: Some(deadline) }, ..calm }
     };
-    let before = server.resident_mib();
+    let before = server.process().resident_mib();
     let flooded = server.drive(workload, flood(DEADLINE)).await?;
     let refused = server.drive(workload, flood(HOPELESS)).await?;
     figures.add("overload_sent_per_s", flooded.errors_per_second + flooded.per_second);
     figures.add("overload_goodput_per_s", flooded.per_second);
     figures.add("overload_goodput_over_capacity", flooded.per_second / capacity.per_second);
     figures.add("overload_slowest_ms", flooded.slowest_ms);
-    if let Some((before, after)) = before.zip(server.resident_mib()) {
+    if let Some((before, after)) = before.zip(server.process().resident_mib()) {
         figures.add("overload_memory_growth_mib", after - before);
     }
     if let Some(rejection_us) = refused.rejection_cpu_us() {
@@ -124,7 +124,7 @@ pub async fn cancelled(
     };
     // What is allocated once is allocated by the first of two runs.
     server.drive(cancelling, Shape { count: Some(CANCELLED / 10), ..all }).await?;
-    let before = server.resident_mib();
+    let before = server.process().resident_mib();
     let run = server.drive(cancelling, all).await?;
     let (left, emptied) = (Instant::now(), emptied(server).await?);
     let one = Shape { arrivals: Arrivals::Callers(1), count: Some(1), ..all };
@@ -132,7 +132,7 @@ pub async fn cancelled(
     figures.add("cancelled_calls", run.cancelled as f64);
     figures.add("cancelled_queue_empty_after_ms", emptied.duration_since(left).as_secs_f64() * 1e3);
     figures.add("cancelled_next_ms", next.slowest_ms);
-    if let Some((before, after)) = before.zip(server.resident_mib()) {
+    if let Some((before, after)) = before.zip(server.process().resident_mib()) {
         figures.add("cancelled_memory_growth_mib", after - before);
     }
     Ok(())

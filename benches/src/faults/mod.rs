@@ -1,0 +1,112 @@
+//! What the service withstands: killed processes, full disks, flipped bits, hostile and too many callers.
+//!
+//! Every part does to a real server what is to do no lasting harm, and says in a [`Row`] for each fault what
+//! was expected and what was seen. Servers run in processes of their own over temporary folders, all load
+//! comes over loopback, and every random choice has a seed.
+
+pub mod kills;
+pub mod results;
+mod row;
+mod writers;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use row::{Row, Timings};
+
+use crate::arguments::Measured;
+use crate::served::Launch;
+
+/// The small model and the sample that come with the sources, from the root of the repository.
+const FIXTURE: &str = "onnx/fixtures/tiny";
+const SAMPLE: &str = "onnx/data/ml-latest-small";
+
+/// A kind of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Processes that are killed while they write.
+    Kills,
+}
+
+impl Part {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 1] = [Self::Kills];
+
+    /// Its name on the command line and in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kills => "kills",
+        }
+    }
+
+    /// Does what it is about and says what was seen.
+    ///
+    /// # Errors
+    /// When a server does not start that was not harmed, or this machine does not let us do something.
+    pub async fn run(self, field: &Field) -> anyhow::Result<Vec<Row>> {
+        match self {
+            Self::Kills => kills::run(field).await,
+        }
+    }
+}
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Whether bounds of time, processor time and memory count, or are only printed.
+    pub timings: Timings,
+    /// Processes that are killed under writes.
+    pub kills: usize,
+    /// The longest time that one of them writes.
+    pub written_for: Duration,
+    /// First starts that are killed while they import the sample.
+    pub first_starts: usize,
+}
+
+impl Extent {
+    /// All of it, by hand.
+    pub const FULL: Self = Self {
+        timings: Timings::Count,
+        kills: 300,
+        written_for: Duration::from_millis(800),
+        first_starts: 20,
+    };
+
+    /// Less than six minutes on two cores.
+    pub const QUICK: Self = Self { kills: 50, first_starts: 3, ..Self::FULL };
+
+    /// The least of everything, and nothing that a slow machine or a debug build could fail.
+    pub const TINY: Self = Self { timings: Timings::ArePrinted, kills: 3, first_starts: 0, ..Self::FULL };
+}
+
+/// What every part works with.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// The server's program.
+    pub binary: PathBuf,
+    /// What was given: the bundle of those parts that need a large one.
+    pub measured: Measured,
+    /// How much is done.
+    pub extent: Extent,
+    /// The seed of all that is random.
+    pub seed: u64,
+}
+
+impl Field {
+    /// A row about a fault, with nothing seen yet.
+    pub fn row(&self, fault: impl Into<String>) -> Row {
+        Row::new(fault, self.extent.timings)
+    }
+
+    /// A server of the small model over `data`, without a sample unless `options` say otherwise.
+    fn launch(&self, data: &Path, options: &[&str]) -> Launch {
+        let sample = ["--sample", "none"].into_iter();
+        let sample = sample.filter(|_| !options.contains(&"--sample"));
+        Launch {
+            binary: self.binary.clone(),
+            bundle: PathBuf::from(FIXTURE),
+            data: data.to_owned(),
+            options: sample.chain(options.iter().copied()).map(str::to_owned).collect(),
+        }
+    }
+}

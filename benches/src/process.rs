@@ -1,0 +1,90 @@
+//! What Linux says of a process: processor time, memory, threads.
+
+use std::time::Duration;
+
+/// A process, by its number. Every figure is `None` where the system does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(u32);
+
+impl Process {
+    /// The process of this number.
+    pub fn new(id: u32) -> Self {
+        Self(id)
+    }
+
+    /// Its number.
+    pub fn id(self) -> u32 {
+        self.0
+    }
+
+    /// Processor time since its start.
+    pub fn cpu_time(self) -> Option<Duration> {
+        let ticks = ticks(&self.read("stat")?)?;
+        Some(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    }
+
+    /// Resident memory in MiB.
+    pub fn resident_mib(self) -> Option<f64> {
+        Some(number(&self.read("status")?, "VmRSS:")? / 1024.0)
+    }
+
+    /// The most resident memory in MiB since its start, or since [`Process::forget_peak`].
+    pub fn peak_mib(self) -> Option<f64> {
+        Some(number(&self.read("status")?, "VmHWM:")? / 1024.0)
+    }
+
+    /// Lets the peak of its memory begin anew, where the system allows it.
+    pub fn forget_peak(self) {
+        // Where it is not allowed the peak is that since the start, which is no less.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.0), "5");
+    }
+
+    /// Threads.
+    pub fn threads(self) -> Option<f64> {
+        number(&self.read("status")?, "Threads:")
+    }
+
+    fn read(self, file: &str) -> Option<String> {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.0)).ok()
+    }
+}
+
+/// User and system time of `/proc/PID/stat`: its 14th and 15th field.
+fn ticks(stat: &str) -> Option<u64> {
+    // The second field is the name in parentheses, in which anything may stand.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+/// The number of a line of `/proc/PID/status`.
+fn number(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_hides_no_time() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 9 0 1 2 3";
+        assert_eq!(ticks(stat), Some(300));
+        assert_eq!(ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_line_of_the_status_is_found_by_its_name() {
+        let status = "Name:\tx\nVmHWM:\t    2048 kB\nThreads:\t12\n";
+        assert_eq!(number(status, "VmHWM:"), Some(2048.0));
+        assert_eq!(number(status, "Threads:"), Some(12.0));
+        assert_eq!(number(status, "VmRSS:"), None);
+    }
+
+    #[test]
+    fn this_process_has_memory_time_and_threads() {
+        let this = Process::new(std::process::id());
+        assert!(this.resident_mib() > Some(0.0) && this.peak_mib() >= this.resident_mib());
+        assert!(this.threads() >= Some(1.0) && this.cpu_time().is_some());
+    }
+}
