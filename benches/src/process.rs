@@ -12,11 +12,6 @@ impl Process {
         Self(id)
     }
 
-    /// Its number.
-    pub fn id(self) -> u32 {
-        self.0
-    }
-
     /// Processor time since its start.
     pub fn cpu_time(self) -> Option<Duration> {
         let ticks = ticks(&self.read("stat")?)?;
@@ -42,6 +37,18 @@ impl Process {
     /// Threads.
     pub fn threads(self) -> Option<f64> {
         number(&self.read("status")?, "Threads:")
+    }
+
+    /// SIGKILL. One that is gone already is no error.
+    pub fn kill(self) {
+        if let Some(pid) = self.pid() {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Its number as the system's calls take it.
+    pub fn pid(self) -> Option<rustix::process::Pid> {
+        rustix::process::Pid::from_raw(self.0.cast_signed())
     }
 
     fn read(self, file: &str) -> Option<String> {

@@ -42,6 +42,8 @@ pub struct Launch {
     pub data: PathBuf,
     /// Further options of `serve`.
     pub options: Vec<String>,
+    /// Settings in its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// What came of a start.
@@ -99,6 +101,7 @@ impl Launch {
             .arg("--data-dir")
             .arg(&self.data)
             .args(&self.options)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
@@ -134,6 +137,7 @@ impl Server {
             bundle: bundle.to_owned(),
             data: folder.path().join("store"),
             options: ["--sample", "none"].iter().chain(options).map(|option| (*option).to_owned()).collect(),
+            environment: Vec::new(),
         };
         let mut server = launch.start().await?;
         server.folder = Some(folder);

@@ -4,7 +4,14 @@
 //! was expected and what was seen. Servers run in processes of their own over temporary folders, all load
 //! comes over loopback, and every random choice has a seed.
 
+mod cost;
+pub mod disk_full;
+pub mod flips;
+pub mod floods;
 pub mod kills;
+pub mod long_streams;
+mod ordinary;
+mod raw;
 pub mod results;
 mod row;
 mod writers;
@@ -26,16 +33,28 @@ const SAMPLE: &str = "onnx/data/ml-latest-small";
 pub enum Part {
     /// Processes that are killed while they write.
     Kills,
+    /// A disk that is full for a while.
+    DiskFull,
+    /// Files that are not as they were left.
+    Flips,
+    /// Callers who want to harm others.
+    Floods,
+    /// Long streams of ordinary callers.
+    LongStreams,
 }
 
 impl Part {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 1] = [Self::Kills];
+    pub const ALL: [Self; 5] = [Self::Kills, Self::DiskFull, Self::Flips, Self::Floods, Self::LongStreams];
 
     /// Its name on the command line and in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kills => "kills",
+            Self::DiskFull => "disk-full",
+            Self::Flips => "flips",
+            Self::Floods => "floods",
+            Self::LongStreams => "long-streams",
         }
     }
 
@@ -46,6 +65,10 @@ impl Part {
     pub async fn run(self, field: &Field) -> anyhow::Result<Vec<Row>> {
         match self {
             Self::Kills => kills::run(field).await,
+            Self::DiskFull => disk_full::run(field).await,
+            Self::Flips => flips::run(field).await,
+            Self::Floods => floods::run(field).await,
+            Self::LongStreams => long_streams::run(field).await,
         }
     }
 }
@@ -61,6 +84,20 @@ pub struct Extent {
     pub written_for: Duration,
     /// First starts that are killed while they import the sample.
     pub first_starts: usize,
+    /// Times that the disk is full.
+    pub full_disks: usize,
+    /// Bits that are flipped in each kind of file, one at a time.
+    pub flips: usize,
+    /// Connections that say nothing.
+    pub idle_connections: usize,
+    /// Long streams of every method.
+    pub streams: usize,
+    /// Events of a RecordInteractions.
+    pub streamed_events: usize,
+    /// Movies of an ImportMovies.
+    pub streamed_movies: usize,
+    /// Requests of a RecommendStream.
+    pub streamed_requests: usize,
 }
 
 impl Extent {
@@ -70,13 +107,41 @@ impl Extent {
         kills: 300,
         written_for: Duration::from_millis(800),
         first_starts: 20,
+        full_disks: 20,
+        flips: 100,
+        idle_connections: 3_000,
+        streams: 20,
+        streamed_events: 200_000,
+        streamed_movies: 60_000,
+        streamed_requests: 200_000,
     };
 
     /// Less than six minutes on two cores.
-    pub const QUICK: Self = Self { kills: 50, first_starts: 3, ..Self::FULL };
+    pub const QUICK: Self = Self {
+        kills: 50,
+        first_starts: 3,
+        full_disks: 3,
+        flips: 16,
+        streams: 3,
+        streamed_movies: 20_000,
+        streamed_requests: 50_000,
+        ..Self::FULL
+    };
 
     /// The least of everything, and nothing that a slow machine or a debug build could fail.
-    pub const TINY: Self = Self { timings: Timings::ArePrinted, kills: 3, first_starts: 0, ..Self::FULL };
+    pub const TINY: Self = Self {
+        timings: Timings::ArePrinted,
+        kills: 3,
+        first_starts: 0,
+        full_disks: 1,
+        flips: 2,
+        idle_connections: 200,
+        streams: 1,
+        streamed_events: 60_000,
+        streamed_movies: 2_000,
+        streamed_requests: 2_000,
+        ..Self::FULL
+    };
 }
 
 /// What every part works with.
@@ -107,6 +172,7 @@ impl Field {
             bundle: PathBuf::from(FIXTURE),
             data: data.to_owned(),
             options: sample.chain(options.iter().copied()).map(str::to_owned).collect(),
+            environment: Vec::new(),
         }
     }
 }

@@ -1,0 +1,227 @@
+//! Calls that hold places, threads or processors: readers who read nothing, folders that are no bundles, a
+//! hundred imports of one movie, streams beyond their deadline.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures::future::join_all;
+use futures::stream;
+use marquee_proto::v1;
+use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
+use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
+use marquee_proto::v1::operations_service_client::OperationsServiceClient;
+use tonic::{Code, Status};
+
+use super::Template;
+use crate::faults::cost::{Allowed, Watch};
+use crate::faults::raw::{Raw, WIDE, closes_within, ended, framed, send};
+use crate::faults::writers::{Event, connected, movie};
+use crate::faults::{Field, Row};
+use crate::served::Server;
+
+const WATCH: &str = "/marquee.v1.InteractionService/WatchInteractions";
+const RECOMMEND_STREAM: &str = "/marquee.v1.RecommendationService/RecommendStream";
+const HOSTILE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+/// Watchers that read nothing: as many as one connection may have.
+const STALLED: usize = 256;
+/// Events that are written for them.
+const EVENTS: i64 = 200;
+/// Events whose numbers are so far apart are of one movie, which the sample has.
+const EVERY_MOVIE: i64 = 500;
+/// A stalled reader is closed within this, and an ordinary one hears of an event.
+const CLOSED_WITHIN: Duration = Duration::from_secs(20);
+const HEARS_WITHIN: Duration = Duration::from_secs(5);
+/// Models that are asked for at once.
+const LOADS: usize = 40;
+const LOADED_WITHIN: Duration = Duration::from_secs(10);
+/// Imports of one movie at once.
+const IMPORTS: usize = 100;
+const IMPORTS_WITHIN: Duration = Duration::from_secs(60);
+/// A deadline, and the end of a call that has it.
+const DEADLINE: &str = "500m";
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+const DEADLINE_EXCEEDED: u32 = 4;
+
+pub(super) async fn run(field: &Field, template: &Template<'_>) -> anyhow::Result<Vec<Row>> {
+    let deadline = beyond_deadline(field, &template.server("deadline").await?).await?;
+    Ok(vec![
+        stalled_watchers(field, template).await?,
+        deadline,
+        special_file(field, template, Special::Fifo).await?,
+        special_file(field, template, Special::Zero).await?,
+        imports(field, template).await?,
+    ])
+}
+
+/// Watchers whose window is 0, beside one who reads.
+async fn stalled_watchers(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> {
+    let mut server = template.server("watchers").await?;
+    let watch = Watch::start(&server).await?;
+    let raw = Raw::connect(server.authority(), HOSTILE, 0).await?;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        let mut call = raw.open(WATCH, &[]).await?;
+        send(&mut call.body, framed(&[], false), true).await?;
+        stalled.push(call.response);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let heard = hears(&server).await;
+    let closed = join_all(stalled.into_iter().map(|call| closes_within(call, CLOSED_WITHIN))).await;
+    let closed = closed.into_iter().filter(|closed| *closed).count();
+    let cost = watch.end(&mut server).await?;
+    let ok = heard.is_ok();
+    let row = field
+        .row(format!("{STALLED} watchers of one address who read nothing"))
+        .sees(
+            "one of another address hears of an event",
+            heard.map_or_else(|error| format!("{error:#}"), |()| "it does".to_owned()),
+            ok,
+        )
+        .sees(
+            format!("all that read nothing are closed within {CLOSED_WITHIN:?}"),
+            format!("{closed} of {STALLED}"),
+            closed == STALLED,
+        );
+    Ok(cost.judged(row, Allowed { mib: 64.0, cpu_s: None, threads: 8.0 }))
+}
+
+/// Watches, writes events, and waits until one is heard of.
+async fn hears(server: &Server) -> anyhow::Result<()> {
+    let mut client = InteractionServiceClient::new(connected(server).await?);
+    let watched = client.watch_interactions(v1::WatchInteractionsRequest::default()).await;
+    // The stalled ones have something to read all the same.
+    for number in 0..EVENTS {
+        client.record_interaction(Event { user_id: 1, number: EVERY_MOVIE * number }.request()).await?;
+    }
+    let mut watched = watched?.into_inner();
+    let event = tokio::time::timeout(HEARS_WITHIN, watched.message()).await.context("it hears nothing")??;
+    event.context("the stream ended").map(drop)
+}
+
+/// Streams with a deadline and callers who do not end them.
+async fn beyond_deadline(field: &Field, server: &Server) -> anyhow::Result<Row> {
+    let raw = Raw::connect(server.authority(), Ipv4Addr::LOCALHOST, WIDE).await?;
+    let mut row = field.row(format!("streams with a grpc-timeout of {DEADLINE} that nobody ends"));
+    for (path, name, ends) in
+        [(WATCH, "WatchInteractions", true), (RECOMMEND_STREAM, "RecommendStream", false)]
+    {
+        let mut call = raw.open(path, &[("grpc-timeout", DEADLINE)]).await?;
+        send(&mut call.body, framed(&[], false), ends).await?;
+        let (began, answer) = (Instant::now(), tokio::time::timeout(ENDS_WITHIN, ended(call.response)).await);
+        let code = answer.ok().and_then(Result::ok).and_then(|ended| ended.code);
+        let took = began.elapsed();
+        row = row.sees(
+            format!("{name} ends with DEADLINE_EXCEEDED"),
+            code.map_or_else(
+                || format!("no end in {took:.1?}"),
+                |code| format!("status {code} after {took:.1?}"),
+            ),
+            code == Some(DEADLINE_EXCEEDED),
+        );
+        drop(call.body);
+    }
+    Ok(row)
+}
+
+/// A file that is not a regular one.
+#[derive(Clone, Copy, Debug)]
+enum Special {
+    /// Nobody ever writes to it.
+    Fifo,
+    /// It never ends.
+    Zero,
+}
+
+impl Special {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fifo => "a FIFO",
+            Self::Zero => "/dev/zero",
+        }
+    }
+
+    fn make(self, path: &Path) -> anyhow::Result<()> {
+        match self {
+            Self::Fifo => {
+                let made = Command::new("mkfifo").arg(path).status().context("mkfifo cannot be run")?;
+                anyhow::ensure!(made.success(), "mkfifo failed");
+            }
+            Self::Zero => std::os::unix::fs::symlink("/dev/zero", path)?,
+        }
+        Ok(())
+    }
+}
+
+/// Models whose manifest is no regular file.
+async fn special_file(field: &Field, template: &Template<'_>, special: Special) -> anyhow::Result<Row> {
+    let mut server = template.server(&format!("{special:?}")).await?;
+    let folder = tempfile::tempdir()?;
+    special.make(&folder.path().join("bundle.json"))?;
+    let watch = Watch::start(&server).await?;
+    let bundle_dir = folder.path().to_str().context("a folder's name is text")?;
+    let calls = join_all((0..LOADS).map(|_| load(&server, bundle_dir))).await;
+    let cost = watch.end(&mut server).await?;
+    let refused = calls.iter().filter(|status| is_refusal(status)).count();
+    let other = calls.iter().find(|status| !is_refusal(status));
+    let seen =
+        other.map_or_else(String::new, |status| format!(", else {:?} {}", status.code(), status.message()));
+    let row = field
+        .row(format!("{LOADS} times at once a bundle_dir whose bundle.json is {}", special.name()))
+        .sees("refused for what it is", format!("{refused} of {LOADS}{seen}"), refused == LOADS);
+    Ok(cost.judged(row, Allowed { mib: 64.0, cpu_s: Some(1.0), threads: 8.0 }))
+}
+
+/// The refusal of a model; OK when it was not refused.
+async fn load(server: &Server, bundle_dir: &str) -> Status {
+    let target = Some(v1::activate_model_request::Target::BundleDir(bundle_dir.to_owned()));
+    let call = async {
+        let mut client = OperationsServiceClient::new(
+            connected(server).await.map_err(|error| Status::unknown(error.to_string()))?,
+        );
+        client.activate_model(v1::ActivateModelRequest { target }).await
+    };
+    match tokio::time::timeout(LOADED_WITHIN, call).await {
+        Ok(Ok(_)) => Status::ok("it was loaded"),
+        Ok(Err(status)) => status,
+        Err(_) => Status::deadline_exceeded(format!("no answer within {LOADED_WITHIN:?}")),
+    }
+}
+
+fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::FailedPrecondition | Code::NotFound | Code::ResourceExhausted
+    )
+}
+
+/// One movie, imported by many at once.
+async fn imports(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> {
+    let mut server = template.server("imports").await?;
+    let watch = Watch::start(&server).await?;
+    let calls =
+        tokio::time::timeout(IMPORTS_WITHIN, join_all((0..IMPORTS).map(|call| import(&server, call)))).await;
+    let cost = watch.end(&mut server).await?;
+    let calls = calls.unwrap_or_default();
+    let answered = calls.iter().filter(|call| is_answer(call)).count();
+    let other = calls.iter().find(|call| !is_answer(call));
+    let seen = other.map_or_else(String::new, |other| format!(", else {other:?}"));
+    let row = field.row(format!("{IMPORTS} times at once ImportMovies of one movie")).sees(
+        "each is done, or RESOURCE_EXHAUSTED",
+        format!("{answered} of {IMPORTS}{seen}"),
+        answered == IMPORTS,
+    );
+    Ok(cost.judged(row, Allowed { mib: 128.0, cpu_s: Some(2.0), threads: 16.0 }))
+}
+
+async fn import(server: &Server, call: usize) -> Result<(), Status> {
+    let channel = connected(server).await.map_err(|error| Status::unknown(error.to_string()))?;
+    let movies = [movie(1, call as u64)];
+    CatalogServiceClient::new(channel).import_movies(stream::iter(movies)).await.map(drop)
+}
+
+fn is_answer(call: &Result<(), Status>) -> bool {
+    call.as_ref().map_or_else(|status| status.code() == Code::ResourceExhausted, |()| true)
+}
