@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+
 /// A process, by its number. Every figure is `None` where the system does not say.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(u32);
@@ -42,13 +45,24 @@ impl Process {
     /// SIGKILL. One that is gone already is no error.
     pub fn kill(self) {
         if let Some(pid) = self.pid() {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 
-    /// Its number as the system's calls take it.
-    pub fn pid(self) -> Option<rustix::process::Pid> {
-        rustix::process::Pid::from_raw(self.0.cast_signed())
+    /// Limits what it may have of a resource; `None` takes that back, as far as this process may have of it.
+    ///
+    /// # Errors
+    /// When the system does not allow it.
+    pub fn limit(self, resource: Resource, current: Option<u64>) -> anyhow::Result<()> {
+        let pid = self.pid().context("a process has a number")?;
+        let maximum = getrlimit(resource).maximum;
+        let limit = Rlimit { current: current.or(maximum), maximum };
+        prlimit(Some(pid), resource, limit).with_context(|| format!("{resource:?} cannot be limited"))?;
+        Ok(())
+    }
+
+    fn pid(self) -> Option<Pid> {
+        Pid::from_raw(self.0.cast_signed())
     }
 
     fn read(self, file: &str) -> Option<String> {

@@ -111,9 +111,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 /// Runs a part. One that cannot go on is red, and the others run all the same.
 async fn tried(part: Part, field: &Field) -> Found {
     let began = Instant::now();
-    let rows = part.run(field).await.unwrap_or_else(|error| {
-        vec![field.row("the part itself").sees("it runs to its end", format!("{error:#}"), false)]
-    });
+    let rows =
+        part.run(field).await.unwrap_or_else(|error| vec![field.row_of("the part itself", Err(error))]);
     for row in rows.iter().filter(|row| !row.ok) {
         eprintln!("not as expected: {}: {}", row.fault, row.seen.join("; "));
     }

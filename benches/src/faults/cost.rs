@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Row;
@@ -22,10 +23,9 @@ const P99_MS: f64 = 250.0;
 pub(super) struct Watch {
     process: Process,
     ordinary: Ordinary,
-    sampler: JoinHandle<()>,
-    most_threads: tokio::sync::watch::Receiver<f64>,
-    before_mib: f64,
-    threads_before: f64,
+    stop: oneshot::Sender<()>,
+    sampler: JoinHandle<Most>,
+    before: Most,
     cpu_before: Duration,
     began: Instant,
 }
@@ -58,15 +58,14 @@ impl Watch {
     pub(super) async fn start(server: &Server) -> anyhow::Result<Self> {
         let process = server.process();
         process.forget_peak();
-        let threads_before = process.threads().unwrap_or_default();
-        let (sampled, most_threads) = tokio::sync::watch::channel(threads_before);
+        let before = Most::default().and(process);
+        let (stop, stopped) = oneshot::channel();
         Ok(Self {
             process,
             ordinary: Ordinary::start(server).await?,
-            sampler: tokio::spawn(sample(process, sampled)),
-            most_threads,
-            before_mib: process.resident_mib().unwrap_or_default(),
-            threads_before,
+            stop,
+            sampler: tokio::spawn(sample(process, stopped)),
+            before,
             cpu_before: process.cpu_time().unwrap_or_default(),
             began: Instant::now(),
         })
@@ -76,32 +75,50 @@ impl Watch {
     pub(super) async fn end(self, server: &mut Server) -> anyhow::Result<Cost> {
         let took_s = self.began.elapsed().as_secs_f64();
         let cpu = self.process.cpu_time().unwrap_or_default().saturating_sub(self.cpu_before);
-        let peak_mib = self.process.peak_mib().unwrap_or(self.before_mib);
-        self.sampler.abort();
-        let alive = server.is_alive();
+        // The sampler may have ended with the server.
+        let _ = self.stop.send(());
+        let most = self.sampler.await?;
+        let peak_mib = self.process.peak_mib().unwrap_or_default().max(most.mib);
         Ok(Cost {
-            grown_mib: (peak_mib - self.before_mib).max(0.0),
+            grown_mib: (peak_mib - self.before.mib).max(0.0),
             cpu_s: cpu.as_secs_f64(),
-            threads_grown: *self.most_threads.borrow() - self.threads_before,
+            threads_grown: (most.threads - self.before.threads).max(0.0),
             took_s,
             answered: self.ordinary.end().await?,
-            alive,
+            alive: most.mib < MOST_MIB && server.is_alive(),
         })
     }
 }
 
-async fn sample(process: Process, threads: tokio::sync::watch::Sender<f64>) {
-    loop {
-        tokio::time::sleep(SAMPLED_EVERY).await;
-        if let Some(now) = process.threads() {
-            threads.send_if_modified(|most| {
-                let more = now > *most;
-                *most = most.max(now);
-                more
-            });
+/// The most of each that was seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Most {
+    mib: f64,
+    threads: f64,
+}
+
+impl Most {
+    /// With what is now, where the process still lives.
+    fn and(self, process: Process) -> Self {
+        Self {
+            mib: self.mib.max(process.resident_mib().unwrap_or_default()),
+            threads: self.threads.max(process.threads().unwrap_or_default()),
         }
-        if process.resident_mib().is_some_and(|mib| mib > MOST_MIB) {
+    }
+}
+
+/// Looks at the process until it is told to stop, and ends one that grows too much.
+async fn sample(process: Process, mut stopped: oneshot::Receiver<()>) -> Most {
+    let mut most = Most::default();
+    loop {
+        most = most.and(process);
+        if most.mib >= MOST_MIB {
             process.kill();
+            return most;
+        }
+        tokio::select! {
+            _ = &mut stopped => return most,
+            () = tokio::time::sleep(SAMPLED_EVERY) => {}
         }
     }
 }

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
-use rustix::process::{Resource, Rlimit, prlimit};
+use rustix::process::Resource;
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -109,10 +108,7 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
 /// Lets the process write little, or all again.
 fn set_full(server: &Server, full: bool) -> anyhow::Result<()> {
     let room = ROOM + server.log().len() as u64;
-    let limit = Rlimit { current: full.then_some(room), maximum: None };
-    let pid = server.process().pid().context("a process has a number")?;
-    prlimit(Some(pid), Resource::Fsize, limit).context("the size of files cannot be limited")?;
-    Ok(())
+    server.process().limit(Resource::Fsize, full.then_some(room))
 }
 
 /// What was seen over all rounds.

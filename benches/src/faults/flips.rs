@@ -4,6 +4,7 @@
 //! `--recover` gives up it says. Nothing is missing without a word.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -140,6 +141,8 @@ struct Killed<'a> {
     /// Where it is damaged, anew each time.
     damaged: PathBuf,
     sent: Sent,
+    /// The journal that has the newest events, and the bytes in which they stand.
+    newest: (&'static str, Range<u64>),
 }
 
 impl<'a> Killed<'a> {
@@ -153,22 +156,16 @@ impl<'a> Killed<'a> {
         server.kill()?;
         // The next start brings what the journal has into the tables.
         let server = launch.start().await?;
+        let before = JOURNALS.map(|name| fs::read(data.join(name)));
         write(&server, IN_TABLES..IN_TABLES + IN_JOURNAL, &mut sent).await?;
         server.kill()?;
-        Ok(Self { field, data, damaged: folder.join("damaged"), sent })
-    }
-
-    /// Used bytes of a file: those up to the last that is not 0.
-    fn used(&self, name: &str) -> anyhow::Result<u64> {
-        let bytes = fs::read(self.data.join(name))?;
-        Ok(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
-    }
-
-    /// The journal that has the newest events, and how many of its bytes are used.
-    fn journal(&self) -> anyhow::Result<(&'static str, u64)> {
-        let used = JOURNALS.map(|name| self.used(name).map(|used| (name, used)));
-        let used: Vec<_> = used.into_iter().collect::<anyhow::Result<_>>()?;
-        used.into_iter().max_by_key(|(_, used)| *used).context("there are two")
+        let mut newest = None;
+        for (name, before) in JOURNALS.into_iter().zip(before) {
+            let range = changed(&before?, &fs::read(data.join(name))?);
+            newest = range.map(|range| (name, range)).or(newest);
+        }
+        let newest = newest.context("a journal has the newest events")?;
+        Ok(Self { field, data, damaged: folder.join("damaged"), sent, newest })
     }
 
     /// Starts a server over a copy in which a file is damaged.
@@ -214,17 +211,25 @@ impl<'a> Killed<'a> {
     }
 }
 
+/// The bytes from the first to the last in which two versions of a file differ.
+fn changed(before: &[u8], after: &[u8]) -> Option<Range<u64>> {
+    let differs = |(before, after): (&u8, &u8)| before != after;
+    let first = before.iter().zip(after).position(differs)?;
+    let last = before.iter().zip(after).rposition(differs)?;
+    Some(first as u64..last as u64 + 1)
+}
+
 async fn stores(field: &Field, random: &mut StdRng) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let killed = Killed::new(field, folder.path()).await?;
     let flips = field.extent.flips;
-    let (journal, used) = killed.journal()?;
+    let (journal, newest) = killed.newest.clone();
     let length = fs::metadata(killed.data.join(TABLES))?.len();
     let mut in_journal = Cases::default();
     let mut in_tables = Cases::default();
     let mut short = Cases::default();
     for _ in 0..flips {
-        let bit = Damage::Flip(random.random_range(0..8 * used));
+        let bit = Damage::Flip(random.random_range(8 * newest.start..8 * newest.end));
         in_journal.outcomes.push(killed.try_one(journal, bit).await?);
         let bit = Damage::Flip(random.random_range(0..8 * length));
         in_tables.outcomes.push(killed.try_one(TABLES, bit).await?);
@@ -240,7 +245,8 @@ async fn stores(field: &Field, random: &mut StdRng) -> anyhow::Result<Vec<Row>> 
         short.outcomes.push(killed.try_one(name, *damage).await?);
     }
     Ok(vec![
-        in_journal.row(field, format!("one bit of the journal is flipped, {flips} times")),
+        in_journal
+            .row(field, format!("one bit of the newest events in the journal is flipped, {flips} times")),
         in_tables.row(field, format!("one bit of the tables is flipped, {flips} times")),
         short.row(field, format!("a file of the store is missing, empty or cut, {} cases", cuts.len())),
     ])
@@ -292,7 +298,7 @@ async fn answer(server: &Server) -> anyhow::Result<Vec<(u32, u32)>> {
 }
 
 /// Writes events one after the other.
-async fn write(server: &Server, numbers: std::ops::Range<i64>, sent: &mut Sent) -> anyhow::Result<()> {
+async fn write(server: &Server, numbers: Range<i64>, sent: &mut Sent) -> anyhow::Result<()> {
     let mut client = InteractionServiceClient::new(connected(server).await?);
     for number in numbers {
         let event = Event { user_id: USER, number };
@@ -330,6 +336,12 @@ mod tests {
         assert_eq!(stated_loss(said), Some(17));
         assert_eq!(stated_loss("at most some acknowledged events"), None);
         assert_eq!(stated_loss("marquee.journal is missing"), None);
+    }
+
+    #[test]
+    fn what_was_written_last_is_found() {
+        assert_eq!(changed(&[1, 0, 0, 0, 0], &[1, 0, 7, 0, 7]), Some(2..5));
+        assert_eq!(changed(&[1, 0], &[1, 0]), None);
     }
 
     #[test]

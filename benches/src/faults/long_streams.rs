@@ -41,7 +41,7 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
 
 async fn recording(field: &Field, server: &Server) -> Row {
     let events = field.extent.streamed_events;
-    let mut runs = Runs::new("RecordInteractions", events);
+    let mut runs = Streams::new("RecordInteractions", events);
     for run in 0..field.extent.streams {
         let user_id = FIRST_USER + run as u64;
         let sent = (0..events as i64).map(|number| Event { user_id, number }.message().encode_to_vec());
@@ -56,7 +56,7 @@ async fn recording(field: &Field, server: &Server) -> Row {
 
 async fn importing(field: &Field, server: &Server) -> Row {
     let movies = field.extent.streamed_movies;
-    let mut runs = Runs::new("ImportMovies", movies);
+    let mut runs = Streams::new("ImportMovies", movies);
     for run in 0..field.extent.streams {
         let sent = (FIRST_MOVIE..).take(movies).map(|movie_id| movie(movie_id, run as u64).encode_to_vec());
         runs.run(server, IMPORT, sent, |ended| {
@@ -75,7 +75,7 @@ async fn recommending(field: &Field, server: &Server) -> anyhow::Result<Row> {
     let request = v1::RecommendRequest { subject, k: Some(1), ..Default::default() };
     let message = v1::RecommendStreamRequest { request: Some(request) }.encode_to_vec();
     let requests = field.extent.streamed_requests;
-    let mut runs = Runs::new("RecommendStream", requests);
+    let mut runs = Streams::new("RecommendStream", requests);
     for _ in 0..field.extent.streams {
         let sent = std::iter::repeat_n(message.clone(), requests);
         runs.run(server, RECOMMEND, sent, |ended| {
@@ -98,7 +98,7 @@ fn one(ended: &Ended) -> anyhow::Result<&[u8]> {
 }
 
 /// What came of the streams of one method.
-struct Runs {
+struct Streams {
     method: &'static str,
     messages: usize,
     runs: usize,
@@ -107,7 +107,7 @@ struct Runs {
     seconds: f64,
 }
 
-impl Runs {
+impl Streams {
     fn new(method: &'static str, messages: usize) -> Self {
         Self { method, messages, runs: 0, cut: Vec::new(), unanswered: 0, seconds: 0.0 }
     }

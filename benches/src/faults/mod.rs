@@ -163,6 +163,11 @@ impl Field {
         Row::new(fault, self.extent.timings)
     }
 
+    /// The row, or a red one about an error that left it without.
+    pub fn row_of(&self, fault: &str, row: anyhow::Result<Row>) -> Row {
+        row.unwrap_or_else(|error| self.row(fault).sees("it can be looked at", format!("{error:#}"), false))
+    }
+
     /// A server of the small model over `data`, without a sample unless `options` say otherwise.
     fn launch(&self, data: &Path, options: &[&str]) -> Launch {
         let sample = ["--sample", "none"].into_iter();

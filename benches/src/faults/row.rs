@@ -41,6 +41,7 @@ impl Row {
     }
 
     /// Adds something that holds or does not, with what was seen in words.
+    #[must_use]
     pub fn sees(mut self, expected: impl Into<String>, seen: impl Into<String>, ok: bool) -> Self {
         self.expected.push(expected.into());
         self.seen.push(seen.into());
@@ -49,6 +50,7 @@ impl Row {
     }
 
     /// Adds a count of what must not be.
+    #[must_use]
     pub fn none(mut self, what: &str, name: &str, count: usize) -> Self {
         self.figures.insert(name.to_owned(), count as f64);
         self.sees(format!("no {what}"), count.to_string(), count == 0)
@@ -56,6 +58,7 @@ impl Row {
 
     /// Adds a figure with its bound, which is a matter of time, processor time or memory. `None` is a
     /// figure that this system does not tell, and harms nothing.
+    #[must_use]
     pub fn within(mut self, what: &str, name: &str, bound: Bound, unit: &str, value: Option<f64>) -> Self {
         let expected = format!("{what} {bound} {unit}").trim_end().to_owned();
         let Some(value) = value else { return self.sees(expected, "not known here", true) };
@@ -65,6 +68,7 @@ impl Row {
     }
 
     /// Adds a figure that explains the others.
+    #[must_use]
     pub fn figure(mut self, name: &str, value: f64) -> Self {
         self.figures.insert(name.to_owned(), value);
         self

@@ -216,7 +216,7 @@ async fn streams(channel: Channel, user_id: u64, killed: Arc<AtomicBool>) -> Sen
         let events = (first..first + EVENTS_A_STREAM).map(move |number| Event { user_id, number });
         match client.record_interactions(stream::iter(events.clone().map(Event::message))).await {
             Ok(reply) if reply.get_ref().accepted == EVENTS_A_STREAM as u64 => {
-                sent.acknowledged.extend(events)
+                sent.acknowledged.extend(events);
             }
             Ok(reply) => {
                 sent.failed.push(format!("{:?}", reply.into_inner()));

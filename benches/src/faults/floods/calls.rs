@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::future::join_all;
-use futures::stream;
 use marquee_proto::v1;
-use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
+use prost::Message as _;
 use tonic::{Code, Status};
 
 use super::Template;
 use crate::faults::cost::{Allowed, Watch};
-use crate::faults::raw::{Raw, WIDE, closes_within, ended, framed, send};
+use crate::faults::raw::{Ended, Raw, WIDE, closes_within, ended, framed, send};
 use crate::faults::writers::{Event, connected, movie};
 use crate::faults::{Field, Row};
 use crate::served::Server;
 
 const WATCH: &str = "/marquee.v1.InteractionService/WatchInteractions";
+const IMPORT_MOVIES: &str = "/marquee.v1.CatalogService/ImportMovies";
 const RECOMMEND_STREAM: &str = "/marquee.v1.RecommendationService/RecommendStream";
 const HOSTILE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Watchers that read nothing: as many as one connection may have.
@@ -39,21 +39,21 @@ const LOADS: usize = 40;
 const LOADED_WITHIN: Duration = Duration::from_secs(10);
 /// Imports of one movie at once.
 const IMPORTS: usize = 100;
-const IMPORTS_WITHIN: Duration = Duration::from_secs(60);
+const IMPORTS_WITHIN: Duration = Duration::from_mins(1);
 /// A deadline, and the end of a call that has it.
 const DEADLINE: &str = "500m";
 const ENDS_WITHIN: Duration = Duration::from_secs(5);
 const DEADLINE_EXCEEDED: u32 = 4;
 
-pub(super) async fn run(field: &Field, template: &Template<'_>) -> anyhow::Result<Vec<Row>> {
-    let deadline = beyond_deadline(field, &template.server("deadline").await?).await?;
-    Ok(vec![
-        stalled_watchers(field, template).await?,
-        deadline,
-        special_file(field, template, Special::Fifo).await?,
-        special_file(field, template, Special::Zero).await?,
-        imports(field, template).await?,
-    ])
+pub(super) async fn run(field: &Field, template: &Template<'_>) -> Vec<Row> {
+    vec![
+        field.row_of("stalled watchers", stalled_watchers(field, template).await),
+        field.row_of("streams beyond their deadline", beyond_deadline(field, template).await),
+        field.row_of("a FIFO for a bundle", special_file(field, template, Special::Fifo).await),
+        field.row_of("/dev/zero for a bundle", special_file(field, template, Special::Zero).await),
+        field.row_of("an endless file for a bundle", special_file(field, template, Special::Sparse).await),
+        field.row_of("imports of one movie", imports(field, template).await),
+    ]
 }
 
 /// Watchers whose window is 0, beside one who reads.
@@ -102,14 +102,15 @@ async fn hears(server: &Server) -> anyhow::Result<()> {
 }
 
 /// Streams with a deadline and callers who do not end them.
-async fn beyond_deadline(field: &Field, server: &Server) -> anyhow::Result<Row> {
+async fn beyond_deadline(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> {
+    let server = template.server("deadline").await?;
     let raw = Raw::connect(server.authority(), Ipv4Addr::LOCALHOST, WIDE).await?;
     let mut row = field.row(format!("streams with a grpc-timeout of {DEADLINE} that nobody ends"));
-    for (path, name, ends) in
-        [(WATCH, "WatchInteractions", true), (RECOMMEND_STREAM, "RecommendStream", false)]
-    {
+    for (path, name) in [(WATCH, "WatchInteractions"), (RECOMMEND_STREAM, "RecommendStream")] {
         let mut call = raw.open(path, &[("grpc-timeout", DEADLINE)]).await?;
-        send(&mut call.body, framed(&[], false), ends).await?;
+        if path == WATCH {
+            send(&mut call.body, framed(&[], false), true).await?;
+        }
         let (began, answer) = (Instant::now(), tokio::time::timeout(ENDS_WITHIN, ended(call.response)).await);
         let code = answer.ok().and_then(Result::ok).and_then(|ended| ended.code);
         let took = began.elapsed();
@@ -126,13 +127,15 @@ async fn beyond_deadline(field: &Field, server: &Server) -> anyhow::Result<Row> 
     Ok(row)
 }
 
-/// A file that is not a regular one.
+/// A file that cannot be a part of a bundle.
 #[derive(Clone, Copy, Debug)]
 enum Special {
     /// Nobody ever writes to it.
     Fifo,
     /// It never ends.
     Zero,
+    /// It is regular, and longer than any memory.
+    Sparse,
 }
 
 impl Special {
@@ -140,6 +143,7 @@ impl Special {
         match self {
             Self::Fifo => "a FIFO",
             Self::Zero => "/dev/zero",
+            Self::Sparse => "64 GiB of zeros",
         }
     }
 
@@ -150,12 +154,13 @@ impl Special {
                 anyhow::ensure!(made.success(), "mkfifo failed");
             }
             Self::Zero => std::os::unix::fs::symlink("/dev/zero", path)?,
+            Self::Sparse => std::fs::File::create(path)?.set_len(64 << 30)?,
         }
         Ok(())
     }
 }
 
-/// Models whose manifest is no regular file.
+/// Models whose manifest cannot be one.
 async fn special_file(field: &Field, template: &Template<'_>, special: Special) -> anyhow::Result<Row> {
     let mut server = template.server(&format!("{special:?}")).await?;
     let folder = tempfile::tempdir()?;
@@ -197,31 +202,37 @@ fn is_refusal(status: &Status) -> bool {
     )
 }
 
-/// One movie, imported by many at once.
+/// One movie, imported by many at once: all calls are open before the first has its message.
 async fn imports(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> {
     let mut server = template.server("imports").await?;
     let watch = Watch::start(&server).await?;
-    let calls =
-        tokio::time::timeout(IMPORTS_WITHIN, join_all((0..IMPORTS).map(|call| import(&server, call)))).await;
+    let raw = Raw::connect(server.authority(), HOSTILE, WIDE).await?;
+    let (mut answers, mut bodies) = (Vec::new(), Vec::new());
+    for _ in 0..IMPORTS {
+        let call = raw.open(IMPORT_MOVIES, &[]).await?;
+        answers.push(ended(call.response));
+        bodies.push(call.body);
+    }
+    for (import, body) in (0..).zip(&mut bodies) {
+        send(body, framed(&movie(1, import).encode_to_vec(), false), true).await?;
+    }
+    let answers = tokio::time::timeout(IMPORTS_WITHIN, join_all(answers)).await.unwrap_or_default();
     let cost = watch.end(&mut server).await?;
-    let calls = calls.unwrap_or_default();
-    let answered = calls.iter().filter(|call| is_answer(call)).count();
-    let other = calls.iter().find(|call| !is_answer(call));
-    let seen = other.map_or_else(String::new, |other| format!(", else {other:?}"));
+    let done = answers.iter().filter(|answer| is_answer(answer)).count();
+    let seen = match answers.iter().find(|answer| !is_answer(answer)) {
+        None => String::new(),
+        Some(Ok(other)) => format!(", else status {:?} {}", other.code, other.message),
+        Some(Err(error)) => format!(", else {error:#}"),
+    };
     let row = field.row(format!("{IMPORTS} times at once ImportMovies of one movie")).sees(
         "each is done, or RESOURCE_EXHAUSTED",
-        format!("{answered} of {IMPORTS}{seen}"),
-        answered == IMPORTS,
+        format!("{done} of {IMPORTS}{seen}"),
+        done == IMPORTS,
     );
-    Ok(cost.judged(row, Allowed { mib: 128.0, cpu_s: Some(2.0), threads: 16.0 }))
+    Ok(cost.judged(row, Allowed { mib: 128.0, cpu_s: Some(1.0), threads: 16.0 }))
 }
 
-async fn import(server: &Server, call: usize) -> Result<(), Status> {
-    let channel = connected(server).await.map_err(|error| Status::unknown(error.to_string()))?;
-    let movies = [movie(1, call as u64)];
-    CatalogServiceClient::new(channel).import_movies(stream::iter(movies)).await.map(drop)
-}
-
-fn is_answer(call: &Result<(), Status>) -> bool {
-    call.as_ref().map_or_else(|status| status.code() == Code::ResourceExhausted, |()| true)
+fn is_answer(answer: &anyhow::Result<Ended>) -> bool {
+    const RESOURCE_EXHAUSTED: u32 = 8;
+    answer.as_ref().is_ok_and(|ended| matches!(ended.code, Some(0 | RESOURCE_EXHAUSTED)))
 }

@@ -4,10 +4,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
-use rustix::process::{Resource, Rlimit, prlimit};
+use rustix::process::Resource;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -44,12 +43,12 @@ const HELD_CPU_S: f64 = 0.6;
 /// A new caller has its answers within this.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(15);
 
-pub(super) async fn run(field: &Field, template: &Template<'_>) -> anyhow::Result<Vec<Row>> {
-    Ok(vec![
-        half_sent(field, template).await?,
-        idle(field, template).await?,
-        out_of_files(field, template).await?,
-    ])
+pub(super) async fn run(field: &Field, template: &Template<'_>) -> Vec<Row> {
+    vec![
+        field.row_of("half-sent messages", half_sent(field, template).await),
+        field.row_of("idle connections", idle(field, template).await),
+        field.row_of("no more open files", out_of_files(field, template).await),
+    ]
 }
 
 /// Messages that lack their last byte.
@@ -127,9 +126,7 @@ async fn is_closed(mut stream: TcpStream) -> bool {
 async fn out_of_files(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> {
     let mut server = template.server("files").await?;
     let watch = Watch::start(&server).await?;
-    let pid = server.process().pid().context("a process has a number")?;
-    let limit = Rlimit { current: Some(FILES), maximum: None };
-    prlimit(Some(pid), Resource::Nofile, limit).context("the open files cannot be limited")?;
+    server.process().limit(Resource::Nofile, Some(FILES))?;
     let connected = join_all(
         (0..CONNECTIONS)
             .map(|_| tokio::time::timeout(Duration::from_secs(1), socket(server.authority(), HOSTILE[0]))),
