@@ -138,7 +138,7 @@ impl Streams {
         let Self { method, messages, runs, cut, unanswered, seconds } = self;
         let first = cut.first().map_or_else(String::new, |first| format!(", the first: {first}"));
         field
-            .row(format!("{runs} streams of {messages} messages on {method}, one DATA frame each"))
+            .row(format!("{runs} x {messages} messages on {method}, one DATA frame each"))
             .sees("none cut off", format!("{} of {runs}{first}", cut.len()), cut.is_empty())
             .none("message without its answer", "unanswered", unanswered)
             .figure("cut", cut.len() as f64)

@@ -15,7 +15,7 @@ use crate::served::Server;
 /// Time between two calls.
 const INTERVAL: Duration = Duration::from_millis(20);
 /// A call without an answer after this failed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// A user of the sample.
 const USER: u64 = 1;
 

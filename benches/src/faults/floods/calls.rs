@@ -33,16 +33,16 @@ const EVENTS: i64 = 200;
 const EVERY_MOVIE: i64 = 500;
 /// A stalled reader is closed within this, and an ordinary one hears of an event.
 const CLOSED_WITHIN: Duration = Duration::from_secs(20);
-const HEARS_WITHIN: Duration = Duration::from_secs(5);
+const HEARS_WITHIN: Duration = Duration::from_secs(15);
 /// Models that are asked for at once.
 const LOADS: usize = 40;
-const LOADED_WITHIN: Duration = Duration::from_secs(10);
+const LOADED_WITHIN: Duration = Duration::from_secs(20);
 /// Imports of one movie at once.
 const IMPORTS: usize = 100;
 const IMPORTS_WITHIN: Duration = Duration::from_mins(1);
 /// A deadline, and the end of a call that has it.
 const DEADLINE: &str = "500m";
-const ENDS_WITHIN: Duration = Duration::from_secs(5);
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const DEADLINE_EXCEEDED: u32 = 4;
 
 pub(super) async fn run(field: &Field, template: &Template<'_>) -> Vec<Row> {

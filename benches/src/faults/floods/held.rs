@@ -28,10 +28,10 @@ const MESSAGE_BYTES: u32 = 4 << 20;
 const HALF_SENT_MIB: f64 = 192.0;
 /// How long sending may take, and how long the server may take to end them.
 const SENT_WITHIN: Duration = Duration::from_secs(5);
-const ENDED_WITHIN: Duration = Duration::from_secs(15);
+const ENDED_WITHIN: Duration = Duration::from_secs(20);
 /// Connections that say nothing, and what they may hold.
 const IDLE_MIB: f64 = 128.0;
-const SILENT_CLOSED_WITHIN: Duration = Duration::from_secs(15);
+const SILENT_CLOSED_WITHIN: Duration = Duration::from_secs(20);
 /// The beginning of HTTP/2: the preface and empty settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// Files that a server may have open, and connections beyond that.
