@@ -38,6 +38,15 @@ pub(super) struct Ended {
     pub(super) in_vain: u64,
 }
 
+/// What a new call is to reckon with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Reckoning {
+    /// The time for each call that is before it.
+    pub(super) each: Duration,
+    /// How much longer that is than the pace alone says.
+    pub(super) stretch: f64,
+}
+
 /// The pace at which a busy server answers.
 #[derive(Debug)]
 pub(super) struct Capacity {
@@ -59,9 +68,8 @@ impl Capacity {
         self.busy.map(|(pace, _)| pace)
     }
 
-    /// Takes in what ended since the last look; `now` never goes back. The time for each call in flight that a new
-    /// one is to reckon with; zero when that is not known.
-    pub(super) fn look(&mut self, now: Instant, ended: Ended) -> Duration {
+    /// Takes in what ended since the last look; `now` never goes back. `None` when the pace is not known.
+    pub(super) fn look(&mut self, now: Instant, ended: Ended) -> Option<Reckoning> {
         let time = now.saturating_duration_since(self.looked).as_secs_f64();
         self.looked = now;
         if time > 0.0 && ended.took.as_secs_f64() / time >= BUSY {
@@ -73,7 +81,8 @@ impl Capacity {
         self.busy = self.busy.filter(|(_, when)| now.saturating_duration_since(*when) <= HOLDS);
         let is_borne = ended.in_vain as f64 <= BORNE * ended.calls as f64;
         self.stretch = (self.stretch * if is_borne { SHORTER } else { LONGER }).clamp(1.0, LONGEST);
-        self.pace().map_or(Duration::ZERO, |pace| Duration::from_secs_f64(self.stretch / pace.max(1e-3)))
+        let stretch = self.stretch;
+        self.pace().map(|pace| Reckoning { each: Duration::from_secs_f64(stretch / pace.max(1e-3)), stretch })
     }
 }
 
@@ -83,27 +92,33 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// The time between two answers after looks every 20 ms at so many calls, so many of them in flight.
-    fn after(capacity: &mut Capacity, from: Instant, looks: u32, calls: u64, in_flight: u32) -> Duration {
+    /// The time for each call after looks every 20 ms at so many calls, so many of them in flight.
+    fn after(
+        capacity: &mut Capacity,
+        from: Instant,
+        looks: u32,
+        calls: u64,
+        in_flight: u32,
+    ) -> Option<Duration> {
         (1..=looks)
             .map(|look| {
                 let ended = Ended { calls, took: in_flight * 20 * MS, in_vain: 0 };
-                capacity.look(from + look * 20 * MS, ended)
+                capacity.look(from + look * 20 * MS, ended).map(|reckoning| reckoning.each)
             })
             .last()
-            .unwrap()
+            .flatten()
     }
 
     #[test]
     fn a_busy_server_shows_its_pace() {
         let now = Instant::now();
-        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 64), MS);
+        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 64), Some(MS));
     }
 
     #[test]
     fn an_idle_server_shows_none() {
         let now = Instant::now();
-        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 2), Duration::ZERO);
+        assert_eq!(after(&mut Capacity::new(now), now, 3, 20, 2), None);
     }
 
     #[test]
@@ -111,7 +126,7 @@ mod tests {
         let now = Instant::now();
         let mut capacity = Capacity::new(now);
         after(&mut capacity, now, 20, 20, 64);
-        let slower = after(&mut capacity, now + 400 * MS, 20, 5, 64);
+        let slower = after(&mut capacity, now + 400 * MS, 20, 5, 64).unwrap();
         assert!(slower > 350 * MS / 100 && slower <= 4 * MS, "{slower:?}");
     }
 
@@ -120,21 +135,23 @@ mod tests {
         let now = Instant::now();
         let mut capacity = Capacity::new(now);
         after(&mut capacity, now, 1, 20, 64);
-        assert_eq!(after(&mut capacity, now + 20 * MS, 50, 1, 1), MS);
-        assert_eq!(after(&mut capacity, now + 1020 * MS, 1, 1, 1), Duration::ZERO);
+        assert_eq!(after(&mut capacity, now + 20 * MS, 50, 1, 1), Some(MS));
+        assert_eq!(after(&mut capacity, now + 1020 * MS, 1, 1, 1), None);
     }
 
     #[test]
+    #[allow(clippy::float_cmp, reason = "the bounds are met exactly")]
     fn calls_in_vain_make_it_careful_and_are_forgotten_slowly() {
         let now = Instant::now();
         let mut capacity = Capacity::new(now);
         let mut look = |look: u32, in_vain| {
-            capacity.look(now + look * 20 * MS, Ended { calls: 20, took: 64 * 20 * MS, in_vain })
+            let ended = Ended { calls: 20, took: 64 * 20 * MS, in_vain };
+            capacity.look(now + look * 20 * MS, ended).unwrap().stretch
         };
-        assert_eq!((1..=50).map(|n| look(n, 1)).last(), Some(MS));
-        assert_eq!((51..=100).map(|n| look(n, 2)).last(), Some(4 * MS));
-        let after = (101..=110).map(|n| look(n, 0)).last().unwrap();
-        assert!(after > 3 * MS && after < 4 * MS, "{after:?}");
-        assert_eq!((111..=600).map(|n| look(n, 0)).last(), Some(MS));
+        let mut after =
+            |looks: std::ops::Range<u32>, in_vain| looks.map(|n| look(n, in_vain)).last().unwrap();
+        let (borne, many) = (after(1..50, 1), after(50..100, 2));
+        let (soon, later) = (after(100..110, 0), after(110..600, 0));
+        assert!(borne == 1.0 && many == 4.0 && soon > 3.0 && soon < 4.0 && later == 1.0);
     }
 }

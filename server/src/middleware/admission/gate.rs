@@ -24,7 +24,8 @@ use crate::engine::Priority;
 const RESERVE: Duration = Duration::from_millis(30);
 /// The time of a call whose caller gives none.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many calls are always let in: with few, a prediction says little, and refusing saves nothing.
+/// So many calls are always let in, unless calls come too late behind the gate: with few, a prediction says little,
+/// and refusing saves nothing.
 const FEW: u64 = 16;
 /// How often stock is taken.
 const LOOK: Duration = Duration::from_millis(5);
@@ -53,7 +54,7 @@ pub(super) enum Refusal {
 enum Foresight {
     /// It would be answered in time.
     InTime,
-    /// Nothing: few are in flight, or the server was not busy lately.
+    /// Nothing: it has hardly any time, or the server was not busy lately.
     None,
 }
 
@@ -68,6 +69,8 @@ pub(super) struct Gate {
     in_vain: AtomicU64,
     /// Nanoseconds that a new call is to reckon with for each that is before it; 0 when that is not known.
     each_ns: AtomicU64,
+    /// How many calls are few now.
+    few: AtomicU64,
     /// Microseconds after `made`.
     next_look_us: AtomicU64,
     capacity: Mutex<Capacity>,
@@ -84,6 +87,7 @@ impl Gate {
             took_us: AtomicU64::new(0),
             in_vain: AtomicU64::new(0),
             each_ns: AtomicU64::new(0),
+            few: AtomicU64::new(FEW),
             next_look_us: AtomicU64::new(LOOK.as_micros() as u64),
             capacity: Mutex::new(Capacity::new(now)),
         })
@@ -108,14 +112,14 @@ impl Gate {
             return Err(Refusal::Late);
         }
         let (ahead, each_ns) = (self.ahead(call.priority), self.each_ns.load(Ordering::Relaxed));
-        if ahead < FEW || each_ns == 0 {
-            return Ok(Foresight::None);
-        }
         let expected = Duration::from_nanos(each_ns.saturating_mul(ahead));
-        if waited + expected + RESERVE.min(timeout / 2) > timeout {
+        let is_late = waited + expected + RESERVE.min(timeout / 2) > timeout;
+        if is_late && ahead >= self.few.load(Ordering::Relaxed) {
             return Err(Refusal::Overloaded(expected));
         }
-        Ok(Foresight::InTime)
+        // Of a caller in great haste nothing is learnt.
+        let has_time = each_ns > 0 && timeout >= Duration::from_nanos(each_ns.saturating_mul(FEW));
+        Ok(if has_time { Foresight::InTime } else { Foresight::None })
     }
 
     /// The calls that go before a new one.
@@ -183,8 +187,11 @@ impl Gate {
         let calls = self.ended.swap(0, Ordering::Relaxed);
         let took = Duration::from_micros(self.took_us.swap(0, Ordering::Relaxed));
         let in_vain = self.in_vain.swap(0, Ordering::Relaxed);
-        let each = capacity.look(now, Ended { calls, took, in_vain });
-        self.each_ns.store(each.as_nanos() as u64, Ordering::Relaxed);
+        let reckoning = capacity.look(now, Ended { calls, took, in_vain });
+        let each_ns = reckoning.map_or(0, |reckoning| reckoning.each.as_nanos() as u64);
+        let few = reckoning.map_or(FEW, |reckoning| (FEW as f64 / reckoning.stretch) as u64);
+        self.each_ns.store(each_ns, Ordering::Relaxed);
+        self.few.store(few, Ordering::Relaxed);
     }
 }
 
@@ -310,6 +317,21 @@ mod tests {
         let mut in_flight = enter(&gate, now, Priority::Interactive, FEW as usize - 1);
         in_flight.push(gate.enter(now, hasty).unwrap());
         assert_eq!(verdict(&gate, now, hasty), Some(Refusal::Overloaded(FEW as u32 * MS)));
+    }
+
+    #[test]
+    fn fewer_are_let_in_when_calls_come_too_late_behind_the_gate() {
+        let (gate, now) = busy();
+        let in_flight = enter(&gate, now, Priority::Interactive, FEW as usize - 1);
+        let brief = call(now, Some(20 * MS), Priority::Interactive);
+        assert_eq!(verdict(&gate, now, brief), None);
+        for look in 1..100 {
+            in_flight.iter().for_each(|ticket| ticket.answered(now + 20 * MS));
+            in_flight.iter().for_each(|ticket| ticket.in_vain(now + 20 * MS));
+            gate.look(now + 20 * look * MS);
+        }
+        let later = now + 1980 * MS;
+        assert!(verdict(&gate, later, call(later, Some(20 * MS), Priority::Interactive)).is_some());
     }
 
     #[test]
