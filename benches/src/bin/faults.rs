@@ -23,7 +23,7 @@ struct Arguments {
     /// Less than 6 minutes on two cores.
     #[arg(long)]
     quick: bool,
-    /// The least of everything, with bounds of time and memory printed only: for debug builds.
+    /// The least of everything, with bounds of time printed only: for debug builds.
     #[arg(long, conflicts_with = "quick")]
     tiny: bool,
     /// Only these parts.

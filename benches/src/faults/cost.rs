@@ -140,12 +140,12 @@ impl Cost {
                 format!("{failed} of {calls} failed{first}"),
                 failed == 0 && calls > 0,
             )
-            .within("its p99", "ordinary_p99_ms", Bound::AtMost(P99_MS), "ms", answered.p99_ms())
+            .timed("its p99", "ordinary_p99_ms", Bound::AtMost(P99_MS), "ms", answered.p99_ms())
             .figure("cpu_s", *cpu_s)
             .figure("took_s", *took_s);
         match allowed.cpu_s {
             None => row,
-            Some(most) => row.within("processor time", "cpu_s", Bound::AtMost(most), "s", Some(*cpu_s)),
+            Some(most) => row.timed("processor time", "cpu_s", Bound::AtMost(most), "s", Some(*cpu_s)),
         }
     }
 }

@@ -86,7 +86,7 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
                 format!("{} times", seen.recovered),
                 seen.recovered == rounds,
             )
-            .within(
+            .timed(
                 "the longest time until then",
                 "slowest_recovery_s",
                 Bound::AtMost(RECOVERS_WITHIN_S),

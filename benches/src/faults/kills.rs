@@ -109,7 +109,7 @@ fn row(field: &Field, kills: usize, seen: &Seen) -> Row {
             format!("{}{failed}", sent.failed.len()),
             sent.failed.is_empty(),
         )
-        .within(
+        .timed(
             "the slowest start",
             "slowest_start_s",
             Bound::AtMost(STARTS_WITHIN_S),

@@ -11,6 +11,7 @@ pub mod floods;
 pub mod kills;
 pub mod long_streams;
 mod ordinary;
+pub mod overload;
 mod raw;
 pub mod results;
 mod row;
@@ -41,11 +42,14 @@ pub enum Part {
     Floods,
     /// Long streams of ordinary callers.
     LongStreams,
+    /// More calls than can be answered.
+    Overload,
 }
 
 impl Part {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 5] = [Self::Kills, Self::DiskFull, Self::Flips, Self::Floods, Self::LongStreams];
+    pub const ALL: [Self; 6] =
+        [Self::Kills, Self::DiskFull, Self::Flips, Self::Floods, Self::LongStreams, Self::Overload];
 
     /// Its name on the command line and in the table.
     pub fn name(self) -> &'static str {
@@ -55,6 +59,7 @@ impl Part {
             Self::Flips => "flips",
             Self::Floods => "floods",
             Self::LongStreams => "long-streams",
+            Self::Overload => "overload",
         }
     }
 
@@ -69,6 +74,7 @@ impl Part {
             Self::Flips => flips::run(field).await,
             Self::Floods => floods::run(field).await,
             Self::LongStreams => long_streams::run(field).await,
+            Self::Overload => overload::run(field).await,
         }
     }
 }
@@ -76,7 +82,7 @@ impl Part {
 /// How much is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Whether bounds of time, processor time and memory count, or are only printed.
+    /// Whether bounds of time and processor time count, or are only printed.
     pub timings: Timings,
     /// Processes that are killed under writes.
     pub kills: usize,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::figures::short;
 use crate::many_nodes::aims::Bound;
 
-/// What bounds of time, processor time and memory are for.
+/// What bounds of time and processor time are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timings {
     /// A row whose figure is beyond its bound is red.
@@ -56,15 +56,22 @@ impl Row {
         self.sees(format!("no {what}"), count.to_string(), count == 0)
     }
 
-    /// Adds a figure with its bound, which is a matter of time, processor time or memory. `None` is a
-    /// figure that this system does not tell, and harms nothing.
+    /// Adds a figure with its bound. `None` is a figure that this system does not tell, and harms nothing.
     #[must_use]
     pub fn within(mut self, what: &str, name: &str, bound: Bound, unit: &str, value: Option<f64>) -> Self {
         let expected = format!("{what} {bound} {unit}").trim_end().to_owned();
         let Some(value) = value else { return self.sees(expected, "not known here", true) };
         self.figures.insert(name.to_owned(), value);
-        let ok = self.timings == Timings::ArePrinted || bound.holds(value);
-        self.sees(expected, format!("{} {unit}", short(value)).trim_end(), ok)
+        self.sees(expected, format!("{} {unit}", short(value)).trim_end(), bound.holds(value))
+    }
+
+    /// As [`Row::within`], of a figure that is a matter of time or processor time.
+    #[must_use]
+    pub fn timed(self, what: &str, name: &str, bound: Bound, unit: &str, value: Option<f64>) -> Self {
+        let ok = self.ok;
+        let printed = self.timings == Timings::ArePrinted;
+        let row = self.within(what, name, bound, unit, value);
+        if printed { Self { ok, ..row } } else { row }
     }
 
     /// Adds a figure that explains the others.
@@ -92,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_bound_is_judged_only_where_timings_count() {
-        let slow = |timings| row(timings).within("p99", "p99_ms", Bound::AtMost(10.0), "ms", Some(11.0));
+        let slow = |timings| row(timings).timed("p99", "p99_ms", Bound::AtMost(10.0), "ms", Some(11.0));
         assert!(!slow(Timings::Count).ok);
         assert!(slow(Timings::ArePrinted).ok);
         assert_eq!(slow(Timings::Count).seen, ["11.0 ms"]);

@@ -13,8 +13,8 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use super::{Field, Row, SAMPLE};
 use crate::served::{Launch, Server};
 
-/// Open files that this program needs for its idle connections.
-const OPEN_FILES: u64 = 8192;
+/// Open files beside the idle connections.
+const OTHER_FILES: u64 = 1024;
 /// How long the servers here wait for the rest of a message and for a first word. Given in the environment, so
 /// that a server without these settings is measured too.
 const SETTINGS: [(&str, &str); 2] = [("MARQUEE_RECEIVE_TIMEOUT", "5s"), ("MARQUEE_HANDSHAKE_TIMEOUT", "2s")];
@@ -24,7 +24,7 @@ const SETTINGS: [(&str, &str); 2] = [("MARQUEE_RECEIVE_TIMEOUT", "5s"), ("MARQUE
 /// # Errors
 /// When a server that was not harmed does not start, or this program may not open enough files.
 pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
-    raise_open_files()?;
+    raise_open_files(field.extent.idle_connections as u64 + OTHER_FILES)?;
     let folder = tempfile::tempdir()?;
     let template = Template::new(field, folder.path()).await?;
     let mut rows = requests::run(field, &template).await?;
@@ -64,12 +64,13 @@ impl<'a> Template<'a> {
     }
 }
 
-/// Lets this program, and the servers that it starts, open many files.
-fn raise_open_files() -> anyhow::Result<()> {
+/// Lets this program, and the servers that it starts, open so many files.
+fn raise_open_files(files: u64) -> anyhow::Result<()> {
     let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < OPEN_FILES) {
-        limit.current = Some(OPEN_FILES);
-        setrlimit(Resource::Nofile, limit).context("8192 open files are needed; see `ulimit -Hn`")?;
+    if limit.current.is_some_and(|current| current < files) {
+        limit.current = Some(files);
+        setrlimit(Resource::Nofile, limit)
+            .with_context(|| format!("{files} open files are needed; see `ulimit -Hn`"))?;
     }
     Ok(())
 }

@@ -146,7 +146,7 @@ async fn one_by_one(field: &Field, mut server: Server, hostile: &Hostile) -> any
     let cost = watch.end(&mut server).await?;
     let each_ms = cost.cpu_s * 1e3 / answers.len() as f64;
     let row = field.row(format!("{} ({} bytes), {} times", hostile.what, hostile.body.len(), answers.len()));
-    let row = refused(row, &answers).within(
+    let row = refused(row, &answers).timed(
         "processor time of each",
         "request_cpu_ms",
         Bound::AtMost(REQUEST_CPU_MS),
