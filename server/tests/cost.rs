@@ -1,6 +1,8 @@
 //! What one caller may cost, through the socket: requests that are small on the wire and large behind it,
 //! refusals that a client can read, bytes that are no message, calls that are no gRPC.
 
+#![allow(clippy::unwrap_used, reason = "a helper that cannot go on fails its test")]
+
 mod common;
 
 use std::io::Write as _;

@@ -182,8 +182,8 @@ struct Writers {
 
 impl Writers {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
+        let folder = tempfile::tempdir().expect("a folder is made");
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).expect("a new store opens"));
         let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
         Self { store, catalog, stop: CancellationToken::new(), _folder: folder }
     }
@@ -195,7 +195,8 @@ impl Writers {
         messages: impl Iterator<Item = Bytes>,
         timeout: Option<&str>,
     ) -> Status {
-        let profiles = Arc::new(Profiles::new(Arc::clone(&self.store), 1 << 20, None).unwrap());
+        let profiles =
+            Arc::new(Profiles::new(Arc::clone(&self.store), 1 << 20, None).expect("no Redis is needed"));
         let events = Arc::new(LocalEvents::new(1));
         let (store, catalog) = (Arc::clone(&self.store), Arc::clone(&self.catalog));
         let ledger = Ledger::new(store, Arc::clone(&catalog), profiles, Arc::clone(&events) as _);
@@ -207,15 +208,15 @@ impl Writers {
         let service = ServiceBuilder::new().layer(DeadlineLayer).layer(streams).service(services);
         let request = http::Request::post(format!("/{method}")).header("content-type", "application/grpc");
         let request = timeout.into_iter().fold(request, |request, span| request.header("grpc-timeout", span));
-        let request = request.body(Body::new(Silent(messages.collect()))).unwrap();
-        let response = service.oneshot(request).await.unwrap();
+        let request = request.body(Body::new(Silent(messages.collect()))).expect("the request is valid");
+        let response = service.oneshot(request).await.expect("the service answers");
         Status::from_header_map(response.headers()).expect("the call is refused")
     }
 
     async fn until_all_is_stored(&self) {
         let began = std::time::Instant::now();
         loop {
-            let stats = self.store.user_stats(3_000_000).await.unwrap();
+            let stats = self.store.user_stats(3_000_000).await.expect("the store is read");
             if stats.is_some_and(|stats| stats.interactions == 1) && self.catalog.movies().len() == 10 {
                 return;
             }

@@ -27,9 +27,9 @@ use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;
 use crate::middleware::{
-    AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections, ContentTypeLayer,
-    DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits, RequestIdLayer, StatusLayer,
-    Stream, StreamLayer, accept,
+    AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
+    ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
+    RequestIdLayer, StatusLayer, Stream, StreamLayer, accept,
 };
 use crate::profile::Profiles;
 use crate::recommend::Recommender;

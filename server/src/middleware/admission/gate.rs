@@ -326,8 +326,12 @@ mod tests {
         let brief = call(now, Some(20 * MS), Priority::Interactive);
         assert_eq!(verdict(&gate, now, brief), None);
         for look in 1..100 {
-            in_flight.iter().for_each(|ticket| ticket.answered(now + 20 * MS));
-            in_flight.iter().for_each(|ticket| ticket.in_vain(now + 20 * MS));
+            for ticket in &in_flight {
+                ticket.answered(now + 20 * MS);
+            }
+            for ticket in &in_flight {
+                ticket.in_vain(now + 20 * MS);
+            }
             gate.look(now + 20 * look * MS);
         }
         let later = now + 1980 * MS;
