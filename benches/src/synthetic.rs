@@ -1,8 +1,9 @@
 //! Movies and histories of any number, in the shape of MovieLens: words of titles and movies of histories
 //! by a Zipf law, 1 to 3 of 19 genres, release years that grow denser.
 
-use marquee_server::domain::{Interaction, Kind, MovieId, MovieRecord, Rating, UserId};
-use marquee_server::store::{MovieStats, Trend};
+use marquee_core::Trend;
+use marquee_core::domain::{Interaction, Kind, MovieId, MovieRecord, Rating, UserId};
+use marquee_core::statistics::MovieStats;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};

@@ -4,7 +4,7 @@
 //! embeddings stand in clusters (genres, decades, series) of very unequal size, their norms grow with
 //! popularity, and a user stands near the clusters of what they watched.
 
-use marquee_server::domain::MovieId;
+use marquee_core::domain::MovieId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, StandardNormal, Zipf};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
-use marquee_server::domain::{Interaction, Kind, Rating};
+use marquee_core::domain::{Interaction, Kind, Rating};
 use marquee_server::store::{RedbStore, Store};
 
 /// Users that the read and write figures spread over, each with a history of 200.

@@ -8,17 +8,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::cql::{Access, CqlCluster, new_keyspace, shared_cql};
-use common::{TestServer, config};
+use marquee_core::domain::{Interaction, Kind};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
-use marquee_server::domain::{Interaction, Kind};
 use marquee_server::import::{ImportOptions, import};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore, Store};
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
+
+use common::cql::{Access, CqlCluster, new_keyspace, shared_cql};
+use common::{TestServer, config};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const WRITERS: u64 = 8;

@@ -9,19 +9,20 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::domain::Interaction;
+use marquee_proto::v1;
+use marquee_proto::v1::recommend_request::Subject;
+use marquee_server::config::Config;
+use marquee_server::events::{EventSink as _, EventsError, Position};
+use marquee_server::profile::Mark;
+use marquee_server::store::{RedbStore, Store};
+use tonic::{Code, Request};
+
 use common::cql::{new_keyspace, shared_cql};
 use common::nodes::{Node, PATIENCE, Pair, RECOVERY, USER, event, in_own_namespace, until};
 use common::proxy::Proxy;
 use common::redis::{RedisServer, shared_redis};
 use common::{TestServer, config, sample_data};
-use marquee_proto::v1;
-use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::config::Config;
-use marquee_server::domain::Interaction;
-use marquee_server::events::{EventSink as _, EventsError, Position};
-use marquee_server::profile::Mark;
-use marquee_server::store::{RedbStore, Store};
-use tonic::{Code, Request};
 
 const STREAM: &str = "marquee:events:all";
 

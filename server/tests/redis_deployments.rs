@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::nodes::{Node, PATIENCE, Pair, until};
-use common::recommender::Recommender;
-use common::redis::{EncryptedRedis, RedisCluster, RedisSentinel, Replicas, shared_redis};
+use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_proto::v1;
 use marquee_server::cache::{Cache as _, Key, RedisCache, Space};
-use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_server::events::{EventSink as _, Position};
 use marquee_server::limit::Limiter;
 use marquee_server::profile::Mark;
 use marquee_server::redis::{Redis, RedisError};
+
+use common::nodes::{Node, PATIENCE, Pair, until};
+use common::recommender::Recommender;
+use common::redis::{EncryptedRedis, RedisCluster, RedisSentinel, Replicas, shared_redis};
 
 const HOUR: Duration = Duration::from_hours(1);
 

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::nodes::{Node, PATIENCE, Pair, USER, event, until};
-use common::redis::{RedisServer, shared_redis};
+use marquee_core::domain::Interaction;
 use marquee_server::cache::{self, Cache as _, RedisCache, Space};
-use marquee_server::domain::Interaction;
 use marquee_server::events::{EventSink as _, Placed, Position};
 use marquee_server::limit::Limiter;
 use marquee_server::profile::Mark;
 use marquee_server::redis::Redis;
 use marquee_server::store::{RedbStore, Store};
+
+use common::nodes::{Node, PATIENCE, Pair, USER, event, until};
+use common::redis::{RedisServer, shared_redis};
 
 const HOUR: Duration = Duration::from_hours(1);
 const METHOD: &str = "marquee.v1.CatalogService/GetMovie";

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use marquee_server::domain::{Interaction, Kind, Rating};
+use marquee_core::domain::{Interaction, Kind, Rating};
 use marquee_server::store::{RedbStore, Store};
 
 const FOLDER: &str = "MARQUEE_TEST_KILL_FOLDER";

@@ -2,15 +2,16 @@
 
 mod common;
 
-use common::TestServer;
+use marquee_core::clock::now_ms;
+use marquee_core::domain::{Interaction, Kind};
 use marquee_proto::v1;
 use marquee_server::app;
-use marquee_server::clock::now_ms;
 use marquee_server::config::StoreUrl;
-use marquee_server::domain::{Interaction, Kind};
 use prost_types::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+
+use common::TestServer;
 
 const USER: u64 = 2_000_001;
 

@@ -12,8 +12,8 @@ use marquee_benches::clock::cpu_time_of;
 use marquee_benches::curve::Growth;
 use marquee_benches::tables::ClusteredTable;
 use marquee_benches::{machine::Machine, plot, synthetic};
+use marquee_core::domain::UserId;
 use marquee_server::catalog::{Catalog, Filter};
-use marquee_server::domain::UserId;
 use marquee_server::engine::{
     Bundle, Device, EncodedBatch, Method, Precision, Query, Scorer as _, ScorerQuery, bare_encoder,
 };

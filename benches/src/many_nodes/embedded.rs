@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use marquee_server::domain::{Interaction, Kind, MovieId, Rating, UserId};
+use marquee_core::domain::{Interaction, Kind, MovieId, Rating, UserId};
 use marquee_server::store::{RedbStore, Store as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

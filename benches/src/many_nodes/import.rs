@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
-use marquee_server::domain::{Interaction, MovieId, Rating};
+use marquee_core::domain::{Interaction, MovieId, Rating};
 use marquee_server::import::{ImportOptions, import};
 use scylla::client::session::Session;
 use scylla::statement::batch::{Batch, BatchType};

@@ -1,6 +1,6 @@
 //! Generated users: who has seen what, as a function of the user's number.
 
-use marquee_server::domain::{Interaction, Kind, MovieId, Rating, UserId};
+use marquee_core::domain::{Interaction, Kind, MovieId, Rating, UserId};
 use rand::rngs::StdRng;
 use rand::seq::index;
 use rand::{RngExt as _, SeedableRng as _};

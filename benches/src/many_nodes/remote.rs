@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures::TryStreamExt as _;
 use futures::stream::{self, StreamExt as _};
-use marquee_server::domain::{Interaction, MovieId};
+use marquee_core::domain::{Interaction, MovieId};
 use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore, Store as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

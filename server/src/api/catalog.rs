@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
+use marquee_core::domain::{MovieRecord, NameError, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
@@ -12,7 +13,6 @@ use super::page::List;
 use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, valid};
 use crate::catalog::{After, Catalog, Movies};
-use crate::domain::{MovieRecord, NameError, imdb_number};
 use crate::ledger::Ledger;
 use crate::recommend::RecommendError;
 

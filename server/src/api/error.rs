@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
+use marquee_core::domain::{MovieId, UserId};
 use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, printable, v1};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::brief;
 use crate::catalog::{CatalogError, GenreList};
-use crate::domain::{MovieId, UserId};
 use crate::engine::EngineError;
 use crate::events::EventsError;
 use crate::ledger::PutMoviesError;

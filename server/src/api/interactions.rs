@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use marquee_core::clock::{EventTimes, now_ms};
+use marquee_core::domain::Interaction;
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
 use tonic::{Request, Response, Status, Streaming};
@@ -13,8 +15,6 @@ use super::places::{NoPlace, Place, Places};
 use super::stream::{Keep, in_chunks, to_its_end};
 use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
-use crate::clock::{EventTimes, now_ms};
-use crate::domain::Interaction;
 use crate::events::{EventSink, NotAPosition, Position};
 use crate::ledger::Ledger;
 use crate::middleware::Origin;

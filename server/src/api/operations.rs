@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use marquee_core::clock::now_ms;
+use marquee_core::domain::TimeMs;
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_server::OperationsService;
 use tonic::{Request, Response, Status};
 
 use super::{ApiError, convert, valid};
-use crate::clock::now_ms;
-use crate::domain::TimeMs;
 use crate::engine::{BundleError, Engine, Model, ModelState, ModelStatus};
 use crate::recommend::RecommendError;
 use crate::store::Store;

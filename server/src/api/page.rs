@@ -5,13 +5,12 @@
 //! given for another user, another filter or by another method is an invalid argument, and not a page of
 //! something that nobody asked for.
 
+use marquee_core::domain::{EventKey, Kind};
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::ApiError;
 use crate::catalog::After;
-use crate::domain::Kind;
-use crate::store::EventKey;
 
 /// Bytes of the hash that stands for a list.
 const LIST_BYTES: usize = 8;

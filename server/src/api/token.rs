@@ -5,11 +5,10 @@
 //! from the store instead of a cache.
 
 use bytes::{Buf as _, BufMut as _};
+use marquee_core::domain::{EventKey, Kind};
 
 use super::ApiError;
-use crate::domain::Kind;
 use crate::profile::{MOST_USERS, Mark};
-use crate::store::EventKey;
 
 const PREFIX: &str = "v1.";
 

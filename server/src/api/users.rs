@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use marquee_core::domain::{EventKey, Preferences};
 use marquee_proto::v1;
 use marquee_proto::v1::user_service_server::UserService;
 use tonic::{Request, Response, Status};
@@ -9,11 +10,10 @@ use tonic::{Request, Response, Status};
 use super::page::List;
 use super::{ApiError, convert, token, valid};
 use crate::catalog::{Catalog, Filter};
-use crate::domain::Preferences;
 use crate::ledger::Ledger;
 use crate::profile::Mark;
 use crate::recommend::RecommendError;
-use crate::store::{EventKey, Store};
+use crate::store::Store;
 
 /// Interactions on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;

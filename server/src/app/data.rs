@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
+use marquee_core::clock::now_ms;
 
 use super::{StartError, open_store_despite};
-use crate::clock::now_ms;
 use crate::config::{Config, Sample};
 use crate::import::{self, ImportOptions, SampleMark};
 use crate::shipped;
@@ -178,7 +178,7 @@ mod tests {
         let sample = release();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let store = RedbStore::open(folder.path()).expect("the store opens");
-        let movie = crate::domain::MovieRecord { movie_id: 7, ..Default::default() };
+        let movie = marquee_core::domain::MovieRecord { movie_id: 7, ..Default::default() };
         store.put_movies(&[movie]).await.expect("a write");
         import_sample(sample.path(), &store).await.expect("nothing to do");
         assert_eq!(store.stats().await.expect("a read").interactions, 0);

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::clock::now_ms;
+use marquee_core::domain::TimeMs;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::catalog::Catalog;
-use crate::clock::now_ms;
-use crate::domain::TimeMs;
 use crate::store::{Revision, Store, StoreError, all_movies};
 
 const ASK_EVERY: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::clock::now_ms;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -35,7 +36,6 @@ pub use welcome::welcome;
 use crate::api::LoadModel;
 use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
-use crate::clock::now_ms;
 use crate::config::{CacheUrl, Config, StoreUrl};
 use crate::engine::runtime::RuntimeError;
 use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model, Scorer};

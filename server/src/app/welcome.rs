@@ -5,12 +5,12 @@ use std::env;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use marquee_core::domain::UserId;
 use marquee_proto::printable;
 use roaring::RoaringBitmap;
 
 use super::Running;
 use crate::catalog::{Catalog, Filter, Movie};
-use crate::domain::UserId;
 use crate::engine::{Method, Model, runtime};
 use crate::profile::Mark;
 use crate::recommend::{Question, Recommended, Source, Subject, Terms};

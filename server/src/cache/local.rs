@@ -70,9 +70,10 @@ impl Cache for LocalCache {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::clock;
+
     use super::*;
     use crate::cache::Space;
-    use crate::clock;
 
     fn key(id: u128) -> Key {
         Key { space: Space::Vector, id }

@@ -3,13 +3,13 @@
 //! Conditions on genres, tags and years are operations on stored bitmaps. Conditions on ratings change
 //! with every event, so they are read last, for the movies that the other conditions left over.
 
+use marquee_core::domain::MovieId;
 use roaring::{MultiOps, RoaringBitmap};
 
 use super::CatalogError;
 use super::movies::Movies;
 use super::stats::Ratings;
 use crate::brief;
-use crate::domain::MovieId;
 
 /// Bytes of the genres that a refusal names.
 const SHOWN_GENRES_BYTES: usize = 600;

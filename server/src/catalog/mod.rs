@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arc_swap::ArcSwap;
+use marquee_core::Trend;
+use marquee_core::domain::{Interaction, MovieId, MovieRecord};
+use marquee_core::statistics::{MovieStats, Opinion, opinions};
 use roaring::RoaringBitmap;
 
 pub use self::filter::{Filter, GenreList};
@@ -24,8 +27,7 @@ pub use self::movies::{Movie, Movies, year_of};
 use self::search::Titles;
 pub use self::stats::After;
 use self::stats::{Orders, Page, Ratings};
-use crate::domain::{Interaction, MovieId, MovieRecord};
-use crate::store::{MovieStats, Opinion, Recorded, Trend, opinions};
+use crate::store::Recorded;
 
 /// What the catalogue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use marquee_core::domain::{MovieId, MovieRecord, genres};
 use roaring::{MultiOps, RoaringBitmap};
-
-use crate::domain::{MovieId, MovieRecord, genres};
 
 /// One movie of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use marquee_core::Trend;
+use marquee_core::domain::{MovieId, Rating, TimeMs};
+use marquee_core::statistics::MovieStats;
 use roaring::RoaringBitmap;
-
-use crate::domain::{MovieId, Rating, TimeMs};
-use crate::store::{MovieStats, Trend};
 
 const CHUNK: usize = 4096;
 

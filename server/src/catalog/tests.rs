@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use marquee_core::domain::{Kind, Rating, UserId};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::{Kind, Rating, UserId};
 
 const GENRES: [&str; 4] = ["Comedy", "Drama", "Sci-Fi", "War"];
 const TAGS: [&str; 3] = ["slow", "robots", "based on a book"];

@@ -3,8 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use marquee_core::clock::MAX_CLOCK_SKEW;
+
 use super::{BUNDLED, CacheUrl, Config, LogFormat, Span, StoreUrl};
-use crate::clock::MAX_CLOCK_SKEW;
 use crate::engine::Precision;
 use crate::engine::runtime::Device;
 use crate::store::OnDamage;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use marquee_core::domain::{Interaction, TimeMs, UserId};
 use tokio::sync::watch;
 
 use super::{EventSink, EventsError, Placed, Position};
-use crate::domain::{Interaction, TimeMs, UserId};
 
 /// Events that are kept: some 3 MB.
 const KEPT: usize = 1 << 16;
@@ -111,8 +111,9 @@ impl EventSink for LocalEvents {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::domain::{Kind, MovieId};
+
     use super::*;
-    use crate::domain::{Kind, MovieId};
 
     fn event(user_id: UserId, movie_id: MovieId) -> Interaction {
         Interaction { user_id, movie_id, time_ms: 1, kind: Kind::View, rating: None }

@@ -11,13 +11,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use async_trait::async_trait;
+use marquee_core::domain::{Interaction, UserId};
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
 
 pub use local::LocalEvents;
 pub use shared::SharedEvents;
-
-use crate::domain::{Interaction, UserId};
 
 /// A place in the stream, written `A-B` as Redis does. Positions ascend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{LuaInterface as _, StreamsInterface as _};
 use fred::types::Value;
+use marquee_core::domain::{Interaction, Kind, Rating, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Dropped, EventSink, EventsError, Placed, Position};
-use crate::domain::{Interaction, Kind, Rating, UserId};
 use crate::redis::{Holds, Key, Outage, Purpose, Redis};
 
 /// Entries that are kept; Redis cuts a little later, where it is cheap.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use marquee_core::domain::{MovieId, MovieRecord, UserId};
 use roaring::RoaringBitmap;
 
 use super::ImportError;
@@ -10,7 +11,6 @@ use super::rows::{Layout, Row, RowError, Rows, Table};
 use super::source::{Release, Source, SourceFile};
 use super::tables::{self, LinkRow, TagRow};
 use super::tally::Tally;
-use crate::domain::{MovieId, MovieRecord, UserId};
 use crate::store::{Store, all_movies};
 
 /// Movies in one write to, or read from, the store.

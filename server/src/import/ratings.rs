@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
+use marquee_core::domain::{Interaction, TimeMs};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, watch};
 
@@ -19,7 +20,6 @@ use super::source::{Source, SourceFile};
 use super::tally::Tally;
 use super::units::Units;
 use super::{ImportError, ImportOptions, tables};
-use crate::domain::{Interaction, TimeMs};
 use crate::store::{Recorded, Store, StoreError};
 
 /// Batches that are parsed and wait for the store.

@@ -9,11 +9,12 @@ use std::io::{self, BufRead, Read};
 use std::ops::Range;
 use std::str::FromStr;
 
+use marquee_core::clock::TimeError;
+use marquee_core::domain::{NameError, NotShowable, whole_number};
+
 use super::source::{Source, SourceFile};
 use super::units::TimeUnit;
 use super::{ImportError, tables};
-use crate::clock::TimeError;
-use crate::domain::{NameError, NotShowable, whole_number};
 
 /// No line of a release is nearly as long.
 const LONGEST_LINE: u64 = 64 * 1024;

@@ -12,11 +12,11 @@ use std::path::Path;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
+use marquee_core::domain::{MovieId, UserId};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::source::{Release, Source, SourceFile};
 use super::{ImportError, ImportOptions, ImportReport, bring_in};
-use crate::domain::{MovieId, UserId};
 use crate::shipped;
 use crate::store::{Store, StoreError};
 

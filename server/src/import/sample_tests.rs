@@ -1,8 +1,9 @@
 //! A store with the sample: what it refuses, what replacing leaves, and what earlier versions left.
 
+use marquee_core::domain::{Interaction, Kind, MovieRecord};
+
 use super::tests::{Fresh, folder, fresh, import_into, options};
 use super::*;
-use crate::domain::{Interaction, Kind, MovieRecord};
 use crate::store::StoreStats;
 
 /// A sample of two users and three movies, in a format without a header.

@@ -1,8 +1,11 @@
 //! What a row of each table says.
 
+use marquee_core::domain::{
+    Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, showable, whole_number,
+};
+
 use super::rows::{Dialect, Fields, Layout, Row, RowError};
 use super::units::Units;
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, showable, whole_number};
 
 /// The genres of 100K in the order of their flags; the first one is "unknown".
 const GENRES_OF_100K: [&str; 19] = [

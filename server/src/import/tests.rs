@@ -14,9 +14,13 @@ use tokio::sync::Semaphore;
 
 mod foreign;
 
+use marquee_core::domain::{
+    EventKey, Interaction, Kind, MovieId, MovieRecord, Preferences, Profile, Rating, User, UserId,
+};
+use marquee_core::statistics::MovieStats;
+
 use super::*;
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, User, UserId};
-use crate::store::{EventKey, MovieStats, Profile, Recorded, RedbStore, Revision, StoreStats, UserStats};
+use crate::store::{Recorded, RedbStore, Revision, StoreStats, UserStats};
 
 /// A store in a folder that goes with it.
 pub(super) struct Fresh {

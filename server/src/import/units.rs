@@ -8,11 +8,11 @@ use std::num::NonZeroU32;
 use std::str::FromStr as _;
 
 use clap::ValueEnum;
+use marquee_core::clock::EventTimes;
+use marquee_core::domain::{Rating, TimeMs, whole_number};
 use prost_types::Timestamp;
 
 use super::rows::RowError;
-use crate::clock::EventTimes;
-use crate::domain::{Rating, TimeMs, whole_number};
 
 /// 1980-01-01: nobody rated anything in a file before that, and a number that would say so is in another
 /// unit if it makes sense there.

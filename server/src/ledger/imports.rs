@@ -10,9 +10,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use marquee_core::domain::{MovieId, MovieRecord};
 use tokio::sync::oneshot;
 
-use crate::domain::{MovieId, MovieRecord};
 use crate::store::StoreError;
 
 /// Bytes of movies that may wait: those of some 300,000 usual ones.

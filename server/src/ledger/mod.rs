@@ -10,14 +10,14 @@ mod imports;
 
 use std::sync::Arc;
 
+use marquee_core::clock::now_ms;
+use marquee_core::domain::{Interaction, MovieRecord, Preferences, User, UserId};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tracing::Instrument as _;
 
 pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
 use crate::catalog::Catalog;
-use crate::clock::now_ms;
-use crate::domain::{Interaction, MovieRecord, Preferences, User, UserId};
 use crate::events::EventSink;
 use crate::profile::Profiles;
 use crate::store::{Recorded, Store, StoreError};
@@ -207,8 +207,9 @@ impl Rooms {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::domain::Kind;
+
     use super::*;
-    use crate::domain::Kind;
     use crate::events::LocalEvents;
     use crate::profile::Mark;
     use crate::store::RedbStore;

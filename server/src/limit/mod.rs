@@ -102,8 +102,9 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::clock;
+
     use super::*;
-    use crate::clock;
 
     #[tokio::test(start_paused = true)]
     async fn tokens_come_with_time_however_the_clock_is_set() {

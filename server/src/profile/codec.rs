@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use marquee_core::domain::{Interaction, Kind, Preferences, Profile, Rating, UserId};
 use roaring::RoaringBitmap;
 
 use super::near::Entry;
-use crate::domain::{Interaction, Kind, Preferences, Rating, UserId};
-use crate::store::Profile;
 
 const FORM: u8 = 1;
 const EVENT_BYTES: usize = 14;

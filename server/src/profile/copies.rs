@@ -13,13 +13,13 @@ use fred::clients::Client;
 use fred::error::Error;
 use fred::interfaces::{KeysInterface, LuaInterface as _};
 use fred::types::{Expiration, Value};
+use marquee_core::domain::UserId;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::codec;
 use super::near::Entry;
 use crate::cache::{Lookups, Space, Tier};
-use crate::domain::UserId;
 use crate::redis::{Holds, Key, Purpose, Redis};
 
 /// How long nobody may fill a copy after a write.

@@ -3,8 +3,7 @@
 //! A mark names events, not times or versions: whether a profile contains them can be seen from the
 //! profile itself, so no clock, counter or cache has to be believed.
 
-use crate::domain::{Interaction, UserId};
-use crate::store::{EventKey, Profile};
+use marquee_core::domain::{EventKey, Interaction, Profile, UserId};
 
 /// More users than this are not named one by one.
 pub const MOST_USERS: usize = 8;
@@ -61,8 +60,9 @@ fn contains(profile: &Profile, key: EventKey, asked: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::domain::{Kind, MovieId, TimeMs};
+
     use super::*;
-    use crate::domain::{Kind, MovieId, TimeMs};
 
     fn event(user_id: UserId, movie_id: MovieId, time_ms: TimeMs) -> Interaction {
         Interaction { user_id, movie_id, time_ms, kind: Kind::View, rating: None }

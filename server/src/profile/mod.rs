@@ -15,17 +15,17 @@ mod tests;
 
 use std::sync::Arc;
 
-use copies::Copies;
-use near::{Entry, Near};
-use peers::{Peers, Remembering as _};
+use marquee_core::domain::{Profile, UserId};
 use tokio::time::Instant;
 
+use copies::Copies;
 pub use mark::{MOST_USERS, Mark};
+use near::{Entry, Near};
+use peers::{Peers, Remembering as _};
 
 use crate::cache::{Lookups, Space, Tier};
-use crate::domain::UserId;
 use crate::redis::{Redis, RedisError};
-use crate::store::{Profile, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// The profiles of all users.
 pub struct Profiles {

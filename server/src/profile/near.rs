@@ -6,13 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::domain::{Profile, UserId};
 use quick_cache::sync::{Cache, DefaultLifecycle, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Weighter};
 use tokio::time::Instant;
 
 use super::peers::Remembering;
-use crate::domain::UserId;
-use crate::store::Profile;
 
 /// How long a profile is kept: the bound for what changes the store without a server, such as an import.
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
@@ -99,9 +98,10 @@ impl Remembering for Near {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::clock;
+    use marquee_core::domain::{Interaction, Kind};
+
     use super::*;
-    use crate::clock;
-    use crate::domain::{Interaction, Kind};
 
     fn entry() -> Entry {
         Entry { asked: 10, profile: Arc::default() }

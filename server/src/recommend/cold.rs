@@ -1,10 +1,10 @@
 //! Answers without the model: preferred genres first, then popularity with decay.
 
+use marquee_core::domain::Profile;
 use roaring::RoaringBitmap;
 
 use super::{Pick, Question, Recommended, Recommender, Scope, Source, Subject, bitmap_of};
 use crate::catalog::Filter;
-use crate::store::Profile;
 
 impl Recommender {
     /// Fills an answer up to k with popular movies: of the preferred genres first, where no taste is

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
+use marquee_core::domain::{MovieId, Profile};
 use roaring::RoaringBitmap;
 
 pub use fit::Fit;
@@ -31,10 +32,8 @@ pub use vectors::Vectors;
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};
-use crate::domain::MovieId;
 use crate::engine::{Answer, Engine, EngineError, Input, ItemRow, Job, Model, Query, Scored, Sequence, Want};
 use crate::profile::{Mark, Profiles};
-use crate::store::Profile;
 use crate::telemetry::StageMetrics;
 
 /// How many of a user's newest events are read for one place in the model's sequence: some events

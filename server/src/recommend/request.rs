@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use marquee_core::domain::{MovieId, UserId};
+
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
-use crate::domain::{MovieId, UserId};
 use crate::engine::{EngineError, Method, Priority};
 use crate::profile::Mark;
 use crate::store::StoreError;

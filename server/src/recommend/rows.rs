@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use marquee_core::domain::MovieId;
 use roaring::RoaringBitmap;
 
 use super::fit::Fit;
 use crate::catalog::Movies;
-use crate::domain::MovieId;
 use crate::engine::{Bundle, ItemRow, Model};
 
 /// No row.

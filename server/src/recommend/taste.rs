@@ -4,9 +4,8 @@
 //! stands, and that event decides whether it is taste: who liked a movie and later hid it is not asked
 //! about it again.
 
+use marquee_core::domain::{Interaction, MovieId};
 use rustc_hash::{FxBuildHasher, FxHashSet};
-
-use crate::domain::{Interaction, MovieId};
 
 /// The movies that count as taste, oldest first, each once. `events` are oldest first.
 pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
@@ -32,8 +31,9 @@ pub(super) fn without_repeats(numbers: &[u32]) -> Vec<u32> {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::domain::{Kind, Rating};
+
     use super::*;
-    use crate::domain::{Kind, Rating};
 
     fn event(movie_id: MovieId, time_ms: i64, kind: Kind, half_stars: u8) -> Interaction {
         Interaction { user_id: 1, movie_id, time_ms, kind, rating: Rating::from_half_stars(half_stars) }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use super::{Holds, Outage, Purpose};
-use crate::telemetry::LATENCY_BUCKETS_SECONDS;
 
 /// The instruments of the link to Redis.
 pub(super) struct Metrics {

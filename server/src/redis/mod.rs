@@ -13,18 +13,18 @@ mod pulse;
 
 use std::sync::Arc;
 
-use breaker::{Breaker, Change};
 use fred::clients::{Client, Pool, SubscriberClient};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::Config;
-pub use keys::{Holds, Key};
-use metrics::Metrics;
-pub(crate) use pulse::keep_alive;
+use marquee_core::tls::TlsError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use crate::tls::TlsError;
+use breaker::{Breaker, Change};
+pub use keys::{Holds, Key};
+use metrics::Metrics;
+pub(crate) use pulse::keep_alive;
 
 /// Why Redis cannot be used at all: settings that must be changed.
 #[derive(Debug, thiserror::Error)]

@@ -7,10 +7,10 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, TlsConfig, UnresponsiveConfig};
 use fred::types::{Builder, RespVersion};
+use marquee_core::tls::Trust;
 use tokio::time::timeout;
 
 use super::RedisError;
-use crate::tls::Trust;
 
 /// The longest wait for the answer to a command. Far above a network's round trip, far below what a
 /// recommendation may take.

@@ -11,12 +11,13 @@
 
 use std::sync::{Arc, Once, OnceLock};
 
+use marquee_core::domain::MovieId;
+
 use super::RetrievalError;
 use super::ann::AnnIndex;
 use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
 use super::table::{ItemTable, TableValues};
-use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.

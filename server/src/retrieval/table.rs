@@ -3,11 +3,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use marquee_core::domain::MovieId;
+use marquee_core::idle::all_finite;
+
 use super::RetrievalError;
 use super::prefetch::ask_for;
-use crate::domain::MovieId;
 use crate::engine::{BackendError, ItemRow, ScorerQuery};
-use crate::idle::all_finite;
 
 /// The most columns of a table: with more, the scan's integer sums would not fit.
 const MAX_DIMENSION: usize = 1 << 16;

@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
+use marquee_core::statistics::{MovieStats, Opinion};
 
-use super::{EventKey, MovieStats, Opinion, Recorded, Store, StoreStats};
-use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
+use super::{Recorded, Store, StoreStats};
 
 /// Runs every check, each against an empty store of its own from `fresh`.
 pub async fn all<S, F>(mut fresh: impl FnMut() -> F)

@@ -18,49 +18,18 @@ pub(crate) mod model;
 pub(crate) mod races;
 mod redb;
 mod scylla;
-mod statistics;
-mod trend;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roaring::RoaringBitmap;
+use marquee_core::domain::{
+    EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
+};
+use marquee_core::statistics::{MovieStats, Opinion};
 
 pub use self::redb::{OnDamage, RedbStore};
 pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
-pub(crate) use self::statistics::half_stars;
-pub use self::statistics::{MovieStats, Opinion, opinions};
-pub use self::trend::Trend;
-use crate::domain::{Interaction, Kind, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
-
-/// A user's newest taste and the set of everything seen: all that a recommendation reads.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Profile {
-    /// The newest interactions, oldest first, at most as many as were asked for.
-    pub newest: Vec<Interaction>,
-    /// All movies that the user has interacted with.
-    pub seen: RoaringBitmap,
-    /// What was said at onboarding.
-    pub preferences: Preferences,
-}
-
-/// The place of an event in a user's history; a page goes on after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventKey {
-    /// When.
-    pub time_ms: TimeMs,
-    /// With what.
-    pub movie_id: MovieId,
-    /// How.
-    pub kind: Kind,
-}
-
-impl From<&Interaction> for EventKey {
-    fn from(event: &Interaction) -> Self {
-        Self { time_ms: event.time_ms, movie_id: event.movie_id, kind: event.kind }
-    }
-}
 
 /// What one recorded event changed. The catalogue keeps its statistics up to date with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

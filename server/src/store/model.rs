@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use marquee_core::domain::{EventKey, Interaction, Kind, MovieId, Preferences, Rating, TimeMs, UserId};
+use marquee_core::statistics::{MovieStats, Opinion};
 use proptest::prelude::*;
 
 use super::conformance::{counts, sorted_sums};
-use super::{EventKey, MovieStats, Opinion, Recorded, Store, StoreStats};
-use crate::domain::{Interaction, Kind, MovieId, Preferences, Rating, TimeMs, UserId};
+use super::{Recorded, Store, StoreStats};
 
 /// One call of a store.
 #[derive(Clone, Debug)]

@@ -3,12 +3,12 @@
 //! The writes come one after another, so the deletion falls between two of them, before all or after
 //! all: those after it make a new user, those before leave no trace. Anything else is half a user.
 
+use marquee_core::clock::now_ms;
+use marquee_core::domain::{EventKey, Interaction, MovieId, Preferences, User, UserId};
 use proptest::prelude::*;
 
+use super::Store;
 use super::conformance::rating;
-use super::{EventKey, Store};
-use crate::clock::now_ms;
-use crate::domain::{Interaction, MovieId, Preferences, User, UserId};
 
 /// The user of every race.
 pub(crate) const USER: UserId = 7;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_server::catalog::Catalog;
-use marquee_server::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_server::events::{EventSink as _, EventsError, Placed, Position, SharedEvents};
 use marquee_server::ledger::Ledger;
 use marquee_server::profile::{Mark, Profiles};

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use marquee_core::idle::in_idle_time;
 use memmap2::Mmap;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
@@ -33,7 +34,6 @@ pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 pub(crate) use tests::{rename, say_other_metrics, spoil_item};
 
 use super::job::ItemRow;
-use crate::idle::in_idle_time;
 
 /// Bytes of a file that are hashed at once: a fifth of a millisecond.
 const HASHED_AT_ONCE: usize = 256 << 10;

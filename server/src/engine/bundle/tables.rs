@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use half::f16;
+use marquee_core::idle::{all, all_finite};
 use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::BundleError;
 use super::manifest::{Manifest, TablePrecision};
-use crate::idle::{all, all_finite};
 
 /// The names of the tables that encoders declare as external initialisers.
 pub(crate) const ENCODER_TABLES: [&str; 2] = [ITEM_EMBEDDING, POSITION_EMBEDDING];

@@ -1,8 +1,9 @@
 //! Files that only look like a release: other units and scales, broken quotes, nothing in them.
 
+use marquee_core::clock::MAX_CLOCK_SKEW;
+use marquee_core::domain::TimeMs;
+
 use super::*;
-use crate::clock::MAX_CLOCK_SKEW;
-use crate::domain::TimeMs;
 
 const MOVIES: (&str, &[u8]) = ("movies.csv", b"movieId,title,genres\n1,A (1999),Drama\n2,B,War\n3,C,War\n");
 const RATINGS_HEADER: &str = "userId,movieId,rating,timestamp\n";

@@ -4,8 +4,7 @@
 //! little-endian u64.
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
-
-use crate::domain::UserId;
+use marquee_core::domain::UserId;
 
 const FORM: u8 = 1;
 const HEAD_BYTES: usize = 2 + 3 * 8;

@@ -17,17 +17,18 @@ use bytes::Bytes;
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
 use fred::types::{Message as Received, Value};
-use message::{Body, Message, NodeId};
+use marquee_core::clock::now_ms;
+use marquee_core::domain::UserId;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
+
+use message::{Body, Message, NodeId};
 use trust::{BEAT, Trust, Verdict};
 
 use super::copies;
-use crate::clock::now_ms;
-use crate::domain::UserId;
 use crate::redis::{Outage, Purpose, Redis, RedisError, keep_alive};
 
 /// Announcements that may wait; with more the caches of all nodes are flushed instead.

@@ -12,10 +12,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use marquee_core::domain::TimeMs;
 use tokio::time::Instant;
 
 use super::message::{Body, Message, NodeId};
-use crate::domain::TimeMs;
 
 /// How often a node is heard at least.
 pub(super) const BEAT: Duration = Duration::from_millis(250);

@@ -11,10 +11,11 @@
 //! greatest number in 1/2 to 1, so that nothing overflows, and [`QueryBound::slack`] holds what may
 //! underflow. A score that may leave f32's range gets an infinite slack: every row is a candidate.
 
+use marquee_core::idle::in_idle_time;
+
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
 use crate::engine::ItemRow;
-use crate::idle::in_idle_time;
 use crate::retrieval::table::ItemTable;
 
 /// The greatest code of a row; the least is its negative.

@@ -7,6 +7,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use marquee_core::domain::{MovieId, UserId};
+use marquee_core::statistics::MovieStats;
 use redb::WriteTransaction;
 
 use super::codec::encode_stats;
@@ -16,8 +18,7 @@ use super::runs::RunsMut;
 use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, USERS};
 use super::snapshot::Snapshot;
 use super::tables::Tables;
-use crate::domain::{MovieId, UserId};
-use crate::store::{MovieStats, StoreError};
+use crate::store::StoreError;
 
 /// The most events in a stored head. A profile of 200 is mostly there; the record stays under 4 KB.
 const HEAD_LIMIT: usize = 256;

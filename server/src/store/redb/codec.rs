@@ -2,8 +2,11 @@
 //!
 //! The layouts belong to the schema version in [`super::schema`]; changing one is a migration.
 
-use crate::domain::{MovieRecord, Preferences};
-use crate::store::{MovieStats, StoreError, Trend};
+use marquee_core::Trend;
+use marquee_core::domain::{MovieRecord, Preferences};
+use marquee_core::statistics::MovieStats;
+
+use crate::store::StoreError;
 
 /// Reads a value from its beginning on.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);

@@ -4,8 +4,9 @@
 //! kind). The low half of the last byte holds the rating, which is not part of an event's identity:
 //! compare [`identity`], not the bytes themselves.
 
-use crate::domain::{Interaction, Kind, Rating, UserId};
-use crate::store::{EventKey, StoreError};
+use marquee_core::domain::{EventKey, Interaction, Kind, Rating, UserId};
+
+use crate::store::StoreError;
 
 /// Time with its sign flipped (8 bytes), movie (4), kind (high half), half stars or 0 (low half).
 pub(super) type PackedEvent = [u8; 13];

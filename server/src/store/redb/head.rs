@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
+use marquee_core::domain::{MovieId, Preferences, TimeMs, User, UserId};
+use marquee_core::statistics::Opinion;
 use roaring::RoaringBitmap;
 
 use super::codec::{Reader, decode_preferences, encode_preferences};
 use super::event::{OLDEST, PackedEvent, identity, run_of};
-use crate::domain::{MovieId, Preferences, TimeMs, User, UserId};
-use crate::store::{Opinion, StoreError, UserStats};
+use crate::store::{StoreError, UserStats};
 
 /// A head as it is stored, its parts not yet decoded.
 ///
@@ -189,8 +190,9 @@ impl Head {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::domain::{Interaction, Kind};
+
     use super::*;
-    use crate::domain::{Interaction, Kind};
     use crate::store::redb::event::pack;
 
     #[test]

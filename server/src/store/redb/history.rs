@@ -8,13 +8,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use marquee_core::domain::{Interaction, MovieId, TimeMs, UserId};
+use marquee_core::statistics::{Opinion, half_stars};
+
 use super::checkpoint::{Checkpoint, Heads};
 use super::event::{OLDEST, PackedEvent, identity, movie_id, pack, place, unpack};
 use super::head::Head;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
-use crate::domain::{Interaction, MovieId, TimeMs, UserId};
-use crate::store::{Opinion, Recorded, StoreError, half_stars};
+use crate::store::{Recorded, StoreError};
 
 /// A head that grew so long in memory asks for a checkpoint.
 const LONG_HEAD: usize = 4096;

@@ -37,15 +37,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use marquee_core::domain::{
+    EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
+};
+use marquee_core::statistics::MovieStats;
+
 pub use self::damage::OnDamage;
 use self::disk::Disk;
 use self::files::Files;
 use self::snapshot::Snapshot;
 use self::view::{View, closed};
 use self::writer::Writer;
-use super::{EventKey, MovieStats, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats};
-use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
-use async_trait::async_trait;
+use super::{Recorded, Revision, Store, StoreError, StoreStats, UserStats};
 
 /// The most events of one call in a group; a longer call is several, each durable.
 const BATCH: usize = 16_384;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::domain::UserId;
+use marquee_core::domain::UserId;
 
 /// So many that readers and the writer seldom meet on one lock.
 const SHARDS: usize = 64;

@@ -3,11 +3,11 @@
 //! A run is stored under the key of its oldest event, so the run of an event is the last one that
 //! begins at or before it.
 
+use marquee_core::domain::UserId;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, key_of, place, run_of};
 use super::schema::RUNS;
-use crate::domain::UserId;
 use crate::store::StoreError;
 
 /// The most events in a run; a fuller one splits in two.

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use marquee_core::domain::{Interaction, MovieId, UserId};
+use marquee_core::statistics::{MovieStats, opinions};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 
 use super::codec::encode_stats;
 use super::event::{NEWEST, OLDEST, PackedKey, key_of, run_of, unpack};
 use super::head::HeadView;
 use super::tables::Tables;
-use crate::domain::{Interaction, MovieId, UserId};
-use crate::store::{MovieStats, StoreError, opinions};
+use crate::store::StoreError;
 
 /// Users by id; see [`super::head`].
 pub(super) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");

@@ -5,6 +5,8 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use marquee_core::domain::{Interaction, MovieId, MovieRecord, UserId};
+use marquee_core::statistics::MovieStats;
 use redb::{OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetadata};
 
 use super::codec::{decode_movie, decode_stats};
@@ -12,8 +14,7 @@ use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, pla
 use super::head::{Head, HeadView};
 use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
 use super::tables::Tables;
-use crate::domain::{Interaction, MovieId, MovieRecord, UserId};
-use crate::store::{MovieStats, StoreError, StoreStats};
+use crate::store::{StoreError, StoreStats};
 
 pub(super) struct Snapshot {
     users: ReadOnlyTable<u64, &'static [u8]>,

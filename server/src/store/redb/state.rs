@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use marquee_core::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+use marquee_core::statistics::MovieStats;
+
 use super::checkpoint::{Changes, Checkpoint};
 use super::codec::encode_movie;
 use super::history::Histories;
@@ -10,8 +13,7 @@ use super::journal::put_entry;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::sums::Sums;
-use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
-use crate::store::{MovieStats, Recorded, StoreError};
+use crate::store::{Recorded, StoreError};
 
 pub(super) struct State {
     stored: Arc<Snapshot>,

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::{Interaction, MovieId};
-use crate::store::{MovieStats, Opinion, Recorded, opinions};
+use marquee_core::domain::{Interaction, MovieId};
+use marquee_core::statistics::{MovieStats, Opinion, opinions};
+
+use crate::store::Recorded;
 
 pub(super) struct Sums {
     all: HashMap<MovieId, MovieStats>,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
+use marquee_core::domain::{EventKey, Interaction, Profile, UserId};
 
 use super::event::{NEWEST, pack_key};
 use super::head::HeadView;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
-use crate::domain::{Interaction, UserId};
-use crate::store::{EventKey, Profile, StoreError, StoreStats};
+use crate::store::{StoreError, StoreStats};
 
 pub(super) struct View {
     /// Nothing once the store is closed.

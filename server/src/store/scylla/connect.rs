@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_core::tls::Trust;
 use rustls::ClientConfig;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
@@ -19,7 +20,6 @@ use super::migrations;
 use super::settings::ScyllaSettings;
 use super::statements::Statements;
 use crate::store::StoreError;
-use crate::tls::Trust;
 
 /// For one connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

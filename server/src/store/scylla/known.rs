@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::domain::{Interaction, MovieId};
-use crate::store::{EventKey, MovieStats, Opinion, Recorded, opinions};
+use marquee_core::domain::{EventKey, Interaction, MovieId};
+use marquee_core::statistics::{MovieStats, Opinion, opinions};
+
+use crate::store::Recorded;
 
 /// A user's events, by what has to be asked of them.
 #[derive(Default)]

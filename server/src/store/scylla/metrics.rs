@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use super::link::Failure;
 use super::statements::Statement;
-use crate::telemetry::LATENCY_BUCKETS_SECONDS;
 
 /// The instruments of the link to the cluster.
 pub(super) struct Metrics {

@@ -33,6 +33,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use marquee_core::domain::{
+    EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
+};
+use marquee_core::statistics::{MovieStats, Opinion, opinions};
 
 use self::known::Known;
 use self::link::Link;
@@ -42,11 +46,7 @@ pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
 use self::timestamps::Timestamps;
 use self::writes::{What, Write};
-use super::{
-    EventKey, MovieStats, Opinion, Profile, Recorded, Revision, Store, StoreError, StoreStats, UserStats,
-    opinions,
-};
-use crate::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+use super::{Recorded, Revision, Store, StoreError, StoreStats, UserStats};
 
 /// Users of one call that are written at once.
 const USERS_AT_ONCE: usize = 32;

@@ -2,8 +2,11 @@
 //!
 //! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
 
-use crate::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
-use crate::store::{MovieStats, StoreError, Trend};
+use marquee_core::Trend;
+use marquee_core::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
+use marquee_core::statistics::MovieStats;
+
+use crate::store::StoreError;
 
 /// Time, movie, kind, half stars; nothing in a partition that has a user and no events.
 pub(super) type EventRow = (Option<i64>, Option<i64>, Option<i8>, Option<i8>);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use marquee_core::tls::Trust;
 use percent_encoding::percent_decode_str;
 use scylla::statement::Consistency;
 
 use crate::store::StoreError;
-use crate::tls::Trust;
 
 /// How long a statement may take when nothing is said; a request's deadline may end it sooner.
 const TIMEOUT: Duration = Duration::from_secs(5);

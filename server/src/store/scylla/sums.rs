@@ -15,6 +15,8 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
+use marquee_core::domain::{Interaction, TimeMs};
+use marquee_core::statistics::MovieStats;
 use tokio::time::Instant;
 
 use super::ScyllaStore;
@@ -22,8 +24,7 @@ use super::known::Totals;
 use super::link::applied;
 use super::rows::{self, RevisionRow, ScanRow, SumRow};
 use super::statements::Statement;
-use crate::domain::{Interaction, TimeMs};
-use crate::store::{MovieStats, Revision, StoreError, StoreStats};
+use crate::store::{Revision, StoreError, StoreStats};
 
 /// Parts of the token ring that are scanned one by one, and how many at once.
 const SCAN_PARTS: i64 = 64;

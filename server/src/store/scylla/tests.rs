@@ -3,11 +3,11 @@
 
 use std::io::Write as _;
 
+use marquee_core::clock::now_ms;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::clock::now_ms;
 use crate::store::conformance::{self, rating};
 use crate::store::model::{assert_follows_the_model, calls};
 use crate::store::races::{USER, assert_a_deletion_leaves_no_half, races};

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::clock;
+use marquee_core::clock;
 
 /// Timestamps of one node: microseconds since 1970, each above the one before.
 #[derive(Default)]

@@ -1,11 +1,11 @@
 //! The rows that are written of a user.
 
+use marquee_core::domain::{Interaction, Preferences, TimeMs, UserId};
 use scylla::serialize::SerializationError;
 use scylla::serialize::row::{RowSerializationContext, SerializeRow};
 use scylla::serialize::writers::RowWriter;
 
 use super::statements::Statement;
-use crate::domain::{Interaction, Preferences, TimeMs, UserId};
 
 /// What is written by its key, and when that was so.
 #[derive(Clone, Copy, Debug)]

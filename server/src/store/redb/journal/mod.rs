@@ -19,12 +19,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use marquee_core::domain::{Interaction, TimeMs};
+
 use self::block::{HEADER, encode, first_epoch, scan};
 use super::codec::Reader;
 use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
 use super::event::{PackedEvent, pack, run_of, unpack};
-use crate::domain::{Interaction, TimeMs};
 use crate::store::StoreError;
 
 pub(super) const FILES: [&str; 2] = ["marquee.journal", "marquee.journal.2"];

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use roaring::RoaringBitmap;
+
 /// The caller's id of a user, from 1.
 pub type UserId = u64;
 
@@ -99,6 +101,34 @@ impl Interaction {
     }
 }
 
+/// A user's newest taste and the set of everything seen: all that a recommendation reads.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Profile {
+    /// The newest interactions, oldest first, at most as many as were asked for.
+    pub newest: Vec<Interaction>,
+    /// All movies that the user has interacted with.
+    pub seen: RoaringBitmap,
+    /// What was said at onboarding.
+    pub preferences: Preferences,
+}
+
+/// The place of an event in a user's history; a page goes on after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKey {
+    /// When.
+    pub time_ms: TimeMs,
+    /// With what.
+    pub movie_id: MovieId,
+    /// How.
+    pub kind: Kind,
+}
+
+impl From<&Interaction> for EventKey {
+    fn from(event: &Interaction) -> Self {
+        Self { time_ms: event.time_ms, movie_id: event.movie_id, kind: event.kind }
+    }
+}
+
 /// What a user likes, as said at onboarding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences {
@@ -120,7 +150,7 @@ pub struct User {
 }
 
 /// A movie as it is imported and stored; its statistics stand apart, in
-/// [`MovieStats`](crate::store::MovieStats).
+/// [`MovieStats`](crate::statistics::MovieStats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MovieRecord {
     /// The MovieLens id.

@@ -18,7 +18,7 @@ const CHECKED_AT_ONCE: usize = 1 << 16;
 /// Does the steps 0, 1, 2, …, one after another; each should take well under a millisecond.
 ///
 /// ```
-/// # use marquee_server::idle::in_idle_time;
+/// # use marquee_core::idle::in_idle_time;
 /// let mut sum = 0;
 /// in_idle_time(1000, |step| sum += step);
 /// assert_eq!(sum, 499_500);

@@ -35,7 +35,7 @@ const ROOTS: [u64; STEP_BITS] = {
 /// those of 1970, and those after 2080 as those of 2080.
 ///
 /// ```
-/// use marquee_server::store::Trend;
+/// use marquee_core::Trend;
 ///
 /// let (years_ago, today) = (946_684_800_000, 1_790_000_000_000);
 /// let mut trend = Trend::default();

@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::{EventKey, Trend};
-use crate::domain::{Interaction, MovieId, Rating, TimeMs, UserId};
+use crate::Trend;
+use crate::domain::{EventKey, Interaction, MovieId, Rating, TimeMs, UserId};
 
 /// What one user's events with one movie come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ fn later(one: Option<(TimeMs, Rating)>, other: Option<(TimeMs, Rating)>) -> Opti
 }
 
 /// In half stars; nothing for no rating.
-pub(crate) fn half_stars(rating: Option<Rating>) -> u64 {
+pub fn half_stars(rating: Option<Rating>) -> u64 {
     rating.map_or(0, |rating| u64::from(rating.half_stars()))
 }
 

@@ -27,7 +27,7 @@ pub const LAST_TIME_MS: TimeMs = 253_402_300_799_999;
 /// clock is behind that, time goes on at half its speed until the clock has caught up.
 pub fn now_ms() -> TimeMs {
     static CLOCK: Forward = Forward::new();
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     if let Some(now_ms) = fake::now_ms() {
         return now_ms;
     }
@@ -36,8 +36,8 @@ pub fn now_ms() -> TimeMs {
 
 /// The time since 1970 by the machine's clock, as it is set at this moment; none on a machine whose clock stands
 /// before that.
-pub(crate) fn wall() -> Duration {
-    #[cfg(test)]
+pub fn wall() -> Duration {
+    #[cfg(any(test, feature = "testing"))]
     if let Some(wall) = fake::wall() {
         return wall;
     }
@@ -71,8 +71,8 @@ impl Forward {
 }
 
 /// A machine's clock that a test sets, for the thread of the test alone.
-#[cfg(test)]
-pub(crate) mod fake {
+#[cfg(any(test, feature = "testing"))]
+pub mod fake {
     use std::cell::RefCell;
 
     use super::{Duration, Forward, Instant, TimeMs};
@@ -94,7 +94,7 @@ pub(crate) mod fake {
     }
 
     /// Sets the clock to so many milliseconds since 1970.
-    pub(crate) fn set(wall_ms: u64) {
+    pub fn set(wall_ms: u64) {
         FAKE.with_borrow_mut(|fake| {
             let clock = fake.take().map_or(Forward::new(), |fake| fake.clock);
             *fake = Some(Fake { clock, wall: Duration::from_millis(wall_ms), since: Instant::now() });
