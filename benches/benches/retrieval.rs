@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use marquee_benches::tables::ClusteredTable;
-use marquee_server::engine::{Method, Query, Scorer, ScorerQuery};
-use marquee_server::retrieval::{
-    ExactScorer, IndexPolicy, ItemTable, Planner, PlannerOptions, ScanScorer, TableValues,
+use marquee_retrieval::{
+    ExactScorer, IndexPolicy, ItemTable, Method, Planner, PlannerOptions, Query, ScanScorer, Scorer,
+    ScorerQuery, TableValues,
 };
 use roaring::RoaringBitmap;
 

@@ -11,7 +11,8 @@ use marquee_loadgen::workload::{
     UserRange, Weighted, Workload,
 };
 use marquee_proto::v1;
-use marquee_server::engine::{Bundle, ItemRow, Method, Query};
+use marquee_retrieval::{ItemRow, Method, Query};
+use marquee_server::engine::Bundle;
 use prost::Message as _;
 
 /// How many items every request asks for.

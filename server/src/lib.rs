@@ -19,7 +19,6 @@ pub mod middleware;
 pub mod profile;
 pub mod recommend;
 pub mod redis;
-pub mod retrieval;
 pub mod shipped;
 pub mod store;
 pub mod telemetry;

@@ -4,21 +4,22 @@ mod common;
 
 use std::sync::Arc;
 
-use common::TestServer;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
+use marquee_retrieval::{ExactScorer, RetrievalError, Scorer};
 use marquee_server::app;
 use marquee_server::cache::{Cache, LocalCache};
 use marquee_server::config::{Config, StoreUrl};
 use marquee_server::engine::runtime::Device;
-use marquee_server::engine::{Bundle, Engine, EngineOptions, Precision, Scorer};
+use marquee_server::engine::{Bundle, Engine, EngineOptions, Precision};
 use marquee_server::profile::Profiles;
 use marquee_server::recommend::{Recommender, Terms};
-use marquee_server::retrieval::{ExactScorer, RetrievalError};
 use prost::Message as _;
 use tempfile::TempDir;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
+
+use common::TestServer;
 
 fn by_user(user_id: u64) -> v1::RecommendRequest {
     v1::RecommendRequest { subject: Some(Subject::UserId(user_id)), ..Default::default() }

@@ -13,11 +13,9 @@ use marquee_benches::curve::Growth;
 use marquee_benches::tables::ClusteredTable;
 use marquee_benches::{machine::Machine, plot, synthetic};
 use marquee_core::domain::UserId;
+use marquee_retrieval::{ItemTable, Method, Query, ScanScorer, Scorer as _, ScorerQuery};
 use marquee_server::catalog::{Catalog, Filter};
-use marquee_server::engine::{
-    Bundle, Device, EncodedBatch, Method, Precision, Query, Scorer as _, ScorerQuery, bare_encoder,
-};
-use marquee_server::retrieval::{ItemTable, ScanScorer};
+use marquee_server::engine::{Bundle, Device, EncodedBatch, Precision, bare_encoder};
 use marquee_server::store::{RedbStore, Store as _};
 use roaring::RoaringBitmap;
 use tokio::runtime::Runtime;

@@ -13,9 +13,10 @@ use comfy_table::Table;
 use marquee_benches::clock::{Spread, cpu_time_of};
 use marquee_benches::plot::{self, Panel, Series};
 use marquee_benches::tables::ClusteredTable;
-use marquee_server::engine::{Method, Query, Scored, Scorer, ScorerQuery};
-use marquee_server::retrieval::exact::rank_allowed;
-use marquee_server::retrieval::{AnnIndex, ItemTable, ScanScorer, planner};
+use marquee_retrieval::exact::rank_allowed;
+use marquee_retrieval::{
+    AnnIndex, ItemTable, Method, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;

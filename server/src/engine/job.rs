@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use roaring::RoaringBitmap;
+use marquee_retrieval::{BackendError, ItemRow, Method, Query, Scored};
 
 use super::sequence::Sequence;
-
-/// The row of an item in the model's tables, from 0; the model's item number less 1.
-pub type ItemRow = u32;
 
 /// One piece of work.
 #[derive(Clone, Debug)]
@@ -39,31 +36,6 @@ pub enum Want {
     Vector,
     /// The best items for it.
     TopK(Query),
-}
-
-/// Which items a job wants.
-#[derive(Clone, Debug)]
-pub struct Query {
-    /// How many.
-    pub k: usize,
-    /// The only rows that may be answered; all when `None`.
-    pub allowed: Option<Arc<RoaringBitmap>>,
-    /// Rows that must not be answered: the seen ones.
-    pub excluded: Arc<RoaringBitmap>,
-    /// How they are found.
-    pub method: Method,
-}
-
-/// How candidates are found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Method {
-    /// The planner picks.
-    #[default]
-    Auto,
-    /// The ranking by the full inner products.
-    Exact,
-    /// The approximate index.
-    Ann,
 }
 
 /// Who goes first when there is more work than can be done at once.
@@ -100,15 +72,6 @@ pub struct JobTimings {
     pub encode: Duration,
     /// Scoring and selection.
     pub score: Duration,
-}
-
-/// An item and its score.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scored {
-    /// The row.
-    pub row: ItemRow,
-    /// The inner product of user vector and output embedding, accumulated in f64, rounded to f32.
-    pub score: f32,
 }
 
 /// Why the engine did not do it.
@@ -168,11 +131,6 @@ impl DeadlineStage {
         }
     }
 }
-
-/// Why a backend failed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BackendError(pub String);
 
 /// What an encoder found for a batch.
 #[derive(Clone, Debug, Default)]
@@ -290,38 +248,5 @@ pub trait Encoder: Send {
             })
             .collect();
         if sequences.is_empty() { Ok(()) } else { self.encode(&sequences, out) }
-    }
-}
-
-/// One query of a scored batch.
-#[derive(Clone, Copy, Debug)]
-pub struct ScorerQuery<'a> {
-    /// The user vector.
-    pub vector: &'a [f32],
-    /// Which items it wants.
-    pub query: &'a Query,
-}
-
-/// The best items of one query.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TopK {
-    /// Best first, ties by ascending movie id.
-    pub items: Vec<Scored>,
-    /// How they were found.
-    pub method: Method,
-}
-
-/// Finds the best items for vectors. Shared by all workers of a model.
-pub trait Scorer: Send + Sync {
-    /// One result for each query, in order; a query's result does not depend on its companions.
-    ///
-    /// # Errors
-    /// [`BackendError`] when an index fails.
-    fn top_k(&self, queries: &[ScorerQuery<'_>]) -> Result<Vec<TopK>, BackendError>;
-
-    /// The answer of a query from a shortlist of the device: its rows, ranked as `top_k` would. `None` when
-    /// fewer than `k` of them may be answered, or the scorer ranks no shortlists.
-    fn rank_shortlist(&self, _query: &ScorerQuery<'_>, _shortlist: &[ItemRow]) -> Option<TopK> {
-        None
     }
 }

@@ -16,19 +16,18 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use marquee_retrieval::Scorer;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
-use super::cpus;
-use super::job::{EncodedBatch, Encoder, EngineError, Scorer};
-use super::metrics;
+use super::job::{EncodedBatch, Encoder, EngineError};
 use super::model::{Core, Model};
 use super::pool::Pool;
 use super::runtime::Device;
 use super::scheduler::{Event, Padding, Policy};
 use super::session::{self, Placement, Precision};
-use super::worker;
+use super::{cpus, metrics, worker};
 
 /// How the engine works. The defaults are those of the server's settings.
 #[derive(Clone, Copy, Debug)]

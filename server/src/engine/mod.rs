@@ -3,7 +3,7 @@
 //!
 //! A [`Job`] is a sequence of item rows, or a ready vector, that wants a vector or the best items under
 //! a filter. Workers encode what needs encoding through an [`Encoder`] and score through the injected
-//! [`Scorer`]. Nothing here knows movie ids, users or gRPC.
+//! [`Scorer`](marquee_retrieval::Scorer). Nothing here knows movie ids, users or gRPC.
 
 pub mod bundle;
 mod cost;
@@ -28,8 +28,8 @@ mod worker;
 
 pub use bundle::{Bundle, BundleError};
 pub use job::{
-    Answer, Ask, AskInput, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, ItemRow,
-    Job, JobTimings, Method, Priority, Query, Scored, Scorer, ScorerQuery, Shortlists, TopK, Want,
+    Answer, Ask, AskInput, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, JobTimings,
+    Priority, Shortlists, Want,
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;

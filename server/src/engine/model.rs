@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use marquee_retrieval::{BackendError, Scorer};
 use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
-use super::job::{
-    Answer, Ask, BackendError, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, Scorer, Want,
-};
+use super::job::{Answer, Ask, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, Want};
 use super::pool::{Pending, Pool};
 use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
 

@@ -8,9 +8,8 @@ use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
+use marquee_retrieval::ItemRow;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use super::job::ItemRow;
 
 /// Another one in each process: sequences come from callers, who shall not be able to choose hashes.
 static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use super::job::{Method, Query, Want};
+use marquee_retrieval::{Method, Query};
+
+use super::job::Want;
 
 /// The share of all items, in tenths, that a filter must let pass for a shortlist to be worth making: of
 /// a shortlist a third longer than `k`, enough are then left, as a rule. Where not, the host answers.

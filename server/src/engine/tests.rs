@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use marquee_retrieval::{BackendError, ExactScorer, ItemRow, Method, Query, Scorer, ScorerQuery, TopK};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -15,13 +15,12 @@ use super::model::Core;
 use super::pool::Pool;
 use super::scheduler::{Padding, Policy};
 use super::*;
-use crate::retrieval::ExactScorer;
 
 pub(super) fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
 }
 
-pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
+pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError> {
     let scorer = ExactScorer::build(bundle.output_embeddings(), bundle.dimension(), &bundle.vocabulary)?;
     Ok(Arc::new(scorer))
 }
@@ -70,7 +69,7 @@ where
     F: Fn() -> Result<(), BackendError> + Send + Sync + 'static,
 {
     let engine = Engine::start(options);
-    let make = move |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError> {
+    let make = move |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError> {
         Ok(Arc::new(Scripted { before, scorer: exact(bundle)? }))
     };
     let model = engine.load(&fixture(), Device::Cpu, Precision::Fp32, make).await.unwrap();
@@ -477,7 +476,7 @@ async fn the_seal_is_compared_before_anything_else_is_read() {
     assert!(matches!(load(&other).await.err(), Some(BundleError::VersionTaken { .. })));
 }
 
-type Built = Result<Arc<dyn Scorer>, crate::retrieval::RetrievalError>;
+type Built = Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError>;
 
 /// A scorer that says when it is built, and is built when it may be.
 struct Building {

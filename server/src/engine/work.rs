@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use marquee_retrieval::{BackendError, ItemRow, Query, ScorerQuery, TopK};
+
 use super::cost::BatchShape;
-use super::job::{
-    Answer, BackendError, EngineError, Input, ItemRow, JobTimings, Query, ScorerQuery, TopK, Want,
-};
+use super::job::{Answer, EngineError, Input, JobTimings, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool, Reply};
 use super::scheduler::{Batch, Group, Member, Reason, Stage};

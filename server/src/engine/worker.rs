@@ -11,8 +11,10 @@ use std::sync::mpsc::{SendError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use marquee_retrieval::BackendError;
+
 use super::cpus::{self, Cpu};
-use super::job::{Ask, AskInput, BackendError, EncodedBatch, EngineError, Input, Want};
+use super::job::{Ask, AskInput, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool};
 use super::scheduler::{Batch, Event, Group, Ran, Stage, WorkerId};

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::domain::{MovieId, UserId};
+use marquee_retrieval::Method;
 
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
-use crate::engine::{EngineError, Method, Priority};
+use crate::engine::{EngineError, Priority};
 use crate::profile::Mark;
 use crate::store::StoreError;
 

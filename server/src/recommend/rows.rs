@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use marquee_core::domain::MovieId;
+use marquee_retrieval::ItemRow;
 use roaring::RoaringBitmap;
 
 use super::fit::Fit;
 use crate::catalog::Movies;
-use crate::engine::{Bundle, ItemRow, Model};
+use crate::engine::{Bundle, Model};
 
 /// No row.
 const NONE: u32 = u32::MAX;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use marquee_retrieval::ItemRow;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::cache::{Cache, Key, Space};
-use crate::engine::ItemRow;
 
 /// The form of the value: a byte of version, then little-endian f32.
 const FORM: u8 = 1;

@@ -19,6 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use marquee_core::idle::in_idle_time;
+use marquee_retrieval::ItemRow;
 use memmap2::Mmap;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value};
@@ -32,8 +33,6 @@ use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 #[cfg(test)]
 pub(crate) use tests::{rename, say_other_metrics, spoil_item};
-
-use super::job::ItemRow;
 
 /// Bytes of a file that are hashed at once: a fifth of a millisecond.
 const HASHED_AT_ONCE: usize = 256 << 10;

@@ -3,12 +3,13 @@
 //! Padding a mixed batch to its longest halves the throughput on a CPU, so there is none. The result of a
 //! sequence can't depend on its companions, for it has none.
 
+use marquee_retrieval::{BackendError, ItemRow};
 use ort::session::Session;
 use ort::value::TensorRef;
 
 use super::{builder, with_tables};
 use crate::engine::bundle::{Bundle, EncoderGraph};
-use crate::engine::job::{BackendError, EncodedBatch, Encoder, ItemRow};
+use crate::engine::job::{EncodedBatch, Encoder};
 
 /// A session and its buffers, which are as long as the longest sequence.
 pub(super) struct CpuEncoder {

@@ -13,16 +13,18 @@ use std::ptr::NonNull;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use marquee_retrieval::BackendError;
 use ort::AsPointer;
 use ort::memory::{Allocator, MemoryInfo};
 use ort::session::Session;
 use ort::session::builder::SessionBuilder;
 use ort::value::{DynValue, PrimitiveTensorElementType, Shape, TensorRefMut};
 
-use super::bundle::{Bundle, BundleError, ENCODER_TABLES, Elements, EncoderGraph, Table};
-use super::job::{Ask, BackendError, EncodedBatch, Encoder};
-use super::runtime::{self, Device, RuntimeError};
 pub(crate) use gpu::{BATCHES as GPU_BATCHES, buckets as gpu_buckets};
+
+use super::bundle::{Bundle, BundleError, ENCODER_TABLES, Elements, EncoderGraph, Table};
+use super::job::{Ask, EncodedBatch, Encoder};
+use super::runtime::{self, Device, RuntimeError};
 
 /// The arithmetic of the encoder on a CPU; a GPU always runs the fp16 graph.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

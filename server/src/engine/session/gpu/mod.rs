@@ -19,21 +19,23 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
+use marquee_retrieval::{BackendError, ItemRow};
 use ort::ep::cuda::AttentionBackend;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider as _};
 use ort::memory::Allocator;
 use ort::session::{IoBinding, RunOptions, Session};
 use ort::value::Tensor;
 
-use super::builder;
-use crate::engine::bundle::{Bundle, EncoderGraph, ScorerGraph};
-use crate::engine::job::{Ask, AskInput, BackendError, EncodedBatch, Encoder, ItemRow};
-use crate::engine::metrics;
 use cudart::CudaGraph;
 pub(crate) use memory::Place;
 use memory::{Buffer, Stream, device_allocator};
 pub(crate) use shapes::{BATCHES, buckets};
 use shapes::{Scoring, Shape, Shapes};
+
+use super::builder;
+use crate::engine::bundle::{Bundle, EncoderGraph, ScorerGraph};
+use crate::engine::job::{Ask, AskInput, EncodedBatch, Encoder};
+use crate::engine::metrics;
 
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:
 /// what DESIGN allows between a request alone and in a batch.

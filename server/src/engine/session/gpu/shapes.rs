@@ -4,7 +4,9 @@
 //! shortlists to one of a few widths: so every shape that can run is known when a session is made, has its
 //! buffers from then on, and was warmed before the first request.
 
-use crate::engine::job::{Ask, AskInput, Query};
+use marquee_retrieval::Query;
+
+use crate::engine::job::{Ask, AskInput};
 
 /// The upper ends of the length buckets; the model's longest sequence is added to them.
 const BUCKETS: [usize; 7] = [8, 16, 32, 64, 96, 128, 160];
@@ -149,10 +151,10 @@ fn last(sizes: &[usize]) -> usize {
 mod tests {
     use std::sync::Arc;
 
+    use marquee_retrieval::Method;
     use roaring::RoaringBitmap;
 
     use super::*;
-    use crate::engine::job::Method;
 
     fn query(k: usize, excluded: u32) -> Query {
         let excluded = Arc::new(RoaringBitmap::from_sorted_iter(0..excluded).unwrap());

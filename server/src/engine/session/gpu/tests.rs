@@ -4,15 +4,14 @@
 
 use std::sync::Arc;
 
+use marquee_retrieval::{ExactScorer, Method, Query, Scorer, ScorerQuery};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::engine::job::{Method, Query, Scorer, ScorerQuery};
 use crate::engine::session::cpu::CpuEncoder;
 use crate::engine::tests::fixture;
-use crate::retrieval::ExactScorer;
 
 fn bundle() -> Bundle {
     Bundle::open(&fixture()).unwrap()
@@ -111,7 +110,8 @@ fn answers(queries: &[Query], sequences: &[Vec<ItemRow>], as_vectors: bool) -> V
     (0..sequences.len())
         .map(|index| {
             let query = ScorerQuery { vector: vectors[index], query: &queries[index] };
-            let rows = |items: Vec<crate::engine::Scored>| items.into_iter().map(|item| item.row).collect();
+            let rows =
+                |items: Vec<marquee_retrieval::Scored>| items.into_iter().map(|item| item.row).collect();
             let exact = rows(scorer.top_k(&[query]).unwrap().remove(0).items);
             let listed = scorer.rank_shortlist(&query, out.shortlists.get(index));
             (exact, listed.map(|found| rows(found.items)))

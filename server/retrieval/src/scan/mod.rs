@@ -31,7 +31,7 @@ use mask::RowMask;
 use super::prefetch::ask_for;
 use super::ranking::{Best, ordered_bits};
 use super::table::ItemTable;
-use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// Scans the codes of a table.
 #[derive(Debug)]

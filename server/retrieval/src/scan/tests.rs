@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::retrieval::ExactScorer;
+use crate::ExactScorer;
 
 /// What is wrong with a table.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use marquee_core::idle::all_finite;
 
 use super::RetrievalError;
 use super::prefetch::ask_for;
-use crate::engine::{BackendError, ItemRow, ScorerQuery};
+use crate::query::{BackendError, ItemRow, ScorerQuery};
 
 /// The most columns of a table: with more, the scan's integer sums would not fit.
 const MAX_DIMENSION: usize = 1 << 16;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::table::ItemTable;
-use crate::engine::{ItemRow, Scored};
+use crate::query::{ItemRow, Scored};
 
 /// A place in the ranking; greater is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,7 +6,7 @@
 use super::RetrievalError;
 use super::ranking::Best;
 use super::table::ItemTable;
-use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// Scores every allowed row in full precision.
 #[derive(Clone, Debug)]

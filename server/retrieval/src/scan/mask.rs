@@ -3,7 +3,7 @@
 use roaring::RoaringBitmap;
 
 use super::kernel::TILE_ROWS;
-use crate::engine::Query;
+use crate::query::Query;
 
 /// One bit a row, 64 rows a word: a word is a tile.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::engine::Method;
+    use crate::query::Method;
 
     fn rows(mask: &RowMask) -> RoaringBitmap {
         (0..mask.0.len() * TILE_ROWS)

@@ -18,7 +18,7 @@ use super::ann::AnnIndex;
 use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
 use super::table::{ItemTable, TableValues};
-use crate::engine::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
 pub const ROWS_SHARE_ALONE: f64 = 0.05;
@@ -250,7 +250,7 @@ mod tests {
     use roaring::RoaringBitmap;
 
     use super::*;
-    use crate::retrieval::{ExactScorer, exact_query};
+    use crate::{ExactScorer, exact_query};
 
     const ITEMS: usize = 40_000;
     const DIMENSION: usize = 8;

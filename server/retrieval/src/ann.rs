@@ -13,7 +13,7 @@ use super::ranking::Best;
 use super::scan::ScanScorer;
 use super::table::ItemTable;
 use super::{RetrievalError, exact_query};
-use crate::engine::{ItemRow, Query, Scored, ScorerQuery};
+use crate::query::{ItemRow, Query, Scored, ScorerQuery};
 
 /// Neighbours that a node keeps.
 const CONNECTIVITY: usize = 32;

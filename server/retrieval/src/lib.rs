@@ -8,6 +8,7 @@ pub mod ann;
 pub mod exact;
 pub mod planner;
 mod prefetch;
+pub mod query;
 mod ranking;
 pub mod scan;
 pub mod table;
@@ -15,12 +16,11 @@ pub mod table;
 pub use ann::AnnIndex;
 pub use exact::ExactScorer;
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
+pub use query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
 pub use scan::ScanScorer;
 pub use table::{ItemTable, TableValues};
 
 use std::sync::Arc;
-
-use crate::engine::{Method, Query};
 
 /// Why a table cannot be searched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

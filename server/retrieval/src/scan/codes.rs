@@ -15,8 +15,8 @@ use marquee_core::idle::in_idle_time;
 
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
-use crate::engine::ItemRow;
-use crate::retrieval::table::ItemTable;
+use crate::query::ItemRow;
+use crate::table::ItemTable;
 
 /// The greatest code of a row; the least is its negative.
 const ROW_CODE_MAX: f64 = 127.0;
