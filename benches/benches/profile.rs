@@ -11,7 +11,7 @@ use marquee_benches::synthetic;
 use marquee_retrieval::ItemRow;
 use marquee_server::cache::LocalCache;
 use marquee_server::recommend::Vectors;
-use marquee_server::store::{RedbStore, Store as _};
+use marquee_store::{RedbStore, Store as _};
 use tokio::runtime::Runtime;
 
 const MOVIES: usize = 84_432;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use marquee_store::OnDamage;
 
 use crate::config::{Config, ConfigError, Settings, without_password};
 use crate::import::TimeUnit;
-use crate::store::OnDamage;
 
 /// Recommendations over gRPC. Without a command it serves.
 #[derive(Parser)]

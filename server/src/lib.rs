@@ -20,5 +20,4 @@ pub mod profile;
 pub mod recommend;
 pub mod redis;
 pub mod shipped;
-pub mod store;
 pub mod telemetry;

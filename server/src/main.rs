@@ -12,8 +12,8 @@ use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
 use marquee_server::engine::runtime;
 use marquee_server::import::{ImportOptions, OnSample, Units, import, progress_bar};
-use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use marquee_server::telemetry::Telemetry;
+use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use mimalloc::MiMalloc;
 use tokio::runtime::{Builder, Runtime};
 

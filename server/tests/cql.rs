@@ -13,7 +13,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
 use marquee_server::import::{ImportOptions, import};
-use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore, Store};
+use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore, Store};
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;

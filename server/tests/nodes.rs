@@ -15,7 +15,7 @@ use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
 use marquee_server::events::{EventSink as _, EventsError, Position};
 use marquee_server::profile::Mark;
-use marquee_server::store::{RedbStore, Store};
+use marquee_store::{RedbStore, Store};
 use tonic::{Code, Request};
 
 use common::cql::{new_keyspace, shared_cql};

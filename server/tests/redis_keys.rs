@@ -12,7 +12,7 @@ use marquee_server::events::{EventSink as _, Placed, Position};
 use marquee_server::limit::Limiter;
 use marquee_server::profile::Mark;
 use marquee_server::redis::Redis;
-use marquee_server::store::{RedbStore, Store};
+use marquee_store::{RedbStore, Store};
 
 use common::nodes::{Node, PATIENCE, Pair, USER, event, until};
 use common::redis::{RedisServer, shared_redis};

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use marquee_core::domain::{Interaction, Kind, Rating};
-use marquee_server::store::{RedbStore, Store};
+use marquee_store::{RedbStore, Store};
 
 const FOLDER: &str = "MARQUEE_TEST_KILL_FOLDER";
 const CALLERS: u64 = 16;

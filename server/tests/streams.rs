@@ -9,9 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::TestServer;
-use common::nodes::PATIENCE;
-use common::raw::{RawClient, framed, read_all, read_rest, send_each};
 use http_body::Frame;
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
@@ -24,7 +21,7 @@ use marquee_server::events::LocalEvents;
 use marquee_server::ledger::Ledger;
 use marquee_server::middleware::{DeadlineLayer, Stream, StreamLayer};
 use marquee_server::profile::Profiles;
-use marquee_server::store::{RedbStore, Store};
+use marquee_store::{RedbStore, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -32,6 +29,10 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::{ServiceBuilder, ServiceExt as _};
+
+use common::TestServer;
+use common::nodes::PATIENCE;
+use common::raw::{RawClient, framed, read_all, read_rest, send_each};
 
 const RECORD: &str = "marquee.v1.InteractionService/RecordInteractions";
 const IMPORT: &str = "marquee.v1.CatalogService/ImportMovies";

@@ -16,7 +16,7 @@ use marquee_core::domain::UserId;
 use marquee_retrieval::{ItemTable, Method, Query, ScanScorer, Scorer as _, ScorerQuery};
 use marquee_server::catalog::{Catalog, Filter};
 use marquee_server::engine::{Bundle, Device, EncodedBatch, Precision, bare_encoder};
-use marquee_server::store::{RedbStore, Store as _};
+use marquee_store::{RedbStore, Store as _};
 use roaring::RoaringBitmap;
 use tokio::runtime::Runtime;
 

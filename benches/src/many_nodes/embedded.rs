@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use marquee_core::domain::{Interaction, Kind, MovieId, Rating, UserId};
-use marquee_server::store::{RedbStore, Store as _};
+use marquee_store::{RedbStore, Store as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use futures::TryStreamExt as _;
 use futures::stream::{self, StreamExt as _};
 use marquee_core::domain::{Interaction, MovieId};
-use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore, Store as _};
+use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore, Store as _};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use scylla::client::session::Session;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use marquee_core::domain::{MovieId, UserId};
 use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, printable, v1};
+use marquee_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -16,7 +17,6 @@ use crate::engine::EngineError;
 use crate::events::EventsError;
 use crate::ledger::PutMoviesError;
 use crate::recommend::RecommendError;
-use crate::store::StoreError;
 
 /// Most bytes of a status in headers: the message percent-encoded, the details in base64.
 pub const MOST_STATUS_BYTES: usize = 4096;

@@ -9,12 +9,12 @@ use marquee_core::domain::TimeMs;
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_server::OperationsService;
+use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
 use super::{ApiError, convert, valid};
 use crate::engine::{BundleError, Engine, Model, ModelState, ModelStatus};
 use crate::recommend::RecommendError;
-use crate::store::Store;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
 pub type LoadModel =
@@ -140,12 +140,12 @@ fn refused(error: BundleError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use marquee_store::RedbStore;
     use tonic::Code;
     use tonic_types::StatusExt as _;
 
     use super::*;
     use crate::engine::EngineOptions;
-    use crate::store::RedbStore;
 
     #[tokio::test]
     async fn a_bundle_that_has_to_wait_for_another_one_is_told_when_to_come_again() {

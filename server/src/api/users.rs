@@ -5,6 +5,7 @@ use std::sync::Arc;
 use marquee_core::domain::{EventKey, Preferences};
 use marquee_proto::v1;
 use marquee_proto::v1::user_service_server::UserService;
+use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
 use super::page::List;
@@ -13,7 +14,6 @@ use crate::catalog::{Catalog, Filter};
 use crate::ledger::Ledger;
 use crate::profile::Mark;
 use crate::recommend::RecommendError;
-use crate::store::Store;
 
 /// Interactions on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;

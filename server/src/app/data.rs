@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use marquee_core::clock::now_ms;
+use marquee_store::{RedbStore, Store, StoreError};
 
 use super::{StartError, open_store_despite};
 use crate::config::{Config, Sample};
 use crate::import::{self, ImportOptions, SampleMark};
 use crate::shipped;
-use crate::store::{RedbStore, Store, StoreError};
 
 /// The folder of the sample's own store, in the data folder.
 const FOLDER: &str = "sample";
@@ -134,8 +134,9 @@ pub(super) fn find_model(config: &Config) -> Result<(PathBuf, String), StartErro
 mod tests {
     use std::fmt::Write as _;
 
+    use marquee_store::{RedbStore, StoreStats};
+
     use super::*;
-    use crate::store::{RedbStore, StoreStats};
 
     const RATINGS: u64 = 40_000;
 

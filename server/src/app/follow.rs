@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
+use marquee_store::{Revision, Store, StoreError, all_movies};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::catalog::Catalog;
-use crate::store::{Revision, Store, StoreError, all_movies};
 
 const ASK_EVERY: Duration = Duration::from_secs(5);
 

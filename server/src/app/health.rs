@@ -7,12 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_store::Store;
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
-
-use crate::store::Store;
 
 /// How often the store is asked whether it takes writes.
 const ASK_EVERY: Duration = Duration::from_secs(1);

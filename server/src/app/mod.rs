@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use marquee_core::clock::now_ms;
 use marquee_retrieval::{Planner, PlannerOptions, RetrievalError, Scorer, TableValues};
+use marquee_store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,6 @@ use crate::profile::Profiles;
 use crate::recommend::{Mismatch, Recommender};
 use crate::redis::{Redis, RedisError};
 use crate::shipped::ShippedError;
-use crate::store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.

@@ -9,6 +9,7 @@ use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::user_service_server::UserServiceServer;
+use marquee_store::Store;
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio::net::TcpListener;
@@ -34,7 +35,6 @@ use crate::middleware::{
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
 use crate::redis::Redis;
-use crate::store::Store;
 use crate::telemetry::RpcMetrics;
 
 /// What a caller may send of one call before it is read, and of all calls of a connection.

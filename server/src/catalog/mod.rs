@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use marquee_core::Trend;
 use marquee_core::domain::{Interaction, MovieId, MovieRecord};
 use marquee_core::statistics::{MovieStats, Opinion, opinions};
+use marquee_store::Recorded;
 use roaring::RoaringBitmap;
 
 pub use self::filter::{Filter, GenreList};
@@ -27,7 +28,6 @@ pub use self::movies::{Movie, Movies, year_of};
 use self::search::Titles;
 pub use self::stats::After;
 use self::stats::{Orders, Page, Ratings};
-use crate::store::Recorded;
 
 /// What the catalogue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

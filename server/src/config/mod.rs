@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use marquee_store::OnDamage;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use redact::without_password;
@@ -23,7 +24,6 @@ use values::{address_from_text, as_text, from_text, listen_address};
 use crate::engine::runtime::{self, Device};
 use crate::engine::{EngineOptions, Precision};
 use crate::limit::Rate;
-use crate::store::OnDamage;
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.

@@ -33,6 +33,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_core::clock::{self, EventTimes, MAX_CLOCK_SKEW};
 use marquee_core::domain::TimeMs;
+use marquee_store::{Store, StoreError};
 use roaring::RoaringBitmap;
 
 pub use self::report::{ImportReport, MalformedRow};
@@ -40,7 +41,6 @@ pub use self::rows::RowError;
 pub use self::sample::{SampleMark, import_sample};
 use self::source::{Release, Source};
 pub use self::units::{TimeUnit, Units};
-use crate::store::{Store, StoreError};
 
 /// Why an import stopped. What was stored before stays; the same import may be repeated.
 #[derive(Debug, thiserror::Error)]

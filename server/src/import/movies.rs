@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use marquee_core::domain::{MovieId, MovieRecord, UserId};
+use marquee_store::{Store, all_movies};
 use roaring::RoaringBitmap;
 
 use super::ImportError;
@@ -11,7 +12,6 @@ use super::rows::{Layout, Row, RowError, Rows, Table};
 use super::source::{Release, Source, SourceFile};
 use super::tables::{self, LinkRow, TagRow};
 use super::tally::Tally;
-use crate::store::{Store, all_movies};
 
 /// Movies in one write to, or read from, the store.
 const BATCH: usize = 1000;

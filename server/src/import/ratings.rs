@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use marquee_core::domain::{Interaction, TimeMs};
+use marquee_store::{Recorded, Store, StoreError};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, watch};
 
@@ -20,7 +21,6 @@ use super::source::{Source, SourceFile};
 use super::tally::Tally;
 use super::units::Units;
 use super::{ImportError, ImportOptions, tables};
-use crate::store::{Recorded, Store, StoreError};
 
 /// Batches that are parsed and wait for the store.
 const BATCHES_AHEAD: usize = 2;

@@ -13,12 +13,12 @@ use std::path::Path;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use marquee_core::domain::{MovieId, UserId};
+use marquee_store::{Store, StoreError};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::source::{Release, Source, SourceFile};
 use super::{ImportError, ImportOptions, ImportReport, bring_in};
 use crate::shipped;
-use crate::store::{Store, StoreError};
 
 /// Where the note stands; empty in a store without the sample.
 const NOTE: &str = "sample";

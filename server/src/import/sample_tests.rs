@@ -1,10 +1,10 @@
 //! A store with the sample: what it refuses, what replacing leaves, and what earlier versions left.
 
 use marquee_core::domain::{Interaction, Kind, MovieRecord};
+use marquee_store::StoreStats;
 
 use super::tests::{Fresh, folder, fresh, import_into, options};
 use super::*;
-use crate::store::StoreStats;
 
 /// A sample of two users and three movies, in a format without a header.
 const SAMPLE: [(&str, &[u8]); 2] = [

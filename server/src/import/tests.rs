@@ -18,9 +18,9 @@ use marquee_core::domain::{
     EventKey, Interaction, Kind, MovieId, MovieRecord, Preferences, Profile, Rating, User, UserId,
 };
 use marquee_core::statistics::MovieStats;
+use marquee_store::{Recorded, RedbStore, Revision, StoreStats, UserStats};
 
 use super::*;
-use crate::store::{Recorded, RedbStore, Revision, StoreStats, UserStats};
 
 /// A store in a folder that goes with it.
 pub(super) struct Fresh {

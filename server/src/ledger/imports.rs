@@ -11,9 +11,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use marquee_core::domain::{MovieId, MovieRecord};
+use marquee_store::StoreError;
 use tokio::sync::oneshot;
-
-use crate::store::StoreError;
 
 /// Bytes of movies that may wait: those of some 300,000 usual ones.
 const MOST_BYTES: usize = 64 << 20;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use marquee_core::clock::now_ms;
 use marquee_core::domain::{Interaction, MovieRecord, Preferences, User, UserId};
+use marquee_store::{Recorded, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tracing::Instrument as _;
 
@@ -20,7 +21,6 @@ use self::imports::{Batch, Imports};
 use crate::catalog::Catalog;
 use crate::events::EventSink;
 use crate::profile::Profiles;
-use crate::store::{Recorded, Store, StoreError};
 
 /// Writes that may be under way at once.
 const UNDER_WAY: usize = 1024;
@@ -208,11 +208,11 @@ impl Rooms {
 #[cfg(test)]
 mod tests {
     use marquee_core::domain::Kind;
+    use marquee_store::RedbStore;
 
     use super::*;
     use crate::events::LocalEvents;
     use crate::profile::Mark;
-    use crate::store::RedbStore;
 
     fn view(movie_id: u32, time_ms: i64) -> Interaction {
         Interaction { user_id: 1, movie_id, time_ms, kind: Kind::View, rating: None }

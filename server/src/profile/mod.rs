@@ -16,6 +16,7 @@ mod tests;
 use std::sync::Arc;
 
 use marquee_core::domain::{Profile, UserId};
+use marquee_store::{Store, StoreError};
 use tokio::time::Instant;
 
 use copies::Copies;
@@ -25,7 +26,6 @@ use peers::{Peers, Remembering as _};
 
 use crate::cache::{Lookups, Space, Tier};
 use crate::redis::{Redis, RedisError};
-use crate::store::{Store, StoreError};
 
 /// The profiles of all users.
 pub struct Profiles {

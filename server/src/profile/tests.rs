@@ -3,8 +3,9 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
+use marquee_store::RedbStore;
+
 use super::*;
-use crate::store::RedbStore;
 
 const USER: UserId = 7;
 

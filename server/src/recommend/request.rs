@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use marquee_core::domain::{MovieId, UserId};
 use marquee_retrieval::Method;
+use marquee_store::StoreError;
 
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::engine::{EngineError, Priority};
 use crate::profile::Mark;
-use crate::store::StoreError;
 
 /// Whose recommendations.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use marquee_server::store::{MigrateMode, ScyllaSettings, ScyllaStore};
+use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore};
 use tempfile::TempDir;
 
 use super::redis::free_port;

@@ -10,7 +10,7 @@ use marquee_server::events::{EventSink as _, EventsError, Placed, Position, Shar
 use marquee_server::ledger::Ledger;
 use marquee_server::profile::{Mark, Profiles};
 use marquee_server::redis::Redis;
-use marquee_server::store::{RedbStore, Store};
+use marquee_store::{RedbStore, Store};
 use tempfile::TempDir;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,219 @@
+//! Where users, interactions and movies are kept.
+//!
+//! One trait serves an embedded file (one machine) and ScyllaDB (many); one conformance suite,
+//! [`conformance`], runs against both. The trait promises:
+//!
+//! - **Durable**: a write that returned `Ok` survives the process.
+//! - **Idempotent by key**: an event is (user, movie, time, kind); sent twice it counts once, and any
+//!   call may be repeated after a failure.
+//! - **Ordered**: newest first means (time, movie, kind) descending; oldest first the reverse.
+//! - **Bounded**: every read has a limit that its caller names.
+//! - **Given up with its future**: a caller that waits no longer, as the edge at a request's deadline,
+//!   drops the call. A write is then stored or not; it may be repeated.
+
+pub mod conformance;
+#[cfg(test)]
+pub(crate) mod model;
+#[cfg(test)]
+pub(crate) mod races;
+mod redb;
+mod scylla;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use marquee_core::domain::{
+    EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
+};
+use marquee_core::statistics::{MovieStats, Opinion};
+
+pub use self::redb::{OnDamage, RedbStore};
+pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
+
+/// What one recorded event changed. The catalogue keeps its statistics up to date with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The very same event was there already: nothing changed.
+    pub duplicate: bool,
+    /// What the user's events with this movie came to before; `None` if it is the first.
+    pub before: Option<Opinion>,
+    /// What they come to now.
+    pub now: Option<Opinion>,
+}
+
+impl Recorded {
+    /// The outcome for an event that is there already.
+    pub fn duplicate(opinion: Option<Opinion>) -> Self {
+        Self { duplicate: true, before: opinion, now: opinion }
+    }
+
+    /// The outcome for a new event.
+    pub fn new(before: Option<Opinion>, event: &Interaction) -> Self {
+        Self { duplicate: false, before, now: Some(Opinion::with(before, event)) }
+    }
+}
+
+/// Numbers about one user; the genres are the catalogue's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserStats {
+    /// Movies that the user has interacted with.
+    pub interactions: u64,
+    /// Movies that the user rated.
+    pub ratings: u64,
+    /// The sum of the latest ratings, in half stars.
+    pub half_stars: u64,
+    /// The time of the oldest event.
+    pub first_ms: Option<TimeMs>,
+    /// The time of the newest event.
+    pub last_ms: Option<TimeMs>,
+}
+
+/// Numbers about the whole store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Users.
+    pub users: u64,
+    /// Events.
+    pub interactions: u64,
+    /// Movies.
+    pub movies: u64,
+}
+
+/// Numbers of what a node reads once and holds in memory; another number says that another node has
+/// changed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revision {
+    /// Of the movies.
+    pub movies: i64,
+    /// Of the statistics.
+    pub statistics: i64,
+}
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be reached or is closing; the same call may be repeated.
+    #[error("the store is unavailable: {0}; try again")]
+    Unavailable(String),
+    /// The store did not answer before the deadline; the same call may be repeated.
+    #[error("the store did not answer in time; try again")]
+    Timeout,
+    /// What is stored cannot be read.
+    #[error("the store holds something that cannot be read: {0}; restore the data folder from a backup")]
+    Corrupt(String),
+    /// Something that was acknowledged cannot be read any more; the rest can.
+    #[error(
+        "the store is damaged: {0}; restore the data folder from a backup, or start with --recover to go on with what is \
+         left"
+    )]
+    Damaged(String),
+    /// The store was made by a version of the program that this one does not understand.
+    #[error(
+        "the store has schema version {found}, this program needs {expected}; run `marquee-server migrate`, or a newer program if the store's is higher"
+    )]
+    Schema {
+        /// The version in the store.
+        found: u32,
+        /// The version that this program needs.
+        expected: u32,
+    },
+    /// It cannot be opened with these settings.
+    #[error("the store cannot be opened: {0}")]
+    Open(String),
+}
+
+/// The store. All methods may be called from many tasks at once.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Records events durably and creates their users where needed; one outcome for each event, in
+    /// order. `now_ms` is the creation time of new users.
+    ///
+    /// It is the bulk path too: an import sends batches of some ten thousand events sorted by user,
+    /// several at once, and keeps its place with [`Store::put_note`].
+    async fn record(&self, events: &[Interaction], now_ms: TimeMs) -> Result<Vec<Recorded>, StoreError>;
+
+    /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown user.
+    async fn profile(&self, user_id: UserId, newest: usize) -> Result<Option<Arc<Profile>>, StoreError>;
+
+    /// A page of the user's events, newest first, that come after `after` in that order; `None` for
+    /// an unknown user.
+    async fn history(
+        &self,
+        user_id: UserId,
+        after: Option<EventKey>,
+        limit: usize,
+    ) -> Result<Option<Vec<Interaction>>, StoreError>;
+
+    /// The user; `None` if unknown.
+    async fn user(&self, user_id: UserId) -> Result<Option<User>, StoreError>;
+
+    /// Numbers about the user; `None` if unknown.
+    async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError>;
+
+    /// Creates the user if needed; whether it was created.
+    async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError>;
+
+    /// Replaces the user's preferences and creates the user if needed.
+    async fn set_preferences(
+        &self,
+        user_id: UserId,
+        preferences: Preferences,
+        now_ms: TimeMs,
+    ) -> Result<User, StoreError>;
+
+    /// Removes the user and all its events and takes its ratings out of the statistics. The removed
+    /// events, oldest first, for whoever keeps sums of them; empty for an unknown user.
+    async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError>;
+
+    /// Adds or replaces movies; for each, in order, whether it was new. Each id stands there once.
+    async fn put_movies(&self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError>;
+
+    /// Removes movies; those that are not there are passed over. What users did with them stays.
+    async fn remove_movies(&self, movie_ids: &[MovieId]) -> Result<(), StoreError>;
+
+    /// Movies by ascending id, after `after`.
+    async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError>;
+
+    /// The statistics of every movie that has any: of now in a store that keeps its sums up to date
+    /// with every write, else of the newest [`Store::sum_up`].
+    async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError>;
+
+    /// Numbers about the whole store, as old as those of [`Store::movie_stats`].
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Sums up over all users if that was not done for so long, for all who share the store; whether
+    /// this call did. One at a time does. Nothing to do where the sums are kept up to date.
+    async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError>;
+
+    /// Changes when others who share the store have changed movies or summed up.
+    async fn revision(&self) -> Result<Revision, StoreError>;
+
+    /// A small value that other code keeps in the store, such as how far an import got.
+    async fn get_note(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a small value.
+    async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether the store answers now; used by health.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Movies that are read at once by [`all_movies`].
+const MOVIES_A_READ: usize = 10_000;
+
+/// All movies by ascending id, read in pages.
+///
+/// # Errors
+/// [`StoreError`] when a page cannot be read.
+pub async fn all_movies(store: &dyn Store) -> Result<Vec<MovieRecord>, StoreError> {
+    let mut movies: Vec<MovieRecord> = Vec::new();
+    loop {
+        let after = movies.last().map(|movie| movie.movie_id);
+        let mut page = store.movies(after, MOVIES_A_READ).await?;
+        if page.is_empty() {
+            return Ok(movies);
+        }
+        movies.append(&mut page);
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether the store takes writes, for callers, health and metrics.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use opentelemetry::global;
+use opentelemetry::metrics::{Counter, Gauge};
+
+use crate::StoreError;
+
+/// Since when, and why, writes are refused.
+pub(super) struct Standing {
+    refusal: ArcSwapOption<StoreError>,
+    since: Mutex<Option<Instant>>,
+    failures: Counter<u64>,
+    refuses: Gauge<u64>,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        let meter = global::meter("marquee");
+        let failures = meter
+            .u64_counter("marquee.store.write_failures")
+            .with_description("How often the embedded store began to refuse writes because the disk failed")
+            .build();
+        let refuses = meter
+            .u64_gauge("marquee.store.refuses_writes")
+            .with_description("1 while the embedded store refuses writes because the disk failed, else 0")
+            .build();
+        refuses.record(0, &[]);
+        Self { refusal: ArcSwapOption::empty(), since: Mutex::default(), failures, refuses }
+    }
+}
+
+impl Standing {
+    /// What a caller is told about a failed write.
+    pub(super) fn refusal(error: &StoreError) -> StoreError {
+        StoreError::Unavailable(format!(
+            "a write to the disk failed ({}); reads go on, and writes as soon as the disk takes them",
+            reason(error)
+        ))
+    }
+
+    /// The refusal, while writes are refused.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match &*self.refusal.load() {
+            None => Ok(()),
+            Some(refusal) => Err(StoreError::clone(refusal)),
+        }
+    }
+
+    /// A write failed.
+    pub(super) fn refuse(&self, error: &StoreError) {
+        tracing::error!(
+            error = reason(error),
+            "a write to the disk failed: writes are refused until the disk takes them, reads go on"
+        );
+        self.refusal.store(Some(Self::refusal(error).into()));
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        self.failures.add(1, &[]);
+        self.refuses.record(1, &[]);
+    }
+
+    /// The disk takes writes again.
+    pub(super) fn take_again(&self) {
+        self.refusal.store(None);
+        let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.refuses.record(0, &[]);
+        let after = since.map_or(Duration::ZERO, |since| since.elapsed());
+        tracing::info!(?after, "the disk takes writes again; nothing that was acknowledged is lost");
+    }
+}
+
+/// What went wrong, without what a caller is told to do.
+fn reason(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(why) => why.clone(),
+        other => other.to_string(),
+    }
+}

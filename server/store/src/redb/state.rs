@@ -1,0 +1,184 @@
+//! The writer's memory: what changed since the last checkpoint, and the work that changes it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use marquee_core::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+use marquee_core::statistics::MovieStats;
+
+use super::checkpoint::{Changes, Checkpoint};
+use super::codec::encode_movie;
+use super::history::Histories;
+use super::journal::put_entry;
+use super::recent::Recent;
+use super::snapshot::Snapshot;
+use super::sums::Sums;
+use crate::{Recorded, StoreError};
+
+pub(super) struct State {
+    stored: Arc<Snapshot>,
+    histories: Histories,
+    sums: Sums,
+    /// `None` for a movie that is removed.
+    movies: HashMap<MovieId, Option<Vec<u8>>>,
+    notes: HashMap<String, Vec<u8>>,
+    /// Events in all.
+    events: u64,
+    group: Group,
+}
+
+/// What the group that is being formed has done so far.
+#[derive(Default)]
+struct Group {
+    /// Events, movies, users.
+    work: usize,
+    /// The new events, for the journal.
+    entries: Vec<u8>,
+    /// Whether something changed that the journal cannot hold.
+    beyond_journal: bool,
+}
+
+impl State {
+    pub(super) fn new(stored: Arc<Snapshot>) -> Result<Self, StoreError> {
+        Ok(Self {
+            histories: Histories::new(Arc::clone(&stored))?,
+            sums: Sums::new(stored.movie_stats()?),
+            movies: HashMap::new(),
+            notes: HashMap::new(),
+            events: stored.stats()?.interactions,
+            group: Group::default(),
+            stored,
+        })
+    }
+
+    pub(super) fn work(&self) -> usize {
+        self.group.work
+    }
+
+    /// The users and the events in all.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.histories.users(), self.events)
+    }
+
+    /// The new events of the group, for the journal.
+    pub(super) fn entries(&self) -> &[u8] {
+        &self.group.entries
+    }
+
+    /// Whether only a checkpoint can make the group durable, or fit for readers.
+    pub(super) fn needs_checkpoint(&self) -> bool {
+        self.group.beyond_journal || self.histories.needs_checkpoint()
+    }
+
+    /// Whether memory fills up.
+    pub(super) fn wants_checkpoint(&self) -> bool {
+        self.histories.wants_checkpoint()
+    }
+
+    pub(super) fn record(
+        &mut self,
+        events: &[Interaction],
+        now_ms: TimeMs,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.group.work += events.len();
+        let mut outcomes = Vec::with_capacity(events.len());
+        for event in events {
+            let outcome = self.histories.insert(event, now_ms)?;
+            self.sums.add(event, outcome);
+            if !outcome.duplicate {
+                self.events += 1;
+                put_entry(&mut self.group.entries, event, now_ms);
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    pub(super) fn register(&mut self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
+        self.group.work += 1;
+        let (head, created) = self.histories.head(user_id, now_ms)?;
+        self.group.beyond_journal |= created;
+        Ok((head.user(user_id), created))
+    }
+
+    pub(super) fn set_preferences(
+        &mut self,
+        user_id: UserId,
+        preferences: Preferences,
+        now_ms: TimeMs,
+    ) -> Result<User, StoreError> {
+        self.group.work += 1;
+        self.group.beyond_journal = true;
+        let (head, _) = self.histories.head(user_id, now_ms)?;
+        head.preferences = preferences;
+        Ok(head.user(user_id))
+    }
+
+    pub(super) fn delete_user(&mut self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
+        let history = self.histories.remove(user_id)?;
+        self.sums.subtract(&history);
+        self.events -= history.len() as u64;
+        self.group.work += 1 + history.len();
+        self.group.beyond_journal = true;
+        Ok(history)
+    }
+
+    pub(super) fn put_movies(&mut self, movies: &[MovieRecord]) -> Result<Vec<bool>, StoreError> {
+        self.group.work += movies.len();
+        self.group.beyond_journal = true;
+        let mut new = Vec::with_capacity(movies.len());
+        for movie in movies {
+            let is_known = match self.movies.get(&movie.movie_id) {
+                Some(changed) => changed.is_some(),
+                None => self.stored.has_movie(movie.movie_id)?,
+            };
+            new.push(!is_known);
+            self.movies.insert(movie.movie_id, Some(encode_movie(movie)));
+        }
+        Ok(new)
+    }
+
+    pub(super) fn remove_movies(&mut self, movie_ids: &[MovieId]) {
+        self.group.work += movie_ids.len();
+        self.group.beyond_journal = true;
+        self.movies.extend(movie_ids.iter().map(|movie_id| (*movie_id, None)));
+    }
+
+    pub(super) fn put_note(&mut self, key: String, value: Vec<u8>) {
+        self.group.work += 1;
+        self.group.beyond_journal = true;
+        self.notes.insert(key, value);
+    }
+
+    pub(super) fn movie_stats(&self) -> Vec<MovieStats> {
+        self.sums.all()
+    }
+
+    /// Ends a group that the journal made durable: shows it to readers.
+    pub(super) fn publish(&mut self, recent: &Recent) {
+        self.histories.publish(recent);
+        self.group = Group::default();
+    }
+
+    /// Takes out all that changed since the last checkpoint, for the next one; the group is part of it.
+    /// The journal has this epoch from now on.
+    pub(super) fn freeze(&mut self, epoch: u64) -> Changes {
+        let (heads, erased) = self.histories.freeze();
+        self.group = Group::default();
+        Changes {
+            heads,
+            erased,
+            sums: self.sums.freeze(),
+            movies: std::mem::take(&mut self.movies),
+            notes: std::mem::take(&mut self.notes),
+            events: self.events,
+            epoch,
+        }
+    }
+
+    /// Goes on from a checkpoint of what was frozen.
+    pub(super) fn adopt(&mut self, checkpoint: &Checkpoint) {
+        self.histories.adopt(checkpoint);
+        self.stored = Arc::clone(&checkpoint.stored);
+    }
+}
