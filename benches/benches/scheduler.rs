@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use marquee_server::engine::{Priority, Rehearsal, Sequence};
+use marquee_engine::{Priority, Rehearsal, Sequence};
 
 /// How long each batch pretends to run.
 const BATCH_TIME: Duration = Duration::from_millis(5);

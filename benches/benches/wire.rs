@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use marquee_benches::synthetic;
+use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_retrieval::Method;
 use marquee_server::api;
 use marquee_server::catalog::Catalog;
-use marquee_server::engine::Priority;
 use marquee_server::recommend::{Pick, Recommended, Source, Timings};
 use prost::Message as _;
 

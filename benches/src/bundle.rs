@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-use marquee_server::engine::Bundle;
+use marquee_engine::Bundle;
 use sha2::{Digest as _, Sha256};
 
 /// Where the random bundle is kept between runs.

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cpu_time::ThreadTime;
+use marquee_engine::{Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder, runtime};
 use marquee_retrieval::{ItemTable, ScanScorer, Scorer, ScorerQuery};
-use marquee_server::engine::{Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder, runtime};
 use ort::session::Session;
 use ort::value::TensorRef;
 

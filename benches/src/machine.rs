@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use marquee_server::engine::runtime;
+use marquee_engine::runtime;
 use serde::Serialize;
 
 /// What a figure has to be read with.

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use marquee_engine::Bundle;
 use marquee_loadgen::workload::{
     Cancellation, Catalogue, FilterSpec, Marquee, MarqueeSettings, Population, Priority, Rpc, Subject,
     UserRange, Weighted, Workload,
 };
 use marquee_proto::v1;
 use marquee_retrieval::{ItemRow, Method, Query};
-use marquee_server::engine::Bundle;
 use prost::Message as _;
 
 /// How many items every request asks for.

@@ -7,10 +7,10 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use marquee_core::clock::{EventTimes, now_ms};
+use marquee_engine::runtime;
 use marquee_proto::printable;
 use marquee_server::app::{self, StartError};
 use marquee_server::cli::{Cli, Command, FetchDevice, ImportArgs, MigrateArgs, RuntimeCommand, ServeArgs};
-use marquee_server::engine::runtime;
 use marquee_server::import::{ImportOptions, OnSample, Units, import, progress_bar};
 use marquee_server::telemetry::Telemetry;
 use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore};

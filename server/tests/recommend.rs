@@ -4,14 +4,14 @@ mod common;
 
 use std::sync::Arc;
 
+use marquee_engine::runtime::Device;
+use marquee_engine::{Bundle, Engine, EngineOptions, Precision};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_retrieval::{ExactScorer, RetrievalError, Scorer};
 use marquee_server::app;
 use marquee_server::cache::{Cache, LocalCache};
 use marquee_server::config::{Config, StoreUrl};
-use marquee_server::engine::runtime::Device;
-use marquee_server::engine::{Bundle, Engine, EngineOptions, Precision};
 use marquee_server::profile::Profiles;
 use marquee_server::recommend::{Recommender, Terms};
 use prost::Message as _;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use marquee_benches::loops::{Bare, Naive, Runner, best_group, scan, single_call_ms, speed};
 use marquee_benches::requests::{Request, decoded, workload};
-use marquee_server::engine::{Bundle, Precision};
+use marquee_engine::{Bundle, Precision};
 
 /// Requests that the loops go round.
 const REQUESTS: usize = 4096;

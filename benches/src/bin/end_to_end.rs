@@ -18,8 +18,8 @@ use marquee_benches::report::{self, Conditions};
 use marquee_benches::requests::{Request, cancelling, decoded, workload};
 use marquee_benches::served::{Arrivals, Server, Shape};
 use marquee_benches::stress;
+use marquee_engine::{Bundle, Precision};
 use marquee_loadgen::workload::{Cancellation, Rehearsed, Workload};
-use marquee_server::engine::{Bundle, Precision};
 use mimalloc::MiMalloc;
 
 /// The server's, so that the loops have the memory that it has.

@@ -12,8 +12,8 @@ use anyhow::Context as _;
 use clap::Parser;
 use marquee_benches::loops::{Runner, scan, speed};
 use marquee_benches::requests::{Request, decoded, workload};
+use marquee_engine::{Ask, AskInput, Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder};
 use marquee_retrieval::{ExactScorer, ItemTable, ScanScorer, Scored, Scorer, ScorerQuery, TopK};
-use marquee_server::engine::{Ask, AskInput, Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder};
 use serde_json::{Value, json};
 
 /// Batch and length of the encoder's figures.

@@ -16,7 +16,7 @@ use marquee_benches::many_nodes::nodes::{self, Field};
 use marquee_benches::many_nodes::remote::{self, Keyspace};
 use marquee_benches::many_nodes::results::{self, Conditions};
 use marquee_benches::many_nodes::{Extent, embedded, import};
-use marquee_server::engine::Bundle;
+use marquee_engine::Bundle;
 
 /// A part of the measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -8,11 +8,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use marquee_engine::Bundle;
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
-use marquee_server::engine::Bundle;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 

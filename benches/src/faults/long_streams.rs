@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use marquee_engine::Bundle;
 use marquee_proto::v1;
-use marquee_server::engine::Bundle;
 use prost::Message as _;
 
 use super::raw::{Call, Ended, Raw, WIDE, ended, framed, messages, send_each};

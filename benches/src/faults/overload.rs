@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_engine::Bundle;
 use marquee_loadgen::workload::{Rehearsed, Workload};
-use marquee_server::engine::Bundle;
 
 use super::{Field, Row};
 use crate::loops::WARMUP;

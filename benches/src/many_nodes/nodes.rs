@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use marquee_engine::Bundle;
 use marquee_loadgen::workload::{
     Cancellation, Catalogue, FilterSpec, Marquee, MarqueeSettings, Population, Priority, Rpc, Subject,
     UserRange, Weighted, Workload, request_random,
@@ -14,7 +15,6 @@ use marquee_loadgen::workload::{
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject as Of;
 use marquee_server::cache::{Cache as _, Key, RedisCache, Space};
-use marquee_server::engine::Bundle;
 use marquee_server::redis::Redis;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

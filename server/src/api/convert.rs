@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use marquee_core::clock::{EventTimes, FIRST_TIME_MS, LAST_TIME_MS, now_ms};
 use marquee_core::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
+use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_retrieval::Method;
 use prost_types::Timestamp;
@@ -11,7 +12,6 @@ use tonic::Request;
 
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
-use crate::engine::Priority;
 use crate::middleware::{Admitted, Deadline};
 use crate::recommend::{Pick, Source, Timings};
 

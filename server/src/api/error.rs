@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use marquee_core::domain::{MovieId, UserId};
+use marquee_engine::EngineError;
 use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, printable, v1};
 use marquee_store::StoreError;
 use tonic::{Code, Status};
@@ -13,7 +14,6 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::brief;
 use crate::catalog::{CatalogError, GenreList};
-use crate::engine::EngineError;
 use crate::events::EventsError;
 use crate::ledger::PutMoviesError;
 use crate::recommend::RecommendError;

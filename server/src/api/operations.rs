@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
+use marquee_engine::{BundleError, Engine, Model, ModelState, ModelStatus};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_server::OperationsService;
@@ -13,7 +14,6 @@ use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
 use super::{ApiError, convert, valid};
-use crate::engine::{BundleError, Engine, Model, ModelState, ModelStatus};
 use crate::recommend::RecommendError;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
@@ -140,12 +140,12 @@ fn refused(error: BundleError) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use marquee_engine::EngineOptions;
     use marquee_store::RedbStore;
     use tonic::Code;
     use tonic_types::StatusExt as _;
 
     use super::*;
-    use crate::engine::EngineOptions;
 
     #[tokio::test]
     async fn a_bundle_that_has_to_wait_for_another_one_is_told_when_to_come_again() {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{Stream, StreamExt as _, stream};
+use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_proto::v1::recommendation_service_server::RecommendationService;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{ApiError, convert, token, valid};
-use crate::engine::Priority;
 use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subject, Terms};
 
 /// Movies answered when a request does not say how many.

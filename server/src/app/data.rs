@@ -14,7 +14,6 @@ use marquee_store::{RedbStore, Store, StoreError};
 use super::{StartError, open_store_despite};
 use crate::config::{Config, Sample};
 use crate::import::{self, ImportOptions, SampleMark};
-use crate::shipped;
 
 /// The folder of the sample's own store, in the data folder.
 const FOLDER: &str = "sample";
@@ -44,7 +43,7 @@ pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
     let store = open_store_despite(&config.store, &config.data_dir, config.on_damage).await?;
     match config.wanted_sample() {
         Sample::Auto | Sample::None => {}
-        Sample::Bundled => import_sample(&shipped::SAMPLE.folder()?, store.as_ref()).await?,
+        Sample::Bundled => import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?,
         Sample::Folder(folder) => import_sample(folder, store.as_ref()).await?,
     }
     Ok(Data { origin: origin(config, store.as_ref()).await?, store })
@@ -64,7 +63,7 @@ async fn open_own(config: &Config) -> Result<Option<Arc<dyn Store>>, StoreError>
 async fn open_sample(config: &Config) -> Result<Data, StartError> {
     let folder = config.data_dir.join(FOLDER);
     let store: Arc<dyn Store> = Arc::new(RedbStore::open_despite(&folder, config.on_damage)?);
-    import_sample(&shipped::SAMPLE.folder()?, store.as_ref()).await?;
+    import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?;
     let origin = format!(
         "Movies and users are the sample that comes with the program, in {}; `marquee-server import PATH` brings your \
          own into {}, which is served from the next start on.",
@@ -122,7 +121,7 @@ pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), Start
 /// [`StartError::Shipped`] when the program's own cannot be unpacked.
 pub(super) fn find_model(config: &Config) -> Result<(PathBuf, String), StartError> {
     if config.is_bundled_model() {
-        let folder = shipped::MODEL.folder()?;
+        let folder = marquee_shipped::MODEL.folder()?;
         let origin = format!("The model comes with the program, unpacked into {}.", folder.display());
         return Ok((folder, origin));
     }

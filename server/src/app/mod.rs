@@ -18,7 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_core::clock::now_ms;
+use marquee_engine::runtime::RuntimeError;
+use marquee_engine::{Bundle, BundleError, Engine, EngineOptions, Model};
 use marquee_retrieval::{Planner, PlannerOptions, RetrievalError, Scorer, TableValues};
+use marquee_shipped::ShippedError;
 use marquee_store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -39,14 +42,11 @@ use crate::api::LoadModel;
 use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
 use crate::config::{CacheUrl, Config, StoreUrl};
-use crate::engine::runtime::RuntimeError;
-use crate::engine::{Bundle, BundleError, Engine, EngineOptions, Model};
 use crate::events::{EventSink, LocalEvents, SharedEvents};
 use crate::import::ImportError;
 use crate::profile::Profiles;
 use crate::recommend::{Mismatch, Recommender};
 use crate::redis::{Redis, RedisError};
-use crate::shipped::ShippedError;
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.

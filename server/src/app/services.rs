@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use marquee_engine::{Engine, Priority};
 use marquee_proto::DESCRIPTOR_SET;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
@@ -23,7 +24,6 @@ use super::health::Health;
 use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::engine::{Engine, Priority};
 use crate::events::EventSink;
 use crate::ledger::Ledger;
 use crate::limit::Limiter;

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use marquee_core::domain::UserId;
+use marquee_engine::{Model, runtime};
 use marquee_proto::printable;
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
 
 use super::Running;
 use crate::catalog::{Catalog, Filter, Movie};
-use crate::engine::{Model, runtime};
 use crate::profile::Mark;
 use crate::recommend::{Question, Recommended, Source, Subject, Terms};
 

@@ -4,11 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use marquee_core::clock::MAX_CLOCK_SKEW;
+use marquee_engine::Precision;
+use marquee_engine::runtime::Device;
 use marquee_store::OnDamage;
 
 use super::{BUNDLED, CacheUrl, Config, LogFormat, Span, StoreUrl};
-use crate::engine::Precision;
-use crate::engine::runtime::Device;
 
 impl Default for Config {
     fn default() -> Self {

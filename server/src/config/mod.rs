@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use marquee_engine::runtime::{self, Device};
+use marquee_engine::{EngineOptions, Precision};
 use marquee_store::OnDamage;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +23,6 @@ use redact::without_passwords;
 pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{address_from_text, as_text, from_text, listen_address};
 
-use crate::engine::runtime::{self, Device};
-use crate::engine::{EngineOptions, Precision};
 use crate::limit::Rate;
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for

@@ -18,7 +18,6 @@ use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::source::{Release, Source, SourceFile};
 use super::{ImportError, ImportOptions, ImportReport, bring_in};
-use crate::shipped;
 
 /// Where the note stands; empty in a store without the sample.
 const NOTE: &str = "sample";
@@ -118,8 +117,8 @@ impl SampleMark {
             return Ok(None);
         }
         let unreadable = |error: &dyn std::fmt::Display| StoreError::Open(format!("the sample: {error}"));
-        let ratings = shipped::SAMPLE.file("ratings.csv").map_err(|error| unreadable(&error))?;
-        let movies = shipped::SAMPLE.file("movies.csv").map_err(|error| unreadable(&error))?;
+        let ratings = marquee_shipped::SAMPLE.file("ratings.csv").map_err(|error| unreadable(&error))?;
+        let movies = marquee_shipped::SAMPLE.file("movies.csv").map_err(|error| unreadable(&error))?;
         let mut mark = Self::default();
         let mut seen: BTreeMap<UserId, BTreeSet<u64>> = BTreeMap::new();
         let mut take_rating = |numbers: &[u64]| {

@@ -101,7 +101,7 @@ async fn the_sample_in_a_store_of_an_earlier_version_is_recognised() {
     // What the sample's second user has, and a movie: the first may have been deleted.
     let movie = MovieRecord { movie_id: 10, title: "GoldenEye (1995)".to_owned(), ..MovieRecord::default() };
     fresh.store.put_movies(&[movie]).await.unwrap();
-    let ratings = String::from_utf8(crate::shipped::SAMPLE.file("ratings.csv").unwrap()).unwrap();
+    let ratings = String::from_utf8(marquee_shipped::SAMPLE.file("ratings.csv").unwrap()).unwrap();
     let rows = ratings.lines().filter_map(|row| row.strip_prefix("2,"));
     let events = rows.map(|row| {
         let movie_id = row.split(',').next().unwrap().parse().unwrap();

@@ -7,8 +7,9 @@
 
 use std::fmt;
 
+use marquee_engine::Bundle;
+
 use crate::catalog::Movies;
-use crate::engine::Bundle;
 
 /// How a bundle's vocabulary and a catalogue fit. Printed, it is a sentence without its full stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

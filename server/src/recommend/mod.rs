@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::domain::{MovieId, Profile};
+use marquee_engine::{Answer, Engine, EngineError, Input, Job, Model, Sequence, Want};
 use marquee_retrieval::{ItemRow, Query, Scored};
 use roaring::RoaringBitmap;
 
@@ -33,7 +34,6 @@ pub use vectors::Vectors;
 
 use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};
-use crate::engine::{Answer, Engine, EngineError, Input, Job, Model, Sequence, Want};
 use crate::profile::{Mark, Profiles};
 use crate::telemetry::StageMetrics;
 

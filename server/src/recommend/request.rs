@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::domain::{MovieId, UserId};
+use marquee_engine::{EngineError, Priority};
 use marquee_retrieval::Method;
 use marquee_store::StoreError;
 
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
-use crate::engine::{EngineError, Priority};
 use crate::profile::Mark;
 
 /// Whose recommendations.

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use marquee_core::domain::MovieId;
+use marquee_engine::{Bundle, Model};
 use marquee_retrieval::ItemRow;
 use roaring::RoaringBitmap;
 
 use super::fit::Fit;
 use crate::catalog::Movies;
-use crate::engine::{Bundle, Model};
 
 /// No row.
 const NONE: u32 = u32::MAX;

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use marquee_engine::{Input, Job, Model, Want};
 use marquee_retrieval::{ItemRow, Method, Query};
 use roaring::RoaringBitmap;
 
 use super::{
     Pick, RecommendError, Recommended, Recommender, SimilarQuestion, Source, Stage, Stopwatch, hydrate,
 };
-use crate::engine::{Input, Job, Model, Want};
 
 /// Candidates for each movie that is wanted.
 const OVERFETCH: usize = 20;

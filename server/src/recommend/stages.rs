@@ -5,7 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::engine::JobTimings;
+use marquee_engine::JobTimings;
+
 use crate::telemetry::{STAGES, StageMetrics};
 
 /// A stage that is measured here; the engine measures its own three.

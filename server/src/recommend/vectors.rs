@@ -29,7 +29,7 @@ impl Vectors {
         Self { cache }
     }
 
-    /// The key of a sequence under an [`arithmetic`](crate::engine::Model::arithmetic).
+    /// The key of a sequence under an [`arithmetic`](marquee_engine::Model::arithmetic).
     pub fn key(arithmetic: &str, rows: &[ItemRow]) -> Key {
         let mut hash = Xxh3::new();
         hash.update(arithmetic.as_bytes());

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use marquee_engine::Priority;
 use tokio::time::Instant;
 
 use super::capacity::{Capacity, Ended};
-use crate::engine::Priority;
 
 /// The part of a call's time that is kept for what is not foreseen, and for the way back: half of it, and no more
 /// than this. On a processor that many threads share each of them waits for some milliseconds now and then.

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
+use marquee_engine::Priority;
 use opentelemetry::{KeyValue, global};
 
 use super::gate::Gate;
-use crate::engine::Priority;
 
 pub(super) fn observe(gate: &Arc<Gate>) {
     let meter = global::meter("marquee");

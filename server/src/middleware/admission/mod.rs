@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use futures::future::{Either, Ready, ready as at_once};
 use http::{HeaderMap, Request, Response};
+use marquee_engine::Priority;
 use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 use tonic::Code;
@@ -36,7 +37,6 @@ use self::refusals::{Refusals, retry_after};
 use super::connection::read_since;
 use super::deadline::timeout_of;
 use crate::api::ApiError;
-use crate::engine::Priority;
 
 /// What the layers behind know of a call, in the request's extensions.
 #[derive(Clone, Debug)]

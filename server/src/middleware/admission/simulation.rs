@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use marquee_engine::Priority;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::gate::{Arrived, Gate, Ticket};
-use crate::engine::Priority;
 
 /// The time that is simulated; what is answered in the first half of it is not counted.
 const TIME: Duration = Duration::from_secs(3);

@@ -21,8 +21,6 @@ mod session;
 mod shortlist;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code, reason = "the CPU wheel is fetched by the build script")]
-mod wheel;
 mod work;
 mod worker;
 

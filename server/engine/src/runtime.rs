@@ -15,8 +15,7 @@ use ort::environment::Environment;
 use ort::ep::ExecutionProvider;
 use ort::logging::LogLevel;
 
-use super::wheel;
-use crate::shipped::{self, ShippedError};
+use marquee_shipped::{RUNTIME, ShippedError, wheel};
 
 /// The environment variable that names another library.
 pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -147,7 +146,7 @@ pub fn library() -> Result<Library, RuntimeError> {
     if let Some(library) = outside_the_program() {
         return Ok(library);
     }
-    let path = wheel::library(&shipped::RUNTIME.folder()?);
+    let path = wheel::library(&RUNTIME.folder()?);
     Ok(Library { path, origin: Origin::Shipped })
 }
 

@@ -17,7 +17,7 @@ static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0));
 /// Item rows, oldest first. Cheap to clone, compare and look up.
 ///
 /// ```
-/// use marquee_server::engine::Sequence;
+/// use marquee_engine::Sequence;
 ///
 /// let sequence = Sequence::from(&[3, 1, 4][..]);
 /// assert_eq!(sequence.len(), 3);

@@ -311,10 +311,10 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::engine::bundle::Bundle;
-    use crate::engine::job::{Input, Priority};
-    use crate::engine::scheduler::Padding;
-    use crate::engine::tests::{exact, fixture};
+    use crate::bundle::Bundle;
+    use crate::job::{Input, Priority};
+    use crate::scheduler::Padding;
+    use crate::tests::{exact, fixture};
 
     const THREADS: usize = 8;
     const EVENTS: usize = 2000;

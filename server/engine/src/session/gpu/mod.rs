@@ -33,9 +33,9 @@ pub(crate) use shapes::{BATCHES, buckets};
 use shapes::{Scoring, Shape, Shapes};
 
 use super::builder;
-use crate::engine::bundle::{Bundle, EncoderGraph, ScorerGraph};
-use crate::engine::job::{Ask, AskInput, EncodedBatch, Encoder};
-use crate::engine::metrics;
+use crate::bundle::{Bundle, EncoderGraph, ScorerGraph};
+use crate::job::{Ask, AskInput, EncodedBatch, Encoder};
+use crate::metrics;
 
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:
 /// what DESIGN allows between a request alone and in a batch.

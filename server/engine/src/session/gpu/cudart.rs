@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn a_machine_without_cuda_gets_an_error_that_says_so() {
         // ONNX Runtime's errors are its library's.
-        crate::engine::runtime::init().unwrap();
+        crate::runtime::init().unwrap();
         if let Err(error) = CudaStream::new(0) {
             let error = error.to_string();
             assert!(error.contains("libcudart.so.13") || error.contains("CUDA error"), "{error}");

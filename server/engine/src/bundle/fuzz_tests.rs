@@ -32,7 +32,7 @@ fn cases() -> usize {
 }
 
 fn fixture(file: &str) -> Vec<u8> {
-    fs::read(crate::engine::tests::fixture().join(file)).unwrap()
+    fs::read(crate::tests::fixture().join(file)).unwrap()
 }
 
 /// Changes a few places of the first `within` bytes: flips, splices, cuts and repetitions.

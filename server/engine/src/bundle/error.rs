@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::engine::runtime::RuntimeError;
+use crate::runtime::RuntimeError;
 
 /// Why a bundle was refused. Nothing of a refused bundle is in use.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,7 @@ use super::scheduler::{Padding, Policy};
 use super::*;
 
 pub(super) fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/fixtures/tiny")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx/fixtures/tiny")
 }
 
 pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError> {

@@ -6,6 +6,8 @@
 //!
 //! Nothing here knows what is in a package.
 
+pub mod wheel;
+
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read as _};
@@ -90,7 +92,10 @@ impl Package {
     }
 
     /// The folder in `home`: it appears whole or not at all.
-    fn unpacked_in(&self, home: &Path) -> Result<PathBuf, ShippedError> {
+    ///
+    /// # Errors
+    /// [`ShippedError::Unpack`] when the disk does not take the files.
+    pub fn unpacked_in(&self, home: &Path) -> Result<PathBuf, ShippedError> {
         let folder = home.join(format!("{}-{}", self.name, &self.digest[..DIGEST_SHOWN]));
         if folder.is_dir() {
             return Ok(folder);
@@ -138,14 +143,6 @@ fn data_home() -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Bundle;
-
-    #[test]
-    fn the_model_unpacks_to_a_bundle_that_passes_its_own_checks() {
-        let home = tempfile::tempdir().unwrap();
-        let bundle = Bundle::open(&MODEL.unpacked_in(home.path()).unwrap()).unwrap();
-        assert_eq!(bundle.name(), "movielens-small");
-    }
 
     #[test]
     fn a_package_is_unpacked_once_and_leaves_nothing_beside_it() {

@@ -10,8 +10,8 @@ use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::engine::session::cpu::CpuEncoder;
-use crate::engine::tests::fixture;
+use crate::session::cpu::CpuEncoder;
+use crate::tests::fixture;
 
 fn bundle() -> Bundle {
     Bundle::open(&fixture()).unwrap()
@@ -204,7 +204,7 @@ fn a_gpu_that_answers_errors_is_not_the_bundles_fault() {
     for said in
         ["cudaStreamCreate: an illegal memory access (CUDA error 700)", "CUDA failure 2: out of memory"]
     {
-        let refused = crate::engine::session::refused(&bundle, &graph, &ort::Error::new(said));
+        let refused = crate::session::refused(&bundle, &graph, &ort::Error::new(said));
         assert!(refused.to_string().starts_with("the GPU failed"), "{refused}");
     }
 }
@@ -217,6 +217,6 @@ fn a_node_that_only_the_cpu_can_run_has_an_error_of_its_own() {
         "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been \
          explicitly disabled by the user.",
     );
-    let refused = crate::engine::session::refused(&bundle, &graph, &said);
-    assert!(matches!(refused, crate::engine::BundleError::CpuFallback { .. }), "{refused}");
+    let refused = crate::session::refused(&bundle, &graph, &said);
+    assert!(matches!(refused, crate::BundleError::CpuFallback { .. }), "{refused}");
 }

@@ -1,4 +1,4 @@
-//! Packs what the program brings along, which `src/shipped.rs` unpacks: the model of the first start, the sample, and
+//! Packs what the program brings along, which `src/lib.rs` unpacks: the model of the first start, the sample, and
 //! ONNX Runtime's library for the CPU. The library is fetched into the target folder, once for all profiles;
 //! `ORT_DYLIB_PATH`, set while building, spares the fetch, and the program then brings none.
 
@@ -11,17 +11,17 @@ use sha2::{Digest, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-#[path = "src/engine/wheel.rs"]
-#[allow(dead_code, reason = "the CUDA wheel is fetched at run time")]
+#[path = "src/wheel.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the CUDA wheel is fetched at run time, by another crate")]
 mod wheel;
 
 /// The folders of the repository that are packed, by the names of their packages.
 const FOLDERS: [(&str, &str); 2] =
-    [("model", "../onnx/bundles/movielens-small"), ("sample", "../onnx/data/ml-latest-small")];
+    [("model", "../../onnx/bundles/movielens-small"), ("sample", "../../onnx/data/ml-latest-small")];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/engine/wheel.rs");
+    println!("cargo::rerun-if-changed=src/wheel.rs");
     println!("cargo::rerun-if-env-changed=ORT_DYLIB_PATH");
     if let Err(sentence) = pack_all() {
         println!("cargo::error={sentence}");

@@ -8,8 +8,8 @@ use ort::session::Session;
 use ort::value::TensorRef;
 
 use super::{builder, with_tables};
-use crate::engine::bundle::{Bundle, EncoderGraph};
-use crate::engine::job::{EncodedBatch, Encoder};
+use crate::bundle::{Bundle, EncoderGraph};
+use crate::job::{EncodedBatch, Encoder};
 
 /// A session and its buffers, which are as long as the longest sequence.
 pub(super) struct CpuEncoder {

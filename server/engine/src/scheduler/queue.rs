@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::{JobId, Member, ModelKey, Reason, SequenceKey};
-use crate::engine::job::{Input, Priority};
+use crate::job::{Input, Priority};
 
 /// What may run together: one model, and one length bucket or ready vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

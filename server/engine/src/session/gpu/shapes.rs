@@ -6,7 +6,7 @@
 
 use marquee_retrieval::Query;
 
-use crate::engine::job::{Ask, AskInput};
+use crate::job::{Ask, AskInput};
 
 /// The upper ends of the length buckets; the model's longest sequence is added to them.
 const BUCKETS: [usize; 7] = [8, 16, 32, 64, 96, 128, 160];

@@ -3,7 +3,7 @@ use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::tests::fixture;
+use crate::tests::fixture;
 
 /// A copy of the fixture that a test may spoil.
 fn copy() -> TempDir {
@@ -60,6 +60,13 @@ fn write_row(folder: &Path, table: &str, row: usize, number: f32) {
     fs::write(&path, &bytes).unwrap();
     let sha256 = hex::encode(Sha256::digest(&bytes));
     edit_manifest(folder, |manifest| manifest["sha256"]["tables.safetensors"] = sha256.into());
+}
+
+#[test]
+fn the_model_that_the_program_brings_passes_its_own_checks() {
+    let home = tempfile::tempdir().unwrap();
+    let bundle = Bundle::open(&marquee_shipped::MODEL.unpacked_in(home.path()).unwrap()).unwrap();
+    assert_eq!(bundle.name(), "movielens-small");
 }
 
 #[test]

@@ -14,24 +14,24 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 
 /// The version of ONNX Runtime that the server is built for.
-pub(crate) const VERSION: &str = "1.31.1";
+pub const VERSION: &str = "1.31.1";
 
 /// A wheel, pinned.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wheel {
+pub struct Wheel {
     /// The package's name on PyPI.
-    pub(crate) package: &'static str,
+    pub package: &'static str,
     /// Platform tags, any of which pip may take.
-    pub(crate) platforms: &'static [&'static str],
+    pub platforms: &'static [&'static str],
     /// The wheel's sha256.
-    pub(crate) sha256: &'static str,
+    pub sha256: &'static str,
 }
 
 const X86_64: &[&str] = &["manylinux_2_27_x86_64", "manylinux_2_28_x86_64"];
 const AARCH64: &[&str] = &["manylinux_2_27_aarch64", "manylinux_2_28_aarch64"];
 
 /// The wheel whose library runs on the CPU, for an architecture as Rust names it; Linux only.
-pub(crate) fn cpu(architecture: &str) -> Option<Wheel> {
+pub fn cpu(architecture: &str) -> Option<Wheel> {
     let (platforms, sha256) = match architecture {
         "x86_64" => (X86_64, "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536"),
         "aarch64" => (AARCH64, "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc"),
@@ -41,18 +41,23 @@ pub(crate) fn cpu(architecture: &str) -> Option<Wheel> {
 }
 
 /// The wheel whose libraries run on CUDA 13; there is one for x86-64 only.
-pub(crate) fn cuda(architecture: &str) -> Option<Wheel> {
+pub fn cuda(architecture: &str) -> Option<Wheel> {
     let sha256 = "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7";
     (architecture == "x86_64").then_some(Wheel { package: "onnxruntime-gpu", platforms: X86_64, sha256 })
 }
 
 /// Why there is no library. Each message is one sentence that says what to do.
 #[derive(Debug)]
-pub(crate) enum WheelError {
+pub enum WheelError {
     /// There is no pip, or it could not fetch the wheel.
     Fetch(String),
     /// The wheel is not the pinned one.
-    Hash { package: &'static str, found: String },
+    Hash {
+        /// Whose wheel.
+        package: &'static str,
+        /// The digest that it has.
+        found: String,
+    },
     /// The wheel could not be read or the library not be written.
     Io(String),
 }
@@ -87,12 +92,12 @@ impl From<io::Error> for WheelError {
 }
 
 /// The folder of the CPU's library, in the target folder as beside an installed program.
-pub(crate) fn folder_name() -> String {
+pub fn folder_name() -> String {
     format!("onnxruntime-{VERSION}")
 }
 
 /// The main library of `folder`, whether it is there or not.
-pub(crate) fn library(folder: &Path) -> PathBuf {
+pub fn library(folder: &Path) -> PathBuf {
     folder.join(format!("libonnxruntime.so.{VERSION}"))
 }
 
@@ -101,7 +106,7 @@ pub(crate) fn library(folder: &Path) -> PathBuf {
 ///
 /// # Errors
 /// [`WheelError`] when pip or the disk fails, or the wheel is another one than the pinned.
-pub(crate) fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
+pub fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
     let library = library(folder);
     if library.exists() {
         return Ok(library);
