@@ -10,8 +10,8 @@ use marquee_benches::synthetic;
 use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_retrieval::Method;
-use marquee_server::api;
 use marquee_server::catalog::Catalog;
+use marquee_server::edge::services;
 use marquee_server::recommend::{Pick, Recommended, Source, Timings};
 use prost::Message as _;
 
@@ -34,7 +34,7 @@ fn requests(criterion: &mut Criterion) {
             bencher.iter(|| black_box(v1::RecommendRequest::decode(bytes.as_slice())));
         });
         group.bench_function(BenchmarkId::new("check and convert", name), |bencher| {
-            let convert = |request| black_box(api::question(request, Priority::Interactive, None));
+            let convert = |request| black_box(services::question(request, Priority::Interactive, None));
             bencher.iter_batched(|| request.clone(), convert, BatchSize::SmallInput);
         });
     }
@@ -59,9 +59,9 @@ fn responses(criterion: &mut Criterion) {
             timings: Timings { total: Duration::from_millis(3), ..Timings::default() },
             ignored: 0,
         };
-        let response = api::response(recommended.clone());
+        let response = services::response(recommended.clone());
         group.bench_function(BenchmarkId::new("convert", k), |bencher| {
-            bencher.iter_batched(|| recommended.clone(), api::response, BatchSize::SmallInput);
+            bencher.iter_batched(|| recommended.clone(), services::response, BatchSize::SmallInput);
         });
         group.bench_function(BenchmarkId::new("encode", k), |bencher| {
             bencher.iter(|| black_box(response.encode_to_vec()));

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::api::MOST_STATUS_BYTES;
+use marquee_server::edge::MOST_STATUS_BYTES;
 use prost::Message;
 use prost::encoding::encode_varint;
 use tokio::net::TcpStream;

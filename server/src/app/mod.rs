@@ -38,10 +38,10 @@ use health::Health;
 use services::Rooms;
 pub use welcome::welcome;
 
-use crate::api::LoadModel;
 use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
 use crate::config::{CacheUrl, Config, StoreUrl};
+use crate::edge::services::LoadModel;
 use crate::events::{EventSink, LocalEvents, SharedEvents};
 use crate::import::ImportError;
 use crate::profile::Profiles;

@@ -21,17 +21,19 @@ use tower::util::option_layer;
 
 use super::files;
 use super::health::Health;
-use crate::api::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::events::EventSink;
-use crate::ledger::Ledger;
-use crate::limit::Limiter;
-use crate::middleware::{
+use crate::edge::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
     RequestIdLayer, StatusLayer, Stream, StreamLayer, accept,
 };
+use crate::edge::services::{
+    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi,
+};
+use crate::events::EventSink;
+use crate::ledger::Ledger;
+use crate::limit::Limiter;
 use crate::profile::Profiles;
 use crate::recommend::Recommender;
 use crate::redis::Redis;

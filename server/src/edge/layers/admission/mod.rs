@@ -36,7 +36,7 @@ use self::gate::{Arrived, Gate, Refusal, Ticket};
 use self::refusals::{Refusals, retry_after};
 use super::connection::read_since;
 use super::deadline::timeout_of;
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 /// What the layers behind know of a call, in the request's extensions.
 #[derive(Clone, Debug)]

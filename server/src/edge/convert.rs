@@ -12,7 +12,7 @@ use tonic::Request;
 
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
-use crate::middleware::{Admitted, Deadline};
+use crate::edge::layers::{Admitted, Deadline};
 use crate::recommend::{Pick, Source, Timings};
 
 /// Tags shown with a movie.

@@ -152,7 +152,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
-    use crate::middleware::ConnectionLimits;
+    use crate::edge::layers::ConnectionLimits;
 
     /// A system that is out of descriptors for its first answers.
     struct Exhausted {

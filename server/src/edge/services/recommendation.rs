@@ -10,7 +10,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::recommendation_service_server::RecommendationService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{ApiError, convert, token, valid};
+use crate::edge::{ApiError, convert, token, valid};
 use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subject, Terms};
 
 /// Movies answered when a request does not say how many.

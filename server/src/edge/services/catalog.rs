@@ -9,10 +9,10 @@ use marquee_proto::v1::catalog_service_server::CatalogService;
 use roaring::RoaringBitmap;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::page::List;
-use super::stream::{Keep, in_chunks, to_its_end};
-use super::{ApiError, convert, valid};
 use crate::catalog::{After, Catalog, Movies};
+use crate::edge::page::List;
+use crate::edge::stream::{Keep, in_chunks, to_its_end};
+use crate::edge::{ApiError, convert, valid};
 use crate::ledger::Ledger;
 use crate::recommend::RecommendError;
 

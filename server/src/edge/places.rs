@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::middleware::Origin;
+use crate::edge::layers::Origin;
 
 /// One origin has one part of so many of the places.
 const SHARES: usize = 4;

@@ -17,8 +17,8 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::api::{ApiError, MESSAGE_BYTES, MOST_STATUS_BYTES};
 use crate::brief;
+use crate::edge::{ApiError, MESSAGE_BYTES, MOST_STATUS_BYTES};
 
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";

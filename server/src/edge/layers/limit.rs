@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use super::message_count::MessageCount;
 use super::{Methods, Origin};
-use crate::api::ApiError;
+use crate::edge::ApiError;
 use crate::limit::{Limiter, Messages};
 
 /// How long a stream waits for a token.

@@ -15,7 +15,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Admitted;
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 const HEADER: &str = "grpc-timeout";
 
@@ -88,7 +88,7 @@ pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status
 ///
 /// ```
 /// use std::time::Duration;
-/// use marquee_server::middleware::parse_grpc_timeout;
+/// use marquee_server::edge::layers::parse_grpc_timeout;
 ///
 /// assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
 /// assert_eq!(parse_grpc_timeout("1.5S"), None);

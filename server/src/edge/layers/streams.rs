@@ -27,7 +27,7 @@ use tower::{Layer, Service};
 
 use super::Deadline;
 use super::delivery::Delivery;
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 /// Whose messages a method's stream is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,13 +9,13 @@ use marquee_proto::DESCRIPTOR_SET;
 use prost::Message as _;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
-use super::error::field_of;
+use super::status::field_of;
 use crate::catalog::GenreList;
 
 /// The fields that the sources of this room name, as in `invalid("page_token", ...)` and `field("rating")`.
 fn named_fields() -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/api")).unwrap() {
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge")).unwrap() {
         let source = fs::read_to_string(file.unwrap().path()).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
         for call in ["invalid(", "field("] {

@@ -27,7 +27,7 @@ use tower::{Layer, Service};
 
 use super::connection::{ConnectionInfo, HeldBytes};
 use super::streams::Stream;
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 /// Whether a message is compressed, and its length.
 const PREFIX_BYTES: usize = 5;

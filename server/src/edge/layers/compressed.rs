@@ -14,7 +14,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 const ENCODING: &str = "grpc-encoding";
 

@@ -13,7 +13,7 @@ use marquee_proto::v1::operations_service_server::OperationsService;
 use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
-use super::{ApiError, convert, valid};
+use crate::edge::{ApiError, convert, valid};
 use crate::recommend::RecommendError;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.

@@ -250,8 +250,8 @@ mod tests {
     use tracing_subscriber::util::SubscriberInitExt as _;
 
     use super::*;
-    use crate::api::ApiError;
-    use crate::middleware::RequestIdLayer;
+    use crate::edge::ApiError;
+    use crate::edge::layers::RequestIdLayer;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
     const FAILED_ONLY: CallLog = CallLog { slow: Duration::MAX, one_in: 0 };

@@ -13,7 +13,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 const GRPC: &[u8] = b"application/grpc";
 const PROTOBUF: &[u8] = b"+proto";

@@ -7,7 +7,7 @@ use tonic::Status;
 use tonic::body::Body;
 
 use super::gate::Refusal;
-use crate::api::ApiError;
+use crate::edge::ApiError;
 
 /// The times after which a refused caller is told to ask again: at once it would be refused again.
 const RETRY_AFTER: [Duration; 4] = [

@@ -8,9 +8,9 @@ use marquee_proto::v1::user_service_server::UserService;
 use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
-use super::page::List;
-use super::{ApiError, convert, token, valid};
 use crate::catalog::{Catalog, Filter};
+use crate::edge::page::List;
+use crate::edge::{ApiError, convert, token, valid};
 use crate::ledger::Ledger;
 use crate::profile::Mark;
 use crate::recommend::RecommendError;

@@ -11,13 +11,13 @@ use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::places::{NoPlace, Place, Places};
-use super::stream::{Keep, in_chunks, to_its_end};
-use super::{ApiError, convert, token, valid};
 use crate::catalog::Catalog;
+use crate::edge::layers::Origin;
+use crate::edge::places::{NoPlace, Place, Places};
+use crate::edge::stream::{Keep, in_chunks, to_its_end};
+use crate::edge::{ApiError, convert, token, valid};
 use crate::events::{EventSink, NotAPosition, Position};
 use crate::ledger::Ledger;
-use crate::middleware::Origin;
 use crate::profile::Mark;
 
 /// Interactions of a stream that are stored at once.

@@ -1,0 +1,27 @@
+//! The edge: what crosses the network and nothing else. [`layers`] stand around every call, [`services`] are
+//! one file a gRPC service, and [`ApiError`] is the single map from what went wrong to a status.
+//!
+//! A handler validates, converts, calls one part of the server, and converts back. It decides nothing else.
+//! Nothing outside of here knows protobuf.
+
+mod convert;
+#[cfg(test)]
+mod field_tests;
+pub mod layers;
+mod page;
+mod places;
+pub mod services;
+mod status;
+mod stream;
+mod token;
+
+pub(crate) use status::MESSAGE_BYTES;
+pub use status::{ApiError, MOST_STATUS_BYTES};
+
+use marquee_proto::Validate;
+
+/// The message, once its constraints hold.
+fn valid<M: Validate>(message: M) -> Result<M, ApiError> {
+    message.validate().map_err(ApiError::Invalid)?;
+    Ok(message)
+}
