@@ -9,8 +9,8 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use marquee_benches::synthetic;
 use marquee_retrieval::ItemRow;
-use marquee_server::cache::LocalCache;
 use marquee_server::recommend::Vectors;
+use marquee_server::shared::cache::LocalCache;
 use marquee_store::{RedbStore, Store as _};
 use tokio::runtime::Runtime;
 

@@ -5,16 +5,13 @@
 
 pub mod app;
 pub mod brief;
-pub mod cache;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod edge;
-pub mod events;
 pub mod import;
-pub mod ledger;
-pub mod limit;
-pub mod profile;
+pub mod profiles;
 pub mod recommend;
-pub mod redis;
+pub mod shared;
 pub mod telemetry;
+pub mod writes;

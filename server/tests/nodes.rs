@@ -13,8 +13,8 @@ use marquee_core::domain::Interaction;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
-use marquee_server::events::{EventSink as _, EventsError, Position};
-use marquee_server::profile::Mark;
+use marquee_server::profiles::Mark;
+use marquee_server::shared::events::{EventSink as _, EventsError, Position};
 use marquee_store::{RedbStore, Store};
 use tonic::{Code, Request};
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use common::nodes::{PATIENCE, in_own_namespace, until};
 use common::recommender::Recommender;
 use common::redis::{RedisServer, free_port, shared_redis};
-use marquee_server::cache::{Cache, Key, RedisCache, Space};
-use marquee_server::limit::Limiter;
-use marquee_server::redis::{Redis, RedisError};
+use marquee_server::shared::cache::{Cache, Key, RedisCache, Space};
+use marquee_server::shared::limit::Limiter;
+use marquee_server::shared::redis::{Redis, RedisError};
 
 const HOUR: Duration = Duration::from_hours(1);
 

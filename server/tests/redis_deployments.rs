@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_proto::v1;
-use marquee_server::cache::{Cache as _, Key, RedisCache, Space};
-use marquee_server::events::{EventSink as _, Position};
-use marquee_server::limit::Limiter;
-use marquee_server::profile::Mark;
-use marquee_server::redis::{Redis, RedisError};
+use marquee_server::profiles::Mark;
+use marquee_server::shared::cache::{Cache as _, Key, RedisCache, Space};
+use marquee_server::shared::events::{EventSink as _, Position};
+use marquee_server::shared::limit::Limiter;
+use marquee_server::shared::redis::{Redis, RedisError};
 
 use common::nodes::{Node, PATIENCE, Pair, until};
 use common::recommender::Recommender;

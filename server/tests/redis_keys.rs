@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use marquee_core::domain::Interaction;
-use marquee_server::cache::{self, Cache as _, RedisCache, Space};
-use marquee_server::events::{EventSink as _, Placed, Position};
-use marquee_server::limit::Limiter;
-use marquee_server::profile::Mark;
-use marquee_server::redis::Redis;
+use marquee_server::profiles::Mark;
+use marquee_server::shared::cache::{self, Cache as _, RedisCache, Space};
+use marquee_server::shared::events::{EventSink as _, Placed, Position};
+use marquee_server::shared::limit::Limiter;
+use marquee_server::shared::redis::Redis;
 use marquee_store::{RedbStore, Store};
 
 use common::nodes::{Node, PATIENCE, Pair, USER, event, until};

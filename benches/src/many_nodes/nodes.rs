@@ -14,8 +14,8 @@ use marquee_loadgen::workload::{
 };
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject as Of;
-use marquee_server::cache::{Cache as _, Key, RedisCache, Space};
-use marquee_server::redis::Redis;
+use marquee_server::shared::cache::{Cache as _, Key, RedisCache, Space};
+use marquee_server::shared::redis::Redis;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 

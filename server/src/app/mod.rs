@@ -38,15 +38,15 @@ use health::Health;
 use services::Rooms;
 pub use welcome::welcome;
 
-use crate::cache::{Cache, LocalCache, NearCache, RedisCache};
 use crate::catalog::Catalog;
 use crate::config::{CacheUrl, Config, StoreUrl};
 use crate::edge::services::LoadModel;
-use crate::events::{EventSink, LocalEvents, SharedEvents};
 use crate::import::ImportError;
-use crate::profile::Profiles;
+use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, Recommender};
-use crate::redis::{Redis, RedisError};
+use crate::shared::cache::{Cache, LocalCache, NearCache, RedisCache};
+use crate::shared::events::{EventSink, LocalEvents, SharedEvents};
+use crate::shared::redis::{Redis, RedisError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.

@@ -31,13 +31,13 @@ use crate::edge::layers::{
 use crate::edge::services::{
     CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi,
 };
-use crate::events::EventSink;
-use crate::ledger::Ledger;
-use crate::limit::Limiter;
-use crate::profile::Profiles;
+use crate::profiles::Profiles;
 use crate::recommend::Recommender;
-use crate::redis::Redis;
+use crate::shared::events::EventSink;
+use crate::shared::limit::Limiter;
+use crate::shared::redis::Redis;
 use crate::telemetry::RpcMetrics;
+use crate::writes::Ledger;
 
 /// What a caller may send of one call before it is read, and of all calls of a connection.
 ///

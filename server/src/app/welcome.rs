@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 
 use super::Running;
 use crate::catalog::{Catalog, Filter, Movie};
-use crate::profile::Mark;
+use crate::profiles::Mark;
 use crate::recommend::{Question, Recommended, Source, Subject, Terms};
 
 /// Users that are tried for the sample recommendation.

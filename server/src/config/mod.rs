@@ -23,7 +23,7 @@ use redact::without_passwords;
 pub use values::{CacheUrl, LogFormat, Span, StoreUrl};
 use values::{address_from_text, as_text, from_text, listen_address};
 
-use crate::limit::Rate;
+use crate::shared::limit::Rate;
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.

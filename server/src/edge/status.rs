@@ -14,9 +14,9 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::brief;
 use crate::catalog::{CatalogError, GenreList};
-use crate::events::EventsError;
-use crate::ledger::PutMoviesError;
 use crate::recommend::RecommendError;
+use crate::shared::events::EventsError;
+use crate::writes::PutMoviesError;
 
 /// Most bytes of a status in headers: the message percent-encoded, the details in base64.
 pub const MOST_STATUS_BYTES: usize = 4096;

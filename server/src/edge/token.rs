@@ -8,7 +8,7 @@ use bytes::{Buf as _, BufMut as _};
 use marquee_core::domain::{EventKey, Kind};
 
 use super::ApiError;
-use crate::profile::{MOST_USERS, Mark};
+use crate::profiles::{MOST_USERS, Mark};
 
 const PREFIX: &str = "v1.";
 

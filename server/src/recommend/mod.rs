@@ -32,9 +32,9 @@ pub use stages::Timings;
 use stages::{Stage, Stopwatch};
 pub use vectors::Vectors;
 
-use crate::cache::Cache;
 use crate::catalog::{Catalog, Movies};
-use crate::profile::{Mark, Profiles};
+use crate::profiles::{Mark, Profiles};
+use crate::shared::cache::Cache;
 use crate::telemetry::StageMetrics;
 
 /// How many of a user's newest events are read for one place in the model's sequence: some events

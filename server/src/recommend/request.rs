@@ -10,7 +10,7 @@ use marquee_store::StoreError;
 
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
-use crate::profile::Mark;
+use crate::profiles::Mark;
 
 /// Whose recommendations.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use marquee_retrieval::ItemRow;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::cache::{Cache, Key, Space};
+use crate::shared::cache::{Cache, Key, Space};
 
 /// The form of the value: a byte of version, then little-endian f32.
 const FORM: u8 = 1;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_server::catalog::Catalog;
-use marquee_server::events::{EventSink as _, EventsError, Placed, Position, SharedEvents};
-use marquee_server::ledger::Ledger;
-use marquee_server::profile::{Mark, Profiles};
-use marquee_server::redis::Redis;
+use marquee_server::profiles::{Mark, Profiles};
+use marquee_server::shared::events::{EventSink as _, EventsError, Placed, Position, SharedEvents};
+use marquee_server::shared::redis::Redis;
+use marquee_server::writes::Ledger;
 use marquee_store::{RedbStore, Store};
 use tempfile::TempDir;
 

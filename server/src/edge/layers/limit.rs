@@ -22,7 +22,7 @@ use tower::{Layer, Service};
 use super::message_count::MessageCount;
 use super::{Methods, Origin};
 use crate::edge::ApiError;
-use crate::limit::{Limiter, Messages};
+use crate::shared::limit::{Limiter, Messages};
 
 /// How long a stream waits for a token.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);

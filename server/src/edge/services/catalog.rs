@@ -13,8 +13,8 @@ use crate::catalog::{After, Catalog, Movies};
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, valid};
-use crate::ledger::Ledger;
 use crate::recommend::RecommendError;
+use crate::writes::Ledger;
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;

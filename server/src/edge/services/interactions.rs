@@ -16,9 +16,9 @@ use crate::edge::layers::Origin;
 use crate::edge::places::{NoPlace, Place, Places};
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, token, valid};
-use crate::events::{EventSink, NotAPosition, Position};
-use crate::ledger::Ledger;
-use crate::profile::Mark;
+use crate::profiles::Mark;
+use crate::shared::events::{EventSink, NotAPosition, Position};
+use crate::writes::Ledger;
 
 /// Interactions of a stream that are stored at once.
 const STREAM_CHUNK: usize = 1000;

@@ -11,9 +11,9 @@ use tonic::{Request, Response, Status};
 use crate::catalog::{Catalog, Filter};
 use crate::edge::page::List;
 use crate::edge::{ApiError, convert, token, valid};
-use crate::ledger::Ledger;
-use crate::profile::Mark;
+use crate::profiles::Mark;
 use crate::recommend::RecommendError;
+use crate::writes::Ledger;
 
 /// Interactions on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;

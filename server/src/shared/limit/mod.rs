@@ -19,7 +19,7 @@ pub use rate::{Rate, RateError};
 use shared::SharedBuckets;
 use tokio::time::Instant;
 
-use crate::redis::Redis;
+use crate::shared::redis::Redis;
 
 /// Counts the calls of every caller.
 pub struct Limiter {

@@ -19,8 +19,8 @@ use tracing::Instrument as _;
 pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
 use crate::catalog::Catalog;
-use crate::events::EventSink;
-use crate::profile::Profiles;
+use crate::profiles::Profiles;
+use crate::shared::events::EventSink;
 
 /// Writes that may be under way at once.
 const UNDER_WAY: usize = 1024;
@@ -211,8 +211,8 @@ mod tests {
     use marquee_store::RedbStore;
 
     use super::*;
-    use crate::events::LocalEvents;
-    use crate::profile::Mark;
+    use crate::profiles::Mark;
+    use crate::shared::events::LocalEvents;
 
     fn view(movie_id: u32, time_ms: i64) -> Interaction {
         Interaction { user_id: 1, movie_id, time_ms, kind: Kind::View, rating: None }

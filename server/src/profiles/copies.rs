@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use super::codec;
 use super::near::Entry;
-use crate::cache::{Lookups, Space, Tier};
-use crate::redis::{Holds, Key, Purpose, Redis};
+use crate::shared::cache::{Lookups, Space, Tier};
+use crate::shared::redis::{Holds, Key, Purpose, Redis};
 
 /// How long nobody may fill a copy after a write.
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);

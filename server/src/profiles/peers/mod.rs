@@ -29,7 +29,7 @@ use message::{Body, Message, NodeId};
 use trust::{BEAT, Trust, Verdict};
 
 use super::copies;
-use crate::redis::{Outage, Purpose, Redis, RedisError, keep_alive};
+use crate::shared::redis::{Outage, Purpose, Redis, RedisError, keep_alive};
 
 /// Announcements that may wait; with more the caches of all nodes are flushed instead.
 const ANNOUNCEMENTS_WAITING: usize = 4096;

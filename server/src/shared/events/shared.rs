@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Dropped, EventSink, EventsError, Placed, Position};
-use crate::redis::{Holds, Key, Outage, Purpose, Redis};
+use crate::shared::redis::{Holds, Key, Outage, Purpose, Redis};
 
 /// Entries that are kept; Redis cuts a little later, where it is cheap.
 const KEPT: i64 = 100_000;

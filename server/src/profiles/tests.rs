@@ -35,7 +35,7 @@ async fn shared(copies: &Copies, generation: u64) -> Option<usize> {
 async fn bury(redis: &Redis) {
     let name = copies::key(redis, USER).name;
     redis
-        .call(crate::redis::Purpose::Put, |client| async move { copies::bury(&client, name).await })
+        .call(crate::shared::redis::Purpose::Put, |client| async move { copies::bury(&client, name).await })
         .await
         .unwrap();
 }

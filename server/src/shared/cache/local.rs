@@ -73,7 +73,7 @@ mod tests {
     use marquee_core::clock;
 
     use super::*;
-    use crate::cache::Space;
+    use crate::shared::cache::Space;
 
     fn key(id: u128) -> Key {
         Key { space: Space::Vector, id }

@@ -10,7 +10,7 @@ use fred::clients::Client;
 use fred::interfaces::LuaInterface as _;
 
 use super::Rate;
-use crate::redis::{Holds, Outage, Purpose, Redis};
+use crate::shared::redis::{Holds, Outage, Purpose, Redis};
 
 const TAKE: &str = include_str!("take.lua");
 

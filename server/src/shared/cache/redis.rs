@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::metrics::{Lookups, Tier};
 use super::{Cache, Key, Space};
-use crate::redis::{self, Holds, Purpose, Redis};
+use crate::shared::redis::{self, Holds, Purpose, Redis};
 
 /// Writes that may be under way at once; one more is dropped.
 const WRITES_UNDER_WAY: usize = 256;

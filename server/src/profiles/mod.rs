@@ -24,8 +24,8 @@ pub use mark::{MOST_USERS, Mark};
 use near::{Entry, Near};
 use peers::{Peers, Remembering as _};
 
-use crate::cache::{Lookups, Space, Tier};
-use crate::redis::{Redis, RedisError};
+use crate::shared::cache::{Lookups, Space, Tier};
+use crate::shared::redis::{Redis, RedisError};
 
 /// The profiles of all users.
 pub struct Profiles {
