@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use marquee_benches::synthetic;
 use marquee_retrieval::ItemRow;
-use marquee_server::recommend::Vectors;
+use marquee_server::recommend::UserVectorCache;
 use marquee_server::shared::cache::LocalCache;
 use marquee_store::{RedbStore, Store as _};
 use tokio::runtime::Runtime;
@@ -48,24 +48,24 @@ fn vectors(criterion: &mut Criterion) {
     let runtime = runtime();
     let value_bytes = 4 * DIMENSION as u64;
     let cache = LocalCache::new(2 * u64::from(REMEMBERED) * value_bytes, value_bytes);
-    let vectors = Vectors::new(Arc::new(cache));
+    let vectors = UserVectorCache::new(Arc::new(cache));
     let sequence = |n: u32| -> Vec<ItemRow> { (n..n + 200).collect() };
     for n in 0..REMEMBERED {
-        runtime.block_on(vectors.put(Vectors::key("1", &sequence(n)), &[0.5; DIMENSION]));
+        runtime.block_on(vectors.put(UserVectorCache::key("1", &sequence(n)), &[0.5; DIMENSION]));
     }
     let mut group = criterion.benchmark_group("vector cache");
     let (known, unknown) = (sequence(77), sequence(REMEMBERED + 1));
     group.bench_function("key of 200 items", |bencher| {
-        bencher.iter(|| black_box(Vectors::key("1", black_box(&known))));
+        bencher.iter(|| black_box(UserVectorCache::key("1", black_box(&known))));
     });
     for (name, sequence) in [("hit", &known), ("miss", &unknown)] {
-        let key = Vectors::key("1", sequence);
+        let key = UserVectorCache::key("1", sequence);
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(runtime.block_on(vectors.get(key, DIMENSION))));
         });
     }
     group.bench_function("put", |bencher| {
-        let key = Vectors::key("1", &known);
+        let key = UserVectorCache::key("1", &known);
         bencher.iter(|| runtime.block_on(vectors.put(key, &[0.5; DIMENSION])));
     });
 }

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use marquee_engine::{Priority, Rehearsal, Sequence};
+use marquee_engine::{Priority, SchedulerSimulator, Sequence};
 
 /// How long each batch pretends to run.
 const BATCH_TIME: Duration = Duration::from_millis(5);
@@ -26,22 +26,22 @@ fn steps(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(1));
         for waiting in [0, 64, 1024, 16_384] {
             let mut arrivals = sequences.iter().cycle().cloned().zip(priorities());
-            let mut rehearsal = Rehearsal::new(workers, buckets);
+            let mut simulator = SchedulerSimulator::new(workers, buckets);
             let mut now = Instant::now();
-            let mut arrive = |rehearsal: &mut Rehearsal, now| {
+            let mut arrive = |simulator: &mut SchedulerSimulator, now| {
                 let Some((sequence, priority)) = arrivals.next() else { return };
-                rehearsal.submit(now, sequence, priority);
+                simulator.submit(now, sequence, priority);
             };
-            while rehearsal.waiting() < waiting {
-                arrive(&mut rehearsal, now);
+            while simulator.waiting() < waiting {
+                arrive(&mut simulator, now);
             }
             group.bench_function(BenchmarkId::new("a job", format!("{waiting} waiting")), |bencher| {
                 bencher.iter(|| {
                     now += Duration::from_micros(100);
-                    arrive(&mut rehearsal, now);
-                    if rehearsal.waiting() > waiting {
+                    arrive(&mut simulator, now);
+                    if simulator.waiting() > waiting {
                         now += BATCH_TIME;
-                        black_box(rehearsal.finish(now, BATCH_TIME));
+                        black_box(simulator.finish(now, BATCH_TIME));
                     }
                 });
             });

@@ -25,11 +25,11 @@ const START_LIMIT: Duration = Duration::from_mins(3);
 /// How often its health is asked for meanwhile.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(50);
 /// Most connections; more callers share them.
-const MOST_CONNECTIONS: usize = 8;
+const MAX_CONNECTIONS: usize = 8;
 /// How long answers are waited for after a run.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Most calls in flight in an open loop.
-const MOST_IN_FLIGHT: usize = 20_000;
+const MAX_IN_FLIGHT: usize = 20_000;
 
 /// How a server is started.
 #[derive(Clone, Debug)]
@@ -264,11 +264,11 @@ impl Shape {
         let (load, connections, deadline) = match self.arrivals {
             Arrivals::Callers(callers) => {
                 let load = Load::Closed(Profile::constant(f64::from(callers), self.time));
-                (load, (callers as usize).min(MOST_CONNECTIONS), None)
+                (load, (callers as usize).min(MAX_CONNECTIONS), None)
             }
             Arrivals::Open { rate, deadline } => {
                 let load = Load::Open(Profile::constant(rate, self.time), Spacing::Poisson);
-                (load, MOST_CONNECTIONS, deadline)
+                (load, MAX_CONNECTIONS, deadline)
             }
         };
         Plan {
@@ -282,7 +282,7 @@ impl Shape {
             count: self.count,
             drain: DRAIN,
             deadline,
-            max_in_flight: MOST_IN_FLIGHT,
+            max_in_flight: MAX_IN_FLIGHT,
             seed: 1,
             part: (0, 1),
         }

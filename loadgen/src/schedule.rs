@@ -52,7 +52,7 @@ pub enum ScheduleError {
 const LONGEST: Duration = Duration::from_hours(24 * 365);
 
 /// The highest level that is read: more requests a second, or callers, than any machine has.
-pub(crate) const MOST_LEVEL: f64 = 1e7;
+pub(crate) const MAX_LEVEL: f64 = 1e7;
 
 /// Reads `500ms`, `10s`, `5m`, `2h`; a bare number means seconds.
 ///
@@ -216,9 +216,8 @@ impl FromStr for Profile {
         for part in text.split(',') {
             let (levels, length) = part.trim().split_once(':').ok_or_else(wrong)?;
             let (from, to) = levels.split_once('-').unwrap_or((levels, levels));
-            let level = |text: &str| {
-                text.trim().parse().ok().filter(|level: &f64| (0.0..=MOST_LEVEL).contains(level))
-            };
+            let level =
+                |text: &str| text.trim().parse().ok().filter(|level: &f64| (0.0..=MAX_LEVEL).contains(level));
             segments.push(Segment {
                 from: level(from).ok_or_else(wrong)?,
                 to: level(to).ok_or_else(wrong)?,

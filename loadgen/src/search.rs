@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Quantiles, Report};
-use crate::schedule::{MOST_LEVEL, parse_time};
+use crate::schedule::{MAX_LEVEL, parse_time};
 
 /// Windows that must agree before a figure counts.
 pub const WINDOWS: usize = 3;
@@ -21,7 +21,7 @@ pub enum SearchError {
     )]
     Objective(String),
     /// The bounds are no range.
-    #[error("the search needs 0 < --min < --max, and {MOST_LEVEL} at most, got {min} and {max}")]
+    #[error("the search needs 0 < --min < --max, and {MAX_LEVEL} at most, got {min} and {max}")]
     Bounds {
         /// The lowest rate.
         min: f64,
@@ -348,7 +348,7 @@ impl Bisection {
     /// # Errors
     /// [`SearchError::Bounds`] when the two are no range.
     pub fn new(min: f64, max: f64, precision: f64) -> Result<Self, SearchError> {
-        if min > 0.0 && min < max && max <= MOST_LEVEL {
+        if min > 0.0 && min < max && max <= MAX_LEVEL {
             Ok(Self { kept: None, broken: None, min, max, precision: precision.max(1e-3) })
         } else {
             Err(SearchError::Bounds { min, max })

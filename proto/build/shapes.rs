@@ -37,7 +37,7 @@ pub(crate) fn shape_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>
         }
     }
     let most = shapes.tables.values().map(|table| table.lists).max().unwrap_or_default();
-    let mut code = format!("const MOST_LISTS: usize = {most};\n\n");
+    let mut code = format!("const MAX_LISTS: usize = {most};\n\n");
     for table in shapes.tables.values() {
         code.push_str(&table.source);
     }

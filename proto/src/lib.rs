@@ -21,7 +21,7 @@ mod validate;
 pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
 pub use printable::{is_command, printable, printable_json};
 pub use scan::{Shape, Wire};
-pub use validate::{Checker, MOST_VIOLATIONS, Validate, Violation};
+pub use validate::{Checker, MAX_VIOLATIONS, Validate, Violation};
 
 /// Messages, services and clients of `marquee.v1`.
 #[allow(clippy::pedantic, clippy::unwrap_used, missing_docs, unreachable_pub)]

@@ -14,7 +14,7 @@ use crate::Violation;
 use crate::v1;
 
 /// Groups of unknown fields that may stand in each other.
-const MOST_GROUPS: usize = 32;
+const MAX_GROUPS: usize = 32;
 
 /// The fields of a message that requests are made of.
 pub struct Shape {
@@ -111,7 +111,7 @@ impl From<Why> for Fault {
 
 /// Whether a request's bytes can be decoded within the bounds of its lists.
 pub(crate) fn scan(shape: &Shape, bytes: &[u8]) -> Result<(), Fault> {
-    shape.scan(bytes, &mut [0; MOST_LISTS])
+    shape.scan(bytes, &mut [0; MAX_LISTS])
 }
 
 impl Shape {
@@ -145,7 +145,7 @@ impl Field {
         match value {
             Value::Bytes(_) if self.is_packable() => Ok(()),
             _ => self
-                .scan_one(value, &mut [0; MOST_LISTS])
+                .scan_one(value, &mut [0; MAX_LISTS])
                 .map_err(|fault| fault.within(self.name, Some(before))),
         }
     }
@@ -203,7 +203,7 @@ fn value<'a>(bytes: &mut &'a [u8]) -> Result<(u32, Value<'a>), Why> {
 
 /// Skips a group, which no message of ours has, up to its end.
 fn group(bytes: &mut &[u8], number: u32) -> Result<(), Why> {
-    let mut open = [0; MOST_GROUPS];
+    let mut open = [0; MAX_GROUPS];
     open[0] = number;
     let mut depth = 1;
     while depth > 0 {
@@ -400,9 +400,9 @@ mod tests {
         let unknown = [field(15, b"later"), vec![14 << 3, 1, 13 << 3 | 5, 0, 0, 0, 0]].concat();
         assert_eq!(look::<v1::RecommendRequest>(&unknown), Ok(()));
         let nested = |depth: usize| [[15 << 3 | 3].repeat(depth), [15 << 3 | 4].repeat(depth)].concat();
-        assert_eq!(look::<v1::RecommendRequest>(&nested(MOST_GROUPS)), Ok(()));
+        assert_eq!(look::<v1::RecommendRequest>(&nested(MAX_GROUPS)), Ok(()));
         let bad = Err((String::new(), Why::BadKey));
-        assert_eq!(look::<v1::RecommendRequest>(&nested(MOST_GROUPS + 1)), bad);
+        assert_eq!(look::<v1::RecommendRequest>(&nested(MAX_GROUPS + 1)), bad);
         assert_eq!(look::<v1::RecommendRequest>(&nested(1_000_000)), bad);
         assert_eq!(look::<v1::RecommendRequest>(&[0, 0]), bad);
         assert_eq!(look::<v1::RecommendRequest>(&[15 << 3 | 3, 14 << 3 | 4]), bad);

@@ -1,7 +1,7 @@
 //! The checks behind [`Validate`], and the generated implementations.
 //!
 //! A check does not stop at the first fault: a caller who sent three bad fields hears of three. It stops at
-//! [`MOST_VIOLATIONS`], and does not look into a list that is too long, so that a refusal stays cheap.
+//! [`MAX_VIOLATIONS`], and does not look into a list that is too long, so that a refusal stays cheap.
 
 #![allow(clippy::pedantic)]
 // The generated checks dereference and convert alike for every kind of number.
@@ -10,7 +10,7 @@
 use crate::v1;
 
 /// Violations that one check finds at most.
-pub const MOST_VIOLATIONS: usize = 20;
+pub const MAX_VIOLATIONS: usize = 20;
 
 /// A field that breaks its rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub trait Validate {
     /// Adds every violation of this message to the checker.
     fn check(&self, at: &mut Checker);
 
-    /// The violations of this message, the first [`MOST_VIOLATIONS`] of them.
+    /// The violations of this message, the first [`MAX_VIOLATIONS`] of them.
     ///
     /// # Errors
     /// The violations, in the order of the fields; never empty.
@@ -55,7 +55,7 @@ impl Checker {
     }
 
     fn is_full(&self) -> bool {
-        self.violations.len() >= MOST_VIOLATIONS
+        self.violations.len() >= MAX_VIOLATIONS
     }
 
     fn add(&mut self, name: &str, description: String) {
@@ -207,11 +207,11 @@ mod tests {
     #[test]
     fn a_check_ends_at_twenty_violations() {
         let history = v1::History { movie_ids: vec![0; 10_000] };
-        assert_eq!(fields(&history).len(), MOST_VIOLATIONS);
+        assert_eq!(fields(&history).len(), MAX_VIOLATIONS);
         assert_eq!(fields(&history).last().unwrap(), "movie_ids[19]");
         let filter =
             v1::Filter { allow_movie_ids: vec![0; 19], deny_movie_ids: vec![0; 19], ..Default::default() };
         let request = v1::RecommendRequest { k: Some(0), filter: Some(filter), ..Default::default() };
-        assert_eq!(fields(&request).len(), MOST_VIOLATIONS);
+        assert_eq!(fields(&request).len(), MAX_VIOLATIONS);
     }
 }

@@ -6,7 +6,7 @@ mod hostile;
 use hostile::gzip::{empty_blocks, gzip};
 use hostile::meter::{Meter, peak};
 use hostile::{FILLS, Refusal, TARGETS, framed, requests, routes, segment};
-use marquee_proto::MOST_VIOLATIONS;
+use marquee_proto::MAX_VIOLATIONS;
 use tonic::codec::CompressionEncoding;
 
 #[global_allocator]
@@ -16,19 +16,19 @@ static METER: Meter = Meter;
 const SIZE: usize = 1 << 18;
 
 /// Memory for each byte of a request: 64 MiB for 4 MiB.
-const MOST_A_BYTE: usize = 16;
+const MAX_A_BYTE: usize = 16;
 
 /// Bytes of a refusal before it is cut.
-const MOST_OF_REFUSAL: usize = 4096;
+const MAX_OF_REFUSAL: usize = 4096;
 
 fn check(refused: &Result<(), Refusal>, what: &str) {
     match refused {
         Ok(()) => {}
         Err(Refusal::Decoding(status)) => {
             let size = status.message().len() + status.details().len();
-            assert!(size <= MOST_OF_REFUSAL, "{what}: {size} bytes of refusal");
+            assert!(size <= MAX_OF_REFUSAL, "{what}: {size} bytes of refusal");
         }
-        Err(Refusal::Rules(violations)) => assert!(violations.len() <= MOST_VIOLATIONS, "{what}"),
+        Err(Refusal::Rules(violations)) => assert!(violations.len() <= MAX_VIOLATIONS, "{what}"),
     }
 }
 
@@ -47,7 +47,7 @@ fn no_request_takes_more_than_sixteen_times_its_bytes() {
                 let framed = framed(&segment(&route, fill, SIZE), false);
                 let (refused, bytes) = peak(|| (target.offer)(framed, None, SIZE + 64));
                 let what = format!("{} {} {fill:?}", target.name, route.last().unwrap().full_name());
-                assert!(bytes <= MOST_A_BYTE * SIZE, "{what}: {bytes} bytes");
+                assert!(bytes <= MAX_A_BYTE * SIZE, "{what}: {bytes} bytes");
                 check(&refused, &what);
             }
         }
@@ -62,7 +62,7 @@ fn a_few_compressed_bytes_take_no_more_than_a_message_may() {
             let bomb = framed(&gzip(&segment(&route, FILLS[0], size)), true);
             let offer = || (target.offer)(bomb, Some(CompressionEncoding::Gzip), SIZE);
             let (refused, bytes) = peak(offer);
-            assert!(bytes <= MOST_A_BYTE * SIZE, "{}: {bytes} bytes", target.name);
+            assert!(bytes <= MAX_A_BYTE * SIZE, "{}: {bytes} bytes", target.name);
             check(&refused, target.name);
             assert!(size == SIZE || matches!(refused, Err(Refusal::Decoding(_))), "{}", target.name);
         }
@@ -75,5 +75,5 @@ fn blocks_that_unpack_to_nothing_are_an_empty_message() {
     let blocks = framed(&empty_blocks(1 << 16), true);
     let (refused, bytes) = peak(|| (target.offer)(blocks, Some(CompressionEncoding::Gzip), SIZE));
     assert!(refused.is_ok());
-    assert!(bytes <= MOST_A_BYTE * SIZE, "{bytes} bytes");
+    assert!(bytes <= MAX_A_BYTE * SIZE, "{bytes} bytes");
 }

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::edge::MOST_STATUS_BYTES;
+use marquee_server::edge::MAX_STATUS_BYTES;
 use prost::Message;
 use prost::encoding::encode_varint;
 use tokio::net::TcpStream;
@@ -76,7 +76,7 @@ impl<'a> Call<'a> {
         let (_, headers) = self.answer_to(framed, server).await;
         let length = |name| headers.get(name).map_or(0, HeaderValue::len);
         let size = length("grpc-message") + length("grpc-status-details-bin");
-        assert!(size <= MOST_STATUS_BYTES, "{size} bytes of status");
+        assert!(size <= MAX_STATUS_BYTES, "{size} bytes of status");
         Status::from_header_map(&headers).unwrap()
     }
 }

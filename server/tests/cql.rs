@@ -45,13 +45,13 @@ fn view(user_id: u64, time_ms: i64) -> Interaction {
 
 /// What writers were promised, and what they were refused.
 #[derive(Default)]
-struct Ledger {
+struct WriteCoordinator {
     acknowledged: Mutex<HashSet<(u64, i64)>>,
     refused: AtomicUsize,
     stop: AtomicBool,
 }
 
-impl Ledger {
+impl WriteCoordinator {
     fn acknowledged(&self) -> usize {
         self.acknowledged.lock().expect("no writer panicked").len()
     }
@@ -95,25 +95,25 @@ async fn one_of_three_nodes_killed_under_writes_at_quorum_fails_nothing_and_lose
     let mut cluster = CqlCluster::start(3, Access::Open);
     let url = new_keyspace(&cluster.url(), "consistency=quorum&replication_factor=3&timeout_ms=20000").await;
     let store = Arc::new(open(&url).await);
-    let ledger = Arc::new(Ledger::default());
+    let coordinator = Arc::new(WriteCoordinator::default());
     let writers = (1..=WRITERS).map(|user_id| {
-        let (store, ledger) = (Arc::clone(&store), Arc::clone(&ledger));
+        let (store, coordinator) = (Arc::clone(&store), Arc::clone(&coordinator));
         tokio::spawn(async move {
             for time_ms in 0.. {
                 store.record(&[view(user_id, time_ms)], 1).await.expect("no write fails");
-                ledger.acknowledged.lock().expect("no writer panicked").insert((user_id, time_ms));
-                if ledger.is_stopped() {
+                coordinator.acknowledged.lock().expect("no writer panicked").insert((user_id, time_ms));
+                if coordinator.is_stopped() {
                     break;
                 }
             }
         })
     });
     let writers: Vec<_> = writers.collect();
-    ledger.until_acknowledged(300).await;
+    coordinator.until_acknowledged(300).await;
     cluster.node(1).kill();
-    ledger.until_acknowledged(600).await;
-    ledger.end(writers).await;
-    ledger.assert_nothing_is_lost(store.as_ref()).await;
+    coordinator.until_acknowledged(600).await;
+    coordinator.end(writers).await;
+    coordinator.assert_nothing_is_lost(store.as_ref()).await;
 }
 
 /// A refusal that tells its caller when to come back; anything else fails the test.
@@ -123,10 +123,10 @@ fn assert_is_refusal(status: &Status) {
 }
 
 /// Writes of one user, one after another.
-async fn write(server: Arc<TestServer>, ledger: Arc<Ledger>, user_id: u64) {
+async fn write(server: Arc<TestServer>, coordinator: Arc<WriteCoordinator>, user_id: u64) {
     let mut client = server.interactions();
     for seconds in 0.. {
-        if ledger.is_stopped() {
+        if coordinator.is_stopped() {
             break;
         }
         let event = v1::RecordInteractionRequest {
@@ -138,11 +138,15 @@ async fn write(server: Arc<TestServer>, ledger: Arc<Ledger>, user_id: u64) {
         };
         match client.record_interaction(event).await {
             Ok(_) => {
-                ledger.acknowledged.lock().expect("no writer panicked").insert((user_id, seconds * 1_000));
+                coordinator
+                    .acknowledged
+                    .lock()
+                    .expect("no writer panicked")
+                    .insert((user_id, seconds * 1_000));
             }
             Err(status) => {
                 assert_is_refusal(&status);
-                ledger.refused.fetch_add(1, Ordering::Relaxed);
+                coordinator.refused.fetch_add(1, Ordering::Relaxed);
                 // As a caller does that heeds `RetryInfo`.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -151,9 +155,9 @@ async fn write(server: Arc<TestServer>, ledger: Arc<Ledger>, user_id: u64) {
 }
 
 /// Recommendations for one user, which are answered or refused.
-async fn read(server: Arc<TestServer>, ledger: Arc<Ledger>, user_id: u64) {
+async fn read(server: Arc<TestServer>, coordinator: Arc<WriteCoordinator>, user_id: u64) {
     let mut client = server.recommendation();
-    while !ledger.is_stopped() {
+    while !coordinator.is_stopped() {
         let request = v1::RecommendRequest {
             subject: Some(Subject::UserId(user_id)),
             ..v1::RecommendRequest::default()
@@ -166,15 +170,15 @@ async fn read(server: Arc<TestServer>, ledger: Arc<Ledger>, user_id: u64) {
 }
 
 /// Waits until the store is refused, and after `cure` until it is written to again.
-async fn outage(ledger: &Ledger, what: &str, cure: impl FnOnce()) {
-    let before = ledger.refused.load(Ordering::Relaxed);
-    until("writes are refused", async || ledger.refused.load(Ordering::Relaxed) > before + 20).await;
+async fn outage(coordinator: &WriteCoordinator, what: &str, cure: impl FnOnce()) {
+    let before = coordinator.refused.load(Ordering::Relaxed);
+    until("writes are refused", async || coordinator.refused.load(Ordering::Relaxed) > before + 20).await;
     tokio::task::block_in_place(cure);
     let back = Instant::now();
-    ledger.until_acknowledged(1).await;
+    coordinator.until_acknowledged(1).await;
     let said = writeln!(std::io::stderr(), "{what}: written to again {:?} after its return", back.elapsed());
     said.expect("standard error is open");
-    ledger.until_acknowledged(100).await;
+    coordinator.until_acknowledged(100).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,15 +193,15 @@ async fn the_only_cql_server_frozen_killed_and_restarted_under_load_loses_nothin
     let config = Config { store, sample: "none".into(), ..config(&data) };
     let server = Arc::new(TestServer::start_with(config, data).await);
 
-    let ledger = Arc::new(Ledger::default());
+    let coordinator = Arc::new(WriteCoordinator::default());
     let mut tasks = Vec::new();
     for user_id in 1..=WRITERS {
-        tasks.push(tokio::spawn(write(Arc::clone(&server), Arc::clone(&ledger), user_id)));
+        tasks.push(tokio::spawn(write(Arc::clone(&server), Arc::clone(&coordinator), user_id)));
     }
     for user_id in 1..=2 {
-        tasks.push(tokio::spawn(read(Arc::clone(&server), Arc::clone(&ledger), user_id)));
+        tasks.push(tokio::spawn(read(Arc::clone(&server), Arc::clone(&coordinator), user_id)));
     }
-    ledger.until_acknowledged(300).await;
+    coordinator.until_acknowledged(300).await;
 
     cluster.node(0).freeze();
     let mut hurried = Request::new(v1::GetUserRequest { user_id: 1 });
@@ -207,13 +211,13 @@ async fn the_only_cql_server_frozen_killed_and_restarted_under_load_loses_nothin
         [Code::DeadlineExceeded, Code::Cancelled].contains(&status.code()),
         "its deadline ends it: {status}"
     );
-    outage(&ledger, "frozen", || cluster.node(0).thaw()).await;
+    outage(&coordinator, "frozen", || cluster.node(0).thaw()).await;
 
     cluster.node(0).kill();
-    outage(&ledger, "killed", || cluster.node(0).start_again()).await;
+    outage(&coordinator, "killed", || cluster.node(0).start_again()).await;
 
-    ledger.end(tasks).await;
-    ledger.assert_nothing_is_lost(&open(&url).await).await;
+    coordinator.end(tasks).await;
+    coordinator.assert_nothing_is_lost(&open(&url).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn patient_server() -> TestServer {
     let data = common::sample_data().await;
-    let config = Config { drain_limit: Span(Duration::from_hours(24)), ..common::config(&data) };
+    let config = Config { shutdown_timeout: Span(Duration::from_hours(24)), ..common::config(&data) };
     TestServer::start_with(config, data).await
 }
 

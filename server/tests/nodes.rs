@@ -13,8 +13,8 @@ use marquee_core::domain::Interaction;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
-use marquee_server::profiles::Mark;
-use marquee_server::shared::events::{EventSink as _, EventsError, Position};
+use marquee_server::profiles::ConsistencyToken;
+use marquee_server::shared::events::{EventLog as _, EventsError, Position};
 use marquee_store::{RedbStore, Store};
 use tonic::{Code, Request};
 
@@ -32,8 +32,8 @@ async fn a_write_is_at_once_in_another_nodes_read_that_carries_its_mark() {
     let Pair { here, there, _folder } = Pair::start(&url, &url).await;
     for movie_id in 2..200 {
         let (writer, reader) = if movie_id % 2 == 0 { (&here, &there) } else { (&there, &here) };
-        let mark = writer.write(movie_id).await;
-        assert!(reader.sees(movie_id, &mark).await, "{movie_id}");
+        let consistency_token = writer.write(movie_id).await;
+        assert!(reader.sees(movie_id, &consistency_token).await, "{movie_id}");
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_write_soon_is_in_another_nodes_reads_without_its_mark() {
     let Pair { here, there, _folder } = Pair::start(&url, &url).await;
     for movie_id in 2..100 {
         here.write(movie_id).await;
-        assert!(here.sees(movie_id, &Mark::default()).await);
+        assert!(here.sees(movie_id, &ConsistencyToken::default()).await);
         there.until_it_sees(movie_id).await;
     }
     assert!(there.profiles.are_remembered());
@@ -53,9 +53,9 @@ async fn a_write_soon_is_in_another_nodes_reads_without_its_mark() {
 async fn a_deleted_user_leaves_the_caches_of_all_nodes() {
     let Some(url) = shared_redis().as_deref().map(in_own_namespace) else { return };
     let Pair { here, there, _folder } = Pair::start(&url, &url).await;
-    here.ledger.delete_user(USER).await.expect("the store deletes");
-    until("the user is gone", PATIENCE, async || !there.sees(1, &Mark::default()).await).await;
-    assert!(!here.sees(1, &Mark::default()).await);
+    here.coordinator.delete_user(USER).await.expect("the store deletes");
+    until("the user is gone", PATIENCE, async || !there.sees(1, &ConsistencyToken::default()).await).await;
+    assert!(!here.sees(1, &ConsistencyToken::default()).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,24 +67,24 @@ async fn what_was_written_while_a_node_was_cut_off_is_seen_when_it_is_back() {
     let Pair { here, there, _folder } = Pair::start(&redis.url(), &through_proxy).await;
     for movie_id in 2..6 {
         proxy.cut();
-        let mark = here.write(movie_id).await;
-        assert!(there.sees(movie_id, &mark).await);
+        let consistency_token = here.write(movie_id).await;
+        assert!(there.sees(movie_id, &consistency_token).await);
         there.until_remembering(RECOVERY).await;
-        assert!(there.sees(movie_id, &Mark::default()).await);
+        assert!(there.sees(movie_id, &ConsistencyToken::default()).await);
     }
 }
 
 async fn writes_are_seen_without_redis(here: &Node, there: &Node) {
-    let mark = here.write(2).await;
-    assert!(here.sees(2, &Mark::default()).await);
-    assert!(there.sees(2, &mark).await);
+    let consistency_token = here.write(2).await;
+    assert!(here.sees(2, &ConsistencyToken::default()).await);
+    assert!(there.sees(2, &consistency_token).await);
     there.until_it_sees(2).await;
 }
 
 async fn redis_is_used_again(here: &Node, there: &Node) {
     for node in [here, there] {
         node.until_remembering(RECOVERY).await;
-        assert!(node.sees(2, &Mark::default()).await);
+        assert!(node.sees(2, &ConsistencyToken::default()).await);
     }
     here.write(3).await;
     there.until_it_sees(3).await;
@@ -122,7 +122,7 @@ async fn a_write_is_seen_although_redis_takes_no_more_values() {
     store.record(&[event(1)], 1).await.expect("the store writes");
     let (here, there) = (Node::start(&store, &redis.url()).await, Node::start(&store, &redis.url()).await);
     until("Redis has the profile", PATIENCE, async || {
-        assert!(there.sees(1, &Mark::default()).await);
+        assert!(there.sees(1, &ConsistencyToken::default()).await);
         redis.keys() > 0
     })
     .await;
@@ -143,13 +143,13 @@ async fn a_node_whose_redis_is_slow_reads_the_store() {
     proxy.delay(Duration::from_millis(300));
     here.write(2).await;
     there.until_it_sees(2).await;
-    let mark = there.write(3).await;
-    assert!(there.sees(3, &Mark::default()).await);
-    assert!(here.sees(3, &mark).await);
+    let consistency_token = there.write(3).await;
+    assert!(there.sees(3, &ConsistencyToken::default()).await);
+    assert!(here.sees(3, &consistency_token).await);
     here.until_it_sees(3).await;
     proxy.delay(Duration::ZERO);
     there.until_remembering(PATIENCE).await;
-    assert!(there.sees(3, &Mark::default()).await);
+    assert!(there.sees(3, &ConsistencyToken::default()).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +188,7 @@ async fn a_reader_of_the_stream_loses_nothing_when_users_are_deleted_and_is_told
     let Pair { here, there, _folder } = Pair::start(&redis.url(), &redis.url()).await;
     let of = |user_id, movie_id| Interaction { user_id, ..event(movie_id) };
     let events = [of(2, 2), of(3, 3), of(2, 4), of(4, 5), of(5, 6)];
-    here.ledger.record(events.to_vec()).await.expect("the store writes");
+    here.coordinator.record(events.to_vec()).await.expect("the store writes");
     until("all are in the stream", PATIENCE, async || redis.length(STREAM) == 6).await;
     let all = there.next(Position::START).await.expect("a stream has a beginning");
     let users_after = async |position| -> Result<Vec<u64>, EventsError> {
@@ -225,9 +225,9 @@ async fn a_stream_whose_redis_is_gone_says_so_and_writes_go_on() {
     here.write(2).await;
     let unavailable = there.events.next(Position::START, 10).await;
     assert!(matches!(unavailable, Err(EventsError::Unavailable(_))));
-    assert!(here.ledger.delete_user(USER).await.is_err());
+    assert!(here.coordinator.delete_user(USER).await.is_err());
     let _redis = RedisServer::start_on(port, &[]);
-    until("the deletion ends", PATIENCE, async || here.ledger.delete_user(USER).await.is_ok()).await;
+    until("the deletion ends", PATIENCE, async || here.coordinator.delete_user(USER).await.is_ok()).await;
 }
 
 /// Callers that ask for stored users at once.

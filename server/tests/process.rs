@@ -384,12 +384,12 @@ fn an_import_that_reads_nothing_fails() {
 #[test]
 fn a_number_that_cannot_work_is_one_clear_sentence() {
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-        .args(["--sample", "none", "--max-streams", "0"])
+        .args(["--sample", "none", "--max-concurrent-streams", "0"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error, "marquee-server: max-streams is 0; 1 to 1000000 is accepted\n");
+    assert_eq!(error, "marquee-server: max-concurrent-streams is 0; 1 to 1000000 is accepted\n");
 }
 
 #[test]

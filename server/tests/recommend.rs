@@ -12,7 +12,7 @@ use marquee_retrieval::{ExactScorer, RetrievalError, Scorer};
 use marquee_server::app;
 use marquee_server::config::{Config, StoreUrl};
 use marquee_server::profiles::Profiles;
-use marquee_server::recommend::{Recommender, Terms};
+use marquee_server::recommend::{Recommender, RequestOptions};
 use marquee_server::shared::cache::{Cache, LocalCache};
 use prost::Message as _;
 use tempfile::TempDir;
@@ -354,7 +354,7 @@ async fn nodes_of_different_precision_do_not_share_their_vectors() {
     let cache = || Arc::new(LocalCache::new(1 << 20, 1024));
     let encode = async |node: Recommender| {
         let history = marquee_server::recommend::Subject::History(vec![1, 2, 3]);
-        node.encode(&history, &Terms::default()).await.unwrap().vector
+        node.encode(&history, &RequestOptions::default()).await.unwrap().vector
     };
     let shared = cache();
     let fp32 = encode(node(Precision::Fp32, shared.clone()).await).await;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_proto::v1;
-use marquee_server::profiles::Mark;
+use marquee_server::profiles::ConsistencyToken;
 use marquee_server::shared::cache::{Cache as _, Key, RedisCache, Space};
-use marquee_server::shared::events::{EventSink as _, Position};
+use marquee_server::shared::events::{EventLog as _, Position};
 use marquee_server::shared::limit::Limiter;
 use marquee_server::shared::redis::{Redis, RedisError};
 
@@ -63,18 +63,18 @@ fn view(user_id: UserId, movie_id: MovieId) -> Interaction {
 }
 
 /// Both nodes have read all users, and one writes for all of them at once: the other sees it, at once with
-/// the mark of the write, else soon.
+/// the consistency_token of the write, else soon.
 async fn a_write_of_many_users_is_seen(here: &Node, there: &Node, movie_id: MovieId) {
     for (movie_id, is_marked) in [(movie_id, false), (movie_id + 1, true)] {
         let views: Vec<Interaction> = USERS.map(|user_id| view(user_id, movie_id)).collect();
-        here.ledger.record(views).await.expect("the store writes");
+        here.coordinator.record(views).await.expect("the store writes");
         for user_id in USERS {
-            let mut mark = Mark::default();
+            let mut consistency_token = ConsistencyToken::default();
             if is_marked {
-                mark.add(&[view(user_id, movie_id)]);
-                assert!(there.sees_of(user_id, movie_id, &mark).await, "{user_id}");
+                consistency_token.add(&[view(user_id, movie_id)]);
+                assert!(there.sees_of(user_id, movie_id, &consistency_token).await, "{user_id}");
             }
-            let sees = async || there.sees_of(user_id, movie_id, &mark).await;
+            let sees = async || there.sees_of(user_id, movie_id, &consistency_token).await;
             until("the write is seen", PATIENCE, sees).await;
         }
     }
@@ -93,7 +93,7 @@ async fn a_write_is_seen_by_the_other_node_in_a_cluster() {
     let written = 1 + 12 * USERS.count();
     let events = there.events.next(Position::START, 1000).await.expect("the cluster answers");
     assert_eq!(events.len(), written);
-    let is_deleted = async || here.ledger.delete_user(USERS.start).await.is_ok();
+    let is_deleted = async || here.coordinator.delete_user(USERS.start).await.is_ok();
     until("the deletion ends", PATIENCE, is_deleted).await;
     let events = there.events.next(Position::START, 1000).await.expect("the cluster answers");
     assert_eq!(events.len(), written - 12);

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use marquee_core::domain::Interaction;
-use marquee_server::profiles::Mark;
+use marquee_server::profiles::ConsistencyToken;
 use marquee_server::shared::cache::{self, Cache as _, RedisCache, Space};
-use marquee_server::shared::events::{EventSink as _, Placed, Position};
+use marquee_server::shared::events::{EventLog as _, Placed, Position};
 use marquee_server::shared::limit::Limiter;
 use marquee_server::shared::redis::Redis;
 use marquee_store::{RedbStore, Store};
@@ -75,7 +75,7 @@ async fn a_profile_is_shared_where_something_else_was_and_redis_is_not_left_alon
     }
     let node = Node::start(&store, &redis.url()).await;
     for user_id in users.clone() {
-        assert!(node.sees_of(user_id, 2, &Mark::default()).await);
+        assert!(node.sees_of(user_id, 2, &ConsistencyToken::default()).await);
     }
     for user_id in users {
         let name = format!("marquee:profile:{user_id}");

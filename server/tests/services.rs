@@ -326,7 +326,7 @@ async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     }
     let status = server.catalog().get_movie(request).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    assert_eq!(status.get_details_error_info().unwrap().reason, "CALLED_TOO_OFTEN");
+    assert_eq!(status.get_details_error_info().unwrap().reason, "RATE_LIMITED");
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     let mut with_key = Request::new(request);
     with_key.metadata_mut().insert("x-api-key", "invented".parse().unwrap());

@@ -20,7 +20,7 @@ use marquee_server::edge::layers::{DeadlineLayer, Stream, StreamLayer};
 use marquee_server::edge::services::{CatalogApi, InteractionApi};
 use marquee_server::profiles::Profiles;
 use marquee_server::shared::events::LocalEvents;
-use marquee_server::writes::Ledger;
+use marquee_server::writes::WriteCoordinator;
 use marquee_store::{RedbStore, Store};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -200,11 +200,12 @@ impl Writers {
             Arc::new(Profiles::new(Arc::clone(&self.store), 1 << 20, None).expect("no Redis is needed"));
         let events = Arc::new(LocalEvents::new(1));
         let (store, catalog) = (Arc::clone(&self.store), Arc::clone(&self.catalog));
-        let ledger = Ledger::new(store, Arc::clone(&catalog), profiles, Arc::clone(&events) as _);
+        let coordinator =
+            WriteCoordinator::new(store, Arc::clone(&catalog), profiles, Arc::clone(&events) as _);
         let interactions =
-            InteractionApi::new(Arc::clone(&catalog), ledger.clone(), events, Duration::ZERO, 1);
+            InteractionApi::new(Arc::clone(&catalog), coordinator.clone(), events, Duration::ZERO, 1);
         let services = Routes::new(InteractionServiceServer::new(interactions))
-            .add_service(CatalogServiceServer::new(CatalogApi::new(catalog, ledger)));
+            .add_service(CatalogServiceServer::new(CatalogApi::new(catalog, coordinator)));
         let streams = StreamLayer::new([(method, Stream::Requests)], self.stop.clone(), PATIENCE);
         let service = ServiceBuilder::new().layer(DeadlineLayer).layer(streams).service(services);
         let request = http::Request::post(format!("/{method}")).header("content-type", "application/grpc");

@@ -17,7 +17,7 @@ use comfy_table::Table;
 use cpu_time::ThreadTime;
 use http::HeaderMap;
 use marquee_server::edge::layers::most_compressed;
-use marquee_server::edge::{ApiError, MOST_STATUS_BYTES};
+use marquee_server::edge::{ApiError, MAX_STATUS_BYTES};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -86,7 +86,7 @@ impl Dearest {
     fn is_within(&self, arguments: &Arguments) -> bool {
         self.cpu.0 <= Duration::from_millis(arguments.cpu_ms)
             && self.bytes.0 <= arguments.memory_mib << 20
-            && self.reply <= MOST_STATUS_BYTES
+            && self.reply <= MAX_STATUS_BYTES
     }
 }
 

@@ -24,9 +24,9 @@ const REQUESTS: usize = 8192;
 /// Requests of a batch of the bare loop.
 const GROUP: usize = 1024;
 /// The largest difference of a vector, relative to its largest number.
-const MOST_ERROR: f32 = 2e-3;
+const MAX_ERROR: f32 = 2e-3;
 /// The least share of the exact ten best that the answers hold.
-const LEAST_OVERLAP: f64 = 0.99;
+const MIN_OVERLAP: f64 = 0.99;
 
 /// Check a GPU's answers, then time it.
 #[derive(Debug, Parser)]
@@ -133,7 +133,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Vectors against the CPU's, answers against the exact scan of the CPU's vectors.
+/// UserVectorCache against the CPU's, answers against the exact scan of the CPU's vectors.
 fn check(session: &mut Session, bundle: &Arc<Bundle>, requests: &[Request]) -> anyhow::Result<Value> {
     let mut cpu = bare_encoder(bundle, Device::Cpu, Precision::Fp32)?;
     let sequences: Vec<&[u32]> = requests.iter().map(|request| &*request.sequence).collect();
@@ -151,8 +151,8 @@ fn check(session: &mut Session, bundle: &Arc<Bundle>, requests: &[Request]) -> a
         wanted += exact.items.len();
     }
     let overlap = shared as f64 / wanted.max(1) as f64;
-    anyhow::ensure!(error <= MOST_ERROR, "vectors are {error:.2e} off, {MOST_ERROR:.0e} is allowed");
-    anyhow::ensure!(overlap >= LEAST_OVERLAP, "answers hold {overlap:.4} of the exact ten best");
+    anyhow::ensure!(error <= MAX_ERROR, "vectors are {error:.2e} off, {MAX_ERROR:.0e} is allowed");
+    anyhow::ensure!(overlap >= MIN_OVERLAP, "answers hold {overlap:.4} of the exact ten best");
     Ok(json!({ "requests": requests.len(), "error": error, "overlap": overlap }))
 }
 

@@ -15,7 +15,7 @@ use crate::served::Server;
 /// How often memory and threads are looked at.
 const SAMPLED_EVERY: Duration = Duration::from_millis(20);
 /// A server that has grown beyond this is ended before the machine suffers, and the row is red.
-const MOST_MIB: f64 = 4096.0;
+const MAX_MIB: f64 = 4096.0;
 /// An ordinary caller's slowest hundredth, on cores that are shared with the flood.
 const P99_MS: f64 = 250.0;
 
@@ -85,7 +85,7 @@ impl Watch {
             threads_grown: (most.threads - self.before.threads).max(0.0),
             took_s,
             answered: self.ordinary.end().await?,
-            alive: most.mib < MOST_MIB && server.is_alive(),
+            alive: most.mib < MAX_MIB && server.is_alive(),
         })
     }
 }
@@ -112,7 +112,7 @@ async fn sample(process: Process, mut stopped: oneshot::Receiver<()>) -> Most {
     let mut most = Most::default();
     loop {
         most = most.and(process);
-        if most.mib >= MOST_MIB {
+        if most.mib >= MAX_MIB {
             process.kill();
             return most;
         }

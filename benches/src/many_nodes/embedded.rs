@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 
-use super::{Extent, micros, millis, people, quantile};
+use super::{Extent, micros, millis, quantile, synthetic_users};
 use crate::figures::Figures;
 
 /// Users whose profiles are read, with this many events each.
@@ -42,9 +42,9 @@ pub async fn measure(figures: &mut Figures, extent: Extent) -> anyhow::Result<()
     let store = Arc::new(RedbStore::open(&folder.path().join("store"))?);
     let movies: Vec<MovieId> = (1..=MOVIES).collect();
     eprintln!("filling the embedded store");
-    store.record(&people::histories(1..=READERS, PROFILE, &movies), NOW_MS).await?;
+    store.record(&synthetic_users::histories(1..=READERS, PROFILE, &movies), NOW_MS).await?;
     let writers = READERS + 1..=READERS + WRITERS;
-    store.record(&people::histories(writers, EVENTS_AT_FIRST, &movies), NOW_MS).await?;
+    store.record(&synthetic_users::histories(writers, EVENTS_AT_FIRST, &movies), NOW_MS).await?;
     let mut expected = store.stats().await?.interactions;
     let clock = Arc::new(AtomicI64::new(NOW_MS));
     for round in 1..=extent.rounds {

@@ -14,7 +14,7 @@ use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
 
 use super::remote::{Keyspace, prepare};
-use super::{Extent, people};
+use super::{Extent, synthetic_users};
 use crate::figures::Figures;
 
 /// Ratings of every user: the average of ML-32M.
@@ -38,7 +38,7 @@ type EventValues = (i64, i64, i64, i8, i8);
 pub async fn measure(figures: &mut Figures, extent: Extent, cluster: &str) -> anyhow::Result<()> {
     let users = extent.import_rows / EVENTS as u64;
     let movies: Vec<MovieId> = (1..=MOVIES).collect();
-    let events = people::histories(1..=users, EVENTS, &movies);
+    let events = synthetic_users::histories(1..=users, EVENTS, &movies);
     let folder = tempfile::tempdir()?;
     write_release(folder.path(), &movies, &events)?;
     eprintln!("CQL store, import: a round that does not count, so that the server has compiled its paths");

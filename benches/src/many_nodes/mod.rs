@@ -8,9 +8,9 @@ mod caller;
 pub mod embedded;
 pub mod import;
 pub mod nodes;
-pub mod people;
 pub mod remote;
 pub mod results;
+pub mod synthetic_users;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use scylla::statement::Consistency;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlValue;
 
-use super::{Extent, micros, people, quantile};
+use super::{Extent, micros, quantile, synthetic_users};
 use crate::figures::Figures;
 
 /// Users whose profiles are read, with this many events each.
@@ -129,7 +129,7 @@ pub async fn profiles(figures: &mut Figures, extent: Extent, keyspace: &Keyspace
     let statement = prepare(&session, PARTITION).await?;
     let movies: Vec<MovieId> = (1..=MOVIES).collect();
     eprintln!("filling the CQL store");
-    fill(&store, &people::histories(1..=USERS, PROFILE, &movies), PROFILE).await?;
+    fill(&store, &synthetic_users::histories(1..=USERS, PROFILE, &movies), PROFILE).await?;
     for user_id in 1..=USERS {
         // So that nobody reads cold.
         bare_read(&session, &statement, user_id).await?;

@@ -22,15 +22,15 @@ use crate::workload::{
 };
 
 /// Most connections of a run.
-const MOST_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: usize = 1024;
 
 /// Most movies of a history, requests of a batch, and calls in flight.
-const MOST_MOVIES: u64 = 100_000;
-const MOST_REQUESTS: u64 = 100_000;
-const MOST_IN_FLIGHT: u64 = 10_000_000;
+const MAX_MOVIES: u64 = 100_000;
+const MAX_REQUESTS: u64 = 100_000;
+const MAX_IN_FLIGHT: u64 = 10_000_000;
 
 /// Most machines that make parts of the requests.
-const MOST_PARTS: u64 = 10_000;
+const MAX_PARTS: u64 = 10_000;
 
 /// How candidates shall be found.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -59,7 +59,7 @@ pub struct LoadOptions {
     #[arg(long, help_heading = "Requests")]
     histories: bool,
     /// The longest history sent.
-    #[arg(long, default_value_t = 200, value_parser = up_to(MOST_MOVIES), value_name = "MOVIES", help_heading = "Requests")]
+    #[arg(long, default_value_t = 200, value_parser = up_to(MAX_MOVIES), value_name = "MOVIES", help_heading = "Requests")]
     longest_history: usize,
     /// Movies to draw from: a CSV with columns movieId, ratings and perhaps title. The server is asked for
     /// its popular movies when absent.
@@ -78,7 +78,7 @@ pub struct LoadOptions {
     #[arg(long, value_enum, default_value = "auto", help_heading = "Requests")]
     method: Method,
     /// Requests in a batch, and messages in a stream.
-    #[arg(long, default_value_t = 16, value_parser = up_to(MOST_REQUESTS), help_heading = "Requests")]
+    #[arg(long, default_value_t = 16, value_parser = up_to(MAX_REQUESTS), help_heading = "Requests")]
     batch: usize,
     /// The time each call is given; it travels as grpc-timeout, and the client gives up after it.
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Requests")]
@@ -111,7 +111,7 @@ pub struct LoadOptions {
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s", help_heading = "Sending")]
     drain: Duration,
     /// Most calls in flight in an open loop; what is due beyond is an error.
-    #[arg(long, default_value_t = 10_000, value_parser = up_to(MOST_IN_FLIGHT), value_name = "CALLS", help_heading = "Sending")]
+    #[arg(long, default_value_t = 10_000, value_parser = up_to(MAX_IN_FLIGHT), value_name = "CALLS", help_heading = "Sending")]
     max_in_flight: usize,
     /// Count the calls answered within this time as goodput; the deadline when absent.
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Results")]
@@ -136,7 +136,7 @@ fn parse_part(text: &str) -> Result<(u64, u64), String> {
     let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
     let part: u64 = part.parse().map_err(|_| wrong())?;
     let parts: u64 = parts.parse().map_err(|_| wrong())?;
-    if (1..=parts).contains(&part) && parts <= MOST_PARTS { Ok((part - 1, parts)) } else { Err(wrong()) }
+    if (1..=parts).contains(&part) && parts <= MAX_PARTS { Ok((part - 1, parts)) } else { Err(wrong()) }
 }
 
 impl LoadOptions {
@@ -179,8 +179,8 @@ impl LoadOptions {
         duration: Duration,
         count: Option<u64>,
     ) -> Result<Plan, CliError> {
-        if !(1..=MOST_CONNECTIONS).contains(&self.connections) {
-            return Err(CliError::Options(format!("--connections must be 1 to {MOST_CONNECTIONS}")));
+        if !(1..=MAX_CONNECTIONS).contains(&self.connections) {
+            return Err(CliError::Options(format!("--connections must be 1 to {MAX_CONNECTIONS}")));
         }
         if duration.is_zero() {
             return Err(CliError::Options("the measured time must be above 0".to_owned()));

@@ -11,7 +11,7 @@ use crate::drive::{Load, Plan, Progress, RunOutput, run};
 use crate::metrics::{MetricsReport, MetricsTarget, Reading, compare};
 use crate::report::live::{Live, Style};
 use crate::report::table;
-use crate::schedule::{MOST_LEVEL, Profile, Spacing, parse_time, read_schedule};
+use crate::schedule::{MAX_LEVEL, Profile, Spacing, parse_time, read_schedule};
 use crate::wire::Target;
 
 /// The arguments of `run`.
@@ -35,7 +35,7 @@ pub(super) struct RunArguments {
 #[derive(Clone, Debug, Args)]
 pub(super) struct Shape {
     /// Closed loop: so many callers, each of which waits for its answer. 16 when nothing else is said.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..=MOST_LEVEL as i64), conflicts_with_all = ["rate", "schedule"], help_heading = "Load")]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=MAX_LEVEL as i64), conflicts_with_all = ["rate", "schedule"], help_heading = "Load")]
     callers: Option<u32>,
     /// Open loop: so many requests a second, whatever becomes of them.
     #[arg(long, conflicts_with = "schedule", help_heading = "Load")]
@@ -90,8 +90,8 @@ impl Shape {
             });
         }
         if let Some(rate) = self.rate {
-            if !(rate > 0.0 && rate <= MOST_LEVEL) {
-                return Err(CliError::Options(format!("--rate must be above 0, and {MOST_LEVEL} at most")));
+            if !(rate > 0.0 && rate <= MAX_LEVEL) {
+                return Err(CliError::Options(format!("--rate must be above 0, and {MAX_LEVEL} at most")));
             }
             let words = format!("open loop, {spacing}, {rate}/s");
             return Ok((Load::Open(Profile::constant(rate, duration), self.arrivals), duration, words));

@@ -110,8 +110,8 @@ impl Plan {
 
     /// The width of a window: a second, or more where the run is long.
     pub fn window(&self) -> Duration {
-        const MOST_WINDOWS: f64 = 600.0;
-        Duration::from_secs_f64((self.duration.as_secs_f64() / MOST_WINDOWS).ceil().max(1.0))
+        const MAX_WINDOWS: f64 = 600.0;
+        Duration::from_secs_f64((self.duration.as_secs_f64() / MAX_WINDOWS).ceil().max(1.0))
     }
 
     fn settings(&self) -> Settings {

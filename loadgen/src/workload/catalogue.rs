@@ -11,7 +11,7 @@ use super::WorkloadError;
 use crate::wire::Target;
 
 /// Movies asked of a server, at most.
-const MOST_DISCOVERED: usize = 20_000;
+const MAX_DISCOVERED: usize = 20_000;
 
 /// Movies with weights.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ pub async fn discover(target: &Target) -> Result<Catalogue, WorkloadError> {
         .max_decoding_message_size(64 << 20);
     let mut movies = Vec::new();
     let mut page_token = String::new();
-    while movies.len() < MOST_DISCOVERED {
+    while movies.len() < MAX_DISCOVERED {
         let request = v1::ListPopularMoviesRequest { page_size: Some(500), page_token, filter: None };
         let page = client.list_popular_movies(request).await.map_err(|status| failed(&status))?.into_inner();
         movies.extend(

@@ -5,20 +5,20 @@
 //! a filter. Workers encode what needs encoding through an [`Encoder`] and score through the injected
 //! [`Scorer`](marquee_retrieval::Scorer). Nothing here knows movie ids, users or gRPC.
 
+mod affinity;
 pub mod bundle;
 mod cost;
-mod cpus;
 pub mod job;
 mod lifecycle;
 mod metrics;
 mod model;
 mod pool;
-mod rehearsal;
 pub mod runtime;
 mod scheduler;
 mod sequence;
 mod session;
 mod shortlist;
+mod simulator;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -31,7 +31,7 @@ pub use job::{
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use model::Model;
-pub use rehearsal::Rehearsal;
 pub use runtime::Device;
 pub use sequence::Sequence;
 pub use session::{Precision, bare_encoder};
+pub use simulator::SchedulerSimulator;

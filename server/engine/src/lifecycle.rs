@@ -27,7 +27,7 @@ use super::pool::Pool;
 use super::runtime::Device;
 use super::scheduler::{Event, Padding, Policy};
 use super::session::{self, Placement, Precision};
-use super::{cpus, metrics, worker};
+use super::{affinity, metrics, worker};
 
 /// How the engine works. The defaults are those of the server's settings.
 #[derive(Clone, Copy, Debug)]
@@ -170,7 +170,7 @@ impl Registry {
         let device = placement.to_string();
         metrics::observe_queue(&device, move || observed.upgrade().map(|pool| pool.queue()));
         let (cpus, hand_over_from) = match placement {
-            Placement::Cpu => (cpus::of_workers(pool.workers()), None),
+            Placement::Cpu => (affinity::of_workers(pool.workers()), None),
             Placement::Cuda(_) => (Vec::new(), Some(GPU_HAND_OVER_FROM)),
         };
         for worker in 0..pool.workers() {

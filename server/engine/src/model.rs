@@ -14,7 +14,7 @@ use super::pool::{Pending, Pool};
 use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
 
 /// Failures in a row after which a model is taken out of service.
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 /// How many callers with a batch of requests the queue has room for.
 const CALLERS_THAT_FILL_THE_QUEUE: usize = 16;
 
@@ -103,7 +103,7 @@ impl Core {
     /// Counts a failure; the error for later jobs if it was one too many.
     pub(crate) fn failed(&self, error: &BackendError) -> Option<EngineError> {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        (failures >= MOST_FAILURES)
+        (failures >= MAX_FAILURES)
             .then(|| self.take_out_of_service(format!("it failed {failures} times in a row, last: {error}")))
     }
 

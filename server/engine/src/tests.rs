@@ -187,11 +187,11 @@ async fn a_batched_answer_is_bitwise_that_of_the_job_alone() {
 
 /// The cores that so many workers' threads may use, as they scored.
 #[cfg(target_os = "linux")]
-async fn cpus_of(workers: usize) -> Vec<Vec<cpus::Cpu>> {
+async fn cpus_of(workers: usize) -> Vec<Vec<affinity::Cpu>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
     let (engine, model) = scripted(EngineOptions { workers, ..EngineOptions::default() }, move || {
-        noted.lock().unwrap().push(cpus::allowed());
+        noted.lock().unwrap().push(affinity::allowed());
         Ok(())
     })
     .await;
@@ -206,7 +206,7 @@ async fn cpus_of(workers: usize) -> Vec<Vec<cpus::Cpu>> {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_worker_stays_on_a_core_if_each_can_have_one() {
-    let cores = cpus::allowed();
+    let cores = affinity::allowed();
     assert!(cpus_of(cores.len()).await.iter().all(|of_worker| of_worker.len() == 1));
     assert!(cpus_of(cores.len() + 1).await.iter().all(|of_worker| *of_worker == cores));
 }

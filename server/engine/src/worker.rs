@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use marquee_retrieval::BackendError;
 
-use super::cpus::{self, Cpu};
+use super::affinity::{self, Cpu};
 use super::job::{Ask, AskInput, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool};
@@ -44,7 +44,7 @@ pub(crate) fn spawn(
     let mut worker = Worker { pool: Arc::clone(pool), id, partner, encoded: EncodedBatch::default() };
     let runs = move || {
         if let Some(cpu) = cpu {
-            cpus::stay_on(cpu);
+            affinity::stay_on(cpu);
         }
         while let Some(batch) = worker.pool.wait(id) {
             let mut next = Some(batch);

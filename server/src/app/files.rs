@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 const NOT_FOR_CONNECTIONS: u64 = 4;
 
 /// The most files that are kept from connections.
-const MOST_KEPT: u64 = 256;
+const MAX_KEPT: u64 = 256;
 
 /// Makes a write beyond the limit of a file's size (`ulimit -f`) an error of that write, as on a full disk, and not the
 /// end of the process; and allows as many open files as the system lets this process have.
@@ -41,7 +41,7 @@ pub(super) fn connections_within(wanted: usize) -> usize {
 }
 
 fn room_for_connections(files: u64) -> usize {
-    let kept = (files / NOT_FOR_CONNECTIONS).min(MOST_KEPT);
+    let kept = (files / NOT_FOR_CONNECTIONS).min(MAX_KEPT);
     usize::try_from(files - kept).unwrap_or(usize::MAX)
 }
 

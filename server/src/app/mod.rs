@@ -1,9 +1,9 @@
-//! The one place that wires the rooms together, starts them in order and stops them in order.
+//! The one place that wires the state together, starts them in order and stops them in order.
 //!
 //! The port opens as soon as the catalogue is in memory; health says NOT_SERVING until the model is
 //! warm, and again while the server drains.
 
-mod awake;
+mod cpu_latency;
 mod data;
 mod drain;
 mod files;
@@ -28,14 +28,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use awake::{Awake, keep_awake};
+use cpu_latency::{CpuLatencyGuard, hold_cpu_latency};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
 pub use drain::{Signals, StopSignal, stop};
 pub use files::outlive_file_limits;
 use follow::Follower;
 use health::Health;
-use services::Rooms;
+use services::AppState;
 pub use welcome::welcome;
 
 use crate::catalog::Catalog;
@@ -44,8 +44,8 @@ use crate::edge::services::LoadModel;
 use crate::import::ImportError;
 use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, Recommender};
-use crate::shared::cache::{Cache, LocalCache, NearCache, RedisCache};
-use crate::shared::events::{EventSink, LocalEvents, SharedEvents};
+use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
+use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::redis::{Redis, RedisError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 
@@ -87,7 +87,7 @@ pub enum StartError {
         "the system takes no wake-up latency: {0}; let this user write to /dev/cpu_dma_latency, or leave out \
          --wake-latency-us"
     )]
-    Awake(std::io::Error),
+    CpuLatencyGuard(std::io::Error),
     /// The port cannot be opened.
     #[error("cannot listen on {address}: {source}; choose another --listen")]
     Listen {
@@ -109,14 +109,14 @@ pub struct Running {
     pub metrics_address: Option<SocketAddr>,
     /// Sentences that say where the model and the movies come from.
     origins: [String; 2],
-    rooms: Arc<Rooms>,
+    state: Arc<AppState>,
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), tonic::transport::Error>>,
     following: AbortOnDropHandle<()>,
     asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
-    _awake: Option<Awake>,
+    _cpu_latency: Option<CpuLatencyGuard>,
 }
 
 /// Opens the store that the settings name.
@@ -158,7 +158,7 @@ fn open_cache(redis: Option<&Arc<Redis>>, limit_mib: u64) -> Option<Arc<dyn Cach
         (None, None) => None,
         (Some(local), None) => Some(Arc::new(local)),
         (None, Some(shared)) => Some(Arc::new(shared)),
-        (Some(local), Some(shared)) => Some(Arc::new(NearCache::new(local, shared))),
+        (Some(local), Some(shared)) => Some(Arc::new(TieredCache::new(local, shared))),
     }
 }
 
@@ -188,8 +188,8 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 /// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
 /// said by [`Running::ready`].
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
-    let awake = config.wake_latency_us.map(|latency_us| keep_awake(latency_us.into()));
-    let awake = awake.transpose().map_err(StartError::Awake)?;
+    let cpu_latency = config.wake_latency_us.map(|latency_us| hold_cpu_latency(latency_us.into()));
+    let cpu_latency = cpu_latency.transpose().map_err(StartError::CpuLatencyGuard)?;
     let (bundle, model_origin) = find_model(&config)?;
     let Data { store, origin } = open_data(&config).await?;
     let origins = [model_origin, origin];
@@ -210,7 +210,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let redis = open_redis(&config.cache).await?;
     let cache = open_cache(redis.as_ref(), config.vector_cache_mib);
     let profiles = Arc::new(open_profiles(&config, &store, redis.as_ref())?);
-    let events: Arc<dyn EventSink> = match &redis {
+    let events: Arc<dyn EventLog> = match &redis {
         None => Arc::new(LocalEvents::new(now_ms())),
         Some(redis) => Arc::new(SharedEvents::new(Arc::clone(redis))),
     };
@@ -218,7 +218,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let recommender = Arc::new(recommender.on_mismatch(mismatch));
-    let rooms = Arc::new(Rooms {
+    let state = Arc::new(AppState {
         load: loader(&engine, &recommender, &config),
         engine,
         catalog,
@@ -229,7 +229,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         redis,
         health: Arc::new(Health::new()),
     });
-    rooms.health.set_serving(false).await;
+    state.health.set_serving(false).await;
 
     let listen = |source| StartError::Listen { address: config.listen, source };
     let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -239,23 +239,23 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
         None => None,
     };
-    let serving = tokio::spawn(services::serve(listener, Arc::clone(&rooms), config.clone(), stop.clone()));
-    let loading = tokio::spawn(first_model(bundle, Arc::clone(&rooms)));
+    let serving = tokio::spawn(services::serve(listener, Arc::clone(&state), config.clone(), stop.clone()));
+    let loading = tokio::spawn(first_model(bundle, Arc::clone(&state)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-    let asking = Arc::clone(&rooms.health).follow(Arc::clone(&rooms.store));
+    let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
     let asking = AbortOnDropHandle::new(tokio::spawn(asking));
     Ok(Running {
         address,
         metrics_address,
         origins,
-        rooms,
+        state,
         loading,
         serving,
         following,
         asking,
         stop,
         config,
-        _awake: awake,
+        _cpu_latency: cpu_latency,
     })
 }
 
@@ -291,16 +291,16 @@ fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
 }
 
 /// Loads the first model, activates it, then lets health say SERVING.
-async fn first_model(folder: PathBuf, rooms: Arc<Rooms>) -> Result<Arc<Model>, StartError> {
+async fn first_model(folder: PathBuf, state: Arc<AppState>) -> Result<Arc<Model>, StartError> {
     let model = loop {
-        match (rooms.load)(folder.clone()).await {
+        match (state.load)(folder.clone()).await {
             // The port is open already: somebody had another one loaded first.
             Err(BundleError::Busy { .. }) => tokio::time::sleep(TURN_RETRY).await,
             loaded => break loaded?,
         }
     };
-    rooms.engine.activate(Arc::clone(&model));
-    rooms.health.set_serving(true).await;
+    state.engine.activate(Arc::clone(&model));
+    state.health.set_serving(true).await;
     Ok(model)
 }
 
@@ -318,12 +318,12 @@ impl Running {
 
     /// The pipeline, for what is shown at start.
     pub fn recommender(&self) -> &Recommender {
-        &self.rooms.recommender
+        &self.state.recommender
     }
 
     /// The catalogue, for what is shown at start.
     pub fn catalog(&self) -> &Catalog {
-        &self.rooms.catalog
+        &self.state.catalog
     }
 
     /// How long the server goes on after SIGTERM while health says NOT_SERVING.
@@ -334,7 +334,7 @@ impl Running {
     /// Lets health say NOT_SERVING. Calls are served as before, over new connections too.
     pub async fn leave(&mut self) {
         self.loading.abort();
-        self.rooms.health.set_serving(false).await;
+        self.state.health.set_serving(false).await;
     }
 
     /// Stops: health says NOT_SERVING, no new connections, calls in flight end within the drain limit,
@@ -345,7 +345,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), StartError> {
         self.leave().await;
         self.stop.cancel();
-        let limit = self.config.drain_limit.0;
+        let limit = self.config.shutdown_timeout.0;
         let drained = match tokio::time::timeout(limit, &mut self.serving).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(StartError::Stopped(error.to_string())),
@@ -356,12 +356,12 @@ impl Running {
                 Ok(())
             }
         };
-        self.rooms.engine.shutdown(limit).await;
+        self.state.engine.shutdown(limit).await;
         for task in [&mut self.following, &mut self.asking] {
             task.abort();
             let _ended = task.await;
         }
-        self.rooms.profiles.leave().await;
+        self.state.profiles.leave().await;
         drained
     }
 }

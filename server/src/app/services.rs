@@ -33,11 +33,11 @@ use crate::edge::services::{
 };
 use crate::profiles::Profiles;
 use crate::recommend::Recommender;
-use crate::shared::events::EventSink;
+use crate::shared::events::EventLog;
 use crate::shared::limit::Limiter;
 use crate::shared::redis::Redis;
 use crate::telemetry::RpcMetrics;
-use crate::writes::Ledger;
+use crate::writes::WriteCoordinator;
 
 /// What a caller may send of one call before it is read, and of all calls of a connection.
 ///
@@ -61,13 +61,13 @@ const DESCRIPTOR_SETS: [&[u8]; 4] = [
     tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
 ];
 
-/// The rooms of a running server.
-pub(super) struct Rooms {
+/// The state of a running server.
+pub(super) struct AppState {
     pub(super) engine: Arc<Engine>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) store: Arc<dyn Store>,
     pub(super) profiles: Arc<Profiles>,
-    pub(super) events: Arc<dyn EventSink>,
+    pub(super) events: Arc<dyn EventLog>,
     pub(super) recommender: Arc<Recommender>,
     pub(super) load: LoadModel,
     pub(super) redis: Option<Arc<Redis>>,
@@ -77,30 +77,30 @@ pub(super) struct Rooms {
 /// Serves until `stop`, then ends the calls in flight.
 pub(super) async fn serve(
     listener: TcpListener,
-    rooms: Arc<Rooms>,
+    state: Arc<AppState>,
     config: Config,
     stop: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let most_bytes = config.max_message_kib << 10;
-    let recommendation = RecommendationApi::new(Arc::clone(&rooms.recommender));
-    let ledger = Ledger::new(
-        Arc::clone(&rooms.store),
-        Arc::clone(&rooms.catalog),
-        Arc::clone(&rooms.profiles),
-        Arc::clone(&rooms.events),
+    let recommendation = RecommendationApi::new(Arc::clone(&state.recommender));
+    let coordinator = WriteCoordinator::new(
+        Arc::clone(&state.store),
+        Arc::clone(&state.catalog),
+        Arc::clone(&state.profiles),
+        Arc::clone(&state.events),
     );
-    let catalog = CatalogApi::new(Arc::clone(&rooms.catalog), ledger.clone());
-    let users = UserApi::new(Arc::clone(&rooms.catalog), Arc::clone(&rooms.store), ledger.clone());
+    let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
+    let users = UserApi::new(Arc::clone(&state.catalog), Arc::clone(&state.store), coordinator.clone());
     let interactions = InteractionApi::new(
-        Arc::clone(&rooms.catalog),
-        ledger,
-        Arc::clone(&rooms.events),
+        Arc::clone(&state.catalog),
+        coordinator,
+        Arc::clone(&state.events),
         config.max_clock_skew.0,
         config.max_watchers,
     );
     let operations =
-        OperationsApi::new(Arc::clone(&rooms.engine), Arc::clone(&rooms.store), Arc::clone(&rooms.load));
-    let health = tonic_health::server::HealthService::from_health_reporter(rooms.health.reporter.clone());
+        OperationsApi::new(Arc::clone(&state.engine), Arc::clone(&state.store), Arc::clone(&state.load));
+    let health = tonic_health::server::HealthService::from_health_reporter(state.health.reporter.clone());
 
     let served = methods();
     let names = served.iter().map(|(name, _)| *name);
@@ -112,7 +112,7 @@ pub(super) async fn serve(
     let log = CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in };
     let limit = config
         .rate_limit
-        .map(|rate| LimitLayer::new(Limiter::new(rate, rooms.redis.clone()), methods.clone(), of_callers));
+        .map(|rate| LimitLayer::new(Limiter::new(rate, state.redis.clone()), methods.clone(), of_callers));
 
     macro_rules! limited {
         ($service:expr) => {
@@ -133,7 +133,7 @@ pub(super) async fn serve(
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(config.max_streams)
+        .max_concurrent_streams(config.max_concurrent_streams)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)

@@ -13,8 +13,8 @@ use roaring::RoaringBitmap;
 
 use super::Running;
 use crate::catalog::{Catalog, Filter, Movie};
-use crate::profiles::Mark;
-use crate::recommend::{Question, Recommended, Source, Subject, Terms};
+use crate::profiles::ConsistencyToken;
+use crate::recommend::{Question, Recommended, RequestOptions, Source, Subject};
 
 /// Users that are tried for the sample recommendation.
 const CANDIDATES: std::ops::RangeInclusive<UserId> = 1..=20;
@@ -57,8 +57,8 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
             method: Method::Auto,
             filter: Filter::default(),
             exclude_seen: true,
-            mark: Mark::default(),
-            terms: Terms::default(),
+            consistency_token: ConsistencyToken::default(),
+            options: RequestOptions::default(),
         };
         match running.recommender().recommend(&question).await {
             Ok(recommended) if recommended.source == Source::Model => return Some((user_id, recommended)),

@@ -33,7 +33,7 @@ const POPULARITY: f32 = 0.25;
 const LOG2_OF_A_MILLION: f32 = 20.0;
 
 /// Words beyond these are not read; nobody types as many.
-const MOST_WORDS: usize = 16;
+const MAX_WORDS: usize = 16;
 const SHORTEST_WITH_ONE_ERROR: usize = 4;
 const SHORTEST_WITH_TWO_ERRORS: usize = 8;
 
@@ -110,7 +110,7 @@ impl Titles {
         ratings: impl Fn(u32) -> u32,
     ) -> Vec<u32> {
         let mut words = text::words(query);
-        words.truncate(MOST_WORDS);
+        words.truncate(MAX_WORDS);
         if words.is_empty() || limit == 0 {
             return Vec::new();
         }

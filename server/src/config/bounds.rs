@@ -20,20 +20,25 @@ struct Bounds<T> {
 const NUMBERS: [Bounds<u64>; 11] = [
     Bounds { name: "workers", least: 0, most: 1024, found: |config| config.workers as u64 },
     Bounds { name: "queue-limit", least: 1, most: 1_000_000, found: |config| config.queue_limit as u64 },
-    Bounds { name: "vector-cache-mib", least: 0, most: MOST_MIB, found: |config| config.vector_cache_mib },
-    Bounds { name: "profile-cache-mib", least: 0, most: MOST_MIB, found: |config| config.profile_cache_mib },
+    Bounds { name: "vector-cache-mib", least: 0, most: MAX_MIB, found: |config| config.vector_cache_mib },
+    Bounds { name: "profile-cache-mib", least: 0, most: MAX_MIB, found: |config| config.profile_cache_mib },
     Bounds {
         name: "max-message-kib",
         least: 1,
         most: 1 << 20,
         found: |config| config.max_message_kib as u64,
     },
-    Bounds { name: "max-streams", least: 1, most: 1_000_000, found: |config| config.max_streams.into() },
+    Bounds {
+        name: "max-concurrent-streams",
+        least: 1,
+        most: 1_000_000,
+        found: |config| config.max_concurrent_streams.into(),
+    },
     Bounds { name: "max-watchers", least: 1, most: 1_000_000, found: |config| config.max_watchers as u64 },
     Bounds {
         name: "receive-buffer-mib",
         least: 1,
-        most: MOST_MIB,
+        most: MAX_MIB,
         found: |config| config.receive_buffer_mib as u64,
     },
     Bounds {
@@ -100,10 +105,10 @@ const SPANS: [Bounds<Span>; 9] = [
         found: |config| config.drain_delay,
     },
     Bounds {
-        name: "drain-limit",
+        name: "shutdown-timeout",
         least: Span(Duration::ZERO),
         most: Span(Duration::from_hours(24)),
-        found: |config| config.drain_limit,
+        found: |config| config.shutdown_timeout,
     },
     Bounds {
         name: "log-slow-calls",
@@ -114,7 +119,7 @@ const SPANS: [Bounds<Span>; 9] = [
 ];
 
 /// A TiB.
-const MOST_MIB: u64 = 1 << 20;
+const MAX_MIB: u64 = 1 << 20;
 
 impl<T: Display + PartialOrd> Bounds<T> {
     fn check(&self, config: &Config) -> Result<(), ConfigError> {
@@ -159,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_number_that_cannot_work_is_named_with_what_is_accepted() {
-        let no_calls = Config { max_streams: 0, ..Config::default() };
-        assert_eq!(refusal(no_calls), "max-streams is 0; 1 to 1000000 is accepted");
+        let no_calls = Config { max_concurrent_streams: 0, ..Config::default() };
+        assert_eq!(refusal(no_calls), "max-concurrent-streams is 0; 1 to 1000000 is accepted");
         let no_message = Config { max_message_kib: 0, ..Config::default() };
         assert_eq!(refusal(no_message), "max-message-kib is 0; 1 to 1048576 is accepted");
         let no_job = Config { queue_limit: 0, ..Config::default() };

@@ -112,8 +112,8 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_MAX_MESSAGE_KIB", value_name = "KIB")]
     pub max_message_kib: Option<usize>,
     /// Calls that one connection may have open at once
-    #[arg(long, env = "MARQUEE_MAX_STREAMS", value_name = "N")]
-    pub max_streams: Option<u32>,
+    #[arg(long, env = "MARQUEE_MAX_CONCURRENT_STREAMS", value_name = "N")]
+    pub max_concurrent_streams: Option<u32>,
     /// Memory for request messages that have not arrived whole, over all connections, in MiB; three of the largest messages at least
     #[arg(long, env = "MARQUEE_RECEIVE_BUFFER_MIB", value_name = "MIB")]
     pub receive_buffer_mib: Option<usize>,
@@ -152,9 +152,9 @@ pub struct Settings {
     #[serde(default, deserialize_with = "from_text")]
     pub drain_delay: Option<Span>,
     /// How long calls in flight may take to end after SIGTERM
-    #[arg(long, env = "MARQUEE_DRAIN_LIMIT", value_name = "SPAN")]
+    #[arg(long, env = "MARQUEE_SHUTDOWN_TIMEOUT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
-    pub drain_limit: Option<Span>,
+    pub shutdown_timeout: Option<Span>,
     /// Form of the log: auto (text on a terminal, else JSON), text or json
     #[arg(long, env = "MARQUEE_LOG_FORMAT", value_name = "FORM")]
     #[serde(default, deserialize_with = "from_text")]
@@ -216,8 +216,8 @@ pub struct Config {
     pub rate_limit: Option<Rate>,
     /// See [`Settings::max_message_kib`].
     pub max_message_kib: usize,
-    /// See [`Settings::max_streams`].
-    pub max_streams: u32,
+    /// See [`Settings::max_concurrent_streams`].
+    pub max_concurrent_streams: u32,
     /// See [`Settings::receive_buffer_mib`].
     pub receive_buffer_mib: usize,
     /// See [`Settings::receive_timeout`].
@@ -244,9 +244,9 @@ pub struct Config {
     /// See [`Settings::drain_delay`].
     #[serde(serialize_with = "as_text")]
     pub drain_delay: Span,
-    /// See [`Settings::drain_limit`].
+    /// See [`Settings::shutdown_timeout`].
     #[serde(serialize_with = "as_text")]
-    pub drain_limit: Span,
+    pub shutdown_timeout: Span,
     /// See [`Settings::log_format`].
     #[serde(serialize_with = "as_text")]
     pub log_format: LogFormat,
@@ -337,7 +337,7 @@ impl Config {
             vector_cache_mib,
             profile_cache_mib,
             max_message_kib,
-            max_streams,
+            max_concurrent_streams,
             receive_buffer_mib,
             receive_timeout,
             max_connections,
@@ -348,7 +348,7 @@ impl Config {
             max_watchers,
             max_clock_skew,
             drain_delay,
-            drain_limit,
+            shutdown_timeout,
             log_format,
             log_slow_calls,
             log_calls_one_in

@@ -16,7 +16,7 @@ mod stream;
 mod token;
 
 pub(crate) use status::MESSAGE_BYTES;
-pub use status::{ApiError, MOST_STATUS_BYTES};
+pub use status::{ApiError, MAX_STATUS_BYTES};
 
 use marquee_proto::Validate;
 

@@ -1,7 +1,7 @@
 //! The one map from what went wrong to a gRPC status, with what the caller can do in its details.
 //!
 //! A status travels in headers, of which clients take few KiB. So message and details together have at most
-//! [`MOST_STATUS_BYTES`] as they are sent, whatever they quote.
+//! [`MAX_STATUS_BYTES`] as they are sent, whatever they quote.
 
 use std::time::Duration;
 
@@ -19,13 +19,13 @@ use crate::shared::events::EventsError;
 use crate::writes::PutMoviesError;
 
 /// Most bytes of a status in headers: the message percent-encoded, the details in base64.
-pub const MOST_STATUS_BYTES: usize = 4096;
+pub const MAX_STATUS_BYTES: usize = 4096;
 
 /// Most bytes of a message as it is sent.
 pub(crate) const MESSAGE_BYTES: usize = 1200;
 
 /// Most bytes of the details before they are base64, which makes four of three.
-const DETAILS_BYTES: usize = (MOST_STATUS_BYTES - MESSAGE_BYTES) / 4 * 3;
+const DETAILS_BYTES: usize = (MAX_STATUS_BYTES - MESSAGE_BYTES) / 4 * 3;
 
 /// What the details have beside the message and the violations: type names, reason, domain, time to wait.
 const FRAME_BYTES: usize = 300;
@@ -67,7 +67,7 @@ pub enum ApiError {
     UnknownUser(UserId),
     /// The caller calls more often than it may.
     #[error("{method} is called too often; wait for the time in RetryInfo")]
-    CalledTooOften {
+    RateLimited {
         /// The method, as `package.Service/Method`.
         method: &'static str,
         /// When a call may be made again.
@@ -182,19 +182,19 @@ impl ApiError {
     pub fn into_call_error(self) -> v1::CallError {
         let field = self.violations().into_iter().next().map(|violation| violation.field);
         v1::CallError {
-            code: self.verdict().code as i32,
+            code: self.status_parts().code as i32,
             message: self.message(),
             field: field.unwrap_or_default(),
         }
     }
 
-    fn verdict(&self) -> Verdict {
+    fn status_parts(&self) -> StatusParts {
         match self {
-            Self::Invalid(_) => verdict(Code::InvalidArgument, INVALID_FIELD),
-            Self::Undecodable(_) => verdict(Code::InvalidArgument, UNDECODABLE),
-            Self::ContentType { .. } => verdict(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
-            Self::CalledTooOften { retry_after, .. } => {
-                retryable(Code::ResourceExhausted, "CALLED_TOO_OFTEN", *retry_after)
+            Self::Invalid(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
+            Self::Undecodable(_) => status_parts(Code::InvalidArgument, UNDECODABLE),
+            Self::ContentType { .. } => status_parts(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
+            Self::RateLimited { retry_after, .. } => {
+                retryable(Code::ResourceExhausted, "RATE_LIMITED", *retry_after)
             }
             Self::Overloaded { retry_after } => {
                 retryable(Code::ResourceExhausted, "OVERLOADED", *retry_after)
@@ -205,20 +205,20 @@ impl ApiError {
             Self::ReceiveBufferFull => {
                 retryable(Code::ResourceExhausted, "RECEIVE_BUFFER_FULL", RECEIVE_RETRY)
             }
-            Self::ReceiveTimeout(_) => verdict(Code::DeadlineExceeded, "RECEIVE_TIMEOUT"),
-            Self::StalledReader => verdict(Code::Aborted, "STALLED_READER"),
+            Self::ReceiveTimeout(_) => status_parts(Code::DeadlineExceeded, "RECEIVE_TIMEOUT"),
+            Self::StalledReader => status_parts(Code::Aborted, "STALLED_READER"),
             Self::Draining => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
-            Self::Events(EventsError::Lost(_)) => verdict(Code::OutOfRange, "EVENTS_LOST"),
+            Self::Events(EventsError::Lost(_)) => status_parts(Code::OutOfRange, "EVENTS_LOST"),
             Self::Events(EventsError::Unavailable(_)) => {
                 retryable(Code::Unavailable, "EVENTS_UNAVAILABLE", STORE_RETRY)
             }
-            Self::DeadlinePassed => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
+            Self::DeadlinePassed => status_parts(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             Self::MessageTooLarge { .. } | Self::CompressedTooLarge { .. } => {
-                verdict(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                status_parts(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
             }
-            Self::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
-            Self::UnknownUser(_) => verdict(Code::NotFound, "UNKNOWN_USER"),
-            Self::Bundle(_) => verdict(Code::FailedPrecondition, "BUNDLE_REFUSED"),
+            Self::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
+            Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
+            Self::Bundle(_) => status_parts(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             Self::Store(error) | Self::PutMovies(PutMoviesError::Store(error)) => of_store(error),
             Self::LoadingAnother(_) => {
                 retryable(Code::ResourceExhausted, "LOADING_ANOTHER_MODEL", LOAD_RETRY)
@@ -230,10 +230,10 @@ impl ApiError {
                 RecommendError::Engine(error) => of_engine(error),
                 RecommendError::Store(error) => of_store(error),
                 RecommendError::Filter(CatalogError::UnknownGenre { .. }) => {
-                    verdict(Code::InvalidArgument, "UNKNOWN_GENRE")
+                    status_parts(Code::InvalidArgument, "UNKNOWN_GENRE")
                 }
-                RecommendError::UnknownMovie(_) => verdict(Code::NotFound, "UNKNOWN_MOVIE"),
-                RecommendError::NothingToEncode(_) => verdict(Code::NotFound, "NOTHING_TO_ENCODE"),
+                RecommendError::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
+                RecommendError::NothingToEncode(_) => status_parts(Code::NotFound, "NOTHING_TO_ENCODE"),
             },
         }
     }
@@ -269,18 +269,18 @@ fn fitting(violations: Vec<Violation>, mut room: usize) -> impl Iterator<Item = 
 }
 
 /// A status before it is put together.
-struct Verdict {
+struct StatusParts {
     code: Code,
     reason: &'static str,
     retry: Option<Duration>,
 }
 
-const fn verdict(code: Code, reason: &'static str) -> Verdict {
-    Verdict { code, reason, retry: None }
+const fn status_parts(code: Code, reason: &'static str) -> StatusParts {
+    StatusParts { code, reason, retry: None }
 }
 
-const fn retryable(code: Code, reason: &'static str, after: Duration) -> Verdict {
-    Verdict { code, reason, retry: Some(after) }
+const fn retryable(code: Code, reason: &'static str, after: Duration) -> StatusParts {
+    StatusParts { code, reason, retry: Some(after) }
 }
 
 impl From<ApiError> for Status {
@@ -291,36 +291,36 @@ impl From<ApiError> for Status {
         for violation in fitting(error.violations(), room) {
             details.add_bad_request_violation(violation.field, violation.description);
         }
-        let verdict = error.verdict();
-        details.set_error_info(verdict.reason, DOMAIN, []);
-        if let Some(after) = verdict.retry {
+        let status_parts = error.status_parts();
+        details.set_error_info(status_parts.reason, DOMAIN, []);
+        if let Some(after) = status_parts.retry {
             details.set_retry_info(Some(after));
         }
-        Self::with_error_details(verdict.code, message, details)
+        Self::with_error_details(status_parts.code, message, details)
     }
 }
 
-fn of_engine(error: &EngineError) -> Verdict {
+fn of_engine(error: &EngineError) -> StatusParts {
     match error {
         EngineError::Overloaded { retry_after, .. } => {
             retryable(Code::ResourceExhausted, "QUEUE_FULL", *retry_after)
         }
-        EngineError::DeadlineExceeded { .. } => verdict(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
-        EngineError::UnknownVersion(_) => verdict(Code::FailedPrecondition, "MODEL_VERSION_NOT_LOADED"),
-        EngineError::BadJob(_) => verdict(Code::Internal, "BAD_JOB"),
+        EngineError::DeadlineExceeded { .. } => status_parts(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
+        EngineError::UnknownVersion(_) => status_parts(Code::FailedPrecondition, "MODEL_VERSION_NOT_LOADED"),
+        EngineError::BadJob(_) => status_parts(Code::Internal, "BAD_JOB"),
         EngineError::Backend(_) => retryable(Code::Unavailable, "MODEL_FAILED", STORE_RETRY),
         EngineError::OutOfService(_) => retryable(Code::Unavailable, "MODEL_OUT_OF_SERVICE", STORE_RETRY),
         EngineError::ShuttingDown => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
     }
 }
 
-fn of_store(error: &StoreError) -> Verdict {
+fn of_store(error: &StoreError) -> StatusParts {
     match error {
         StoreError::Unavailable(_) => retryable(Code::Unavailable, "STORE_UNAVAILABLE", STORE_RETRY),
         StoreError::Timeout => retryable(Code::Unavailable, "STORE_TIMEOUT", STORE_RETRY),
-        StoreError::Corrupt(_) | StoreError::Damaged(_) => verdict(Code::DataLoss, "STORE_CORRUPT"),
+        StoreError::Corrupt(_) | StoreError::Damaged(_) => status_parts(Code::DataLoss, "STORE_CORRUPT"),
         StoreError::Schema { .. } | StoreError::Open(_) => {
-            verdict(Code::FailedPrecondition, "STORE_NOT_USABLE")
+            status_parts(Code::FailedPrecondition, "STORE_NOT_USABLE")
         }
     }
 }
@@ -391,7 +391,7 @@ mod tests {
         };
         let status = Status::from(ApiError::Invalid((0..100).map(violation).collect()));
         assert!(status.message().contains(" more"), "{status}");
-        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        assert!(sent(&status) <= MAX_STATUS_BYTES, "{}", sent(&status));
         assert!(status.get_details_bad_request().unwrap().field_violations.len() >= 10);
         assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_FIELD");
     }
@@ -405,7 +405,7 @@ mod tests {
             known: known.collect::<Vec<_>>().join(", "),
         };
         let status = Status::from(ApiError::Recommend(error.into()));
-        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        assert!(sent(&status) <= MAX_STATUS_BYTES, "{}", sent(&status));
         let details = status.get_details_bad_request().unwrap();
         assert_eq!(details.field_violations[0].field, "filter.genres_all");
     }
@@ -414,7 +414,7 @@ mod tests {
     fn a_folder_of_4096_letters_leaves_room_for_what_to_do() {
         let error = format!("{} can't be read; a bundle is a folder", "ü".repeat(4096));
         let status = Status::from(ApiError::Bundle(error.clone()));
-        assert!(sent(&status) <= MOST_STATUS_BYTES, "{}", sent(&status));
+        assert!(sent(&status) <= MAX_STATUS_BYTES, "{}", sent(&status));
         assert!(status.message().ends_with("a bundle is a folder"), "{status}");
         assert!(ApiError::Bundle(error).into_call_error().message.len() <= MESSAGE_BYTES);
     }
@@ -435,7 +435,7 @@ mod tests {
                 ApiError::Recommend(EngineError::UnknownVersion(text).into()),
             ] {
                 let size = sent(&Status::from(error));
-                proptest::prop_assert!(size <= MOST_STATUS_BYTES, "{}", size);
+                proptest::prop_assert!(size <= MAX_STATUS_BYTES, "{}", size);
             }
         }
     }

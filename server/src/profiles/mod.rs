@@ -2,14 +2,14 @@
 //! promised.
 //!
 //! A write is reflected on its own node at once, on other nodes as soon as they hear of it ([`peers`]),
-//! and anywhere at once for a read that carries the write's [`Mark`]. A node that may have missed
+//! and anywhere at once for a read that carries the write's [`ConsistencyToken`]. A node that may have missed
 //! something, or has no connection to Redis, reads the store.
 
 mod codec;
-mod copies;
-mod mark;
-mod near;
+mod consistency_token;
+mod local_cache;
 mod peers;
+mod shared_cache;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +19,10 @@ use marquee_core::domain::{Profile, UserId};
 use marquee_store::{Store, StoreError};
 use tokio::time::Instant;
 
-use copies::Copies;
-pub use mark::{MOST_USERS, Mark};
-use near::{Entry, Near};
+pub use consistency_token::{ConsistencyToken, MAX_USERS};
+use local_cache::{Entry, LocalProfileCache};
 use peers::{Peers, Remembering as _};
+use shared_cache::SharedProfileCache;
 
 use crate::shared::cache::{Lookups, Space, Tier};
 use crate::shared::redis::{Redis, RedisError};
@@ -34,21 +34,21 @@ pub struct Profiles {
 }
 
 struct Remembered {
-    near: Arc<Near>,
+    local: Arc<LocalProfileCache>,
     lookups: Lookups,
     shared: Option<Shared>,
 }
 
 /// What this node has in common with others.
 struct Shared {
-    copies: Copies,
+    cache: SharedProfileCache,
     peers: Peers,
 }
 
-/// Where a profile may be found; the generation of the shared copies, if there are any.
+/// Where a profile may be found; the generation of the shared cache, if there are any.
 struct Places<'a> {
-    near: &'a Near,
-    copies: Option<(&'a Copies, u64)>,
+    local: &'a LocalProfileCache,
+    cache: Option<(&'a SharedProfileCache, u64)>,
 }
 
 impl Profiles {
@@ -65,19 +65,19 @@ impl Profiles {
         if limit_bytes == 0 && redis.is_none() {
             return Ok(Self { store, remembered: None });
         }
-        let near = Arc::new(Near::new(limit_bytes));
+        let local = Arc::new(LocalProfileCache::new(limit_bytes));
         let share = |redis: &Arc<Redis>| -> Result<Shared, RedisError> {
-            let remembering = Arc::clone(&near);
+            let remembering = Arc::clone(&local);
             let peers = Peers::join(Arc::clone(redis), remembering)?;
-            Ok(Shared { copies: Copies::new(Arc::clone(redis)), peers })
+            Ok(Shared { cache: SharedProfileCache::new(Arc::clone(redis)), peers })
         };
         let shared = redis.map(share).transpose()?;
-        let lookups = Lookups::new(Tier::Near, Space::Profile);
-        Ok(Self { store, remembered: Some(Remembered { near, lookups, shared }) })
+        let lookups = Lookups::new(Tier::Local, Space::Profile);
+        Ok(Self { store, remembered: Some(Remembered { local, lookups, shared }) })
     }
 
     /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown
-    /// user. It contains what `mark` names.
+    /// user. It contains what `consistency_token` names.
     ///
     /// # Errors
     /// [`StoreError`] when it has to be read from the store, and cannot be.
@@ -85,28 +85,29 @@ impl Profiles {
         &self,
         user_id: UserId,
         newest: usize,
-        mark: &Mark,
+        consistency_token: &ConsistencyToken,
     ) -> Result<Option<Arc<Profile>>, StoreError> {
         let Some(places) = self.remembered.as_ref().and_then(Remembered::places) else {
             return self.store.profile(user_id, newest).await;
         };
-        let is_good =
-            |entry: &Entry| entry.asked == newest && mark.is_in(user_id, &entry.profile, entry.asked);
-        let place = match places.near.get(user_id).await {
+        let is_good = |entry: &Entry| {
+            entry.asked == newest && consistency_token.is_in(user_id, &entry.profile, entry.asked)
+        };
+        let place = match places.local.get(user_id).await {
             Ok(kept) if is_good(&kept.entry) && !kept.has_ended() => {
                 self.count(true);
                 return Ok(Some(kept.entry.profile));
             }
             Ok(_) => {
                 self.count(false);
-                places.near.forget(&[user_id]);
+                places.local.forget(&[user_id]);
                 return self.store.profile(user_id, newest).await;
             }
             Err(place) => place,
         };
         self.count(false);
-        if let Some((copies, generation)) = places.copies
-            && let Some(copy) = copies.get(generation, user_id).await.filter(is_good)
+        if let Some((cache, generation)) = places.cache
+            && let Some(copy) = cache.get(generation, user_id).await.filter(is_good)
         {
             place.keep(&copy);
             return Ok(Some(copy.profile));
@@ -115,8 +116,8 @@ impl Profiles {
         let Some(profile) = self.store.profile(user_id, newest).await? else { return Ok(None) };
         let entry = Entry { asked: newest, profile };
         place.keep(&entry);
-        if let Some((copies, generation)) = places.copies {
-            copies.fill(generation, user_id, &entry, began);
+        if let Some((cache, generation)) = places.cache {
+            cache.fill(generation, user_id, &entry, began);
         }
         Ok(Some(entry.profile))
     }
@@ -127,7 +128,7 @@ impl Profiles {
         let Some(remembered) = &self.remembered else { return };
         users.sort_unstable();
         users.dedup();
-        remembered.near.forget(&users);
+        remembered.local.forget(&users);
         if let Some(shared) = &remembered.shared {
             shared.peers.announce(users).await;
         }
@@ -155,10 +156,10 @@ impl Profiles {
 impl Remembered {
     /// Where to look now; `None` when nothing that is remembered can be believed.
     fn places(&self) -> Option<Places<'_>> {
-        let copies = match &self.shared {
+        let cache = match &self.shared {
             None => None,
-            Some(shared) => Some((&shared.copies, shared.peers.trusted_generation()?)),
+            Some(shared) => Some((&shared.cache, shared.peers.trusted_generation()?)),
         };
-        Some(Places { near: &self.near, copies })
+        Some(Places { local: &self.local, cache })
     }
 }

@@ -1,4 +1,4 @@
-//! Copies in a real Redis, which `MARQUEE_TEST_REDIS` names.
+//! SharedProfileCache in a real Redis, which `MARQUEE_TEST_REDIS` names.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -27,15 +27,17 @@ fn entry(asked: usize) -> Entry {
 }
 
 /// The `asked` of the copy, once the fills under way have ended.
-async fn shared(copies: &Copies, generation: u64) -> Option<usize> {
-    copies.wait_for_fills().await;
-    copies.get(generation, USER).await.map(|entry| entry.asked)
+async fn shared(cache: &SharedProfileCache, generation: u64) -> Option<usize> {
+    cache.wait_for_fills().await;
+    cache.get(generation, USER).await.map(|entry| entry.asked)
 }
 
-async fn bury(redis: &Redis) {
-    let name = copies::key(redis, USER).name;
+async fn write_tombstone(redis: &Redis) {
+    let name = shared_cache::key(redis, USER).name;
     redis
-        .call(crate::shared::redis::Purpose::Put, |client| async move { copies::bury(&client, name).await })
+        .call(crate::shared::redis::Purpose::Put, |client| async move {
+            shared_cache::write_tombstone(&client, name).await
+        })
         .await
         .unwrap();
 }
@@ -43,38 +45,38 @@ async fn bury(redis: &Redis) {
 #[tokio::test]
 async fn a_copy_is_read_in_its_generation_only() {
     let Some(redis) = redis().await else { return };
-    let copies = Copies::new(redis);
-    copies.fill(5, USER, &entry(10), Instant::now());
-    assert_eq!(shared(&copies, 5).await, Some(10));
-    assert_eq!(shared(&copies, 4).await, None);
-    assert_eq!(shared(&copies, 6).await, None);
+    let cache = SharedProfileCache::new(redis);
+    cache.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&cache, 5).await, Some(10));
+    assert_eq!(shared(&cache, 4).await, None);
+    assert_eq!(shared(&cache, 6).await, None);
 }
 
 #[tokio::test]
 async fn only_a_newer_generation_overwrites_a_copy() {
     let Some(redis) = redis().await else { return };
-    let copies = Copies::new(redis);
-    copies.fill(5, USER, &entry(10), Instant::now());
-    assert_eq!(shared(&copies, 5).await, Some(10));
-    copies.fill(4, USER, &entry(20), Instant::now());
-    copies.fill(5, USER, &entry(30), Instant::now());
-    assert_eq!(shared(&copies, 5).await, Some(10));
-    copies.fill(6, USER, &entry(40), Instant::now());
-    assert_eq!(shared(&copies, 6).await, Some(40));
+    let cache = SharedProfileCache::new(redis);
+    cache.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&cache, 5).await, Some(10));
+    cache.fill(4, USER, &entry(20), Instant::now());
+    cache.fill(5, USER, &entry(30), Instant::now());
+    assert_eq!(shared(&cache, 5).await, Some(10));
+    cache.fill(6, USER, &entry(40), Instant::now());
+    assert_eq!(shared(&cache, 6).await, Some(40));
 }
 
 #[tokio::test]
 async fn a_fill_that_began_before_a_write_is_not_shared_whatever_its_generation() {
     let Some(redis) = redis().await else { return };
-    let copies = Copies::new(Arc::clone(&redis));
-    copies.fill(5, USER, &entry(10), Instant::now());
-    assert_eq!(shared(&copies, 5).await, Some(10));
-    bury(&redis).await;
-    assert_eq!(shared(&copies, 5).await, None);
-    copies.fill(5, USER, &entry(10), Instant::now());
-    copies.fill(6, USER, &entry(10), Instant::now());
-    assert_eq!(shared(&copies, 5).await, None);
-    assert_eq!(shared(&copies, 6).await, None);
+    let cache = SharedProfileCache::new(Arc::clone(&redis));
+    cache.fill(5, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&cache, 5).await, Some(10));
+    write_tombstone(&redis).await;
+    assert_eq!(shared(&cache, 5).await, None);
+    cache.fill(5, USER, &entry(10), Instant::now());
+    cache.fill(6, USER, &entry(10), Instant::now());
+    assert_eq!(shared(&cache, 5).await, None);
+    assert_eq!(shared(&cache, 6).await, None);
 }
 
 #[tokio::test]
@@ -84,5 +86,5 @@ async fn one_that_remembers_nothing_and_shares_nothing_reads_the_store() {
     let profiles = Profiles::new(Arc::clone(&store), 0, None).unwrap();
     assert!(!profiles.are_remembered());
     store.register(USER, 1).await.unwrap();
-    assert!(profiles.read(USER, 10, &Mark::default()).await.unwrap().is_some());
+    assert!(profiles.read(USER, 10, &ConsistencyToken::default()).await.unwrap().is_some());
 }

@@ -6,12 +6,12 @@
 
 mod cold;
 mod fit;
+mod model_index;
 mod request;
-mod rows;
 mod similar;
 mod stages;
 mod taste;
-mod vectors;
+mod vector_cache;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,17 +23,17 @@ use marquee_retrieval::{ItemRow, Query, Scored};
 use roaring::RoaringBitmap;
 
 pub use fit::Fit;
+pub use model_index::Mismatch;
+use model_index::{ModelIndex, ModelIndexes};
 pub use request::{
-    Encoded, Pick, Question, RecommendError, Recommended, SimilarQuestion, Source, Subject, Terms,
+    Encoded, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion, Source, Subject,
 };
-pub use rows::Mismatch;
-use rows::{RowMap, RowMaps};
 pub use stages::Timings;
 use stages::{Stage, Stopwatch};
-pub use vectors::Vectors;
+pub use vector_cache::UserVectorCache;
 
 use crate::catalog::{Catalog, Movies};
-use crate::profiles::{Mark, Profiles};
+use crate::profiles::{ConsistencyToken, Profiles};
 use crate::shared::cache::Cache;
 use crate::telemetry::StageMetrics;
 
@@ -49,8 +49,8 @@ pub struct Recommender {
     engine: Arc<Engine>,
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
-    vectors: Option<Vectors>,
-    rows: RowMaps,
+    vectors: Option<UserVectorCache>,
+    rows: ModelIndexes,
     metrics: StageMetrics,
 }
 
@@ -64,7 +64,7 @@ struct Start<'a> {
 }
 
 /// What of a taste a model can read.
-struct Readable {
+struct EncodableHistory {
     /// All of it, oldest first, each once.
     rows: Vec<ItemRow>,
     /// The same rows, where they are a request's own history.
@@ -81,8 +81,8 @@ impl Recommender {
         profiles: Arc<Profiles>,
         cache: Option<Arc<dyn Cache>>,
     ) -> Self {
-        let vectors = cache.map(Vectors::new);
-        let (rows, metrics) = (RowMaps::default(), StageMetrics::default());
+        let vectors = cache.map(UserVectorCache::new);
+        let (rows, metrics) = (ModelIndexes::default(), StageMetrics::default());
         Self { engine, catalog, profiles, vectors, rows, metrics }
     }
 
@@ -107,7 +107,7 @@ impl Recommender {
     pub async fn recommend(&self, question: &Question) -> Result<Recommended, RecommendError> {
         let mut watch = Stopwatch::start();
         let selection = self.catalog.select(&question.filter)?;
-        let start = self.start(&question.subject, &question.mark, &mut watch).await?;
+        let start = self.start(&question.subject, &question.consistency_token, &mut watch).await?;
         let movies = self.catalog.movies();
         let (taste, origin) = match &*start.taste {
             [] => {
@@ -135,13 +135,17 @@ impl Recommender {
     ///
     /// # Errors
     /// [`RecommendError::NothingToEncode`] when the model knows none of the subject's movies.
-    pub async fn encode(&self, subject: &Subject, terms: &Terms) -> Result<Encoded, RecommendError> {
+    pub async fn encode(
+        &self,
+        subject: &Subject,
+        options: &RequestOptions,
+    ) -> Result<Encoded, RecommendError> {
         let mut watch = Stopwatch::start();
-        let model = self.engine.model(terms.model_version.as_deref())?;
-        let start = self.start(subject, &Mark::default(), &mut watch).await?;
+        let model = self.engine.model(options.model_version.as_deref())?;
+        let start = self.start(subject, &ConsistencyToken::default(), &mut watch).await?;
         let map = self.rows.get(&model, &self.catalog.movies());
-        let readable = Readable::of(&model, &map, subject, &start.taste);
-        if readable.rows.is_empty() {
+        let encodable = EncodableHistory::of(&model, &map, subject, &start.taste);
+        if encodable.rows.is_empty() {
             return Err(RecommendError::NothingToEncode(match subject {
                 Subject::User(user_id) => {
                     format!("user {user_id} is unknown or has no movies that the model knows")
@@ -149,14 +153,14 @@ impl Recommender {
                 Subject::History(_) => "the model knows none of the history's movies".to_owned(),
             }));
         }
-        let sequence = readable.newest(&model);
-        let answer = self.run(&model, sequence, Want::Vector, terms).await?;
+        let sequence = encodable.newest(&model);
+        let answer = self.run(&model, sequence, Want::Vector, options).await?;
         watch.engine(answer.timings);
         Ok(Encoded {
             vector: answer.vector,
             model_version: model.bundle().version().to_owned(),
             timings: watch.finish(&self.metrics),
-            ignored: readable.ignored,
+            ignored: encodable.ignored,
         })
     }
 
@@ -168,7 +172,7 @@ impl Recommender {
     async fn start<'a>(
         &self,
         subject: &'a Subject,
-        mark: &Mark,
+        consistency_token: &ConsistencyToken,
         watch: &mut Stopwatch,
     ) -> Result<Start<'a>, RecommendError> {
         let began = Instant::now();
@@ -176,7 +180,8 @@ impl Recommender {
             Subject::History(movie_ids) => Start { taste: movie_ids.into(), ..Start::default() },
             Subject::User(user_id) => {
                 // Reading a store makes a future of nine kilobytes, which would be moved with every request's.
-                let profile = Box::pin(self.profiles.read(*user_id, self.events_to_read(), mark)).await?;
+                let profile =
+                    Box::pin(self.profiles.read(*user_id, self.events_to_read(), consistency_token)).await?;
                 profile.map_or_else(Start::default, |profile| Start {
                     taste: taste::taste_of(&profile.newest).into(),
                     profile,
@@ -201,30 +206,30 @@ impl Recommender {
         scope: &Scope<'_>,
         watch: &mut Stopwatch,
     ) -> Result<Modelled, RecommendError> {
-        let pinned = question.terms.model_version.as_deref();
+        let pinned = question.options.model_version.as_deref();
         if taste.is_empty() && pinned.is_none() {
             return Ok(Modelled { answered: None, ignored: 0 });
         }
         let model = self.engine.model(pinned)?;
         let map = self.rows.get(&model, scope.movies);
-        let readable = Readable::of(&model, &map, &question.subject, taste);
-        let ignored = readable.ignored;
-        if readable.rows.is_empty() {
+        let encodable = EncodableHistory::of(&model, &map, &question.subject, taste);
+        let ignored = encodable.ignored;
+        if encodable.rows.is_empty() {
             return Ok(Modelled { answered: None, ignored });
         }
         let allowed = match scope.selection {
             Some(indexes) => Some(Arc::new(map.rows_of(indexes))),
             None => map.servable(),
         };
-        let sequence = readable.newest(&model);
-        let excluded = match readable.history {
+        let sequence = encodable.newest(&model);
+        let excluded = match encodable.history {
             _ if !question.exclude_seen => RoaringBitmap::new(),
             // It has been seen, and nothing else has.
             Some(history) => history,
             None => rows_of_movies(&model, &scope.profile.seen),
         };
         let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
-        let answer = self.run(&model, sequence, Want::TopK(query), &question.terms).await?;
+        let answer = self.run(&model, sequence, Want::TopK(query), &question.options).await?;
         watch.engine(answer.timings);
         Ok(Modelled { answered: Some((model, answer)), ignored })
     }
@@ -235,15 +240,15 @@ impl Recommender {
         model: &Arc<Model>,
         sequence: Sequence,
         want: Want,
-        terms: &Terms,
+        options: &RequestOptions,
     ) -> Result<Answer, EngineError> {
         let bundle = model.bundle();
-        let (deadline, priority) = (terms.deadline, terms.priority);
+        let (deadline, priority) = (options.deadline, options.priority);
         let Some(vectors) = &self.vectors else {
             let input = Input::Sequence(sequence);
             return model.submit(Job { input, want, deadline, priority }).await;
         };
-        let key = Vectors::key(model.arithmetic(), &sequence);
+        let key = UserVectorCache::key(model.arithmetic(), &sequence);
         let remembered = vectors.get(key, bundle.dimension()).await;
         self.metrics.vector_lookup(remembered.is_some());
         if let Some(vector) = remembered {
@@ -256,8 +261,8 @@ impl Recommender {
     }
 }
 
-impl Readable {
-    fn of(model: &Model, map: &RowMap, subject: &Subject, taste: &[MovieId]) -> Self {
+impl EncodableHistory {
+    fn of(model: &Model, map: &ModelIndex, subject: &Subject, taste: &[MovieId]) -> Self {
         let bundle = model.bundle();
         let (mut rows, mut unknown) = (Vec::with_capacity(taste.len()), Vec::new());
         for movie_id in taste {

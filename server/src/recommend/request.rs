@@ -10,7 +10,7 @@ use marquee_store::StoreError;
 
 use super::Timings;
 use crate::catalog::{CatalogError, Filter, Movie};
-use crate::profiles::Mark;
+use crate::profiles::ConsistencyToken;
 
 /// Whose recommendations.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub enum Subject {
 
 /// What every question of a model has in common.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Terms {
+pub struct RequestOptions {
     /// The model version; the active one when `None`.
     pub model_version: Option<String>,
     /// Who goes first.
@@ -46,9 +46,9 @@ pub struct Question {
     /// Whether seen movies are left out.
     pub exclude_seen: bool,
     /// Writes that the answer must reflect.
-    pub mark: Mark,
+    pub consistency_token: ConsistencyToken,
     /// Version, priority and deadline.
-    pub terms: Terms,
+    pub options: RequestOptions,
 }
 
 /// Asks for movies like one movie.
@@ -61,7 +61,7 @@ pub struct SimilarQuestion {
     /// Which may be answered.
     pub filter: Filter,
     /// Version, priority and deadline.
-    pub terms: Terms,
+    pub options: RequestOptions,
 }
 
 /// Which path answered.

@@ -19,7 +19,7 @@ use super::{
 const OVERFETCH: usize = 20;
 
 /// Candidates at least.
-const LEAST_CANDIDATES: usize = 400;
+const MIN_CANDIDATES: usize = 400;
 
 impl Recommender {
     /// The movies most like one movie, itself left out.
@@ -28,8 +28,8 @@ impl Recommender {
     /// [`RecommendError::UnknownMovie`] when the model does not know the movie.
     pub async fn similar(&self, question: &SimilarQuestion) -> Result<Recommended, RecommendError> {
         let mut watch = Stopwatch::start();
-        let terms = &question.terms;
-        let model = self.engine.model(terms.model_version.as_deref())?;
+        let options = &question.options;
+        let model = self.engine.model(options.model_version.as_deref())?;
         let bundle = model.bundle();
         let movies = self.catalog.movies();
         let map = self.rows.get(&model, &movies);
@@ -40,13 +40,13 @@ impl Recommender {
             None => map.servable(),
         };
         let query = Query {
-            k: (question.k * OVERFETCH).max(LEAST_CANDIDATES),
+            k: (question.k * OVERFETCH).max(MIN_CANDIDATES),
             allowed,
             excluded: Arc::new(RoaringBitmap::from_iter([row])),
             method: Method::Exact,
         };
         let input = Input::Vector(bundle.output_embedding(row).into());
-        let (deadline, priority) = (terms.deadline, terms.priority);
+        let (deadline, priority) = (options.deadline, options.priority);
         let answer = model.submit(Job { input, want: Want::TopK(query), deadline, priority }).await?;
         watch.engine(answer.timings);
 

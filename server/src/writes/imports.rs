@@ -15,7 +15,7 @@ use marquee_store::StoreError;
 use tokio::sync::oneshot;
 
 /// Bytes of movies that may wait: those of some 300,000 usual ones.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// What a caller that waits takes beside its movies.
 const CALLER_BYTES: usize = 4 << 10;
@@ -26,7 +26,7 @@ type Added = Result<u64, StoreError>;
 /// More waits than may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{MOST_BYTES} bytes of movies wait to be imported already; wait for the time in RetryInfo, and import many at once"
+    "{MAX_BYTES} bytes of movies wait to be imported already; wait for the time in RetryInfo, and import many at once"
 )]
 pub struct Crowded;
 
@@ -80,7 +80,7 @@ impl Imports {
 impl Waiting {
     /// Who waits alone may bring more than the bound.
     fn has_room(&self, bytes: usize) -> bool {
-        self.imports.is_empty() || self.bytes.saturating_add(bytes) <= MOST_BYTES
+        self.imports.is_empty() || self.bytes.saturating_add(bytes) <= MAX_BYTES
     }
 
     fn forget_the_gone(&mut self) {
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn what_waits_is_bounded_and_what_nobody_waits_for_does_not_count() {
         let imports = Imports::default();
-        let half = || vec![movie(1, &"x".repeat(MOST_BYTES / 2 - 2 * CALLER_BYTES))];
+        let half = || vec![movie(1, &"x".repeat(MAX_BYTES / 2 - 2 * CALLER_BYTES))];
         let (first, _second) = (imports.join(half()).unwrap(), imports.join(half()).unwrap());
         assert_eq!(imports.join(half()).unwrap_err(), Crowded);
         drop(first);
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn an_import_larger_than_the_bound_waits_alone() {
         let imports = Imports::default();
-        let _alone = imports.join(vec![movie(1, &"x".repeat(MOST_BYTES))]).unwrap();
+        let _alone = imports.join(vec![movie(1, &"x".repeat(MAX_BYTES))]).unwrap();
         assert_eq!(imports.join(vec![movie(2, "B")]).unwrap_err(), Crowded);
     }
 }

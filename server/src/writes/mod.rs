@@ -20,7 +20,7 @@ pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
-use crate::shared::events::EventSink;
+use crate::shared::events::EventLog;
 
 /// Writes that may be under way at once.
 const UNDER_WAY: usize = 1024;
@@ -38,33 +38,33 @@ pub enum PutMoviesError {
 
 /// The one door for writes.
 #[derive(Clone)]
-pub struct Ledger {
-    rooms: Arc<Rooms>,
+pub struct WriteCoordinator {
+    parts: Arc<Parts>,
     under_way: Arc<Semaphore>,
 }
 
-struct Rooms {
+struct Parts {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
-    events: Arc<dyn EventSink>,
+    events: Arc<dyn EventLog>,
     imports: Imports,
     /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
     /// the store has, and one title index is built at a time.
     turn: Arc<Mutex<()>>,
 }
 
-impl Ledger {
-    /// A door to these rooms.
+impl WriteCoordinator {
+    /// A door to these parts.
     pub fn new(
         store: Arc<dyn Store>,
         catalog: Arc<Catalog>,
         profiles: Arc<Profiles>,
-        events: Arc<dyn EventSink>,
+        events: Arc<dyn EventLog>,
     ) -> Self {
         let (imports, turn) = (Imports::default(), Arc::default());
-        let rooms = Arc::new(Rooms { store, catalog, profiles, events, imports, turn });
-        Self { rooms, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
+        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, turn });
+        Self { parts, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
     /// Records events durably; one outcome for each, in order.
@@ -73,16 +73,16 @@ impl Ledger {
     /// [`StoreError`] when the store did not acknowledge them; they may be there nevertheless.
     pub async fn record(&self, events: Vec<Interaction>) -> Result<Vec<Recorded>, StoreError> {
         let users = events.iter().map(|event| event.user_id).collect();
-        self.write(users, async move |rooms| {
-            let recorded = rooms.store.record(&events, now_ms()).await?;
+        self.write(users, async move |parts| {
+            let recorded = parts.store.record(&events, now_ms()).await?;
             let mut new = Vec::with_capacity(events.len());
             for (event, recorded) in events.iter().zip(&recorded) {
-                rooms.catalog.apply(event, recorded);
+                parts.catalog.apply(event, recorded);
                 if !recorded.duplicate {
                     new.push(*event);
                 }
             }
-            rooms.events.publish(&new);
+            parts.events.publish(&new);
             Ok(recorded)
         })
         .await
@@ -93,7 +93,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::record`].
     pub async fn register(&self, user_id: UserId) -> Result<(User, bool), StoreError> {
-        self.write(vec![user_id], async move |rooms| rooms.store.register(user_id, now_ms()).await).await
+        self.write(vec![user_id], async move |parts| parts.store.register(user_id, now_ms()).await).await
     }
 
     /// Replaces the user's preferences and creates the user if needed.
@@ -106,7 +106,7 @@ impl Ledger {
         preferences: Preferences,
     ) -> Result<User, StoreError> {
         let write =
-            async move |rooms: Arc<Rooms>| rooms.store.set_preferences(user_id, preferences, now_ms()).await;
+            async move |parts: Arc<Parts>| parts.store.set_preferences(user_id, preferences, now_ms()).await;
         self.write(vec![user_id], write).await
     }
 
@@ -115,10 +115,10 @@ impl Ledger {
     /// # Errors
     /// As [`Self::record`], and when the event stream cannot be reached; repeating the call ends it.
     pub async fn delete_user(&self, user_id: UserId) -> Result<u64, StoreError> {
-        self.write(vec![user_id], async move |rooms| {
-            let removed = rooms.store.delete_user(user_id).await?;
-            rooms.catalog.forget(&removed);
-            rooms.events.forget(user_id).await.map_err(|error| {
+        self.write(vec![user_id], async move |parts| {
+            let removed = parts.store.delete_user(user_id).await?;
+            parts.catalog.forget(&removed);
+            parts.events.forget(user_id).await.map_err(|error| {
                 StoreError::Unavailable(format!("the user's events are still in the stream: {error}"))
             })?;
             Ok(removed.len() as u64)
@@ -132,8 +132,8 @@ impl Ledger {
     /// # Errors
     /// [`PutMoviesError`] when too many wait, or the store did not acknowledge them.
     pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
-        let mut told = self.rooms.imports.join(movies)?;
-        let turn = Arc::clone(&self.rooms.turn).lock_owned();
+        let mut told = self.parts.imports.join(movies)?;
+        let turn = Arc::clone(&self.parts.turn).lock_owned();
         let told = tokio::select! {
             biased;
             // Another caller's write took them along.
@@ -148,10 +148,10 @@ impl Ledger {
 
     /// Stores and shows all movies that wait, and tells their callers.
     async fn write_movies(&self, turn: OwnedMutexGuard<()>) -> Result<(), StoreError> {
-        let rooms = Arc::clone(&self.rooms);
+        let parts = Arc::clone(&self.parts);
         self.to_its_end(async move {
-            let Batch { movies, callers } = rooms.imports.take();
-            let outcome = if movies.is_empty() { Ok(Vec::new()) } else { rooms.put_movies(movies).await };
+            let Batch { movies, callers } = parts.imports.take();
+            let outcome = if movies.is_empty() { Ok(Vec::new()) } else { parts.put_movies(movies).await };
             callers.tell(&outcome);
             drop(turn);
             Ok(())
@@ -163,16 +163,16 @@ impl Ledger {
     async fn write<T, F>(
         &self,
         users: Vec<UserId>,
-        write: impl FnOnce(Arc<Rooms>) -> F,
+        write: impl FnOnce(Arc<Parts>) -> F,
     ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let (rooms, written) = (Arc::clone(&self.rooms), write(Arc::clone(&self.rooms)));
+        let (parts, written) = (Arc::clone(&self.parts), write(Arc::clone(&self.parts)));
         self.to_its_end(async move {
             let outcome = written.await;
-            rooms.profiles.changed(users).await;
+            parts.profiles.changed(users).await;
             outcome
         })
         .await
@@ -194,7 +194,7 @@ impl Ledger {
     }
 }
 
-impl Rooms {
+impl Parts {
     /// Stores movies and shows them; for each whether it was new.
     async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<Vec<bool>, StoreError> {
         let new = self.store.put_movies(&movies).await?;
@@ -211,7 +211,7 @@ mod tests {
     use marquee_store::RedbStore;
 
     use super::*;
-    use crate::profiles::Mark;
+    use crate::profiles::ConsistencyToken;
     use crate::shared::events::LocalEvents;
 
     fn view(movie_id: u32, time_ms: i64) -> Interaction {
@@ -223,127 +223,129 @@ mod tests {
     }
 
     /// The title of a movie in the store and in the catalogue.
-    async fn titles(ledger: &Ledger, movie_id: u32) -> (String, String) {
-        let stored = ledger.rooms.store.movies(Some(movie_id - 1), 1).await.unwrap().remove(0);
-        let shown = ledger.rooms.catalog.movies().get(movie_id).unwrap().title.to_string();
+    async fn titles(coordinator: &WriteCoordinator, movie_id: u32) -> (String, String) {
+        let stored = coordinator.parts.store.movies(Some(movie_id - 1), 1).await.unwrap().remove(0);
+        let shown = coordinator.parts.catalog.movies().get(movie_id).unwrap().title.to_string();
         (stored.title, shown)
     }
 
-    /// A ledger over a store of its own, its profiles remembered.
-    fn ledger(folder: &tempfile::TempDir) -> (Ledger, Arc<Profiles>) {
+    /// A coordinator over a store of its own, its profiles remembered.
+    fn coordinator(folder: &tempfile::TempDir) -> (WriteCoordinator, Arc<Profiles>) {
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
         let profiles = Arc::new(Profiles::new(Arc::clone(&store), 1 << 20, None).unwrap());
         let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
         let events = Arc::new(LocalEvents::new(1));
-        (Ledger::new(store, catalog, Arc::clone(&profiles), events), profiles)
+        (WriteCoordinator::new(store, catalog, Arc::clone(&profiles), events), profiles)
     }
 
     async fn newest(profiles: &Profiles) -> Vec<u32> {
-        let profile = profiles.read(1, 10, &Mark::default()).await.unwrap();
+        let profile = profiles.read(1, 10, &ConsistencyToken::default()).await.unwrap();
         profile.map_or_else(Vec::new, |profile| profile.newest.iter().map(|event| event.movie_id).collect())
     }
 
     #[tokio::test]
     async fn every_write_is_in_the_next_read() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, profiles) = ledger(&folder);
+        let (coordinator, profiles) = coordinator(&folder);
         assert!(newest(&profiles).await.is_empty());
         for movie_id in 1..=5 {
-            ledger.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
+            coordinator.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
             assert_eq!(newest(&profiles).await, (1..=movie_id).collect::<Vec<_>>());
         }
         let preferences = Preferences { movie_ids: vec![7], ..Preferences::default() };
-        ledger.set_preferences(1, preferences.clone()).await.unwrap();
-        let profile = profiles.read(1, 10, &Mark::default()).await.unwrap().unwrap();
+        coordinator.set_preferences(1, preferences.clone()).await.unwrap();
+        let profile = profiles.read(1, 10, &ConsistencyToken::default()).await.unwrap().unwrap();
         assert_eq!(profile.preferences, preferences);
-        assert_eq!(ledger.delete_user(1).await.unwrap(), 5);
-        assert_eq!(profiles.read(1, 10, &Mark::default()).await.unwrap(), None);
+        assert_eq!(coordinator.delete_user(1).await.unwrap(), 5);
+        assert_eq!(profiles.read(1, 10, &ConsistencyToken::default()).await.unwrap(), None);
     }
 
     #[tokio::test]
     async fn a_write_whose_caller_went_away_is_in_the_next_reads() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, profiles) = ledger(&folder);
-        ledger.record(vec![view(1, 1)]).await.unwrap();
+        let (coordinator, profiles) = coordinator(&folder);
+        coordinator.record(vec![view(1, 1)]).await.unwrap();
         assert_eq!(newest(&profiles).await, [1]);
         {
-            let mut write = std::pin::pin!(ledger.record(vec![view(2, 2)]));
+            let mut write = std::pin::pin!(coordinator.record(vec![view(2, 2)]));
             assert!(futures::poll!(&mut write).is_pending());
         }
         // All permits are free again once the write has ended.
-        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        let _ended = coordinator.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
         assert_eq!(newest(&profiles).await, [1, 2]);
     }
 
     #[tokio::test]
     async fn movies_whose_caller_went_away_during_the_write_are_in_the_catalogue_as_in_the_store() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, _) = ledger(&folder);
-        ledger.put_movies(vec![movie(1, "Before")]).await.unwrap();
+        let (coordinator, _) = coordinator(&folder);
+        coordinator.put_movies(vec![movie(1, "Before")]).await.unwrap();
         {
-            let mut write = std::pin::pin!(ledger.put_movies(vec![movie(1, "After")]));
+            let mut write = std::pin::pin!(coordinator.put_movies(vec![movie(1, "After")]));
             assert!(futures::poll!(&mut write).is_pending());
             // The write has begun once other tasks had their turn.
             tokio::task::yield_now().await;
         }
         // All permits are free again once the write has ended.
-        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
-        assert_eq!(titles(&ledger, 1).await, ("After".to_owned(), "After".to_owned()));
+        let _ended = coordinator.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        assert_eq!(titles(&coordinator, 1).await, ("After".to_owned(), "After".to_owned()));
     }
 
     #[tokio::test]
     async fn movies_whose_caller_went_away_before_the_write_leave_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, _) = ledger(&folder);
-        ledger.put_movies(vec![movie(1, "Before")]).await.unwrap();
-        let builds = ledger.rooms.catalog.index_builds();
+        let (coordinator, _) = coordinator(&folder);
+        coordinator.put_movies(vec![movie(1, "Before")]).await.unwrap();
+        let builds = coordinator.parts.catalog.index_builds();
         {
-            let mut write = std::pin::pin!(ledger.put_movies(vec![movie(1, "After")]));
+            let mut write = std::pin::pin!(coordinator.put_movies(vec![movie(1, "After")]));
             assert!(futures::poll!(&mut write).is_pending());
         }
-        let _ended = ledger.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
-        assert_eq!(titles(&ledger, 1).await, ("Before".to_owned(), "Before".to_owned()));
-        assert_eq!(ledger.rooms.catalog.index_builds(), builds);
+        let _ended = coordinator.under_way.acquire_many(UNDER_WAY as u32).await.unwrap();
+        assert_eq!(titles(&coordinator, 1).await, ("Before".to_owned(), "Before".to_owned()));
+        assert_eq!(coordinator.parts.catalog.index_builds(), builds);
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_hundred_imports_that_wait_are_one_write_and_one_index() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, _) = ledger(&folder);
-        let turn = Arc::clone(&ledger.rooms.turn).lock_owned().await;
+        let (coordinator, _) = coordinator(&folder);
+        let turn = Arc::clone(&coordinator.parts.turn).lock_owned().await;
         let mut writes: Vec<_> =
-            (1..=100).map(|id| Box::pin(ledger.put_movies(vec![movie(id, "Title (1999)")]))).collect();
+            (1..=100).map(|id| Box::pin(coordinator.put_movies(vec![movie(id, "Title (1999)")]))).collect();
         for write in &mut writes {
             assert!(futures::poll!(write).is_pending());
         }
-        let builds = ledger.rooms.catalog.index_builds();
+        let builds = coordinator.parts.catalog.index_builds();
         drop(turn);
         for added in futures::future::join_all(writes).await {
             assert_eq!(added.unwrap(), 1);
         }
-        assert_eq!(ledger.rooms.catalog.index_builds(), builds + 1);
-        assert_eq!(ledger.rooms.catalog.search("title", None, 200).len(), 100);
+        assert_eq!(coordinator.parts.catalog.index_builds(), builds + 1);
+        assert_eq!(coordinator.parts.catalog.search("title", None, 200).len(), 100);
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn writers_of_one_movie_at_once_leave_it_the_same_in_catalogue_and_store() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, _) = ledger(&folder);
+        let (coordinator, _) = coordinator(&folder);
         let writes = (0..50).map(|round| {
-            let ledger = ledger.clone();
-            tokio::spawn(async move { ledger.put_movies(vec![movie(1, &format!("Title {round}"))]).await })
+            let coordinator = coordinator.clone();
+            tokio::spawn(
+                async move { coordinator.put_movies(vec![movie(1, &format!("Title {round}"))]).await },
+            )
         });
         for write in futures::future::join_all(writes).await {
             write.unwrap().unwrap();
         }
-        let (stored, shown) = titles(&ledger, 1).await;
+        let (stored, shown) = titles(&coordinator, 1).await;
         assert_eq!(stored, shown);
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn readers_and_a_writer_at_once_never_see_less_than_was_acknowledged() {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, profiles) = ledger(&folder);
+        let (coordinator, profiles) = coordinator(&folder);
         let acknowledged = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let readers: Vec<_> = (0..4)
             .map(|_| {
@@ -351,7 +353,7 @@ mod tests {
                 tokio::spawn(async move {
                     loop {
                         let at_least = acknowledged.load(std::sync::atomic::Ordering::Acquire);
-                        let profile = profiles.read(1, 1000, &Mark::default()).await.unwrap();
+                        let profile = profiles.read(1, 1000, &ConsistencyToken::default()).await.unwrap();
                         let found = profile.map_or(0, |profile| profile.newest.len() as u32);
                         assert!(found >= at_least, "{found} of {at_least}");
                         if at_least == 300 {
@@ -364,7 +366,7 @@ mod tests {
             })
             .collect();
         for movie_id in 1..=300 {
-            ledger.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
+            coordinator.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
             acknowledged.store(movie_id, std::sync::atomic::Ordering::Release);
         }
         for reader in readers {

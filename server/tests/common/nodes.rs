@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use marquee_core::domain::{Interaction, Kind, MovieId, UserId};
 use marquee_server::catalog::Catalog;
-use marquee_server::profiles::{Mark, Profiles};
-use marquee_server::shared::events::{EventSink as _, EventsError, Placed, Position, SharedEvents};
+use marquee_server::profiles::{ConsistencyToken, Profiles};
+use marquee_server::shared::events::{EventLog as _, EventsError, Placed, Position, SharedEvents};
 use marquee_server::shared::redis::Redis;
-use marquee_server::writes::Ledger;
+use marquee_server::writes::WriteCoordinator;
 use marquee_store::{RedbStore, Store};
 use tempfile::TempDir;
 
@@ -38,7 +38,7 @@ pub fn event(movie_id: MovieId) -> Interaction {
 
 /// A server's rooms that write and read what users do.
 pub struct Node {
-    pub ledger: Ledger,
+    pub coordinator: WriteCoordinator,
     pub profiles: Arc<Profiles>,
     pub events: Arc<SharedEvents>,
 }
@@ -51,8 +51,13 @@ impl Node {
         let profiles = Arc::new(profiles);
         let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
         let events = Arc::new(SharedEvents::new(redis));
-        let ledger = Ledger::new(Arc::clone(store), catalog, Arc::clone(&profiles), Arc::clone(&events) as _);
-        let node = Self { ledger, profiles, events };
+        let coordinator = WriteCoordinator::new(
+            Arc::clone(store),
+            catalog,
+            Arc::clone(&profiles),
+            Arc::clone(&events) as _,
+        );
+        let node = Self { coordinator, profiles, events };
         node.until_remembering(PATIENCE).await;
         node
     }
@@ -61,27 +66,33 @@ impl Node {
         until("the node remembers", patience, async || self.profiles.are_remembered()).await;
     }
 
-    /// Writes an event; its mark.
-    pub async fn write(&self, movie_id: MovieId) -> Mark {
+    /// Writes an event; its consistency_token.
+    pub async fn write(&self, movie_id: MovieId) -> ConsistencyToken {
         let event = event(movie_id);
-        let mut mark = Mark::default();
-        mark.add(&[event]);
-        self.ledger.record(vec![event]).await.expect("the store writes");
-        mark
+        let mut consistency_token = ConsistencyToken::default();
+        consistency_token.add(&[event]);
+        self.coordinator.record(vec![event]).await.expect("the store writes");
+        consistency_token
     }
 
-    pub async fn sees(&self, movie_id: MovieId, mark: &Mark) -> bool {
-        self.sees_of(USER, movie_id, mark).await
+    pub async fn sees(&self, movie_id: MovieId, consistency_token: &ConsistencyToken) -> bool {
+        self.sees_of(USER, movie_id, consistency_token).await
     }
 
-    pub async fn sees_of(&self, user_id: UserId, movie_id: MovieId, mark: &Mark) -> bool {
-        let profile = self.profiles.read(user_id, NEWEST, mark).await.expect("the store answers");
+    pub async fn sees_of(
+        &self,
+        user_id: UserId,
+        movie_id: MovieId,
+        consistency_token: &ConsistencyToken,
+    ) -> bool {
+        let profile =
+            self.profiles.read(user_id, NEWEST, consistency_token).await.expect("the store answers");
         profile.is_some_and(|profile| profile.seen.contains(movie_id))
     }
 
     /// Deletes a user, again while Redis does not answer in time.
     pub async fn delete(&self, user_id: UserId) {
-        let is_deleted = async || self.ledger.delete_user(user_id).await.is_ok();
+        let is_deleted = async || self.coordinator.delete_user(user_id).await.is_ok();
         until("the user is deleted", PATIENCE, is_deleted).await;
     }
 
@@ -99,7 +110,10 @@ impl Node {
     }
 
     pub async fn until_it_sees(&self, movie_id: MovieId) {
-        until("the write is seen", PATIENCE, async || self.sees(movie_id, &Mark::default()).await).await;
+        until("the write is seen", PATIENCE, async || {
+            self.sees(movie_id, &ConsistencyToken::default()).await
+        })
+        .await;
     }
 }
 

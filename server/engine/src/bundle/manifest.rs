@@ -14,17 +14,17 @@ use super::file::read_text;
 pub(super) const FILE: &str = "bundle.json";
 
 /// Limits that keep a wrong manifest from asking for absurd amounts of memory.
-const MOST_ITEMS: usize = 1 << 28;
-const MOST_DIMENSIONS: usize = 1 << 14;
+const MAX_ITEMS: usize = 1 << 28;
+const MAX_DIMENSIONS: usize = 1 << 14;
 const LONGEST: usize = 1 << 14;
-const MOST_ELEMENTS: usize = 1 << 34;
-const MOST_FILES: usize = 64;
+const MAX_ELEMENTS: usize = 1 << 34;
+const MAX_FILES: usize = 64;
 
 /// Limits of the files' bytes: of the manifest itself, of what stands in a file of tables beside them, and of a
 /// graph, which protobuf limits.
-const MOST_BYTES: u64 = 1 << 20;
-const MOST_HEADER_BYTES: u64 = 1 << 20;
-const MOST_GRAPH_BYTES: u64 = 2 << 30;
+const MAX_BYTES: u64 = 1 << 20;
+const MAX_HEADER_BYTES: u64 = 1 << 20;
+const MAX_GRAPH_BYTES: u64 = 2 << 30;
 
 /// The parsed manifest; unknown fields are passed over.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,7 +90,7 @@ impl Manifest {
     pub(super) fn read(folder: &Path) -> Result<Self, BundleError> {
         let path = folder.join(FILE);
         let wrong = |why: String| BundleError::Manifest { path: path.clone(), why };
-        let text = read_text(&path, MOST_BYTES)?;
+        let text = read_text(&path, MAX_BYTES)?;
         let manifest = Self::parse(&text).map_err(wrong)?;
         manifest.check_seal(&text).map_err(wrong)?;
         Ok(manifest)
@@ -108,11 +108,11 @@ impl Manifest {
         let items = self.items as u64;
         if file == self.tables.file {
             let rows = 2 * items + self.maximum_length as u64;
-            rows * self.dimension as u64 * self.tables.precision.bytes() as u64 + MOST_HEADER_BYTES
+            rows * self.dimension as u64 * self.tables.precision.bytes() as u64 + MAX_HEADER_BYTES
         } else if file == self.vocabulary || self.titles.as_deref() == Some(file) {
             4 * items
         } else {
-            MOST_GRAPH_BYTES
+            MAX_GRAPH_BYTES
         }
     }
 
@@ -147,11 +147,11 @@ impl Manifest {
                 return Err(format!("{text:?} is no name: 1 to 64 of letters, digits, '.', '_' and '-'"));
             }
         }
-        between("items", self.items, MOST_ITEMS)?;
-        between("dimension", self.dimension, MOST_DIMENSIONS)?;
+        between("items", self.items, MAX_ITEMS)?;
+        between("dimension", self.dimension, MAX_DIMENSIONS)?;
         between("maximum_length", self.maximum_length, LONGEST)?;
-        between("items x dimension", self.items * self.dimension, MOST_ELEMENTS)?;
-        between("the number of its files", self.sha256.len(), MOST_FILES)?;
+        between("items x dimension", self.items * self.dimension, MAX_ELEMENTS)?;
+        between("the number of its files", self.sha256.len(), MAX_FILES)?;
         self.check_files()?;
         self.probe.check(self.items, self.dimension, self.maximum_length)
     }

@@ -19,13 +19,13 @@
 //! 6. Identical sequences that wait, or of which one is being encoded, share one encoding.
 //! 7. Every batch says why it was dispatched.
 
-#[cfg(test)]
-mod bench;
 mod forming;
 mod queue;
 #[cfg(test)]
 mod random_tests;
 mod ready;
+#[cfg(test)]
+mod test_kit;
 #[cfg(test)]
 mod tests;
 

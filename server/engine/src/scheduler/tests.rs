@@ -1,7 +1,7 @@
 //! The rules of the scheduler, one test each; no threads, no clocks.
 
-use super::bench::*;
 use super::ready::{LASTING, MOMENT};
+use super::test_kit::*;
 use super::*;
 
 #[test]

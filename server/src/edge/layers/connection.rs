@@ -62,7 +62,7 @@ pub struct Connection {
     info: ConnectionInfo,
     place: Place,
     ending: AbortOnDropHandle<Ending>,
-    stage: Stage,
+    state: State,
     write: Write,
     received: usize,
 }
@@ -79,7 +79,7 @@ enum Ending {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum State {
     /// Calls may come.
     Open,
     /// None may; the answer to the last one may still lie in the buffers of HTTP/2.
@@ -171,13 +171,13 @@ impl Connection {
         let ending = tokio::spawn(ending(info.clone(), times, stop));
         let ending = AbortOnDropHandle::new(ending);
         let readable = Readable::default();
-        Self { stream, readable, info, place, ending, stage: Stage::Open, write: Write::Done, received: 0 }
+        Self { stream, readable, info, place, ending, state: State::Open, write: Write::Done, received: 0 }
     }
 
     /// Whether the connection ends here, asked when the peer has nothing to say.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        match self.stage {
-            Stage::Open => {
+        match self.state {
+            State::Open => {
                 if let Poll::Ready(ending) = Pin::new(&mut self.ending).poll(context) {
                     self.begin(ending.unwrap_or(Ending::Over));
                     // Once more, after the buffers are written.
@@ -185,7 +185,7 @@ impl Connection {
                 }
                 false
             }
-            Stage::Left => self.info.0.calls.is_empty() && self.write == Write::Done,
+            State::Left => self.info.0.calls.is_empty() && self.write == Write::Done,
         }
     }
 
@@ -193,7 +193,7 @@ impl Connection {
         match ending {
             Ending::Silent => {
                 self.place.closed(Unused::Handshake);
-                self.stage = Stage::Left;
+                self.state = State::Left;
             }
             Ending::Idle => {
                 self.place.closed(Unused::Idle);
@@ -201,7 +201,7 @@ impl Connection {
                 let info = self.info.clone();
                 self.ending = AbortOnDropHandle::new(tokio::spawn(async move { info.over(GOODBYE).await }));
             }
-            Ending::Over => self.stage = Stage::Left,
+            Ending::Over => self.state = State::Left,
         }
     }
 

@@ -95,7 +95,7 @@ where
             match layer.limiter.take(&caller, method).await {
                 Ok(()) => ready.call(layer.limited(request, &caller, method)).await,
                 Err(retry_after) => {
-                    Ok(Status::from(ApiError::CalledTooOften { method, retry_after }).into_http())
+                    Ok(Status::from(ApiError::RateLimited { method, retry_after }).into_http())
                 }
             }
         })
@@ -157,7 +157,7 @@ impl http_body::Body for Limited {
                 Ok(()) => return Poll::Ready(Some(Ok(held.frame))),
                 Err(retry_after) if retry_after > LONGEST_WAIT => {
                     this.messages.refused();
-                    let refusal = ApiError::CalledTooOften { method: this.messages.method(), retry_after };
+                    let refusal = ApiError::RateLimited { method: this.messages.method(), retry_after };
                     return Poll::Ready(Some(Err(refusal.into())));
                 }
                 Err(wait) => held.wait = Some(Box::pin(tokio::time::sleep(wait))),

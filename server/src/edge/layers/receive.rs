@@ -36,7 +36,7 @@ const PREFIX_BYTES: usize = 5;
 const INFLATION: usize = 1032;
 
 /// The least that a receive buffer is, in messages: a connection's, its address' and as much beside them.
-const LEAST_MESSAGES: usize = 3;
+const MIN_MESSAGES: usize = 3;
 
 /// What requests may hold until they are whole.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,7 @@ impl ReceiveLayer {
     /// For requests with these limits; `streams` are methods as `package.Service/Method`, and whose streams they have.
     pub fn new(streams: impl IntoIterator<Item = (&'static str, Stream)>, limits: ReceiveLimits) -> Self {
         let of_requests = streams.into_iter().filter(|(_, stream)| *stream == Stream::Requests);
-        let buffer = limits.buffer.max(limits.message.saturating_mul(LEAST_MESSAGES));
+        let buffer = limits.buffer.max(limits.message.saturating_mul(MIN_MESSAGES));
         let used = global::meter("marquee")
             .i64_up_down_counter("marquee.receive_buffer.used")
             .with_unit("By")

@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 const HEADER: &str = "x-request-id";
 
 /// The longest id that is taken over from a caller.
-const MOST_BYTES: usize = 128;
+const MAX_BYTES: usize = 128;
 
 /// The id of a call, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ where
 
 /// ASCII that can be shown, not too long.
 fn is_readable(id: &[u8]) -> bool {
-    (1..=MOST_BYTES).contains(&id.len()) && id.iter().all(|byte| (b' '..=b'~').contains(byte))
+    (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 fn new_id() -> HeaderValue {

@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use crate::brief;
-use crate::edge::{ApiError, MESSAGE_BYTES, MOST_STATUS_BYTES};
+use crate::edge::{ApiError, MAX_STATUS_BYTES, MESSAGE_BYTES};
 
 const MESSAGE: &str = "grpc-message";
 const DETAILS: &str = "grpc-status-details-bin";
@@ -47,7 +47,7 @@ impl StatusLayer {
     fn settle(self, headers: &mut HeaderMap) -> Result<(), Status> {
         let length = |name| headers.get(name).map_or(0, http::HeaderValue::len);
         let is_bare = length(DETAILS) == 0;
-        let is_long = length(MESSAGE) + length(DETAILS) > MOST_STATUS_BYTES;
+        let is_long = length(MESSAGE) + length(DETAILS) > MAX_STATUS_BYTES;
         if !is_bare && !is_long {
             return Ok(());
         }
@@ -234,7 +234,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             settled(&long).add_header(&mut headers).unwrap();
             let size: usize = headers.values().map(http::HeaderValue::len).sum();
-            assert!(size <= MOST_STATUS_BYTES, "{size}");
+            assert!(size <= MAX_STATUS_BYTES, "{size}");
             assert_eq!(settled(&long).code(), Code::NotFound);
             assert!(!settled(&long).message().is_empty());
         }

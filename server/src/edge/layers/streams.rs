@@ -72,7 +72,7 @@ impl StreamLayer {
         let stalled = CancellationToken::new();
         let stop = (of == Stream::Replies).then_some(&self.stop);
         let ends = Ends::new(deadline, Some(&stalled), stop);
-        let mut replies = answer.map(|body| Body::new(Replies { body, ends, stage: Stage::Open }));
+        let mut replies = answer.map(|body| Body::new(Replies { body, ends, state: State::Open }));
         replies.extensions_mut().insert(Delivery { timeout: self.send_timeout, deadline, stalled });
         replies
     }
@@ -209,11 +209,11 @@ impl http_body::Body for Requests {
 struct Replies {
     body: Body,
     ends: Ends,
-    stage: Stage,
+    state: State,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum State {
     Open,
     /// The server ends; one frame has been sent since.
     Last,
@@ -229,25 +229,25 @@ impl http_body::Body for Replies {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Status>>> {
-        if self.stage == Stage::Ended {
+        if self.state == State::Ended {
             return Poll::Ready(None);
         }
         let Some(end) = self.ends.poll(context) else { return Pin::new(&mut self.body).poll_frame(context) };
-        if end == End::Server && self.stage == Stage::Open {
+        if end == End::Server && self.state == State::Open {
             let frame = Pin::new(&mut self.body).poll_frame(context);
             if frame.is_ready() {
-                self.stage = Stage::Last;
+                self.state = State::Last;
                 return frame;
             }
         }
-        self.stage = Stage::Ended;
+        self.state = State::Ended;
         let mut trailers = HeaderMap::new();
         let told = Status::from(end).add_header(&mut trailers);
         Poll::Ready(Some(told.map(|()| Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stage == Stage::Ended || self.body.is_end_stream()
+        self.state == State::Ended || self.body.is_end_stream()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::edge::page::List;
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, valid};
 use crate::recommend::RecommendError;
-use crate::writes::Ledger;
+use crate::writes::WriteCoordinator;
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;
@@ -31,13 +31,13 @@ const IMPORT_CHUNK_BYTES: usize = 8 << 20;
 #[derive(Clone)]
 pub struct CatalogApi {
     catalog: Arc<Catalog>,
-    ledger: Ledger,
+    coordinator: WriteCoordinator,
 }
 
 impl CatalogApi {
-    /// The service over a catalogue and the ledger that writes to it.
-    pub fn new(catalog: Arc<Catalog>, ledger: Ledger) -> Self {
-        Self { catalog, ledger }
+    /// The service over a catalogue and the coordinator that writes to it.
+    pub fn new(catalog: Arc<Catalog>, coordinator: WriteCoordinator) -> Self {
+        Self { catalog, coordinator }
     }
 
     fn select(&self, filter: Option<v1::Filter>) -> Result<Option<RoaringBitmap>, ApiError> {
@@ -58,7 +58,7 @@ impl CatalogApi {
             let checked = valid(movie?).and_then(|movie| record(&movie, &known));
             checked.map_err(|error| placed(error, before).into())
         });
-        let mut importing = Importing { ledger: self.ledger.clone(), accepted: 0, added: 0 };
+        let mut importing = Importing { coordinator: self.coordinator.clone(), accepted: 0, added: 0 };
         in_chunks(records, IMPORT_CHUNK_BYTES, &mut importing).await?;
         let Importing { accepted, added, .. } = importing;
         Ok(v1::ImportMoviesResponse { added: added as u32, replaced: (accepted - added) as u32 })
@@ -153,7 +153,7 @@ impl CatalogService for CatalogApi {
 
 /// What has become of a stream of movies.
 struct Importing {
-    ledger: Ledger,
+    coordinator: WriteCoordinator,
     accepted: u64,
     added: u64,
 }
@@ -166,7 +166,7 @@ impl Keep<MovieRecord> for Importing {
     async fn keep(&mut self, chunk: Vec<MovieRecord>) -> Result<(), Status> {
         if !chunk.is_empty() {
             self.accepted += chunk.len() as u64;
-            self.added += self.ledger.put_movies(chunk).await.map_err(ApiError::from)?;
+            self.added += self.coordinator.put_movies(chunk).await.map_err(ApiError::from)?;
         }
         Ok(())
     }

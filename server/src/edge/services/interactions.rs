@@ -16,9 +16,9 @@ use crate::edge::layers::Origin;
 use crate::edge::places::{NoPlace, Place, Places};
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, token, valid};
-use crate::profiles::Mark;
-use crate::shared::events::{EventSink, NotAPosition, Position};
-use crate::writes::Ledger;
+use crate::profiles::ConsistencyToken;
+use crate::shared::events::{EventLog, NotAPosition, Position};
+use crate::writes::WriteCoordinator;
 
 /// Interactions of a stream that are stored at once.
 const STREAM_CHUNK: usize = 1000;
@@ -36,23 +36,23 @@ const WATCH_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct InteractionApi {
     catalog: Arc<Catalog>,
-    ledger: Ledger,
-    events: Arc<dyn EventSink>,
+    coordinator: WriteCoordinator,
+    events: Arc<dyn EventLog>,
     max_clock_skew: Duration,
     watchers: Places,
 }
 
 impl InteractionApi {
-    /// The service over a ledger, and the catalogue and the events that follow it. Times may be ahead of
+    /// The service over a coordinator, and the catalogue and the events that follow it. Times may be ahead of
     /// the server's clock by `max_clock_skew`; so many calls may watch at once as `max_watchers` says.
     pub fn new(
         catalog: Arc<Catalog>,
-        ledger: Ledger,
-        events: Arc<dyn EventSink>,
+        coordinator: WriteCoordinator,
+        events: Arc<dyn EventLog>,
         max_clock_skew: Duration,
         max_watchers: usize,
     ) -> Self {
-        Self { catalog, ledger, events, max_clock_skew, watchers: Places::new(max_watchers) }
+        Self { catalog, coordinator, events, max_clock_skew, watchers: Places::new(max_watchers) }
     }
 
     fn watcher(&self, origin: Origin) -> Result<Place, ApiError> {
@@ -93,7 +93,7 @@ impl InteractionApi {
         self,
         incoming: Streaming<v1::RecordInteractionsRequest>,
     ) -> Result<v1::RecordInteractionsResponse, Status> {
-        let mut recording = Recording::of(self.ledger.clone());
+        let mut recording = Recording::of(self.coordinator.clone());
         let events =
             incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
         in_chunks(events, STREAM_CHUNK, &mut recording).await?;
@@ -103,14 +103,18 @@ impl InteractionApi {
 
 /// What has become of a stream of events.
 struct Recording {
-    ledger: Ledger,
-    mark: Mark,
+    coordinator: WriteCoordinator,
+    consistency_token: ConsistencyToken,
     reply: v1::RecordInteractionsResponse,
 }
 
 impl Recording {
-    fn of(ledger: Ledger) -> Self {
-        Self { ledger, mark: Mark::default(), reply: v1::RecordInteractionsResponse::default() }
+    fn of(coordinator: WriteCoordinator) -> Self {
+        Self {
+            coordinator,
+            consistency_token: ConsistencyToken::default(),
+            reply: v1::RecordInteractionsResponse::default(),
+        }
     }
 }
 
@@ -131,11 +135,11 @@ impl Keep<Result<Interaction, v1::Rejection>> for Recording {
         if events.is_empty() {
             return Ok(());
         }
-        self.mark.add(&events);
-        let recorded = self.ledger.record(events).await.map_err(ApiError::from)?;
+        self.consistency_token.add(&events);
+        let recorded = self.coordinator.record(events).await.map_err(ApiError::from)?;
         reply.accepted += recorded.len() as u64;
         reply.duplicates += recorded.iter().filter(|recorded| recorded.duplicate).count() as u64;
-        reply.consistency_token = token::of(&self.mark);
+        reply.consistency_token = token::of(&self.consistency_token);
         Ok(())
     }
 }
@@ -155,11 +159,11 @@ impl InteractionService for InteractionApi {
             time: request.time,
         };
         let event = self.accepted("", &event)?;
-        let mut mark = Mark::default();
-        mark.add(&[event]);
-        let recorded = self.ledger.record(vec![event]).await.map_err(ApiError::from)?;
+        let mut consistency_token = ConsistencyToken::default();
+        consistency_token.add(&[event]);
+        let recorded = self.coordinator.record(vec![event]).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RecordInteractionResponse {
-            consistency_token: token::of(&mark),
+            consistency_token: token::of(&consistency_token),
             duplicate: recorded.first().is_some_and(|recorded| recorded.duplicate),
         }))
     }
@@ -194,11 +198,11 @@ impl InteractionService for InteractionApi {
 
 /// Everything after a position, read as fast as it is taken; ends with the first error.
 fn pages(
-    events: Arc<dyn EventSink>,
+    events: Arc<dyn EventLog>,
     start: Position,
 ) -> impl Stream<Item = Result<v1::WatchInteractionsResponse, Status>> + Send {
     let pages =
-        stream::try_unfold((events, start), |(events, after): (Arc<dyn EventSink>, Position)| async move {
+        stream::try_unfold((events, start), |(events, after): (Arc<dyn EventLog>, Position)| async move {
             let page = events.next(after, WATCHED_AT_ONCE).await.map_err(ApiError::from)?;
             let last = page.last().map_or(after, |placed| placed.position);
             Ok::<_, Status>(Some((page, (events, last))))

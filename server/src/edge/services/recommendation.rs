@@ -11,7 +11,7 @@ use marquee_proto::v1::recommendation_service_server::RecommendationService;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::edge::{ApiError, convert, token, valid};
-use crate::recommend::{Question, Recommended, Recommender, SimilarQuestion, Subject, Terms};
+use crate::recommend::{Question, Recommended, Recommender, RequestOptions, SimilarQuestion, Subject};
 
 /// Movies answered when a request does not say how many.
 const DEFAULT_K: u32 = 10;
@@ -115,7 +115,7 @@ impl RecommendationService for RecommendationApi {
             movie_id: request.movie_id,
             k: request.k.unwrap_or(DEFAULT_K) as usize,
             filter: convert::filter(request.filter)?,
-            terms: terms(request.model_version, Priority::Interactive, deadline),
+            options: options(request.model_version, Priority::Interactive, deadline),
         };
         let similar = self.recommender.similar(&question).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::SimilarMoviesResponse {
@@ -139,8 +139,8 @@ impl RecommendationService for RecommendationApi {
             Some(Wire::History(history)) => Subject::History(history.movie_ids),
             None => return Err(no_subject().into()),
         };
-        let terms = terms(request.model_version, priority, deadline);
-        let encoded = self.recommender.encode(&subject, &terms).await.map_err(ApiError::from)?;
+        let options = options(request.model_version, priority, deadline);
+        let encoded = self.recommender.encode(&subject, &options).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::EncodeHistoryResponse {
             vector: encoded.vector.to_vec(),
             model_version: encoded.model_version,
@@ -162,7 +162,7 @@ pub fn question(
 ) -> Result<Question, ApiError> {
     use v1::recommend_request::Subject as Wire;
     let request = valid(request)?;
-    let mark = token::read(&request.consistency_token)?;
+    let consistency_token = token::read(&request.consistency_token)?;
     let priority = convert::priority(request.priority(), of_method);
     let method = convert::method(request.method());
     let subject = match request.subject {
@@ -176,8 +176,8 @@ pub fn question(
         method,
         filter: convert::filter(request.filter)?,
         exclude_seen: request.exclude_seen.unwrap_or(true),
-        mark,
-        terms: terms(request.model_version, priority, deadline),
+        consistency_token,
+        options: options(request.model_version, priority, deadline),
     })
 }
 
@@ -185,9 +185,9 @@ fn no_subject() -> ApiError {
     ApiError::invalid("subject", "must be there: a user_id, or a history")
 }
 
-fn terms(model_version: String, priority: Priority, deadline: Option<Instant>) -> Terms {
+fn options(model_version: String, priority: Priority, deadline: Option<Instant>) -> RequestOptions {
     let model_version = (!model_version.is_empty()).then_some(model_version);
-    Terms { model_version, priority, deadline }
+    RequestOptions { model_version, priority, deadline }
 }
 
 /// An answer of the pipeline in the wire's types.

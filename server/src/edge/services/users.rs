@@ -11,9 +11,9 @@ use tonic::{Request, Response, Status};
 use crate::catalog::{Catalog, Filter};
 use crate::edge::page::List;
 use crate::edge::{ApiError, convert, token, valid};
-use crate::profiles::Mark;
+use crate::profiles::ConsistencyToken;
 use crate::recommend::RecommendError;
-use crate::writes::Ledger;
+use crate::writes::WriteCoordinator;
 
 /// Interactions on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;
@@ -25,13 +25,13 @@ const SHOWN_GENRES: usize = 10;
 pub struct UserApi {
     catalog: Arc<Catalog>,
     store: Arc<dyn Store>,
-    ledger: Ledger,
+    coordinator: WriteCoordinator,
 }
 
 impl UserApi {
-    /// The service over a store, the ledger that writes to it, and the catalogue that follows it.
-    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>, ledger: Ledger) -> Self {
-        Self { catalog, store, ledger }
+    /// The service over a store, the coordinator that writes to it, and the catalogue that follows it.
+    pub fn new(catalog: Arc<Catalog>, store: Arc<dyn Store>, coordinator: WriteCoordinator) -> Self {
+        Self { catalog, store, coordinator }
     }
 
     fn check_preferences(&self, preferences: &v1::Preferences) -> Result<(), ApiError> {
@@ -54,7 +54,7 @@ impl UserService for UserApi {
         request: Request<v1::RegisterUserRequest>,
     ) -> Result<Response<v1::RegisterUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let (user, created) = self.ledger.register(request.user_id).await.map_err(ApiError::from)?;
+        let (user, created) = self.coordinator.register(request.user_id).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RegisterUserResponse { user: Some(convert::user(user)), created }))
     }
 
@@ -66,9 +66,9 @@ impl UserService for UserApi {
         let preferences = request.preferences.unwrap_or_default();
         self.check_preferences(&preferences)?;
         let preferences = Preferences { genres: preferences.genres, movie_ids: preferences.movie_ids };
-        let written = self.ledger.set_preferences(request.user_id, preferences).await;
+        let written = self.coordinator.set_preferences(request.user_id, preferences).await;
         let user = written.map_err(ApiError::from)?;
-        let consistency_token = token::of(&Mark::Stored);
+        let consistency_token = token::of(&ConsistencyToken::Stored);
         Ok(Response::new(v1::SetPreferencesResponse { user: Some(convert::user(user)), consistency_token }))
     }
 
@@ -140,8 +140,9 @@ impl UserService for UserApi {
         request: Request<v1::DeleteUserRequest>,
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let deleted_interactions = self.ledger.delete_user(request.user_id).await.map_err(ApiError::from)?;
-        let consistency_token = token::of(&Mark::Stored);
+        let deleted_interactions =
+            self.coordinator.delete_user(request.user_id).await.map_err(ApiError::from)?;
+        let consistency_token = token::of(&ConsistencyToken::Stored);
         Ok(Response::new(v1::DeleteUserResponse { deleted_interactions, consistency_token }))
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! A write waits until Redis has its announcement (25 ms at most), so that another node hears of it
 //! about when its caller does. Announcements of writes that wait at the same time go out together.
-//! [`trust`] decides what a node may believe: lost messages, lag, reconnections and a Redis that does
+//! [`liveness`] decides what a node may believe: lost messages, lag, reconnections and a Redis that does
 //! not answer void what is remembered instead of leaving it stale.
 //!
-//! Together with the announcement, and before it, the users' shared copies are buried (see
-//! [`copies`](super::copies)).
+//! Together with the announcement, and before it, the users' shared cache are buried (see
+//! [`cache`](super::cache)).
 
+mod liveness;
 mod message;
-mod trust;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,10 +25,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
+use liveness::{BEAT, PeerLiveness, Verdict};
 use message::{Body, Message, NodeId};
-use trust::{BEAT, Trust, Verdict};
 
-use super::copies;
+use super::shared_cache;
 use crate::shared::redis::{Outage, Purpose, Redis, RedisError, keep_alive};
 
 /// Announcements that may wait; with more the caches of all nodes are flushed instead.
@@ -59,7 +59,7 @@ pub(super) struct Peers {
 struct Node {
     redis: Arc<Redis>,
     channel: String,
-    trust: Mutex<Trust>,
+    liveness: Mutex<PeerLiveness>,
     remembering: Arc<dyn Remembering>,
 }
 
@@ -69,15 +69,15 @@ struct Announcement {
 }
 
 impl Peers {
-    /// Joins the nodes that share this Redis and its namespace. Trust comes once the node hears itself.
+    /// Joins the nodes that share this Redis and its namespace. PeerLiveness comes once the node hears itself.
     ///
     /// # Errors
     /// [`RedisError`] when the settings cannot be used.
     pub(super) fn join(redis: Arc<Redis>, remembering: Arc<dyn Remembering>) -> Result<Self, RedisError> {
         let subscriber = redis.subscriber()?;
         let channel = redis.name("profile", "changes");
-        let trust = Mutex::new(Trust::new(NodeId(rand::random()), now_ms()));
-        let node = Arc::new(Node { redis, channel, trust, remembering });
+        let liveness = Mutex::new(PeerLiveness::new(NodeId(rand::random()), now_ms()));
+        let node = Arc::new(Node { redis, channel, liveness, remembering });
         let (announcements, waiting) = mpsc::channel(ANNOUNCEMENTS_WAITING);
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_alive(subscriber.clone()));
@@ -88,8 +88,8 @@ impl Peers {
 
     /// The generation of what is remembered, if what is remembered can be believed now.
     pub(super) fn trusted_generation(&self) -> Option<u64> {
-        let trust = self.node.trust();
-        trust.holds(Instant::now()).then(|| trust.generation())
+        let liveness = self.node.liveness();
+        liveness.holds(Instant::now()).then(|| liveness.generation())
     }
 
     /// Tells all nodes that these users' profiles changed. When this returns, Redis has it, or nothing
@@ -105,20 +105,20 @@ impl Peers {
     /// Tells the others that they need not wait for this node any more. It announces nothing afterwards.
     pub(super) async fn leave(&self) {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
-        let goodbye = self.node.trust().next(Body::Goodbye);
+        let goodbye = self.node.liveness().next(Body::Goodbye);
         let _said = self.node.publish(&goodbye).await;
     }
 }
 
 impl Node {
-    fn trust(&self) -> MutexGuard<'_, Trust> {
-        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    fn liveness(&self) -> MutexGuard<'_, PeerLiveness> {
+        self.liveness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Voids what is remembered, here at once, elsewhere with this node's next message.
     fn renew(&self, cause: &'static str) {
         tracing::debug!(cause, "remembered profiles are void");
-        self.trust().renew(now_ms());
+        self.liveness().renew(now_ms());
         self.remembering.forget_all();
     }
 
@@ -144,7 +144,7 @@ impl Node {
     }
 
     async fn say(&self, body: Body) {
-        let message = self.trust().next(body);
+        let message = self.liveness().next(body);
         if let Err(outage) = self.publish(&message).await {
             tracing::trace!(%outage, "a message to the other nodes is lost");
             self.renew("a message could not be sent");
@@ -155,14 +155,16 @@ impl Node {
     /// keep no order among them, so there the message waits for the tombstones.
     async fn publish(&self, message: &Message) -> Result<(), Outage> {
         let names: Vec<String> = match &message.body {
-            Body::Written(users) => users.iter().map(|user| copies::key(&self.redis, *user).name).collect(),
+            Body::Written(users) => {
+                users.iter().map(|user| shared_cache::key(&self.redis, *user).name).collect()
+            }
             Body::Beat | Body::Goodbye => Vec::new(),
         };
         let (channel, payload) = (self.channel.clone(), message.encode());
         let send = |client: Client| async move {
             let pipeline = client.pipeline();
             for name in names {
-                copies::bury(&pipeline, name).await?;
+                shared_cache::write_tombstone(&pipeline, name).await?;
             }
             if client.is_clustered() {
                 pipeline.all::<Value>().await?;
@@ -204,7 +206,7 @@ impl Node {
         let Some(message) = payload.and_then(|payload| Message::decode(&payload)) else {
             return self.renew("another version of the program speaks");
         };
-        let verdict = self.trust().hear(&message, Instant::now(), now_ms());
+        let verdict = self.liveness().hear(&message, Instant::now(), now_ms());
         self.follow(verdict);
         if let Body::Written(users) = &message.body {
             self.remembering.forget(users);
@@ -213,8 +215,8 @@ impl Node {
 
     async fn look_for_the_silent(&self, subscriber: &SubscriberClient) {
         let (verdict, hears_itself) = {
-            let mut trust = self.trust();
-            (trust.tick(Instant::now(), now_ms()), trust.hears_itself())
+            let mut liveness = self.liveness();
+            (liveness.tick(Instant::now(), now_ms()), liveness.hears_itself())
         };
         self.follow(verdict);
         if !hears_itself {

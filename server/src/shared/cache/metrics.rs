@@ -9,7 +9,7 @@ use super::Space;
 #[derive(Clone, Copy, Debug)]
 pub enum Tier {
     /// In this process, in front of a shared cache.
-    Near,
+    Local,
     /// In Redis.
     Redis,
 }
@@ -25,7 +25,7 @@ impl Lookups {
     /// For this tier and this kind of thing.
     pub fn new(tier: Tier, space: Space) -> Self {
         let tier = match tier {
-            Tier::Near => "near",
+            Tier::Local => "local",
             Tier::Redis => "redis",
         };
         let labels = |outcome| {

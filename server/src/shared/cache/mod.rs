@@ -6,8 +6,8 @@
 
 mod local;
 mod metrics;
-mod near;
 mod redis;
+mod tiered;
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 pub use local::LocalCache;
 pub use metrics::{Lookups, Tier};
-pub use near::NearCache;
 pub use redis::RedisCache;
+pub use tiered::TieredCache;
 
 /// What kind of thing is remembered. A closed set: it labels the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

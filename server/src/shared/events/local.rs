@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use marquee_core::domain::{Interaction, TimeMs, UserId};
 use tokio::sync::watch;
 
-use super::{EventSink, EventsError, Placed, Position};
+use super::{EventLog, EventsError, Placed, Position};
 
 /// Events that are kept: some 3 MB.
 const KEPT: usize = 1 << 16;
@@ -71,7 +71,7 @@ impl LocalEvents {
 }
 
 #[async_trait]
-impl EventSink for LocalEvents {
+impl EventLog for LocalEvents {
     fn publish(&self, events: &[Interaction]) {
         let mut ring = self.ring();
         ring.events.extend(events.iter().copied().map(Some));

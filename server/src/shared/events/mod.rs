@@ -75,7 +75,7 @@ pub enum EventsError {
 
 /// Takes events and gives them out in order.
 #[async_trait]
-pub trait EventSink: Send + Sync + 'static {
+pub trait EventLog: Send + Sync + 'static {
     /// Hands events over. Never waits.
     fn publish(&self, events: &[Interaction]);
 

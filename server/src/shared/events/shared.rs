@@ -22,7 +22,7 @@ use marquee_core::domain::{Interaction, Kind, Rating, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Dropped, EventSink, EventsError, Placed, Position};
+use super::{Dropped, EventLog, EventsError, Placed, Position};
 use crate::shared::redis::{Holds, Key, Outage, Purpose, Redis};
 
 /// Entries that are kept; Redis cuts a little later, where it is cheap.
@@ -145,7 +145,7 @@ impl Stream {
 }
 
 #[async_trait]
-impl EventSink for SharedEvents {
+impl EventLog for SharedEvents {
     fn publish(&self, events: &[Interaction]) {
         let taken =
             events.iter().take_while(|event| self.sending.try_send(Order::Add(**event)).is_ok()).count();

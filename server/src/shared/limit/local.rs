@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Rate;
 
 /// Buckets that are kept. A bucket that is pushed out by others is full again when its caller returns.
-const MOST_BUCKETS: usize = 100_000;
+const MAX_BUCKETS: usize = 100_000;
 
 /// A bucket for each name, made full at first use.
 pub(super) struct LocalBuckets {
@@ -26,7 +26,7 @@ struct Bucket {
 
 impl LocalBuckets {
     pub(super) fn new(rate: Rate) -> Self {
-        Self { rate, buckets: Cache::new(MOST_BUCKETS) }
+        Self { rate, buckets: Cache::new(MAX_BUCKETS) }
     }
 
     /// Takes so many tokens if there is one; those that are missing are owed, and there is none until they have

@@ -6,10 +6,10 @@
 //! and goes on without.
 
 mod breaker;
+mod heartbeat;
 mod keys;
 mod metrics;
 mod options;
-mod pulse;
 
 use std::sync::Arc;
 
@@ -22,9 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use breaker::{Breaker, Change};
+pub(crate) use heartbeat::keep_alive;
 pub use keys::{Holds, Key};
 use metrics::Metrics;
-pub(crate) use pulse::keep_alive;
 
 /// Why Redis cannot be used at all: settings that must be changed.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub struct Redis {
     namespace: String,
     breaker: Breaker,
     metrics: Metrics,
-    _pulses: JoinSet<()>,
+    _heartbeats: JoinSet<()>,
 }
 
 impl Redis {
@@ -122,14 +122,14 @@ impl Redis {
         if reachable {
             let _connected = timeout(options::CONNECT_TIMEOUT, pool.wait_for_connect()).await;
         }
-        let pulses = pool.clients().iter().cloned().map(keep_alive).collect();
+        let heartbeats = pool.clients().iter().cloned().map(keep_alive).collect();
         Ok(Arc::new(Self {
             config,
             pool,
             namespace: options::namespace(url).to_owned(),
             breaker: Breaker::default(),
             metrics: Metrics::default(),
-            _pulses: pulses,
+            _heartbeats: heartbeats,
         }))
     }
 

@@ -67,11 +67,11 @@ impl Place<'_> {
 }
 
 /// The profiles of one node.
-pub(super) struct Near {
+pub(super) struct LocalProfileCache {
     profiles: Inner,
 }
 
-impl Near {
+impl LocalProfileCache {
     pub(super) fn new(limit_bytes: u64) -> Self {
         let expected = (limit_bytes / USUAL_BYTES) as usize;
         let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
@@ -84,7 +84,7 @@ impl Near {
     }
 }
 
-impl Remembering for Near {
+impl Remembering for LocalProfileCache {
     fn forget(&self, users: &[UserId]) {
         for user_id in users {
             self.profiles.remove(user_id);
@@ -107,87 +107,87 @@ mod tests {
         Entry { asked: 10, profile: Arc::default() }
     }
 
-    async fn is_kept(near: &Near, user_id: UserId) -> bool {
-        near.get(user_id).await.is_ok()
+    async fn is_kept(local: &LocalProfileCache, user_id: UserId) -> bool {
+        local.get(user_id).await.is_ok()
     }
 
     #[tokio::test]
     async fn a_profile_is_kept_until_it_is_forgotten() {
-        let near = Near::new(1 << 20);
-        near.get(1).await.err().unwrap().keep(&entry());
-        near.get(2).await.err().unwrap().keep(&entry());
-        assert!(is_kept(&near, 1).await);
-        near.forget(&[1]);
-        assert!(!is_kept(&near, 1).await);
-        assert!(is_kept(&near, 2).await);
+        let local = LocalProfileCache::new(1 << 20);
+        local.get(1).await.err().unwrap().keep(&entry());
+        local.get(2).await.err().unwrap().keep(&entry());
+        assert!(is_kept(&local, 1).await);
+        local.forget(&[1]);
+        assert!(!is_kept(&local, 1).await);
+        assert!(is_kept(&local, 2).await);
     }
 
     #[tokio::test]
     async fn a_fill_that_began_before_its_user_was_forgotten_is_not_kept() {
-        let near = Near::new(1 << 20);
-        let place = near.get(1).await.err().unwrap();
-        near.forget(&[1]);
+        let local = LocalProfileCache::new(1 << 20);
+        let place = local.get(1).await.err().unwrap();
+        local.forget(&[1]);
         place.keep(&entry());
-        assert!(!is_kept(&near, 1).await);
+        assert!(!is_kept(&local, 1).await);
     }
 
     #[tokio::test]
     async fn a_fill_that_began_before_all_was_forgotten_is_not_kept() {
-        let near = Near::new(1 << 20);
-        let place = near.get(1).await.err().unwrap();
-        near.forget_all();
+        let local = LocalProfileCache::new(1 << 20);
+        let place = local.get(1).await.err().unwrap();
+        local.forget_all();
         place.keep(&entry());
-        assert!(!is_kept(&near, 1).await);
+        assert!(!is_kept(&local, 1).await);
     }
 
     #[tokio::test]
     async fn a_read_after_the_user_was_forgotten_does_not_wait_for_a_fill_from_before() {
-        let near = Near::new(1 << 20);
-        let old = near.get(1).await.err().unwrap();
-        near.forget(&[1]);
-        let new = near.get(1).await.err().unwrap();
+        let local = LocalProfileCache::new(1 << 20);
+        let old = local.get(1).await.err().unwrap();
+        local.forget(&[1]);
+        let new = local.get(1).await.err().unwrap();
         old.keep(&entry());
         new.keep(&Entry { asked: 20, ..entry() });
-        assert_eq!(near.get(1).await.ok().unwrap().entry.asked, 20);
+        assert_eq!(local.get(1).await.ok().unwrap().entry.asked, 20);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_profile_has_an_end() {
-        let near = Near::new(1 << 20);
-        near.get(1).await.err().unwrap().keep(&entry());
-        assert!(!near.get(1).await.ok().unwrap().has_ended());
+        let local = LocalProfileCache::new(1 << 20);
+        local.get(1).await.err().unwrap().keep(&entry());
+        assert!(!local.get(1).await.ok().unwrap().has_ended());
         tokio::time::advance(TIME_TO_LIVE).await;
-        assert!(near.get(1).await.ok().unwrap().has_ended());
+        assert!(local.get(1).await.ok().unwrap().has_ended());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_profile_ends_when_its_time_has_passed_however_the_clock_is_set() {
-        let near = Near::new(1 << 20);
-        near.get(1).await.err().unwrap().keep(&entry());
+        let local = LocalProfileCache::new(1 << 20);
+        local.get(1).await.err().unwrap().keep(&entry());
         for hour in [1, 3, 2] {
             clock::fake::set(hour * 3_600_000);
-            assert!(!near.get(1).await.ok().unwrap().has_ended());
+            assert!(!local.get(1).await.ok().unwrap().has_ended());
         }
         tokio::time::advance(TIME_TO_LIVE).await;
-        assert!(near.get(1).await.ok().unwrap().has_ended());
+        assert!(local.get(1).await.ok().unwrap().has_ended());
     }
 
     #[tokio::test]
     async fn without_memory_nothing_is_kept() {
-        let near = Near::new(0);
-        near.get(1).await.err().unwrap().keep(&entry());
-        assert!(!is_kept(&near, 1).await);
+        let local = LocalProfileCache::new(0);
+        local.get(1).await.err().unwrap().keep(&entry());
+        assert!(!is_kept(&local, 1).await);
     }
 
     #[tokio::test]
     async fn the_memory_stays_within_its_limit() {
-        let near = Near::new(64 << 10);
+        let local = LocalProfileCache::new(64 << 10);
         let event = Interaction { user_id: 1, movie_id: 1, time_ms: 1, kind: Kind::View, rating: None };
         let profile = Arc::new(Profile { newest: vec![event; 50], ..Profile::default() });
         for user_id in 0..1000 {
-            near.get(user_id).await.err().unwrap().keep(&Entry { asked: 50, profile: Arc::clone(&profile) });
+            local.get(user_id).await.err().unwrap().keep(&Entry { asked: 50, profile: Arc::clone(&profile) });
         }
-        assert!(near.profiles.weight() <= 64 << 10);
-        assert!(!near.profiles.is_empty());
+        assert!(local.profiles.weight() <= 64 << 10);
+        assert!(!local.profiles.is_empty());
     }
 }

@@ -19,11 +19,11 @@ const FORM: u8 = 1;
 const TIME_TO_LIVE: Duration = Duration::from_hours(1);
 
 /// Remembers vectors in a [`Cache`].
-pub struct Vectors {
+pub struct UserVectorCache {
     cache: Arc<dyn Cache>,
 }
 
-impl Vectors {
+impl UserVectorCache {
     /// Remembers them in this cache.
     pub fn new(cache: Arc<dyn Cache>) -> Self {
         Self { cache }
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn arithmetics_and_sequences_have_keys_of_their_own() {
-        let key = Vectors::key("a", &[1, 2]);
-        assert_ne!(key, Vectors::key("b", &[1, 2]));
-        assert_ne!(key, Vectors::key("a", &[2, 1]));
-        assert_eq!(key, Vectors::key("a", &[1, 2]));
+        let key = UserVectorCache::key("a", &[1, 2]);
+        assert_ne!(key, UserVectorCache::key("b", &[1, 2]));
+        assert_ne!(key, UserVectorCache::key("a", &[2, 1]));
+        assert_eq!(key, UserVectorCache::key("a", &[1, 2]));
     }
 }

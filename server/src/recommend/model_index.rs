@@ -19,7 +19,7 @@ use crate::catalog::Movies;
 const NONE: u32 = u32::MAX;
 
 /// The map of one model and one catalogue snapshot.
-pub(super) struct RowMap {
+pub(super) struct ModelIndex {
     movies: Arc<Movies>,
     fit: Fit,
     is_used: bool,
@@ -27,7 +27,7 @@ pub(super) struct RowMap {
     servable: Option<Arc<RoaringBitmap>>,
 }
 
-impl RowMap {
+impl ModelIndex {
     fn new(bundle: &Bundle, movies: Arc<Movies>, mismatch: Mismatch) -> Self {
         let fit = Fit::of(bundle, &movies);
         let is_used = fit.belongs() || mismatch == Mismatch::Allowed;
@@ -98,20 +98,20 @@ pub enum Mismatch {
 
 /// The maps in use, by model version.
 #[derive(Default)]
-pub(super) struct RowMaps {
+pub(super) struct ModelIndexes {
     pub(super) mismatch: Mismatch,
-    maps: Mutex<HashMap<String, Arc<RowMap>>>,
+    maps: Mutex<HashMap<String, Arc<ModelIndex>>>,
 }
 
-impl RowMaps {
+impl ModelIndexes {
     /// The map of this model and this snapshot.
-    pub(super) fn get(&self, model: &Model, movies: &Arc<Movies>) -> Arc<RowMap> {
+    pub(super) fn get(&self, model: &Model, movies: &Arc<Movies>) -> Arc<ModelIndex> {
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let version = model.bundle().version();
         if let Some(map) = maps.get(version).filter(|map| Arc::ptr_eq(&map.movies, movies)) {
             return Arc::clone(map);
         }
-        let map = Arc::new(RowMap::new(model.bundle(), Arc::clone(movies), self.mismatch));
+        let map = Arc::new(ModelIndex::new(model.bundle(), Arc::clone(movies), self.mismatch));
         let before = maps.insert(version.to_owned(), Arc::clone(&map));
         // Movies come in many parts, each of which makes a snapshot.
         if before.is_none_or(|before| before.is_used != map.is_used) {

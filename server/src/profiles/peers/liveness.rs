@@ -6,7 +6,7 @@
 //! gap. Else it believes nothing it remembers until it hears everything again.
 //!
 //! What is remembered belongs to a *generation*. Who may have failed to tell the others of a write, or
-//! may have been away from Redis, begins a new one; the copies of older ones are never read again, even
+//! may have been away from Redis, begins a new one; the cache of older ones are never read again, even
 //! if Redis restores them from a backup. Nodes agree on the highest generation that they hear of.
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub(super) enum Verdict {
 }
 
 /// What one node knows of itself and the others.
-pub(super) struct Trust {
+pub(super) struct PeerLiveness {
     me: NodeId,
     generation: u64,
     sent: u64,
@@ -49,7 +49,7 @@ struct Heard {
     at: Instant,
 }
 
-impl Trust {
+impl PeerLiveness {
     /// A node that has heard nothing yet, not even itself.
     pub(super) fn new(me: NodeId, now_ms: TimeMs) -> Self {
         Self { me, generation: now_ms.max(0).cast_unsigned(), sent: 0, heard: HashMap::new() }
@@ -152,138 +152,138 @@ mod tests {
     }
 
     /// A node at generation 100 that heard itself and another node (its message 7).
-    fn trusting(now: Instant) -> Trust {
-        let mut trust = Trust::new(ME, 100);
-        let own = trust.next(Body::Beat);
-        assert_eq!(trust.hear(&own, now, 100), Verdict::Keep);
-        assert_eq!(trust.hear(&message(OTHER, 7, 100), now, 100), Verdict::Flush);
-        assert!(trust.holds(now));
-        trust
+    fn trusting(now: Instant) -> PeerLiveness {
+        let mut liveness = PeerLiveness::new(ME, 100);
+        let own = liveness.next(Body::Beat);
+        assert_eq!(liveness.hear(&own, now, 100), Verdict::Keep);
+        assert_eq!(liveness.hear(&message(OTHER, 7, 100), now, 100), Verdict::Flush);
+        assert!(liveness.holds(now));
+        liveness
     }
 
     #[test]
     fn a_node_that_never_heard_itself_trusts_nothing() {
         let now = Instant::now();
-        let mut trust = Trust::new(ME, 100);
-        assert!(!trust.holds(now));
-        let _first = trust.hear(&message(OTHER, 1, 50), now, 100);
-        assert!(!trust.holds(now));
+        let mut liveness = PeerLiveness::new(ME, 100);
+        assert!(!liveness.holds(now));
+        let _first = liveness.hear(&message(OTHER, 1, 50), now, 100);
+        assert!(!liveness.holds(now));
     }
 
     #[test]
     fn messages_without_a_gap_keep_what_is_remembered() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        assert_eq!(trust.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
-        assert_eq!(trust.hear(&message(OTHER, 9, 100), now, 100), Verdict::Keep);
-        assert_eq!(trust.generation(), 100);
+        let mut liveness = trusting(now);
+        assert_eq!(liveness.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
+        assert_eq!(liveness.hear(&message(OTHER, 9, 100), now, 100), Verdict::Keep);
+        assert_eq!(liveness.generation(), 100);
     }
 
     #[test]
     fn a_gap_in_anothers_messages_flushes() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        assert_eq!(trust.hear(&message(OTHER, 9, 100), now, 100), Verdict::Flush);
-        assert!(trust.holds(now));
-        assert_eq!(trust.generation(), 100);
+        let mut liveness = trusting(now);
+        assert_eq!(liveness.hear(&message(OTHER, 9, 100), now, 100), Verdict::Flush);
+        assert!(liveness.holds(now));
+        assert_eq!(liveness.generation(), 100);
     }
 
     #[test]
     fn a_late_message_changes_nothing() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        let _gap = trust.hear(&message(OTHER, 9, 100), now, 100);
-        assert_eq!(trust.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
-        assert_eq!(trust.hear(&message(OTHER, 10, 100), now, 100), Verdict::Keep);
+        let mut liveness = trusting(now);
+        let _gap = liveness.hear(&message(OTHER, 9, 100), now, 100);
+        assert_eq!(liveness.hear(&message(OTHER, 8, 100), now, 100), Verdict::Keep);
+        assert_eq!(liveness.hear(&message(OTHER, 10, 100), now, 100), Verdict::Keep);
     }
 
     #[test]
     fn a_gap_in_its_own_messages_begins_a_new_generation() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        let _lost = trust.next(Body::Beat);
-        let own = trust.next(Body::Beat);
-        assert_eq!(trust.hear(&own, now, 50), Verdict::Flush);
-        assert_eq!(trust.generation(), 101);
-        assert!(!trust.holds(now));
+        let mut liveness = trusting(now);
+        let _lost = liveness.next(Body::Beat);
+        let own = liveness.next(Body::Beat);
+        assert_eq!(liveness.hear(&own, now, 50), Verdict::Flush);
+        assert_eq!(liveness.generation(), 101);
+        assert!(!liveness.holds(now));
     }
 
     #[test]
     fn after_a_renewal_only_its_own_new_generation_brings_trust_back() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        let old = trust.next(Body::Beat);
-        trust.renew(200);
-        let _old = trust.hear(&old, now, 200);
-        assert!(!trust.holds(now));
-        let new = trust.next(Body::Beat);
+        let mut liveness = trusting(now);
+        let old = liveness.next(Body::Beat);
+        liveness.renew(200);
+        let _old = liveness.hear(&old, now, 200);
+        assert!(!liveness.holds(now));
+        let new = liveness.next(Body::Beat);
         assert_eq!(new.generation, 200);
-        let _new = trust.hear(&new, now, 200);
-        assert!(trust.holds(now));
+        let _new = liveness.hear(&new, now, 200);
+        assert!(liveness.holds(now));
     }
 
     #[test]
     fn a_higher_generation_of_another_is_taken_over() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        assert_eq!(trust.hear(&message(OTHER, 8, 300), now, 100), Verdict::Flush);
-        assert_eq!(trust.generation(), 300);
-        assert!(trust.holds(now));
+        let mut liveness = trusting(now);
+        assert_eq!(liveness.hear(&message(OTHER, 8, 300), now, 100), Verdict::Flush);
+        assert_eq!(liveness.generation(), 300);
+        assert!(liveness.holds(now));
     }
 
     #[test]
     fn the_silence_of_another_is_waited_out_and_then_forgotten() {
         let now = Instant::now();
-        let mut trust = trusting(now);
+        let mut liveness = trusting(now);
         let mut later = now;
         while later < now + TAKEN_FOR_DEAD {
-            assert_eq!(trust.tick(later, 100), Verdict::Keep);
-            let own = trust.next(Body::Beat);
-            let _own = trust.hear(&own, later, 100);
-            assert_eq!(trust.holds(later), later < now + LEASE);
+            assert_eq!(liveness.tick(later, 100), Verdict::Keep);
+            let own = liveness.next(Body::Beat);
+            let _own = liveness.hear(&own, later, 100);
+            assert_eq!(liveness.holds(later), later < now + LEASE);
             later += BEAT;
         }
-        assert_eq!(trust.tick(later, 100), Verdict::Flush);
-        let own = trust.next(Body::Beat);
-        let _own = trust.hear(&own, later, 100);
-        assert!(trust.holds(later));
+        assert_eq!(liveness.tick(later, 100), Verdict::Flush);
+        let own = liveness.next(Body::Beat);
+        let _own = liveness.hear(&own, later, 100);
+        assert!(liveness.holds(later));
     }
 
     #[test]
     fn its_own_silence_begins_a_new_generation() {
         let now = Instant::now();
-        let mut trust = trusting(now);
-        assert_eq!(trust.tick(now + LEASE, 100), Verdict::Flush);
-        assert_eq!(trust.generation(), 101);
-        assert!(!trust.holds(now + LEASE));
+        let mut liveness = trusting(now);
+        assert_eq!(liveness.tick(now + LEASE, 100), Verdict::Flush);
+        assert_eq!(liveness.generation(), 101);
+        assert!(!liveness.holds(now + LEASE));
     }
 
     #[test]
     fn a_clock_that_is_set_neither_ends_trust_nor_brings_an_old_generation_back() {
         let now = Instant::now();
-        let mut trust = trusting(now);
+        let mut liveness = trusting(now);
         let hour_ms = 3_600_000;
         for now_ms in [100 + hour_ms, 100 - hour_ms, 100] {
-            assert_eq!(trust.tick(now, now_ms), Verdict::Keep);
-            assert!(trust.holds(now));
+            assert_eq!(liveness.tick(now, now_ms), Verdict::Keep);
+            assert!(liveness.holds(now));
         }
-        let mut before = trust.generation();
+        let mut before = liveness.generation();
         for now_ms in [100 + hour_ms, 100 - hour_ms, 100] {
-            trust.renew(now_ms);
-            assert!(trust.generation() > before);
-            before = trust.generation();
+            liveness.renew(now_ms);
+            assert!(liveness.generation() > before);
+            before = liveness.generation();
         }
     }
 
     #[test]
     fn who_says_goodbye_is_not_waited_for() {
         let now = Instant::now();
-        let mut trust = trusting(now);
+        let mut liveness = trusting(now);
         let goodbye = Message { body: Body::Goodbye, ..message(OTHER, 8, 100) };
-        assert_eq!(trust.hear(&goodbye, now, 100), Verdict::Keep);
+        assert_eq!(liveness.hear(&goodbye, now, 100), Verdict::Keep);
         let later = now + LEASE - BEAT;
-        let own = trust.next(Body::Beat);
-        let _own = trust.hear(&own, later, 100);
-        assert!(trust.holds(now + LEASE));
+        let own = liveness.next(Body::Beat);
+        let _own = liveness.hear(&own, later, 100);
+        assert!(liveness.holds(now + LEASE));
     }
 }

@@ -15,40 +15,40 @@ use super::{Cache, Key, LocalCache, Space};
 const LOCAL_TIME: Duration = Duration::from_mins(10);
 
 /// Looks here first, then there.
-pub struct NearCache<C> {
-    near: LocalCache,
-    far: C,
+pub struct TieredCache<C> {
+    local: LocalCache,
+    shared: C,
     lookups: Lookups,
 }
 
-impl<C: Cache> NearCache<C> {
-    /// `near` in front of `far`.
-    pub fn new(near: LocalCache, far: C) -> Self {
-        Self { near, far, lookups: Lookups::new(Tier::Near, Space::Vector) }
+impl<C: Cache> TieredCache<C> {
+    /// `local` in front of `shared`.
+    pub fn new(local: LocalCache, shared: C) -> Self {
+        Self { local, shared, lookups: Lookups::new(Tier::Local, Space::Vector) }
     }
 }
 
 #[async_trait]
-impl<C: Cache> Cache for NearCache<C> {
+impl<C: Cache> Cache for TieredCache<C> {
     async fn get(&self, key: Key) -> Option<Bytes> {
-        let here = self.near.get(key).await;
+        let here = self.local.get(key).await;
         self.lookups.count(here.is_some());
         if here.is_some() {
             return here;
         }
-        let there = self.far.get(key).await?;
-        self.near.put(key, there.clone(), LOCAL_TIME).await;
+        let there = self.shared.get(key).await?;
+        self.local.put(key, there.clone(), LOCAL_TIME).await;
         Some(there)
     }
 
     async fn put(&self, key: Key, value: Bytes, time_to_live: Duration) {
-        self.near.put(key, value.clone(), time_to_live.min(LOCAL_TIME)).await;
-        self.far.put(key, value, time_to_live).await;
+        self.local.put(key, value.clone(), time_to_live.min(LOCAL_TIME)).await;
+        self.shared.put(key, value, time_to_live).await;
     }
 
     async fn remove(&self, key: Key) {
-        self.near.remove(key).await;
-        self.far.remove(key).await;
+        self.local.remove(key).await;
+        self.shared.remove(key).await;
     }
 }
 
@@ -65,19 +65,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_value_of_the_shared_cache_is_kept_here() {
-        let cache = NearCache::new(local(), local());
-        cache.far.put(KEY, Bytes::from_static(b"vector"), HOUR).await;
+        let cache = TieredCache::new(local(), local());
+        cache.shared.put(KEY, Bytes::from_static(b"vector"), HOUR).await;
         assert_eq!(cache.get(KEY).await.as_deref(), Some(b"vector".as_slice()));
-        cache.far.remove(KEY).await;
+        cache.shared.remove(KEY).await;
         assert_eq!(cache.get(KEY).await.as_deref(), Some(b"vector".as_slice()));
     }
 
     #[tokio::test]
     async fn what_is_put_or_removed_is_so_in_both() {
-        let cache = NearCache::new(local(), local());
+        let cache = TieredCache::new(local(), local());
         cache.put(KEY, Bytes::from_static(b"vector"), HOUR).await;
-        assert!(cache.near.get(KEY).await.is_some() && cache.far.get(KEY).await.is_some());
+        assert!(cache.local.get(KEY).await.is_some() && cache.shared.get(KEY).await.is_some());
         cache.remove(KEY).await;
-        assert!(cache.near.get(KEY).await.is_none() && cache.far.get(KEY).await.is_none());
+        assert!(cache.local.get(KEY).await.is_none() && cache.shared.get(KEY).await.is_none());
     }
 }

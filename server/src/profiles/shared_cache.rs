@@ -1,4 +1,4 @@
-//! The copies of profiles that all nodes share, in Redis.
+//! The cache of profiles that all nodes share, in Redis.
 //!
 //! A copy is the generation it belongs to, in 16 hexadecimal digits, and the encoded profile. A write
 //! buries the copy: a tombstone, which stands above every generation, keeps fills away for
@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::codec;
-use super::near::Entry;
+use super::local_cache::Entry;
 use crate::shared::cache::{Lookups, Space, Tier};
 use crate::shared::redis::{Holds, Key, Purpose, Redis};
 
@@ -31,8 +31,8 @@ const LONGEST_FILL: Duration = Duration::from_secs(5);
 /// How long a copy may be read: the bound for what changes the store without a server, such as an import.
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
-/// Larger copies are not shared: they would hold up the connection for everybody.
-const MOST_BYTES: usize = 256 << 10;
+/// Larger cache are not shared: they would hold up the connection for everybody.
+const MAX_BYTES: usize = 256 << 10;
 
 /// Fills that may be under way at once; one more is dropped.
 const FILLS_UNDER_WAY: usize = 256;
@@ -47,19 +47,19 @@ pub(super) fn key(redis: &Redis, user_id: UserId) -> Key {
 }
 
 /// Overwrites a copy with a tombstone.
-pub(super) async fn bury(client: &impl KeysInterface, name: String) -> Result<(), Error> {
+pub(super) async fn write_tombstone(client: &impl KeysInterface, name: String) -> Result<(), Error> {
     let end = Expiration::PX(TOMBSTONE_TIME.as_millis() as i64);
     client.set::<(), _, _>(name, TOMBSTONE, Some(end), None, false).await
 }
 
-/// The shared copies.
-pub(super) struct Copies {
+/// The shared cache.
+pub(super) struct SharedProfileCache {
     redis: Arc<Redis>,
     fills: Arc<Semaphore>,
     lookups: Lookups,
 }
 
-impl Copies {
+impl SharedProfileCache {
     pub(super) fn new(redis: Arc<Redis>) -> Self {
         let fills = Arc::new(Semaphore::new(FILLS_UNDER_WAY));
         Self { redis, fills, lookups: Lookups::new(Tier::Redis, Space::Profile) }
@@ -83,7 +83,7 @@ impl Copies {
     pub(super) fn fill(&self, generation: u64, user_id: UserId, entry: &Entry, began: Instant) {
         let Ok(permit) = Arc::clone(&self.fills).try_acquire_owned() else { return };
         let profile = codec::encode(entry);
-        if profile.len() > MOST_BYTES || began.elapsed() > LONGEST_FILL {
+        if profile.len() > MAX_BYTES || began.elapsed() > LONGEST_FILL {
             return;
         }
         let mut copy = BytesMut::with_capacity(GENERATION_DIGITS + profile.len());

@@ -1,7 +1,7 @@
 //! Keeps idle processors from sleeping deeply, if the settings ask for it.
 //!
 //! A call crosses four threads. Where processors that have nothing to do sleep, on virtual machines above all,
-//! each crossing waits until one is awake again, and a lone caller pays for all of them. Linux lets a process
+//! each crossing waits until one is cpu_latency again, and a lone caller pays for all of them. Linux lets a process
 //! bound that time for the whole machine, for as long as it holds `/dev/cpu_dma_latency` open.
 
 use std::fs::{File, OpenOptions};
@@ -11,20 +11,22 @@ use std::path::Path;
 const DEVICE: &str = "/dev/cpu_dma_latency";
 
 /// A wake-up latency that is asked for until this is dropped.
-pub(super) struct Awake(#[expect(dead_code, reason = "the request stands while the file is open")] File);
+pub(super) struct CpuLatencyGuard(
+    #[expect(dead_code, reason = "the request stands while the file is open")] File,
+);
 
-/// Asks for processors that are awake within `latency_us` microseconds; 0 keeps them from sleeping at all.
+/// Asks for processors that are cpu_latency within `latency_us` microseconds; 0 keeps them from sleeping at all.
 ///
 /// # Errors
 /// When the system has no such device, or lets only others write to it.
-pub(super) fn keep_awake(latency_us: i32) -> io::Result<Awake> {
+pub(super) fn hold_cpu_latency(latency_us: i32) -> io::Result<CpuLatencyGuard> {
     ask(Path::new(DEVICE), latency_us)
 }
 
-fn ask(device: &Path, latency_us: i32) -> io::Result<Awake> {
+fn ask(device: &Path, latency_us: i32) -> io::Result<CpuLatencyGuard> {
     let mut file = OpenOptions::new().write(true).open(device)?;
     file.write_all(&latency_us.to_ne_bytes())?;
-    Ok(Awake(file))
+    Ok(CpuLatencyGuard(file))
 }
 
 #[cfg(test)]
@@ -34,7 +36,7 @@ mod tests {
     #[test]
     fn the_latency_is_written_as_the_system_reads_it() {
         let device = tempfile::NamedTempFile::new().unwrap();
-        let _awake = ask(device.path(), 2).unwrap();
+        let _cpu_latency = ask(device.path(), 2).unwrap();
         assert_eq!(std::fs::read(device.path()).unwrap(), 2_i32.to_ne_bytes());
     }
 

@@ -24,7 +24,7 @@ const MISFIT_BOUND: Duration = Duration::from_millis(5);
 
 /// A scheduler whose workers only pretend to work.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct SchedulerSimulator {
     scheduler: Scheduler<()>,
     running: VecDeque<Running>,
     next: JobId,
@@ -38,7 +38,7 @@ struct Running {
     batch: Batch<()>,
 }
 
-impl Rehearsal {
+impl SchedulerSimulator {
     /// So many idle workers. Sequences run at their own length, as on a CPU, or padded to the `buckets`
     /// (their upper ends, ascending) when there are any, as on a GPU.
     pub fn new(workers: usize, buckets: &[usize]) -> Self {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn every_job_is_in_one_batch_that_ends() {
-        let mut rehearsal = Rehearsal::new(2, &[]);
+        let mut rehearsal = SchedulerSimulator::new(2, &[]);
         let now = Instant::now();
         for row in 0..10 {
             rehearsal.submit(now, [row][..].into(), Priority::Interactive);

@@ -1,16 +1,16 @@
 //! What a read must contain: the meaning of a consistency token.
 //!
-//! A mark names events, not times or versions: whether a profile contains them can be seen from the
+//! A consistency_token names events, not times or versions: whether a profile contains them can be seen from the
 //! profile itself, so no clock, counter or cache has to be believed.
 
 use marquee_core::domain::{EventKey, Interaction, Profile, UserId};
 
 /// More users than this are not named one by one.
-pub const MOST_USERS: usize = 8;
+pub const MAX_USERS: usize = 8;
 
 /// Names writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum ConsistencyToken {
     /// The last event of each of these users; a profile that has it has all that were acknowledged
     /// before it. Nobody's when empty.
     Events(Vec<(UserId, EventKey)>),
@@ -18,13 +18,13 @@ pub enum Mark {
     Stored,
 }
 
-impl Default for Mark {
+impl Default for ConsistencyToken {
     fn default() -> Self {
         Self::Events(Vec::new())
     }
 }
 
-impl Mark {
+impl ConsistencyToken {
     /// Adds events that were written after all that are named already.
     pub fn add(&mut self, events: &[Interaction]) {
         for event in events {
@@ -32,7 +32,7 @@ impl Mark {
             let key = EventKey::from(event);
             match last.iter().position(|(user_id, _)| *user_id == event.user_id) {
                 Some(place) => last[place].1 = key,
-                None if last.len() < MOST_USERS => last.push((event.user_id, key)),
+                None if last.len() < MAX_USERS => last.push((event.user_id, key)),
                 None => *self = Self::Stored,
             }
         }
@@ -68,10 +68,10 @@ mod tests {
         Interaction { user_id, movie_id, time_ms, kind: Kind::View, rating: None }
     }
 
-    fn mark(events: &[Interaction]) -> Mark {
-        let mut mark = Mark::default();
-        mark.add(events);
-        mark
+    fn consistency_token(events: &[Interaction]) -> ConsistencyToken {
+        let mut consistency_token = ConsistencyToken::default();
+        consistency_token.add(events);
+        consistency_token
     }
 
     /// The profile of user 1 after these events.
@@ -87,37 +87,40 @@ mod tests {
     fn a_profile_contains_the_write_or_not() {
         let events = [event(1, 10, 5), event(1, 20, 6), event(1, 30, 7)];
         for written in events {
-            assert!(mark(&[written]).is_in(1, &profile(&events, 10), 10));
+            assert!(consistency_token(&[written]).is_in(1, &profile(&events, 10), 10));
         }
-        assert!(!mark(&[events[2]]).is_in(1, &profile(&events[..2], 10), 10));
-        assert!(!mark(&[event(1, 10, 6)]).is_in(1, &profile(&events, 10), 10));
+        assert!(!consistency_token(&[events[2]]).is_in(1, &profile(&events[..2], 10), 10));
+        assert!(!consistency_token(&[event(1, 10, 6)]).is_in(1, &profile(&events, 10), 10));
     }
 
     #[test]
     fn an_event_older_than_all_of_the_newest_need_only_be_seen() {
         let events = [event(1, 10, 5), event(1, 20, 6), event(1, 30, 7)];
-        assert!(mark(&[events[0]]).is_in(1, &profile(&events, 2), 2));
-        assert!(!mark(&[event(1, 40, 1)]).is_in(1, &profile(&events, 2), 2));
+        assert!(consistency_token(&[events[0]]).is_in(1, &profile(&events, 2), 2));
+        assert!(!consistency_token(&[event(1, 40, 1)]).is_in(1, &profile(&events, 2), 2));
     }
 
     #[test]
     fn other_users_writes_do_not_matter() {
-        assert!(mark(&[event(2, 10, 5)]).is_in(1, &Profile::default(), 10));
-        assert!(Mark::default().is_in(1, &Profile::default(), 10));
+        assert!(consistency_token(&[event(2, 10, 5)]).is_in(1, &Profile::default(), 10));
+        assert!(ConsistencyToken::default().is_in(1, &Profile::default(), 10));
     }
 
     #[test]
     fn of_several_writes_of_a_user_the_last_is_named() {
         let (first, last) = (event(1, 10, 9), event(1, 20, 5));
-        assert_eq!(mark(&[first, last]), Mark::Events(vec![(1, EventKey::from(&last))]));
+        assert_eq!(
+            consistency_token(&[first, last]),
+            ConsistencyToken::Events(vec![(1, EventKey::from(&last))])
+        );
     }
 
     #[test]
     fn writes_of_many_users_are_only_satisfied_by_the_store() {
-        let events: Vec<_> = (0..=MOST_USERS as u64).map(|user| event(user, 10, 5)).collect();
-        assert_ne!(mark(&events[1..]), Mark::Stored);
-        let mark = mark(&events);
-        assert_eq!(mark, Mark::Stored);
-        assert!(!mark.is_in(100, &profile(&[event(100, 10, 5)], 10), 10));
+        let events: Vec<_> = (0..=MAX_USERS as u64).map(|user| event(user, 10, 5)).collect();
+        assert_ne!(consistency_token(&events[1..]), ConsistencyToken::Stored);
+        let consistency_token = consistency_token(&events);
+        assert_eq!(consistency_token, ConsistencyToken::Stored);
+        assert!(!consistency_token.is_in(100, &profile(&[event(100, 10, 5)], 10), 10));
     }
 }
