@@ -10,7 +10,11 @@ use std::borrow::Cow;
 const GAP: &str = " … ";
 
 /// The first items that fit into `most` bytes, at least one, and how many more there are.
-pub fn list<T: AsRef<str>>(items: impl ExactSizeIterator<Item = T>, separator: &str, most: usize) -> String {
+pub(crate) fn list<T: AsRef<str>>(
+    items: impl ExactSizeIterator<Item = T>,
+    separator: &str,
+    most: usize,
+) -> String {
     let mut text = String::new();
     let count = items.len();
     for (index, item) in items.enumerate() {
@@ -27,7 +31,7 @@ pub fn list<T: AsRef<str>>(items: impl ExactSizeIterator<Item = T>, separator: &
 }
 
 /// The text without its middle if it is longer than `most`, as [`encoded_len`] counts.
-pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
+pub(crate) fn cut(text: &str, most: usize) -> Cow<'_, str> {
     if text.chars().map(encoded_len).sum::<usize>() <= most {
         return Cow::Borrowed(text);
     }

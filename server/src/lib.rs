@@ -1,10 +1,12 @@
 //! The Marquee platform as a library; the binary is a thin shell around it.
 //!
-//! Calls go down and never back up: `api -> recommend -> {engine, catalog, profile, store, cache}`. The lower
-//! rooms do not know each other or the protobuf types; the engine gets retrieval as a trait object.
+//! Calls go down and never back up: [`edge`] -> [`recommend`], [`writes`], [`import`] -> [`catalog`],
+//! [`profiles`] -> [`shared`] -> [`telemetry`]. [`app`] wires them together as [`config`] says. What they
+//! stand on are crates of their own, which know neither protobuf nor settings nor exporters:
+//! `marquee-engine` and `marquee-store` on `marquee-retrieval` and `marquee-core`.
 
 pub mod app;
-pub mod brief;
+mod brief;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -1,7 +1,7 @@
 //! ONNX Runtime: which library is loaded, once a process, and on which device it runs.
 //!
 //! The code for CUDA is always compiled; whether it can run is decided by the library that is loaded. The
-//! program brings the CPU library ([`crate::shipped`]), and takes one that lies beside it instead;
+//! program brings the CPU library ([`marquee_shipped`]), and takes one that lies beside it instead;
 //! [`fetch_cuda`] brings the CUDA one into a cache folder. An explicit choice is never quietly replaced:
 //! `cuda` that can't be had is an error.
 

@@ -1,4 +1,4 @@
-//! Between the wire's types and the rooms' types. Nothing is decided here but what absence means.
+//! Between the wire's types and the server's own. Nothing is decided here but what absence means.
 
 use std::time::{Duration, Instant};
 

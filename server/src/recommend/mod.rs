@@ -74,7 +74,7 @@ struct EncodableHistory {
 }
 
 impl Recommender {
-    /// A pipeline over these rooms; `cache` remembers user vectors.
+    /// A pipeline over these parts; `cache` remembers user vectors.
     pub fn new(
         engine: Arc<Engine>,
         catalog: Arc<Catalog>,

@@ -1,6 +1,6 @@
 //! What the embedded store costs: profile reads, durable writes, bulk loading.
 //!
-//! `cargo bench -p marquee-server --bench store` prints one line per figure. `-- --bulk 32000000`
+//! `cargo bench -p marquee-store --bench store` prints one line per figure. `-- --bulk 32000000`
 //! loads that many rows as an import does; `--dir DIR` says on which disk (a temporary folder if
 //! absent).
 
