@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// Whether a terminal may do something else with this character than show it: controls, separators of
-/// lines, and what turns the direction of writing.
+/// lines, what turns the direction of writing, and what is not seen and makes two texts look alike.
 pub fn is_command(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(letter, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The text with every such character as an escape.

@@ -53,18 +53,18 @@ async fn connect(server: &TestServer) -> Result<SendRequest<Bytes>, h2::Error> {
 }
 
 /// A call of GetMovie that has yet to send its request.
-fn call(client: &mut SendRequest<Bytes>) -> (ResponseFuture, SendStream<Bytes>) {
+fn call(client: &mut SendRequest<Bytes>) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
     let request = http::Request::post("http://test/marquee.v1.CatalogService/GetMovie")
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())
         .expect("a valid request");
-    client.send_request(request, false).expect("the connection is open")
+    client.send_request(request, false)
 }
 
 /// A call that announces a message of this length and never sends the rest of it.
 fn half_sent(client: &mut SendRequest<Bytes>, length: u32) -> (ResponseFuture, SendStream<Bytes>) {
-    let (response, mut body) = call(client);
+    let (response, mut body) = call(client).expect("the connection is open");
     let begin = [&[0], &length.to_be_bytes()[..], b"begin"].concat();
     body.send_data(begin.into(), false).expect("the call is open");
     (response, body)
@@ -76,7 +76,7 @@ fn status_of(response: &Response<h2::RecvStream>) -> Status {
 
 /// Asks for a movie by a request that is whole.
 async fn get_movie(mut client: SendRequest<Bytes>) -> Result<HeaderMap, h2::Error> {
-    let (response, mut body) = call(&mut client);
+    let (response, mut body) = call(&mut client)?;
     let message = v1::GetMovieRequest { movie_id: 1 }.encode_to_vec();
     let length = (message.len() as u32).to_be_bytes();
     body.send_data([&[0], &length[..], &message].concat().into(), true)?;
@@ -128,6 +128,18 @@ async fn a_request_that_stays_half_sent_ends_and_its_connection_does_not() {
         assert_eq!(status.get_details_error_info().unwrap().reason, "RECEIVE_TIMEOUT");
     }
     assert_eq!(get_movie(client).await.unwrap()["grpc-status"], "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_that_nobody_reads_end_with_their_connection() {
+    let server = server_with(|config| Config { send_timeout: soon(), ..config }).await;
+    let socket = TcpStream::connect(server.running.address).await.unwrap();
+    let (client, connection) =
+        h2::client::Builder::new().initial_window_size(0).handshake(socket).await.unwrap();
+    tokio::spawn(connection);
+    let answer = by_itself(get_movie(client.ready().await.unwrap())).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert_served(&server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

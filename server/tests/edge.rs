@@ -160,3 +160,16 @@ async fn no_metric_repeats_a_word_of_its_name() {
         assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_wants_too_many_movies_is_refused_for_what_it_is() {
+    let server = TestServer::start().await;
+    let of = |requests| v1::RecommendBatchRequest {
+        requests: vec![v1::RecommendRequest { k: Some(500), ..Default::default() }; requests],
+    };
+    let refused = server.recommendation().recommend_batch(of(201)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "requests");
+    let answered = server.recommendation().recommend_batch(of(200)).await.unwrap().into_inner();
+    assert_eq!(answered.outcomes.len(), 200);
+}

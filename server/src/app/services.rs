@@ -123,7 +123,11 @@ pub(super) async fn serve(
         total: files::connections_within(config.max_connections),
         per_address: config.max_connections_per_address,
     };
-    let times = ConnectionTimes { handshake: config.handshake_timeout.0, idle: config.idle_timeout.0 };
+    let times = ConnectionTimes {
+        handshake: config.handshake_timeout.0,
+        idle: config.idle_timeout.0,
+        unread: config.send_timeout.0,
+    };
     let connections = accept(listener, Connections::new(limits), times, stop.clone());
     let receive = ReceiveLimits {
         buffer: config.receive_buffer_mib << 20,

@@ -135,7 +135,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_IDLE_TIMEOUT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub idle_timeout: Option<Span>,
-    /// How long a reply of a stream may wait for its reader; the stream ends with ABORTED then
+    /// How long a reply may wait for its reader; a stream ends with ABORTED then, other calls with their connection
     #[arg(long, env = "MARQUEE_SEND_TIMEOUT", value_name = "SPAN")]
     #[serde(default, deserialize_with = "from_text")]
     pub send_timeout: Option<Span>,

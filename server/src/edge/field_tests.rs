@@ -12,11 +12,13 @@ use prost_types::{DescriptorProto, FileDescriptorSet};
 use super::status::field_of;
 use crate::catalog::GenreList;
 
-/// The fields that the sources of this room name, as in `invalid("page_token", ...)` and `field("rating")`.
+/// The fields that services and conversions name, as in `invalid("page_token", ...)` and `field("rating")`.
 fn named_fields() -> BTreeSet<String> {
     let mut named = BTreeSet::new();
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge")).unwrap() {
-        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+    let edge = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/edge");
+    let files = [edge.join("services"), edge].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    for file in files.map(|file| file.unwrap().path()).filter(|file| file.is_file()) {
+        let source = fs::read_to_string(file).unwrap();
         let code = source.split("#[cfg(test)]").next().unwrap();
         for call in ["invalid(", "field("] {
             let arguments = code.split(call).skip(1).map(str::trim_start);

@@ -31,6 +31,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::transport::server::Connected;
 
 use super::connections::{Place, Unused};
+use super::unread::Unread;
 use readable::Readable;
 pub(super) use readable::read_since;
 
@@ -53,6 +54,8 @@ pub struct ConnectionTimes {
     pub handshake: Duration,
     /// Without a call. It is found out within twice this time.
     pub idle: Duration,
+    /// With replies that nobody reads. It is found out within twice this time.
+    pub unread: Duration,
 }
 
 /// An accepted connection.
@@ -74,6 +77,8 @@ enum Ending {
     Silent,
     /// Its peer is told that it will end: nobody has called for long.
     Idle,
+    /// It ends with its calls: nobody reads their replies.
+    Unread,
     /// It ends: its peer knows, and no call is open.
     Over,
 }
@@ -84,6 +89,8 @@ enum State {
     Open,
     /// None may; the answer to the last one may still lie in the buffers of HTTP/2.
     Left,
+    /// It is over, whatever is open.
+    Cut,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +111,7 @@ struct Shared {
     begun: AtomicU64,
     greeted: AtomicBool,
     held_bytes: HeldBytes,
+    unread: Unread,
 }
 
 /// The bytes of unfinished requests of a connection, and of all connections from its address.
@@ -127,6 +135,10 @@ impl ConnectionInfo {
 
     pub(super) fn held_bytes(&self) -> &HeldBytes {
         &self.0.held_bytes
+    }
+
+    pub(super) fn unread(&self) -> &Unread {
+        &self.0.unread
     }
 
     /// Waits until the peer may have heard that there are no more calls, and the last one has ended.
@@ -167,6 +179,7 @@ impl Connection {
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(false),
             held_bytes: HeldBytes { address: Arc::clone(place.held_bytes()), ..HeldBytes::default() },
+            unread: Unread::default(),
         }));
         let ending = tokio::spawn(ending(info.clone(), times, stop));
         let ending = AbortOnDropHandle::new(ending);
@@ -186,6 +199,7 @@ impl Connection {
                 false
             }
             State::Left => self.info.0.calls.is_empty() && self.write == Write::Done,
+            State::Cut => true,
         }
     }
 
@@ -200,6 +214,10 @@ impl Connection {
                 self.say_goodbye();
                 let info = self.info.clone();
                 self.ending = AbortOnDropHandle::new(tokio::spawn(async move { info.over(GOODBYE).await }));
+            }
+            Ending::Unread => {
+                self.place.closed(Unused::Unread);
+                self.state = State::Cut;
             }
             Ending::Over => self.state = State::Left,
         }
@@ -222,16 +240,25 @@ impl Connection {
         }
     }
 
-    fn written<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn sent(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &result {
+            self.info.unread().written(*bytes);
+        }
         self.write = if result.is_pending() { Write::Blocked } else { Write::Done };
         result
     }
 }
 
 async fn ending(info: ConnectionInfo, times: ConnectionTimes, stop: CancellationToken) -> Ending {
+    let unused = async {
+        tokio::select! {
+            () = stop.cancelled() => info.over(HEARD_WITHIN).await,
+            ending = info.unused(times) => ending,
+        }
+    };
     tokio::select! {
-        () = stop.cancelled() => info.over(HEARD_WITHIN).await,
-        ending = info.unused(times) => ending,
+        ending = unused => ending,
+        () = info.unread().stalled(times.unread) => Ending::Unread,
     }
 }
 
@@ -267,7 +294,7 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.written(written)
+        this.sent(written)
     }
 
     fn poll_write_vectored(
@@ -277,7 +304,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.written(written)
+        this.sent(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -294,22 +321,26 @@ impl AsyncWrite for Connection {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::time::{Instant, timeout};
 
     use super::*;
 
-    const TIMES: ConnectionTimes =
-        ConnectionTimes { handshake: Duration::from_secs(10), idle: Duration::from_mins(30) };
+    const TIMES: ConnectionTimes = ConnectionTimes {
+        handshake: Duration::from_secs(10),
+        idle: Duration::from_mins(30),
+        unread: Duration::from_secs(10),
+    };
 
     /// A connection whose peer has, or has not, begun to speak.
-    fn info(greeted: bool) -> ConnectionInfo {
+    pub(in super::super) fn info(greeted: bool) -> ConnectionInfo {
         ConnectionInfo(Arc::new(Shared {
             peer: None,
             calls: TaskTracker::new(),
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(greeted),
             held_bytes: HeldBytes::default(),
+            unread: Unread::default(),
         }))
     }
 

@@ -42,6 +42,8 @@ pub(super) enum Unused {
     Handshake,
     /// Nobody called for long.
     Idle,
+    /// Nobody reads the replies.
+    Unread,
 }
 
 /// The connections that are open.
@@ -136,6 +138,7 @@ impl Place {
         let reason = match unused {
             Unused::Handshake => "handshake",
             Unused::Idle => "idle",
+            Unused::Unread => "unread",
         };
         self.connections.metrics.closed.add(1, &[KeyValue::new("reason", reason)]);
     }

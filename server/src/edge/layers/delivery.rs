@@ -31,6 +31,11 @@ pub(super) struct Delivery {
 
 type Carried = Result<Frame<Bytes>, Status>;
 
+/// Whether the response's body is to be carried.
+pub(super) fn is_carried<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<Delivery>().is_some()
+}
+
 /// The response, its body carried if it has a [`Delivery`].
 pub(super) fn deliver(mut response: Response<Body>) -> Response<Body> {
     match response.extensions_mut().remove::<Delivery>() {

@@ -26,8 +26,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines of the log that say the same.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// What a caller reads who is refused: the settings that HTTP/2 begins with, and a GOAWAY with ENHANCE_YOUR_CALM.
-const REFUSED: &[u8] = b"\0\0\0\x04\0\0\0\0\0\
+/// What a caller reads who is refused: a GOAWAY with ENHANCE_YOUR_CALM. Without the settings that HTTP/2 begins with:
+/// after those a client of gRPC takes the connection for a good one, and makes the next at once and without a pause.
+const REFUSED: &[u8] = b"\
     \0\0\x1c\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_connections";
 
 /// The connections that callers open, until the stream is dropped.

@@ -24,6 +24,7 @@ mod receive;
 mod request_id;
 mod status;
 mod streams;
+mod unread;
 
 pub use admission::{AdmissionLayer, Admitted};
 pub use call_log::CallLog;

@@ -25,7 +25,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::call_log::{CallLog, Ended, Failures};
 use super::caller::Caller;
-use super::delivery::deliver;
+use super::delivery::{deliver, is_carried};
+use super::unread::Reply;
 use super::{ConnectionInfo, Methods, RequestId};
 use crate::telemetry::RpcMetrics;
 
@@ -85,11 +86,13 @@ where
         let method = observer.methods.of_path(request.uri().path()).unwrap_or(UNKNOWN);
         let span = span_of(method, &request);
         observer.metrics.begin();
+        let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let mut call = Call {
             method,
             request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
             caller: Caller::of(&request),
-            _open: request.extensions().get::<ConnectionInfo>().map(ConnectionInfo::call),
+            _open: connection.as_ref().map(ConnectionInfo::call),
+            unread: None,
             began: Instant::now(),
             observer,
             status: None,
@@ -98,6 +101,9 @@ where
         Box::pin(async move {
             let response = answer.await?;
             call.status = Status::from_header_map(response.headers());
+            if !is_carried(&response) && !response.body().is_end_stream() {
+                call.unread = connection.map(Reply::on);
+            }
             Ok(deliver(response.map(|inner| Body::new(ObservedBody { inner, call, span }))))
         })
     }
@@ -142,6 +148,8 @@ struct Call {
     caller: Caller,
     /// Keeps the connection.
     _open: Option<TaskTrackerToken>,
+    /// The reply while it waits for its reader; none for those that are carried.
+    unread: Option<Reply>,
     began: Instant,
     observer: Arc<Observer>,
     status: Option<Status>,

@@ -66,7 +66,7 @@ struct ReceiveBuffer {
 impl ReceiveLayer {
     /// For requests with these limits; `streams` are methods as `package.Service/Method`, and whose streams they have.
     pub fn new(streams: impl IntoIterator<Item = (&'static str, Stream)>, limits: ReceiveLimits) -> Self {
-        let of_requests = streams.into_iter().filter(|(_, stream)| *stream == Stream::Requests);
+        let of_requests = streams.into_iter().filter(|(_, stream)| *stream != Stream::Replies);
         let buffer = limits.buffer.max(limits.message.saturating_mul(MIN_MESSAGES));
         let used = global::meter("marquee")
             .i64_up_down_counter("marquee.receive_buffer.used")
@@ -408,7 +408,7 @@ mod tests {
     }
 
     fn layer() -> ReceiveLayer {
-        ReceiveLayer::new([(STREAM, Stream::Requests)], LIMITS)
+        ReceiveLayer::new([(STREAM, Stream::Both)], LIMITS)
     }
 
     fn late() -> (Code, String) {

@@ -16,6 +16,9 @@ use crate::recommend::{Question, Recommended, Recommender, RequestOptions, Simil
 /// Movies answered when a request does not say how many.
 const DEFAULT_K: u32 = 10;
 
+/// Movies that the requests of a batch may want together: the reply is one message, and is kept until it is read.
+const MAX_BATCH_MOVIES: u64 = 100_000;
+
 /// The service.
 #[derive(Clone)]
 pub struct RecommendationApi {
@@ -71,6 +74,13 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<v1::RecommendBatchResponse>, Status> {
         let deadline = convert::deadline(&request);
         let requests = request.into_inner().requests;
+        let wanted: u64 = requests.iter().map(|request| u64::from(request.k.unwrap_or(DEFAULT_K))).sum();
+        if wanted > MAX_BATCH_MOVIES {
+            let described = format!(
+                "want {wanted} movies together; at most {MAX_BATCH_MOVIES} are accepted, send them in parts"
+            );
+            return Err(ApiError::invalid("requests", described).into());
+        }
         let outcomes = stream::iter(requests)
             .map(|request| self.outcome(request, deadline))
             .buffered(self.recommender.at_once())
