@@ -5,7 +5,7 @@
 //! [`EventTimes`].
 //!
 //! A machine's clock may be set at any moment. So no span is measured by it, what has come to its end is told by
-//! [`Instant`](std::time::Instant) everywhere, and the times of events do not go back with it: what a user does
+//! [`Instant`] everywhere, and the times of events do not go back with it: what a user does
 //! after something else is later than that.
 
 use std::sync::{Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! Statuses as callers shall see them, whoever made them.
 //!
-//! Most come from the one map in [`crate::api`]. What tonic, health and reflection refuse by themselves does not,
+//! Most come from the one map in [`crate::edge`]. What tonic, health and reflection refuse by themselves does not,
 //! and is known by having no details, which every refusal of our own has. Here it gets them: a message that is too
 //! large is one thing, plain (tonic's OUT_OF_RANGE) or compressed (RESOURCE_EXHAUSTED), and bytes that are no
 //! message are the caller's mistake and not INTERNAL. And as a status travels in headers, which clients take only
