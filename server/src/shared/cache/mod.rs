@@ -25,7 +25,7 @@ pub enum Space {
     /// invalidated.
     Vector,
     /// Users' profiles, which writes make void; their keys and values are
-    /// [`profile`](crate::profiles)'s business.
+    /// [`profiles`](crate::profiles)'s business.
     Profile,
 }
 
