@@ -14,12 +14,10 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::framing::Heads;
 use crate::edge::ApiError;
 
 const ENCODING: &str = "grpc-encoding";
-
-/// Bytes before each message: whether it is compressed, and how long it is.
-const PREFIX_BYTES: usize = 5;
 
 /// Bytes of a compressed message that are taken whatever the share of a plain one is.
 const ALWAYS_TAKEN: usize = 512 << 10;
@@ -108,44 +106,22 @@ impl http_body::Body for Watched {
     }
 }
 
-/// Where in the sequence of prefixes and messages the bytes are.
+/// The lengths of compressed messages, held to a bound.
 struct Prefixes {
     most: usize,
-    prefix: [u8; PREFIX_BYTES],
-    /// Bytes of the prefix that are there.
-    read: usize,
-    /// Bytes of the message that are still to come.
-    left: usize,
+    heads: Heads,
 }
 
 impl Prefixes {
     fn new(most: usize) -> Self {
-        Self { most, prefix: [0; PREFIX_BYTES], read: 0, left: 0 }
+        Self { most, heads: Heads::default() }
     }
 
     fn read(&mut self, mut bytes: &[u8]) -> Result<(), ApiError> {
-        while !bytes.is_empty() {
-            let skipped = self.left.min(bytes.len());
-            self.left -= skipped;
-            bytes = &bytes[skipped..];
-            let taken = bytes.len().min(PREFIX_BYTES - self.read);
-            self.prefix[self.read..self.read + taken].copy_from_slice(&bytes[..taken]);
-            self.read += taken;
-            bytes = &bytes[taken..];
-            if self.read == PREFIX_BYTES {
-                self.begin()?;
+        while let Some(head) = self.heads.next(&mut bytes) {
+            if head.is_compressed && head.length > self.most {
+                return Err(ApiError::CompressedTooLarge { limit: self.most });
             }
-        }
-        Ok(())
-    }
-
-    /// Begins the message whose prefix is there.
-    fn begin(&mut self) -> Result<(), ApiError> {
-        let [flag, length @ ..] = self.prefix;
-        self.read = 0;
-        self.left = u32::from_be_bytes(length) as usize;
-        if flag != 0 && self.left > self.most {
-            return Err(ApiError::CompressedTooLarge { limit: self.most });
         }
         Ok(())
     }

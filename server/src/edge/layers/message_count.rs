@@ -1,42 +1,19 @@
 //! Counts the messages of a stream as its bytes pass, compressed or not.
 
-/// Bytes before a message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
+use super::framing::Heads;
 
 /// Where in a stream of messages the bytes stand.
 #[derive(Debug, Default)]
-pub(super) struct MessageCount {
-    /// Bytes of a prefix that have passed.
-    prefix: usize,
-    length: u32,
-    /// Bytes of a message that are still to pass.
-    left: usize,
-}
+pub(super) struct MessageCount(Heads);
 
 impl MessageCount {
     /// The messages whose prefix ends within these bytes, the next ones of the stream.
     pub(super) fn begun(&mut self, mut bytes: &[u8]) -> u32 {
         let mut begun = 0;
-        loop {
-            bytes = &bytes[self.skip(bytes.len())..];
-            let Some((byte, rest)) = bytes.split_first() else { return begun };
-            bytes = rest;
-            if self.prefix > 0 {
-                self.length = self.length << 8 | u32::from(*byte);
-            }
-            self.prefix += 1;
-            if self.prefix == PREFIX {
-                *self = Self { left: self.length as usize, ..Self::default() };
-                begun += 1;
-            }
+        while self.0.next(&mut bytes).is_some() {
+            begun += 1;
         }
-    }
-
-    /// How many of the next bytes are a message's own.
-    fn skip(&mut self, bytes: usize) -> usize {
-        let skipped = self.left.min(bytes);
-        self.left -= skipped;
-        skipped
+        begun
     }
 }
 

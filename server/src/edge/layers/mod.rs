@@ -15,6 +15,7 @@ mod connections;
 mod content_type;
 mod deadline;
 mod delivery;
+mod framing;
 mod limit;
 mod listener;
 mod message_count;

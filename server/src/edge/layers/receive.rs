@@ -26,11 +26,9 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::connection::{ConnectionInfo, HeldBytes};
+use super::framing::PREFIX_BYTES;
 use super::streams::Stream;
 use crate::edge::ApiError;
-
-/// Whether a message is compressed, and its length.
-const PREFIX_BYTES: usize = 5;
 
 /// How many bytes one byte of gzip can become.
 const INFLATION: usize = 1032;
