@@ -522,7 +522,7 @@ mod tests {
     #[test]
     fn the_help_does_not_print_urls_of_the_environment_which_may_hold_passwords() {
         use clap::CommandFactory as _;
-        let command = crate::cli::Cli::command();
+        let command = crate::commands::Cli::command();
         for name in ["store", "cache"] {
             let option = command.get_arguments().find(|option| option.get_long() == Some(name));
             assert!(option.is_some_and(clap::Arg::is_hide_env_values_set), "{name}");

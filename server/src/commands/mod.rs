@@ -1,14 +1,40 @@
-//! The command line of `marquee-server`.
+//! The command line of `marquee-server`: what it takes, and a file for each command with its arguments and what it
+//! does.
 
-use std::num::NonZeroU32;
+mod import;
+mod migrate;
+mod runtime;
+mod serve;
+
+use std::error::Error;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use marquee_proto::printable;
 use marquee_store::OnDamage;
+use tokio::runtime::Runtime;
 
+use self::import::ImportArgs;
+use self::migrate::MigrateArgs;
+use self::runtime::RuntimeCommand;
+use self::serve::ServeArgs;
 use crate::config::{Config, ConfigError, Settings, without_password};
-use crate::import::TimeUnit;
+
+/// What came of a command; the error says what to do.
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// Does what the command line of this process says. What goes wrong is said on its standard error.
+pub fn main() -> ExitCode {
+    match Cli::of_process().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("marquee-server: {}", printable(&error.to_string()));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Recommendations over gRPC. Without a command it serves.
 #[derive(Parser)]
@@ -16,10 +42,10 @@ use crate::import::TimeUnit;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    command: Option<Command>,
     /// The options of `serve`.
     #[command(flatten)]
-    pub serve: ServeArgs,
+    serve: ServeArgs,
 }
 
 /// The error without the passwords of what it repeats.
@@ -41,7 +67,7 @@ fn showable(mut error: clap::Error) -> clap::Error {
 
 /// What the program can do.
 #[derive(Subcommand)]
-pub enum Command {
+enum Command {
     /// Serve the API (the default)
     Serve(ServeArgs),
     /// Bring a MovieLens release into the store: a folder or a zip file of any release
@@ -51,71 +77,6 @@ pub enum Command {
     /// ONNX Runtime on this machine
     #[command(subcommand)]
     Runtime(RuntimeCommand),
-}
-
-/// The options of `serve`.
-#[derive(Args)]
-pub struct ServeArgs {
-    #[command(flatten)]
-    layers: Layers,
-    /// Print the settings in force as TOML, passwords taken out, and exit
-    #[arg(long)]
-    pub print_config: bool,
-    #[command(flatten)]
-    damage: DamageArgs,
-}
-
-/// The options of `import`.
-#[derive(Args)]
-pub struct ImportArgs {
-    /// A MovieLens folder or zip file
-    pub path: PathBuf,
-    /// Refuse the first malformed row instead of counting it
-    #[arg(long)]
-    pub strict: bool,
-    /// Unit of the timestamps that are numbers; those that are dates are read as such
-    #[arg(long, value_enum, default_value_t, value_name = "UNIT")]
-    pub time_unit: TimeUnit,
-    /// The rating that is 5 stars, such as 10 or 100: the others above 0 are rounded to half stars; only
-    /// MovieLens' 0.5 to 5 in half stars when absent
-    #[arg(long, value_name = "N")]
-    pub rating_scale: Option<NonZeroU32>,
-    /// Remove the sample from the store first: its users with their histories, and its movies
-    #[arg(long)]
-    pub replace_sample: bool,
-    #[command(flatten)]
-    layers: Layers,
-    #[command(flatten)]
-    damage: DamageArgs,
-}
-
-/// The options of `migrate`.
-#[derive(Args)]
-pub struct MigrateArgs {
-    /// Print the statements that are missing and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    #[command(flatten)]
-    layers: Layers,
-}
-
-/// What can be done with ONNX Runtime.
-#[derive(Subcommand)]
-pub enum RuntimeCommand {
-    /// Fetch the library for a device into the cache folder, by package name through pip, and print how
-    /// to use it; the CPU's comes with the build
-    Fetch {
-        /// The device
-        #[arg(long)]
-        device: FetchDevice,
-    },
-}
-
-/// A device whose library can be fetched.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum FetchDevice {
-    /// CUDA.
-    Cuda,
 }
 
 /// What to do about a damaged store.
@@ -156,9 +117,18 @@ impl Layers {
 impl Cli {
     /// What this process was told to do. As [`Cli::parse`], with the defaults in the help; a wrong command
     /// line ends the process and says why, passwords taken out.
-    pub fn of_process() -> Self {
+    fn of_process() -> Self {
         let read = command().try_get_matches().and_then(|matches| Self::from_arg_matches(&matches));
         read.unwrap_or_else(|error| showable(error).exit())
+    }
+
+    fn run(self) -> Outcome {
+        match self.command.unwrap_or(Command::Serve(self.serve)) {
+            Command::Serve(args) => serve::run(args),
+            Command::Import(args) => Runtime::new()?.block_on(import::run(args)),
+            Command::Migrate(args) => Runtime::new()?.block_on(migrate::run(args)),
+            Command::Runtime(command) => runtime::run(command),
+        }
     }
 }
 
@@ -180,36 +150,6 @@ fn with_defaults(command: clap::Command, defaults: &[(String, String)]) -> clap:
             _ => arg,
         }
     })
-}
-
-impl ServeArgs {
-    /// The settings in force.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when the file or a number cannot be used.
-    pub fn resolve(self) -> Result<Config, ConfigError> {
-        Ok(self.damage.decide(self.layers.resolve()?))
-    }
-}
-
-impl ImportArgs {
-    /// The settings in force.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when the file or a number cannot be used.
-    pub fn resolve(self) -> Result<Config, ConfigError> {
-        Ok(self.damage.decide(self.layers.resolve()?))
-    }
-}
-
-impl MigrateArgs {
-    /// The settings in force.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when the file or a number cannot be used.
-    pub fn resolve(self) -> Result<Config, ConfigError> {
-        self.layers.resolve()
-    }
 }
 
 #[cfg(test)]
