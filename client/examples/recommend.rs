@@ -15,8 +15,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for movie in client.recommend(request.clone()).await?.recommendations {
         println!("{:>7} {}", movie.movie_id, movie.title);
     }
-    let rating =
-        RecordInteractionRequest { user_id: 1, movie_id: 2571, rating: Some(5.0), ..Default::default() };
+    let rating = RecordInteractionRequest {
+        user: Some(1.into()),
+        movie: Some(2571.into()),
+        rating: Some(5.0),
+        ..Default::default()
+    };
     let written = client.record_interaction(rating).await?;
     let request = RecommendRequest { consistency_token: written.consistency_token, ..request };
     println!("then: {}", client.recommend(request).await?.recommendations[0].title);

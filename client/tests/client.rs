@@ -43,7 +43,12 @@ fn for_user(user_id: u64) -> v1::RecommendRequest {
 }
 
 fn rating() -> v1::RecordInteractionRequest {
-    v1::RecordInteractionRequest { user_id: 1, movie_id: 2571, rating: Some(5.0), ..Default::default() }
+    v1::RecordInteractionRequest {
+        user: Some(1.into()),
+        movie: Some(2571.into()),
+        rating: Some(5.0),
+        ..Default::default()
+    }
 }
 
 fn busy(retry_delay: Duration) -> Trouble {
@@ -178,7 +183,12 @@ async fn a_time_that_is_there_stays() {
 async fn interactions_of_a_stream_get_their_time_too() {
     let fake = Fake::default();
     let client = connect(&fake, &ConnectOptions::default()).await;
-    let event = v1::Interaction { user_id: 1, movie_id: 2, rating: Some(4.0), ..Default::default() };
+    let event = v1::Interaction {
+        user: Some(1.into()),
+        movie: Some(2.into()),
+        rating: Some(4.0),
+        ..Default::default()
+    };
     let events = stream::iter([v1::RecordInteractionsRequest { interaction: Some(event) }]);
     assert_eq!(client.record_interactions(events).await.unwrap().accepted, 1);
     assert!(fake.recorded()[0].time.is_some());

@@ -1,7 +1,8 @@
-//! Compiles the protos without protoc and writes four things into the build folder: the types and services, the
-//! descriptor set (for reflection and the command line), the validation code, and the tables for the scan of a
-//! request's bytes.
+//! Compiles the protos without protoc and writes five things into the build folder: the types and services, the
+//! descriptor set (for reflection and the command line), the validation code, the short forms for oneofs, and the
+//! tables for the scan of a request's bytes.
 
+mod oneofs;
 mod rules;
 mod shapes;
 
@@ -27,6 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     std::fs::write(out.join("validate.rs"), rules::validation_code(&pool)?)?;
+    std::fs::write(out.join("oneofs.rs"), oneofs::conversion_code(&pool)?)?;
     std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
 
     let set = prost_reflect::prost_types::FileDescriptorSet::decode(encoded.as_slice())?;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use prost_reflect::{
     Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind,
-    MessageDescriptor, Value,
+    MessageDescriptor, OneofDescriptor, Value,
 };
 
 /// The rules of one field, read from its option.
@@ -29,19 +29,14 @@ pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
         writeln!(code, "impl Validate for v1::{} {{", message.name())?;
         writeln!(code, "    fn check(&self, at: &mut Checker) {{")?;
         let mut body = String::new();
-        for field in message.fields().filter(|field| field.containing_oneof().is_none_or(|o| is_optional(&o)))
-        {
-            check_field(&mut body, &field, &read_rules(&field, &extension)?)?;
-        }
-        for oneof in message.oneofs().filter(|oneof| !is_optional(oneof)) {
-            let path = format!("v1::{}::{}", snake(message.name()), camel(oneof.name()));
-            writeln!(body, "        match &self.{} {{", oneof.name())?;
-            for field in oneof.fields() {
-                writeln!(body, "            Some({path}::{}(value)) => {{", camel(field.name()))?;
-                check_value(&mut body, &field, &read_rules(&field, &extension)?, "value")?;
-                writeln!(body, "            }}")?;
+        for field in message.fields() {
+            match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+                None => check_field(&mut body, &field, &read_rules(&field, &extension)?)?,
+                Some(oneof) if oneof.fields().next().as_ref() == Some(&field) => {
+                    check_oneof(&mut body, &oneof, &extension)?;
+                }
+                Some(_) => {}
             }
-            writeln!(body, "            None => {{}}\n        }}")?;
         }
         if body.is_empty() {
             body.push_str("        let _ = at;\n");
@@ -61,15 +56,10 @@ fn extension(pool: &DescriptorPool) -> Result<ExtensionDescriptor, Box<dyn Error
     Ok(pool.get_extension_by_name("marquee.v1.rules").ok_or("rules.proto must declare marquee.v1.rules")?)
 }
 
-fn is_ours(message: &MessageDescriptor) -> bool {
+pub(crate) fn is_ours(message: &MessageDescriptor) -> bool {
     message.package_name() == "marquee.v1"
-        && message.name() != "FieldRules"
+        && message.parent_file().name() != "marquee/v1/rules.proto"
         && message.parent_message().is_none()
-}
-
-/// Whether this oneof only stands for the word `optional`.
-fn is_optional(oneof: &prost_reflect::OneofDescriptor) -> bool {
-    oneof.name().starts_with('_')
 }
 
 fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Result<(), Box<dyn Error>> {
@@ -100,6 +90,37 @@ fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Res
         check_value(code, field, rules, &format!("&self.{name}"))?;
     }
     Ok(())
+}
+
+/// The check of the member that is there; that of a required oneof names the first member when none is.
+fn check_oneof(
+    code: &mut String,
+    oneof: &OneofDescriptor,
+    extension: &ExtensionDescriptor,
+) -> Result<(), Box<dyn Error>> {
+    let path = format!("v1::{}::{}", snake(oneof.parent_message().name()), camel(oneof.name()));
+    writeln!(code, "        match &self.{} {{", oneof.name())?;
+    for field in oneof.fields() {
+        writeln!(code, "            Some({path}::{}(value)) => {{", camel(field.name()))?;
+        check_value(code, &field, &read_rules(&field, extension)?, "value")?;
+        writeln!(code, "            }}")?;
+    }
+    let first = oneof.fields().next().ok_or("a oneof has members")?;
+    let absence =
+        if is_required(oneof)? { format!("at.required({:?}, false)", first.name()) } else { "{}".to_owned() };
+    writeln!(code, "            None => {absence},")?;
+    writeln!(code, "        }}")?;
+    Ok(())
+}
+
+/// Whether one of the members must be there.
+fn is_required(oneof: &OneofDescriptor) -> Result<bool, Box<dyn Error>> {
+    let extension = oneof.parent_message().parent_pool().get_extension_by_name("marquee.v1.oneof_rules");
+    let extension = extension.ok_or("rules.proto must declare marquee.v1.oneof_rules")?;
+    let options = oneof.options();
+    let rules = options.get_extension(&extension);
+    let rules = rules.as_message().ok_or("oneof_rules must be a message")?;
+    Ok(present(rules, "required").and_then(|value| value.as_bool()).unwrap_or(false))
 }
 
 /// The loop over a list, until enough has been found.
@@ -181,7 +202,7 @@ fn present(message: &DynamicMessage, name: &str) -> Option<Value> {
         .flatten()
 }
 
-fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     let mut out = String::new();
     for (index, letter) in name.chars().enumerate() {
         if letter.is_uppercase() && index > 0 {
@@ -192,6 +213,6 @@ fn snake(name: &str) -> String {
     out
 }
 
-fn camel(name: &str) -> String {
+pub(crate) fn camel(name: &str) -> String {
     name.split('_').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
 }

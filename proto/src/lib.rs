@@ -12,8 +12,12 @@
 //! let violations = request.validate().unwrap_err();
 //! assert_eq!(violations[0].field, "k");
 //! ```
+//!
+//! The id of the user or movie that a request is about stands in a oneof, which is made of it by `into`:
+//! `v1::GetMovieRequest { movie: Some(2571.into()) }`.
 
 mod codec;
+mod oneofs;
 mod printable;
 mod scan;
 mod validate;

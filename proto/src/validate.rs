@@ -148,12 +148,12 @@ mod tests {
         assert_eq!(
             fields(&request),
             [
+                "user_id",
                 "k",
                 "method",
                 "filter.genres_any[1]",
                 "filter.year_min",
                 "filter.average_rating_min",
-                "user_id"
             ]
         );
     }
@@ -167,8 +167,8 @@ mod tests {
     #[test]
     fn a_rating_off_the_half_star_grid_is_refused() {
         let event = |rating| v1::RecordInteractionRequest {
-            user_id: 1,
-            movie_id: 1,
+            user: Some(1.into()),
+            movie: Some(1.into()),
             rating: Some(rating),
             ..Default::default()
         };
@@ -183,6 +183,16 @@ mod tests {
         let bad = v1::RecommendRequest { k: Some(501), ..Default::default() };
         let batch = v1::RecommendBatchRequest { requests: vec![good, bad] };
         assert_eq!(fields(&batch), ["requests[1].k"]);
+    }
+
+    #[test]
+    fn what_a_request_is_about_must_be_there() {
+        assert_eq!(fields(&v1::GetMovieRequest::default()), ["movie_id"]);
+        assert_eq!(fields(&v1::GetMovieRequest { movie: Some(0.into()) }), ["movie_id"]);
+        assert!(fields(&v1::GetMovieRequest { movie: Some(1.into()) }).is_empty());
+        assert_eq!(fields(&v1::RecordInteractionRequest::default()), ["user_id", "movie_id"]);
+        let interaction = Some(v1::Interaction { user: Some(1.into()), ..Default::default() });
+        assert_eq!(fields(&v1::RecordInteractionsRequest { interaction }), ["interaction.movie_id"]);
     }
 
     #[test]

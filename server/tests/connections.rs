@@ -77,7 +77,7 @@ fn status_of(response: &Response<h2::RecvStream>) -> Status {
 /// Asks for a movie by a request that is whole.
 async fn get_movie(mut client: SendRequest<Bytes>) -> Result<HeaderMap, h2::Error> {
     let (response, mut body) = call(&mut client)?;
-    let message = v1::GetMovieRequest { movie_id: 1 }.encode_to_vec();
+    let message = v1::GetMovieRequest { movie: Some(1.into()) }.encode_to_vec();
     let length = (message.len() as u32).to_be_bytes();
     body.send_data([&[0], &length[..], &message].concat().into(), true)?;
     let mut answer = response.await?.into_body();
@@ -172,7 +172,7 @@ async fn an_idle_connection_is_told_to_go_and_its_client_calls_again() {
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     by_itself(connection).await.expect("it ends without an error");
     assert!(client.ready().await.is_err());
-    let request = v1::GetMovieRequest { movie_id: 1 };
+    let request = v1::GetMovieRequest { movie: Some(1.into()) };
     server.catalog().get_movie(request).await.expect("the client connects again");
 }
 

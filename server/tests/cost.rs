@@ -160,7 +160,7 @@ async fn a_hundred_bad_elements_are_a_status_that_can_be_read() {
 async fn what_is_quoted_leaves_a_status_that_can_be_read() {
     let server = TestServer::start().await;
     let movies = (0..8).map(|movie| v1::ImportMoviesRequest {
-        movie_id: 4_000_000 + movie,
+        movie: Some((4_000_000 + movie).into()),
         title: "Many Genres (2020)".into(),
         genres: (0..50).map(|genre| format!("{:0100}", movie * 50 + genre)).collect(),
         ..Default::default()

@@ -130,8 +130,8 @@ async fn write(server: Arc<TestServer>, coordinator: Arc<WriteCoordinator>, user
             break;
         }
         let event = v1::RecordInteractionRequest {
-            user_id,
-            movie_id: 1,
+            user: Some(user_id.into()),
+            movie: Some(1.into()),
             kind: v1::InteractionKind::View.into(),
             rating: None,
             time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
@@ -204,7 +204,7 @@ async fn the_only_cql_server_frozen_killed_and_restarted_under_load_loses_nothin
     coordinator.until_acknowledged(300).await;
 
     cluster.node(0).freeze();
-    let mut hurried = Request::new(v1::GetUserRequest { user_id: 1 });
+    let mut hurried = Request::new(v1::GetUserRequest { user: Some(1.into()) });
     hurried.set_timeout(Duration::from_millis(200));
     let status = server.users().get_user(hurried).await.expect_err("the store answers nothing");
     assert!(
@@ -302,13 +302,13 @@ async fn two_nodes_on_one_store_agree_on_movies_and_statistics() {
     };
     let (one, other) = (node().await, node().await);
     let heat = v1::ImportMoviesRequest {
-        movie_id: 6,
+        movie: Some(6.into()),
         title: "Heat (1995)".to_owned(),
         ..v1::ImportMoviesRequest::default()
     };
     one.catalog().import_movies(futures::stream::iter([heat])).await.expect("a write");
     let seen_by = async |node: &TestServer| {
-        let movie = node.catalog().get_movie(v1::GetMovieRequest { movie_id: 6 }).await;
+        let movie = node.catalog().get_movie(v1::GetMovieRequest { movie: Some(6.into()) }).await;
         movie
             .ok()
             .and_then(|reply| reply.into_inner().movie)
@@ -318,8 +318,8 @@ async fn two_nodes_on_one_store_agree_on_movies_and_statistics() {
 
     for (node, user_id, rating) in [(&one, 1, 4.0), (&other, 2, 2.0), (&one, 3, 3.0)] {
         let event = v1::RecordInteractionRequest {
-            user_id,
-            movie_id: 6,
+            user: Some(user_id.into()),
+            movie: Some(6.into()),
             kind: v1::InteractionKind::Rating.into(),
             rating: Some(rating),
             time: Some(prost_types::Timestamp { seconds: 1_000, nanos: 0 }),

@@ -104,7 +104,7 @@ async fn a_request_in_flight_is_answered_before_the_server_ends() {
         .body(())
         .unwrap();
     let (response, mut body) = client.send_request(request, false).unwrap();
-    let message = v1::GetMovieRequest { movie_id: 1 }.encode_to_vec();
+    let message = v1::GetMovieRequest { movie: Some(1.into()) }.encode_to_vec();
     let length = (message.len() as u32).to_be_bytes();
     let frame = [&[0], &length[..], &message[..]].concat();
     body.send_data(frame[..4].to_vec().into(), false).unwrap();

@@ -53,7 +53,7 @@ async fn a_page_token_is_taken_by_its_own_list_with_the_same_arguments_alone() {
         v1::ListTrendingMoviesRequest { page_token: token.clone(), filter: drama(), ..Default::default() };
     let other_list = server.catalog().list_trending_movies(trending).await.unwrap_err();
     let history = |user_id, page_token: &str| v1::ListHistoryRequest {
-        user_id,
+        user: Some(user_id.into()),
         page_size: Some(1),
         page_token: page_token.to_owned(),
     };
@@ -104,7 +104,7 @@ async fn an_unknown_genre_is_named_by_the_field_that_it_stands_in() {
         assert_eq!(error.field, format!("filter.{list}"));
     }
     let preferences = Some(v1::Preferences { genres: genres("Scifi"), movie_ids: vec![] });
-    let request = v1::SetPreferencesRequest { user_id: 1, preferences };
+    let request = v1::SetPreferencesRequest { user: Some(1.into()), preferences };
     let status = server.users().set_preferences(request).await.unwrap_err();
     assert_eq!(field_of(&status), "preferences.genres");
 }
@@ -114,19 +114,19 @@ async fn an_unknown_movie_has_the_same_reason_in_every_method() {
     let server = TestServer::start().await;
     let movie_id = UNKNOWN_MOVIE;
     let viewed = v1::RecordInteractionRequest {
-        user_id: 1,
-        movie_id,
+        user: Some(1.into()),
+        movie: Some(movie_id.into()),
         kind: v1::InteractionKind::View.into(),
         ..Default::default()
     };
     let preferences = Some(v1::Preferences { genres: vec![], movie_ids: vec![movie_id] });
-    let similar = v1::SimilarMoviesRequest { movie_id, ..Default::default() };
+    let similar = v1::SimilarMoviesRequest { movie: Some(movie_id.into()), ..Default::default() };
     let refused = [
-        server.catalog().get_movie(v1::GetMovieRequest { movie_id }).await.unwrap_err(),
+        server.catalog().get_movie(v1::GetMovieRequest { movie: Some(movie_id.into()) }).await.unwrap_err(),
         server.interactions().record_interaction(viewed).await.unwrap_err(),
         server
             .users()
-            .set_preferences(v1::SetPreferencesRequest { user_id: 1, preferences })
+            .set_preferences(v1::SetPreferencesRequest { user: Some(1.into()), preferences })
             .await
             .unwrap_err(),
         server.recommendation().similar_movies(similar).await.unwrap_err(),

@@ -291,7 +291,12 @@ async fn two_servers() -> Option<(TestServer, TestServer)> {
 /// Records a view; its token.
 async fn record(server: &TestServer, user_id: u64, movie_id: u32) -> String {
     let kind = v1::InteractionKind::View.into();
-    let request = v1::RecordInteractionRequest { user_id, movie_id, kind, ..Default::default() };
+    let request = v1::RecordInteractionRequest {
+        user: Some(user_id.into()),
+        movie: Some(movie_id.into()),
+        kind,
+        ..Default::default()
+    };
     let answer = server.interactions().record_interaction(request).await.expect("a write");
     answer.into_inner().consistency_token
 }
@@ -300,7 +305,7 @@ async fn record(server: &TestServer, user_id: u64, movie_id: u32) -> String {
 async fn delete(server: &TestServer, user_id: u64) -> String {
     let deleted = async {
         loop {
-            match server.users().delete_user(v1::DeleteUserRequest { user_id }).await {
+            match server.users().delete_user(v1::DeleteUserRequest { user: Some(user_id.into()) }).await {
                 Ok(answer) => return answer.into_inner().consistency_token,
                 Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
             }

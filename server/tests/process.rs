@@ -73,8 +73,8 @@ impl Process {
 
 fn event(movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
     v1::RecordInteractionRequest {
-        user_id: 5_000_000,
-        movie_id,
+        user: Some(5_000_000.into()),
+        movie: Some(movie_id.into()),
         kind: v1::InteractionKind::View.into(),
         rating: None,
         time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
@@ -105,11 +105,15 @@ fn set_disk_full(server: &Process, full: bool) {
 /// The movies of a user's whole history, the newest first.
 async fn watched(address: &str, user_id: u64) -> Vec<u32> {
     let mut users = UserServiceClient::connect(address.to_owned()).await.expect("the server answers");
-    let request = v1::ListHistoryRequest { user_id, page_size: Some(1000), page_token: String::new() };
+    let request = v1::ListHistoryRequest {
+        user: Some(user_id.into()),
+        page_size: Some(1000),
+        page_token: String::new(),
+    };
     let page = users.list_history(request).await.expect("reads go on").into_inner();
     page.interactions
         .iter()
-        .map(|entry| entry.interaction.as_ref().map_or(0, |interaction| interaction.movie_id))
+        .map(|entry| entry.interaction.as_ref().map_or(0, v1::Interaction::movie_id))
         .collect()
 }
 
@@ -211,7 +215,8 @@ async fn assert_kill_9_loses_nothing(start: impl Fn() -> Process) {
     let mut found = 0;
     let mut page_token = String::new();
     loop {
-        let request = v1::ListHistoryRequest { user_id: 5_000_000, page_size: Some(1000), page_token };
+        let request =
+            v1::ListHistoryRequest { user: Some(5_000_000.into()), page_size: Some(1000), page_token };
         let page = users.list_history(request).await.expect("the server answers").into_inner();
         found += page.interactions.len();
         page_token = page.next_page_token;
@@ -229,7 +234,7 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
     let data = TempDir::new().unwrap();
     let server = Process::start(data.path());
     let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
-    let status = users.get_user(v1::GetUserRequest { user_id: 77_777_777 }).await.unwrap_err();
+    let status = users.get_user(v1::GetUserRequest { user: Some(77_777_777.into()) }).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     server.signal("-TERM");
     assert_eq!(server.wait().code(), Some(0));
@@ -248,7 +253,7 @@ async fn after_sigterm_calls_are_served_for_the_delay_while_health_says_no() {
     server.signal("-TERM");
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::NotServing);
     let mut users = UserServiceClient::connect(server.address.clone()).await.unwrap();
-    users.get_user(v1::GetUserRequest { user_id: 1 }).await.unwrap();
+    users.get_user(v1::GetUserRequest { user: Some(1.into()) }).await.unwrap();
     server.signal("-TERM");
     while watch.message().await.is_ok() {}
     assert_eq!(server.wait().code(), Some(0));
@@ -259,7 +264,7 @@ async fn without_descriptors_new_callers_are_refused_and_old_ones_served() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let data = TempDir::new().unwrap();
     let server = Process::start(data.path());
-    let request = || v1::GetUserRequest { user_id: 1 };
+    let request = || v1::GetUserRequest { user: Some(1.into()) };
     let call = async || {
         let mut users = UserServiceClient::connect(server.address.clone()).await.ok()?;
         let answer = tokio::time::timeout(PATIENCE, users.get_user(request())).await;

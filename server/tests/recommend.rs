@@ -36,8 +36,8 @@ fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
 
 fn like(user_id: u64, movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
     v1::RecordInteractionRequest {
-        user_id,
-        movie_id,
+        user: Some(user_id.into()),
+        movie: Some(movie_id.into()),
         kind: v1::InteractionKind::Like.into(),
         rating: None,
         time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
@@ -135,7 +135,7 @@ async fn an_unknown_user_is_answered_by_popularity_under_the_same_filter() {
 async fn preferences_answer_for_a_user_without_a_history() {
     let server = TestServer::start().await;
     let preferences = v1::Preferences { genres: vec!["Western".into()], movie_ids: vec![] };
-    let request = v1::SetPreferencesRequest { user_id: 1_000_003, preferences: Some(preferences) };
+    let request = v1::SetPreferencesRequest { user: Some(1_000_003.into()), preferences: Some(preferences) };
     server.users().set_preferences(request).await.unwrap();
     let answer = server.recommendation().recommend(by_user(1_000_003)).await.unwrap().into_inner();
     assert_eq!(answer.source(), v1::Source::Preferences);
@@ -147,7 +147,8 @@ async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
     let server = TestServer::start().await;
     let answer = async |user_id, movie_ids: &[u32]| {
         let preferences = v1::Preferences { genres: vec![], movie_ids: movie_ids.to_vec() };
-        let request = v1::SetPreferencesRequest { user_id, preferences: Some(preferences) };
+        let request =
+            v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
         server.users().set_preferences(request).await.unwrap();
         server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner()
     };
@@ -244,13 +245,13 @@ async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it
     assert_eq!(recommend().await.source(), v1::Source::Model, "an empty catalogue contradicts nothing");
     let movies = [1, 2, 3].map(|movie_id| {
         let title = format!("Our own {movie_id} (2020)");
-        v1::ImportMoviesRequest { movie_id, title, ..Default::default() }
+        v1::ImportMoviesRequest { movie: Some(movie_id.into()), title, ..Default::default() }
     });
     server.catalog().import_movies(futures::stream::iter(movies)).await.unwrap();
     let answer = recommend().await;
     assert_eq!(answer.source(), v1::Source::Popularity);
     assert!(ids(&answer).iter().all(|movie_id| (1..=3).contains(movie_id)), "{answer:?}");
-    let similar = v1::SimilarMoviesRequest { movie_id: 1, ..Default::default() };
+    let similar = v1::SimilarMoviesRequest { movie: Some(1.into()), ..Default::default() };
     let refused = server.recommendation().similar_movies(similar).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);
     let history = v1::History { movie_ids: vec![1, 2] };
@@ -305,12 +306,12 @@ async fn the_request_id_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn similar_movies_leave_the_movie_out_and_come_with_titles() {
     let server = TestServer::start().await;
-    let request = v1::SimilarMoviesRequest { movie_id: 1, k: Some(5), ..Default::default() };
+    let request = v1::SimilarMoviesRequest { movie: Some(1.into()), k: Some(5), ..Default::default() };
     let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
     assert_eq!(answer.movies.len(), 5);
     assert!(answer.movies.iter().all(|movie| movie.movie_id != 1 && !movie.title.is_empty()));
     assert!(answer.movies.iter().all(|movie| (-1.0..=1.000_001).contains(&movie.score)));
-    let request = v1::SimilarMoviesRequest { movie_id: 4_000_000, ..Default::default() };
+    let request = v1::SimilarMoviesRequest { movie: Some(4_000_000.into()), ..Default::default() };
     let status = server.recommendation().similar_movies(request).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }

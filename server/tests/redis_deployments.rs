@@ -110,10 +110,15 @@ async fn what_one_server_records_is_watched_on_another_in_a_cluster() {
     let mut watched = watched.into_inner();
     for movie_id in [1, 2, 3] {
         let kind = v1::InteractionKind::View.into();
-        let request = v1::RecordInteractionRequest { user_id: 7, movie_id, kind, ..Default::default() };
+        let request = v1::RecordInteractionRequest {
+            user: Some(7.into()),
+            movie: Some(movie_id.into()),
+            kind,
+            ..Default::default()
+        };
         here.interactions().record_interaction(request).await.expect("a write");
         let event = watched.message().await.expect("the stream goes on").and_then(|event| event.interaction);
-        assert_eq!(event.map(|event| event.movie_id), Some(movie_id));
+        assert_eq!(event.map(|event| event.movie_id()), Some(movie_id));
     }
 }
 

@@ -17,8 +17,8 @@ fn at(seconds: i64) -> prost_types::Timestamp {
 
 fn rate(user_id: u64, movie_id: u32, rating: f64, seconds: i64) -> v1::RecordInteractionRequest {
     v1::RecordInteractionRequest {
-        user_id,
-        movie_id,
+        user: Some(user_id.into()),
+        movie: Some(movie_id.into()),
         kind: v1::InteractionKind::Rating.into(),
         rating: Some(rating),
         time: Some(at(seconds)),
@@ -39,13 +39,14 @@ async fn a_title_with_a_typing_error_is_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_movie_has_its_links_and_an_unknown_one_is_not_found() {
     let server = TestServer::start().await;
-    let request = v1::GetMovieRequest { movie_id: 1 };
+    let request = v1::GetMovieRequest { movie: Some(1.into()) };
     let movie = server.catalog().get_movie(request).await.unwrap().into_inner().movie.unwrap();
     assert_eq!(movie.title, "Toy Story (1995)");
     assert_eq!(movie.imdb_id.as_deref(), Some("tt0114709"));
     assert_eq!(movie.year, Some(1995));
     assert!(movie.ratings > 200);
-    let status = server.catalog().get_movie(v1::GetMovieRequest { movie_id: 4_000_000 }).await.unwrap_err();
+    let status =
+        server.catalog().get_movie(v1::GetMovieRequest { movie: Some(4_000_000.into()) }).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }
 
@@ -70,7 +71,7 @@ async fn pages_of_popular_movies_have_no_gap_and_no_repetition() {
 async fn an_imported_movie_is_found_rated_and_recommended() {
     let server = TestServer::start().await;
     let movie = v1::ImportMoviesRequest {
-        movie_id: 3_000_001,
+        movie: Some(3_000_001.into()),
         title: "Zyzzyva Rising (2031)".into(),
         genres: vec!["Sci-Fi".into()],
         ..Default::default()
@@ -107,7 +108,7 @@ async fn what_is_recorded_is_watched_in_order_and_again_after_any_position() {
     for movie_id in [1, 2, 3] {
         let watched = from_now.message().await.unwrap().unwrap();
         let event = watched.interaction.unwrap();
-        assert_eq!((event.user_id, event.movie_id, event.rating), (2_000_001, movie_id, Some(4.0)));
+        assert_eq!((event.user_id(), event.movie_id(), event.rating), (2_000_001, movie_id, Some(4.0)));
         positions.push(watched.position);
     }
     for after in ["0-0", &positions[0]] {
@@ -121,10 +122,10 @@ async fn what_is_recorded_is_watched_in_order_and_again_after_any_position() {
     );
     assert_eq!(watch("yesterday").await.unwrap_err().code(), Code::InvalidArgument);
 
-    server.users().delete_user(v1::DeleteUserRequest { user_id: 2_000_001 }).await.unwrap();
+    server.users().delete_user(v1::DeleteUserRequest { user: Some(2_000_001.into()) }).await.unwrap();
     server.interactions().record_interaction(rate(2_000_002, 5, 4.0, 400)).await.unwrap();
     let oldest = watch("0-0").await.unwrap().message().await.unwrap().unwrap();
-    assert_eq!(oldest.interaction.unwrap().user_id, 2_000_002);
+    assert_eq!(oldest.interaction.unwrap().user_id(), 2_000_002);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,11 +150,15 @@ async fn a_rating_counts_once_and_the_latest_counts() {
     assert!(!server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
     assert!(server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
     server.interactions().record_interaction(rate(user_id, 1, 5.0, 200)).await.unwrap();
-    let stats =
-        server.users().get_user_stats(v1::GetUserStatsRequest { user_id }).await.unwrap().into_inner();
+    let stats = server
+        .users()
+        .get_user_stats(v1::GetUserStatsRequest { user: Some(user_id.into()) })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((stats.interactions, stats.ratings, stats.average_rating), (1, 1, Some(5.0)));
     assert_eq!((stats.first_time, stats.last_time), (Some(at(100)), Some(at(200))));
-    let request = v1::ListHistoryRequest { user_id, ..Default::default() };
+    let request = v1::ListHistoryRequest { user: Some(user_id.into()), ..Default::default() };
     let history = server.users().list_history(request).await.unwrap().into_inner();
     let times: Vec<_> =
         history.interactions.iter().map(|entry| entry.interaction.as_ref().unwrap().time).collect();
@@ -165,15 +170,16 @@ async fn a_rating_counts_once_and_the_latest_counts() {
 async fn a_deleted_user_is_gone_everywhere_and_deleting_again_is_no_error() {
     let server = TestServer::start().await;
     let user_id = 2_000_002;
-    let movie = v1::GetMovieRequest { movie_id: 1 };
+    let movie = v1::GetMovieRequest { movie: Some(1.into()) };
     let before = server.catalog().get_movie(movie).await.unwrap().into_inner();
     server.interactions().record_interaction(rate(user_id, 1, 0.5, 100)).await.unwrap();
     let during = server.catalog().get_movie(movie).await.unwrap().into_inner();
     assert_ne!(before, during);
-    let request = v1::DeleteUserRequest { user_id };
+    let request = v1::DeleteUserRequest { user: Some(user_id.into()) };
     assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 1);
     assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 0);
-    let status = server.users().get_user(v1::GetUserRequest { user_id }).await.unwrap_err();
+    let status =
+        server.users().get_user(v1::GetUserRequest { user: Some(user_id.into()) }).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     let after = server.catalog().get_movie(movie).await.unwrap().into_inner();
     assert_eq!(before, after);
@@ -182,10 +188,10 @@ async fn a_deleted_user_is_gone_everywhere_and_deleting_again_is_no_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_interactions_of_a_stream_are_named_and_do_not_stop_the_others() {
     let server = TestServer::start().await;
-    let event = |movie_id, rating, seconds| v1::RecordInteractionsRequest {
+    let event = |movie_id: u32, rating, seconds| v1::RecordInteractionsRequest {
         interaction: Some(v1::Interaction {
-            user_id: 2_000_003,
-            movie_id,
+            user: Some(2_000_003.into()),
+            movie: Some(movie_id.into()),
             kind: v1::InteractionKind::Rating.into(),
             rating: Some(rating),
             time: Some(at(seconds)),
@@ -206,7 +212,8 @@ async fn an_unknown_movie_is_not_found_and_a_missing_rating_is_named() {
     let server = TestServer::start().await;
     let status = server.interactions().record_interaction(rate(1, 4_000_000, 4.0, 1)).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
-    let missing = v1::RecordInteractionRequest { user_id: 1, movie_id: 1, ..Default::default() };
+    let missing =
+        v1::RecordInteractionRequest { user: Some(1.into()), movie: Some(1.into()), ..Default::default() };
     let status = server.interactions().record_interaction(missing).await.unwrap_err();
     assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "rating");
 }
@@ -214,10 +221,10 @@ async fn an_unknown_movie_is_not_found_and_a_missing_rating_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_user_is_created_once() {
     let server = TestServer::start().await;
-    let request = v1::RegisterUserRequest { user_id: 2_000_004 };
+    let request = v1::RegisterUserRequest { user: Some(2_000_004.into()) };
     assert!(server.users().register_user(request).await.unwrap().into_inner().created);
     assert!(!server.users().register_user(request).await.unwrap().into_inner().created);
-    let user = server.users().get_user(v1::GetUserRequest { user_id: 2_000_004 }).await.unwrap();
+    let user = server.users().get_user(v1::GetUserRequest { user: Some(2_000_004.into()) }).await.unwrap();
     assert_eq!(user.into_inner().user.unwrap().user_id, 2_000_004);
 }
 
@@ -273,7 +280,7 @@ async fn what_was_written_is_there_after_a_restart() {
     let TestServer { running, data, .. } = server;
     running.stop().await.unwrap();
     let server = TestServer::start_with(config, data).await;
-    let request = v1::GetUserStatsRequest { user_id: 2_000_006 };
+    let request = v1::GetUserStatsRequest { user: Some(2_000_006.into()) };
     let stats = server.users().get_user_stats(request).await.unwrap().into_inner();
     assert_eq!(stats.interactions, 1);
 }
@@ -320,7 +327,7 @@ async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     let data = common::sample_data().await;
     let config = Config { rate_limit: Some("2/h".parse().unwrap()), ..common::config(&data) };
     let server = TestServer::start_with(config, data).await;
-    let request = v1::GetMovieRequest { movie_id: 1 };
+    let request = v1::GetMovieRequest { movie: Some(1.into()) };
     for _ in 0..2 {
         server.catalog().get_movie(request).await.unwrap();
     }

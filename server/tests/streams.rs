@@ -47,8 +47,8 @@ const WINDOW: u32 = 65_535;
 fn events(count: u32) -> impl Iterator<Item = Bytes> {
     (1..=i64::from(count)).map(|second| {
         let interaction = v1::Interaction {
-            user_id: 3_000_000,
-            movie_id: 1,
+            user: Some(3_000_000.into()),
+            movie: Some(1.into()),
             kind: v1::InteractionKind::View.into(),
             rating: None,
             time: Some(prost_types::Timestamp { seconds: 1_000_000_000 + second, nanos: 0 }),
@@ -62,7 +62,7 @@ fn movies(count: u32) -> impl Iterator<Item = Bytes> {
     (0..count).map(|place| {
         let movie_id = 4_000_000 + place % 1000;
         let title = format!("Film {movie_id} (1999)");
-        framed(&v1::ImportMoviesRequest { movie_id, title, ..Default::default() })
+        framed(&v1::ImportMoviesRequest { movie: Some(movie_id.into()), title, ..Default::default() })
     })
 }
 
@@ -90,7 +90,7 @@ async fn assert_is_not_cut(server: &TestServer, method: &str, messages: impl Ite
 async fn a_long_stream_of_events_with_a_frame_each_is_not_cut() {
     let server = TestServer::start().await;
     assert_is_not_cut(&server, RECORD, events(60_000)).await;
-    let request = v1::GetUserStatsRequest { user_id: 3_000_000 };
+    let request = v1::GetUserStatsRequest { user: Some(3_000_000.into()) };
     let stats = server.users().get_user_stats(request).await.unwrap().into_inner();
     assert_eq!(stats.last_time.unwrap().seconds, 1_000_060_000);
 }
@@ -160,7 +160,13 @@ async fn a_watcher_that_reads_nothing_leaves_its_place_to_others() {
         for time in 1.. {
             let time = Some(prost_types::Timestamp { seconds: time, nanos: 0 });
             let kind = v1::InteractionKind::View.into();
-            let event = v1::RecordInteractionRequest { user_id: 3, movie_id: 1, kind, rating: None, time };
+            let event = v1::RecordInteractionRequest {
+                user: Some(3.into()),
+                movie: Some(1.into()),
+                kind,
+                rating: None,
+                time,
+            };
             server.interactions().record_interaction(event).await.unwrap();
             let watch = v1::WatchInteractionsRequest::default();
             if server.interactions().watch_interactions(watch).await.is_ok() {

@@ -17,8 +17,8 @@ const USER: u64 = 2_000_001;
 
 fn view(seconds: i64) -> v1::RecordInteractionRequest {
     v1::RecordInteractionRequest {
-        user_id: USER,
-        movie_id: 1,
+        user: Some(USER.into()),
+        movie: Some(1.into()),
         kind: v1::InteractionKind::View.into(),
         rating: None,
         time: Some(Timestamp { seconds, nanos: 0 }),
@@ -27,7 +27,7 @@ fn view(seconds: i64) -> v1::RecordInteractionRequest {
 
 fn movie(movie_id: u32, title: &str, genres: &[&str]) -> v1::ImportMoviesRequest {
     v1::ImportMoviesRequest {
-        movie_id,
+        movie: Some(movie_id.into()),
         title: title.into(),
         genres: genres.iter().map(ToString::to_string).collect(),
         ..Default::default()
@@ -59,8 +59,7 @@ async fn an_interaction_may_be_a_little_ahead_of_the_clock_and_not_of_a_year_to_
         assert_eq!(field(&status), "time", "{seconds}");
     }
     let event = |seconds| {
-        let v1::RecordInteractionRequest { user_id, movie_id, kind, rating, time } = view(seconds);
-        let interaction = Some(v1::Interaction { user_id, movie_id, kind, rating, time });
+        let interaction = Some(view(seconds).into());
         v1::RecordInteractionsRequest { interaction }
     };
     let events = futures::stream::iter([event(now + 25 * 3600), event(now)]);
@@ -78,12 +77,13 @@ async fn a_stored_history_with_times_that_no_calendar_has_is_still_read() {
     drop(store);
     let server = TestServer::start_with(common::config(&data), data).await;
     let last = Some(Timestamp { seconds: 253_402_300_799, nanos: 999_000_000 });
-    let request = v1::ListHistoryRequest { user_id: USER, ..Default::default() };
+    let request = v1::ListHistoryRequest { user: Some(USER.into()), ..Default::default() };
     let history = server.users().list_history(request).await.unwrap().into_inner().interactions;
     let shown: Vec<_> = history.iter().filter_map(|entry| entry.interaction.as_ref()).collect();
-    assert_eq!(shown.iter().map(|event| event.movie_id).collect::<Vec<_>>(), [2, 1, 3]);
+    assert_eq!(shown.iter().map(|event| event.movie_id()).collect::<Vec<_>>(), [2, 1, 3]);
     assert_eq!((shown[0].time, shown[1].time), (last, last));
-    let stats = server.users().get_user_stats(v1::GetUserStatsRequest { user_id: USER }).await.unwrap();
+    let stats =
+        server.users().get_user_stats(v1::GetUserStatsRequest { user: Some(USER.into()) }).await.unwrap();
     assert_eq!(stats.into_inner().last_time, last);
     let subject = Some(v1::recommend_request::Subject::UserId(USER));
     let request = v1::RecommendRequest { subject, ..Default::default() };
@@ -104,7 +104,7 @@ async fn an_import_that_is_refused_says_which_movie_and_keeps_those_before_it() 
         "title holds only spaces; a title is needed; it is movie 3 of the stream, and the 2 before it are kept"
     );
     for movie_id in [3_000_001, 3_000_002] {
-        server.catalog().get_movie(v1::GetMovieRequest { movie_id }).await.unwrap();
+        server.catalog().get_movie(v1::GetMovieRequest { movie: Some(movie_id.into()) }).await.unwrap();
     }
     let status = imported(&server, &[movie(0, "None", &[])]).await.unwrap_err();
     assert_eq!(field(&status), "movie_id");
@@ -128,14 +128,15 @@ async fn titles_and_genres_come_in_as_an_imported_release_has_them() {
     let server = TestServer::start().await;
     let genres = ["drama", " Drama ", "War|Sci-Fi", "war", "  ", "(no genres listed)"];
     imported(&server, &[movie(3_000_001, "  Zyzzyva Rising (2031) (TV) ", &genres)]).await.unwrap();
-    let request = v1::GetMovieRequest { movie_id: 3_000_001 };
+    let request = v1::GetMovieRequest { movie: Some(3_000_001.into()) };
     let found = server.catalog().get_movie(request).await.unwrap().into_inner().movie.unwrap();
     assert_eq!((found.title.as_str(), found.year), ("Zyzzyva Rising (2031) (TV)", Some(2031)));
     assert_eq!(found.genres, ["Drama", "War", "Sci-Fi"]);
 
-    let watched = v1::RecordInteractionRequest { movie_id: 3_000_001, ..view(1_000_000_000) };
+    let watched = v1::RecordInteractionRequest { movie: Some(3_000_001.into()), ..view(1_000_000_000) };
     server.interactions().record_interaction(watched).await.unwrap();
-    let stats = server.users().get_user_stats(v1::GetUserStatsRequest { user_id: USER }).await.unwrap();
+    let stats =
+        server.users().get_user_stats(v1::GetUserStatsRequest { user: Some(USER.into()) }).await.unwrap();
     let counts: Vec<_> = stats.into_inner().genres.into_iter().map(|genre| genre.movies).collect();
     assert_eq!(counts, [1, 1, 1]);
 }

@@ -237,7 +237,8 @@ async fn read(channel: Channel, stop: Arc<AtomicBool>) -> Answers {
     let mut client = UserServiceClient::new(channel);
     let mut answers = Answers::default();
     while !stop.load(Ordering::SeqCst) {
-        let request = v1::ListHistoryRequest { user_id: 1, page_size: Some(50), page_token: String::new() };
+        let request =
+            v1::ListHistoryRequest { user: Some(1.into()), page_size: Some(50), page_token: String::new() };
         match client.list_history(request).await {
             Ok(_) => {}
             // Before the first write.

@@ -42,27 +42,21 @@ impl Event {
         1 + (self.number % i64::from(MOVIES)) as u32
     }
 
-    fn interaction(self) -> v1::Interaction {
+    /// The request that records it alone.
+    pub(super) fn request(self) -> v1::RecordInteractionRequest {
         let time = prost_types::Timestamp { seconds: EPOCH_SECONDS + self.number, nanos: 0 };
-        let kind = v1::InteractionKind::Like.into();
-        v1::Interaction {
-            user_id: self.user_id,
-            movie_id: self.movie_id(),
-            kind,
+        v1::RecordInteractionRequest {
+            user: Some(self.user_id.into()),
+            movie: Some(self.movie_id().into()),
+            kind: v1::InteractionKind::Like.into(),
             rating: None,
             time: Some(time),
         }
     }
 
-    /// The request that records it alone.
-    pub(super) fn request(self) -> v1::RecordInteractionRequest {
-        let v1::Interaction { user_id, movie_id, kind, rating, time } = self.interaction();
-        v1::RecordInteractionRequest { user_id, movie_id, kind, rating, time }
-    }
-
     /// A message of a stream that records many.
     pub(super) fn message(self) -> v1::RecordInteractionsRequest {
-        v1::RecordInteractionsRequest { interaction: Some(self.interaction()) }
+        v1::RecordInteractionsRequest { interaction: Some(self.request().into()) }
     }
 }
 
@@ -146,7 +140,12 @@ pub(super) async fn import_movies(server: &Server) -> anyhow::Result<()> {
 /// A movie whose title says of which import it is.
 pub(super) fn movie(movie_id: u32, import: u64) -> v1::ImportMoviesRequest {
     let title = title(movie_id, import);
-    v1::ImportMoviesRequest { movie_id, title, genres: vec!["Drama".to_owned()], ..Default::default() }
+    v1::ImportMoviesRequest {
+        movie: Some(movie_id.into()),
+        title,
+        genres: vec!["Drama".to_owned()],
+        ..Default::default()
+    }
 }
 
 fn title(movie_id: u32, import: u64) -> String {
@@ -265,7 +264,8 @@ async fn history(client: &mut UserServiceClient<Channel>, user_id: u64) -> anyho
     let mut events = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = v1::ListHistoryRequest { user_id, page_size: Some(1000), page_token };
+        let request =
+            v1::ListHistoryRequest { user: Some(user_id.into()), page_size: Some(1000), page_token };
         let page = match client.list_history(request).await {
             Ok(page) => page.into_inner(),
             // Nothing was stored for this user.
@@ -275,7 +275,7 @@ async fn history(client: &mut UserServiceClient<Channel>, user_id: u64) -> anyho
         for entry in page.interactions {
             let interaction = entry.interaction.context("an entry of a history has an interaction")?;
             let time = interaction.time.context("a stored interaction has a time")?;
-            events.push(Event { user_id: interaction.user_id, number: time.seconds - EPOCH_SECONDS });
+            events.push(Event { user_id: interaction.user_id(), number: time.seconds - EPOCH_SECONDS });
         }
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -298,7 +298,8 @@ pub(super) async fn lost_movies(server: &Server, movies: &[u32], round: u64) -> 
     let mut client = CatalogServiceClient::new(connected(server).await?);
     let mut lost = 0;
     for movie_id in movies {
-        let found = client.get_movie(v1::GetMovieRequest { movie_id: *movie_id }).await?.into_inner();
+        let found =
+            client.get_movie(v1::GetMovieRequest { movie: Some((*movie_id).into()) }).await?.into_inner();
         lost += usize::from(found.movie.is_none_or(|movie| movie.title != title(*movie_id, round)));
     }
     Ok(lost)
@@ -331,6 +332,6 @@ mod tests {
     fn every_event_of_a_user_has_a_time_and_a_known_movie() {
         let event = Event { user_id: 7, number: 999 };
         assert_eq!(event.movie_id(), 500);
-        assert_eq!(event.interaction().time.map(|time| time.seconds), Some(1_700_000_999));
+        assert_eq!(event.request().time.map(|time| time.seconds), Some(1_700_000_999));
     }
 }

@@ -109,7 +109,12 @@ impl Caller {
     /// When the call fails.
     pub(super) async fn like(&self, user_id: u64, movie_id: u32) -> anyhow::Result<()> {
         let kind = v1::InteractionKind::Like.into();
-        let event = v1::RecordInteractionRequest { user_id, movie_id, kind, ..Default::default() };
+        let event = v1::RecordInteractionRequest {
+            user: Some(user_id.into()),
+            movie: Some(movie_id.into()),
+            kind,
+            ..Default::default()
+        };
         self.interactions.clone().record_interaction(event).await?;
         Ok(())
     }
@@ -140,7 +145,13 @@ fn history(
     (0..).zip(movies).map(move |(place, movie_id)| {
         let time = prost_types::Timestamp { seconds: EPOCH_SECONDS + place * STEP_SECONDS, nanos: 0 };
         let kind = v1::InteractionKind::Like.into();
-        let event = v1::Interaction { user_id, movie_id, kind, rating: None, time: Some(time) };
+        let event = v1::Interaction {
+            user: Some(user_id.into()),
+            movie: Some(movie_id.into()),
+            kind,
+            rating: None,
+            time: Some(time),
+        };
         v1::RecordInteractionsRequest { interaction: Some(event) }
     })
 }

@@ -50,7 +50,12 @@ func run() error {
 	}
 
 	stars := 5.0
-	rating := &marquee.RecordInteractionRequest{UserId: 1, MovieId: 2571, Rating: &stars, Time: timestamppb.Now()}
+	rating := &marquee.RecordInteractionRequest{
+		User:   &marquee.RecordInteractionRequest_UserId{UserId: 1},
+		Movie:  &marquee.RecordInteractionRequest_MovieId{MovieId: 2571},
+		Rating: &stars,
+		Time:   timestamppb.Now(),
+	}
 	written, err := marquee.NewInteractionServiceClient(connection).RecordInteraction(ctx, rating)
 	if err != nil {
 		return err

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost_reflect::{
     DescriptorError, DescriptorPool, ExtensionDescriptor, FieldDescriptor, FileDescriptor, MethodDescriptor,
-    ServiceDescriptor,
+    OneofDescriptor, ServiceDescriptor,
 };
 
 use super::rules::Rules;
@@ -57,6 +57,25 @@ impl Api {
     /// The constraints of a field; none if it declares none.
     pub(super) fn rules(&self, field: &FieldDescriptor) -> Rules {
         self.rules.as_ref().map(|extension| Rules::of(field, extension)).unwrap_or_default()
+    }
+
+    /// Whether a message cannot be right without this field, or without another member of its oneof.
+    pub(super) fn is_required(&self, field: &FieldDescriptor) -> bool {
+        match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
+            Some(oneof) => self.is_one_required(&oneof),
+            None if field.is_list() => false,
+            None if field.supports_presence() => self.rules(field).required,
+            None => self.rules(field).refuses_zero(),
+        }
+    }
+
+    /// Whether one of the members must be there.
+    fn is_one_required(&self, oneof: &OneofDescriptor) -> bool {
+        let Some(extension) = self.pool.get_extension_by_name("marquee.v1.oneof_rules") else { return false };
+        let options = oneof.options();
+        let rules = options.get_extension(&extension);
+        let required = rules.as_message().and_then(|rules| rules.get_field_by_name("required"));
+        required.and_then(|required| required.as_bool()).unwrap_or(false)
     }
 
     /// Whether the set has constraints at all.

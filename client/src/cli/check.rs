@@ -30,8 +30,8 @@ fn check_message(message: &DynamicMessage, at: &str, api: &Api, found: &mut Vec<
         let rules = api.rules(&field);
         let name = if at.is_empty() { field.name().to_owned() } else { format!("{at}.{}", field.name()) };
         if !message.has_field(&field) {
-            if let Some(description) = fault_of_absence(&field, &rules) {
-                found.push(Violation { field: name, description });
+            if api.is_required(&field) && !is_another_there(message, &field) {
+                found.push(Violation { field: name, description: absence(&rules) });
             }
             continue;
         }
@@ -57,13 +57,16 @@ fn check_value(value: &Value, name: &str, rules: &Rules, api: &Api, found: &mut 
     found.extend(fault.map(|description| Violation { field: name.to_owned(), description }));
 }
 
-fn fault_of_absence(field: &FieldDescriptor, rules: &Rules) -> Option<String> {
-    let needed = if field.supports_presence() { rules.required } else { rules.refuses_zero() };
-    if !needed || field.is_list() {
-        return None;
-    }
+/// Whether another member of the field's oneof is there, or stands before it and is named when none is.
+fn is_another_there(message: &DynamicMessage, field: &FieldDescriptor) -> bool {
+    let Some(oneof) = field.containing_oneof() else { return false };
+    let is_first = oneof.fields().next().as_ref() == Some(field);
+    !is_first || oneof.fields().any(|member| message.has_field(&member))
+}
+
+fn absence(rules: &Rules) -> String {
     let accepted = rules.accepted().map_or(String::new(), |accepted| format!("; {accepted} is accepted"));
-    Some(format!("must be given{accepted}"))
+    format!("must be given{accepted}")
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -120,15 +120,16 @@ impl<'a> CommandTree<'a> {
     }
 
     fn arg(&self, entry: &Entry, flag: &Flag) -> Arg {
-        let excluded = entry.flags.iter().filter(|other| flag.excludes(other)).map(Flag::id);
+        let excluded: Vec<_> =
+            entry.flags.iter().filter(|other| flag.excludes(other)).map(Flag::id).collect();
         let mut arg = Arg::new(flag.id())
             .value_parser(flag.parser(self.api))
             .value_name(flag.value_name())
             .ignore_case(true)
             .help(flag.help(self.api))
-            .conflicts_with_all(excluded);
+            .conflicts_with_all(excluded.clone());
         if flag.is_required() {
-            arg = arg.required_unless_present("json");
+            arg = arg.required_unless_present_any(excluded.into_iter().chain(["json".to_owned()]));
         }
         if flag.field().is_list() {
             arg = arg.action(ArgAction::Append).value_delimiter(',');

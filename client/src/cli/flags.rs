@@ -21,6 +21,7 @@ pub(super) struct Flag {
     /// The fields from the request down to this one.
     pub(super) path: Vec<FieldDescriptor>,
     pub(super) rules: Rules,
+    required: bool,
 }
 
 impl Flag {
@@ -45,10 +46,9 @@ impl Flag {
         if TAKEN.contains(&name.as_str()) { format!("field.{name}") } else { name }
     }
 
-    /// Whether the call cannot be right without it.
+    /// Whether the call cannot be right without it, or one that it excludes.
     pub(super) fn is_required(&self) -> bool {
-        let field = self.field();
-        self.path.len() == 1 && !field.supports_presence() && !field.is_list() && self.rules.refuses_zero()
+        self.path.len() == 1 && self.required
     }
 
     /// Whether both flags set different members of one oneof, so that only one may be given.
@@ -129,7 +129,11 @@ fn collect(message: &MessageDescriptor, path: &mut Vec<FieldDescriptor>, api: &A
                     collect(&inner, path, api, flags);
                 }
             }
-            _ => flags.push(Flag { path: path.clone(), rules: api.rules(&field) }),
+            _ => flags.push(Flag {
+                path: path.clone(),
+                rules: api.rules(&field),
+                required: api.is_required(&field),
+            }),
         }
         path.pop();
     }

@@ -219,7 +219,7 @@ mod tests {
         let snake = event(r#"{"interaction":{"user_id":1,"movie_id":2,"rating":4}}"#);
         let camel = event(r#"{"interaction":{"userId":1,"movieId":2,"rating":4}}"#);
         assert_eq!(snake, camel);
-        assert_eq!((snake.user_id, snake.movie_id), (1, 2));
+        assert_eq!((snake.user_id(), snake.movie_id()), (1, 2));
     }
 
     #[test]

@@ -267,7 +267,13 @@ ignored_history_movies  0";
     #[test]
     fn the_fields_of_a_nested_message_are_columns() {
         let time = Some(prost_types::Timestamp { seconds: 0, nanos: 0 });
-        let interaction = Some(v1::Interaction { user_id: 1, movie_id: 2, kind: 1, rating: Some(4.5), time });
+        let interaction = Some(v1::Interaction {
+            user: Some(1.into()),
+            movie: Some(2.into()),
+            kind: 1,
+            rating: Some(4.5),
+            time,
+        });
         let reply = v1::ListHistoryResponse {
             interactions: vec![v1::HistoryEntry { interaction, title: "Jumanji (1995)".into() }],
             ..Default::default()

@@ -108,7 +108,7 @@ mod requests {
     #[test]
     fn a_rating_gets_the_time_of_its_making() {
         let request: v1::RecordInteractionRequest = typed(&["rate", "1", "2571", "5"]);
-        assert_eq!((request.user_id, request.movie_id, request.rating), (1, 2571, Some(5.0)));
+        assert_eq!((request.user_id(), request.movie_id(), request.rating), (1, 2571, Some(5.0)));
         assert!(request.time.is_some_and(|time| time.seconds > 1_600_000_000 && time.nanos % 1_000_000 == 0));
     }
 

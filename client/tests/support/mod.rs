@@ -30,7 +30,7 @@ pub enum Trouble {
 pub struct Fake {
     troubles: Arc<Mutex<VecDeque<Trouble>>>,
     headers: Arc<Mutex<Vec<MetadataMap>>>,
-    recorded: Arc<Mutex<Vec<v1::RecordInteractionRequest>>>,
+    recorded: Arc<Mutex<Vec<v1::Interaction>>>,
 }
 
 impl Fake {
@@ -47,7 +47,7 @@ impl Fake {
     }
 
     /// The interactions that came in, refused attempts included.
-    pub fn recorded(&self) -> Vec<v1::RecordInteractionRequest> {
+    pub fn recorded(&self) -> Vec<v1::Interaction> {
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -158,7 +158,7 @@ impl InteractionService for Fake {
         request: Request<v1::RecordInteractionRequest>,
     ) -> Result<Response<v1::RecordInteractionResponse>, Status> {
         let event = *request.get_ref();
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(event.into());
         self.arrive(&request).await?;
         Ok(Response::new(v1::RecordInteractionResponse { consistency_token: "t1".into(), duplicate: false }))
     }
@@ -169,15 +169,8 @@ impl InteractionService for Fake {
     ) -> Result<Response<v1::RecordInteractionsResponse>, Status> {
         self.arrive(&request).await?;
         let events: Vec<_> = request.into_inner().try_collect().await?;
-        for event in events.iter().filter_map(|event| event.interaction) {
-            self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(v1::RecordInteractionRequest {
-                user_id: event.user_id,
-                movie_id: event.movie_id,
-                kind: event.kind,
-                rating: event.rating,
-                time: event.time,
-            });
-        }
+        let interactions = events.iter().filter_map(|event| event.interaction);
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner).extend(interactions);
         Ok(Response::new(v1::RecordInteractionsResponse {
             accepted: events.len() as u64,
             ..Default::default()

@@ -179,14 +179,14 @@ impl Marquee {
                 framed(&(0..self.settings.batch).map(|_| message(random)).collect::<Vec<_>>())
             }
             Rpc::SimilarMovies => framed(&[v1::SimilarMoviesRequest {
-                movie_id: self.settings.population.movie(random),
+                movie: Some(self.settings.population.movie(random).into()),
                 k: Some(*self.settings.k.draw(random)),
                 filter: self.settings.filters.draw(random).0.clone(),
                 ..Default::default()
             }]),
             Rpc::EncodeHistory => framed(&[self.encode_history(random)]),
             Rpc::GetMovie => {
-                framed(&[v1::GetMovieRequest { movie_id: self.settings.population.movie(random) }])
+                framed(&[v1::GetMovieRequest { movie: Some(self.settings.population.movie(random).into()) }])
             }
             Rpc::SearchMovies => framed(&[v1::SearchMoviesRequest {
                 query: self.settings.population.query(random),
@@ -204,29 +204,21 @@ impl Marquee {
                 filter: self.settings.filters.draw(random).0.clone(),
                 ..Default::default()
             }]),
-            Rpc::GetUser => framed(&[v1::GetUserRequest { user_id: self.settings.population.user(random) }]),
-            Rpc::GetUserStats => {
-                framed(&[v1::GetUserStatsRequest { user_id: self.settings.population.user(random) }])
+            Rpc::GetUser => {
+                framed(&[v1::GetUserRequest { user: Some(self.settings.population.user(random).into()) }])
             }
+            Rpc::GetUserStats => framed(&[v1::GetUserStatsRequest {
+                user: Some(self.settings.population.user(random).into()),
+            }]),
             Rpc::ListHistory => framed(&[v1::ListHistoryRequest {
-                user_id: self.settings.population.user(random),
+                user: Some(self.settings.population.user(random).into()),
                 ..Default::default()
             }]),
             Rpc::RecordInteraction => framed(&[self.write(random)]),
             Rpc::RecordInteractions => {
-                let message = |random: &mut _| {
-                    let event = self.write(random);
-                    v1::RecordInteractionsRequest {
-                        interaction: Some(v1::Interaction {
-                            user_id: event.user_id,
-                            movie_id: event.movie_id,
-                            kind: event.kind,
-                            rating: event.rating,
-                            time: None,
-                        }),
-                    }
-                };
-                framed(&(0..self.settings.batch).map(|_| message(random)).collect::<Vec<_>>())
+                let message =
+                    |_| v1::RecordInteractionsRequest { interaction: Some(self.write(random).into()) };
+                framed(&(0..self.settings.batch).map(message).collect::<Vec<_>>())
             }
             Rpc::GetStats => framed(&[v1::GetStatsRequest {}]),
         }
@@ -267,8 +259,8 @@ impl Marquee {
         };
         let stars = f64::from(random.random_range(1..=10_u8)) / 2.0;
         v1::RecordInteractionRequest {
-            user_id: self.settings.population.user(random),
-            movie_id: self.settings.population.movie(random),
+            user: Some(self.settings.population.user(random).into()),
+            movie: Some(self.settings.population.movie(random).into()),
             kind: kind.into(),
             rating: (kind == v1::InteractionKind::Rating).then_some(stars),
             time: None,

@@ -198,7 +198,7 @@ pub(super) fn interaction(
         Some(time) => time_ms(&field("time"), time, times)?,
         None => now_ms(),
     };
-    Ok(Interaction { user_id: event.user_id, movie_id: event.movie_id, time_ms, kind, rating })
+    Ok(Interaction { user_id: event.user_id(), movie_id: event.movie_id(), time_ms, kind, rating })
 }
 
 pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
@@ -211,8 +211,8 @@ pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
         Kind::Hide => v1::InteractionKind::Hide,
     };
     v1::Interaction {
-        user_id: event.user_id,
-        movie_id: event.movie_id,
+        user: Some(event.user_id.into()),
+        movie: Some(event.movie_id.into()),
         kind: kind.into(),
         rating: event.rating.map(Rating::stars),
         time: Some(timestamp(event.time_ms)),
@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn a_rating_needs_stars_and_nothing_else_may_have_them() {
         let event = |kind: v1::InteractionKind, rating| v1::Interaction {
-            user_id: 1,
-            movie_id: 1,
+            user: Some(1.into()),
+            movie: Some(1.into()),
             kind: kind.into(),
             rating,
             time: None,

@@ -99,7 +99,7 @@ mod tests {
     const AFTER: After = After { score: 12.5, movie_id: 2571 };
 
     fn of_user(user_id: u64) -> List {
-        List::of("ListHistory", &v1::GetUserRequest { user_id })
+        List::of("ListHistory", &v1::GetUserRequest { user: Some(user_id.into()) })
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
     fn a_token_of_another_method_or_other_arguments_is_refused() {
         let token = of_user(1).movies_token(AFTER);
         assert!(of_user(2).movies_after(&token).is_err());
-        let other_method = List::of("ListTrendingMovies", &v1::GetUserRequest { user_id: 1 });
+        let other_method = List::of("ListTrendingMovies", &v1::GetUserRequest { user: Some(1.into()) });
         assert!(other_method.movies_after(&token).is_err());
     }
 

@@ -129,7 +129,7 @@ async fn import_genres(server: &Server) -> anyhow::Result<()> {
     let movies: Vec<_> = movies
         .map(|(movie_id, genres)| {
             let title = format!("Movie {movie_id} (1999)");
-            v1::ImportMoviesRequest { movie_id, title, genres, ..Default::default() }
+            v1::ImportMoviesRequest { movie: Some(movie_id.into()), title, genres, ..Default::default() }
         })
         .collect();
     CatalogServiceClient::new(connected(server).await?).import_movies(stream::iter(movies)).await?;

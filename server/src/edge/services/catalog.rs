@@ -86,7 +86,7 @@ impl CatalogService for CatalogApi {
     ) -> Result<Response<v1::GetMovieResponse>, Status> {
         let request = valid(request.into_inner())?;
         let movies = self.catalog.movies();
-        let index = movies.index_of(request.movie_id).ok_or(ApiError::UnknownMovie(request.movie_id))?;
+        let index = movies.index_of(request.movie_id()).ok_or(ApiError::UnknownMovie(request.movie_id()))?;
         let movie = convert::movie(&self.catalog, &movies, index);
         Ok(Response::new(v1::GetMovieResponse { movie }))
     }
@@ -194,7 +194,7 @@ fn misnamed(error: NameError) -> ApiError {
 /// The movie to store; tags are the users', so a replaced movie keeps them.
 fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
     let genres = movie.genres.iter().map(String::as_str);
-    let named = MovieRecord::named(movie.movie_id, &movie.title, genres).map_err(misnamed)?;
+    let named = MovieRecord::named(movie.movie_id(), &movie.title, genres).map_err(misnamed)?;
     let imdb = movie.imdb_id.as_deref().map(|id| {
         imdb_number(id).ok_or_else(|| {
             ApiError::invalid(
@@ -204,7 +204,7 @@ fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecor
         })
     });
     let tags = movies
-        .get(movie.movie_id)
+        .get(movie.movie_id())
         .map(|before| before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect());
     Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, tags: tags.unwrap_or_default(), ..named })
 }

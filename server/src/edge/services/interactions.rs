@@ -151,14 +151,7 @@ impl InteractionService for InteractionApi {
         request: Request<v1::RecordInteractionRequest>,
     ) -> Result<Response<v1::RecordInteractionResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let event = v1::Interaction {
-            user_id: request.user_id,
-            movie_id: request.movie_id,
-            kind: request.kind,
-            rating: request.rating,
-            time: request.time,
-        };
-        let event = self.accepted("", &event)?;
+        let event = self.accepted("", &request.into())?;
         let mut consistency_token = ConsistencyToken::default();
         consistency_token.add(&[event]);
         let recorded = self.coordinator.record(vec![event]).await.map_err(ApiError::from)?;

@@ -122,7 +122,7 @@ impl RecommendationService for RecommendationApi {
         let deadline = convert::deadline(&request);
         let request = valid(request.into_inner())?;
         let question = SimilarQuestion {
-            movie_id: request.movie_id,
+            movie_id: request.movie_id(),
             k: request.k.unwrap_or(DEFAULT_K) as usize,
             filter: convert::filter(request.filter)?,
             options: options(request.model_version, Priority::Interactive, deadline),

@@ -54,7 +54,7 @@ impl UserService for UserApi {
         request: Request<v1::RegisterUserRequest>,
     ) -> Result<Response<v1::RegisterUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let (user, created) = self.coordinator.register(request.user_id).await.map_err(ApiError::from)?;
+        let (user, created) = self.coordinator.register(request.user_id()).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RegisterUserResponse { user: Some(convert::user(user)), created }))
     }
 
@@ -63,10 +63,11 @@ impl UserService for UserApi {
         request: Request<v1::SetPreferencesRequest>,
     ) -> Result<Response<v1::SetPreferencesResponse>, Status> {
         let request = valid(request.into_inner())?;
+        let user_id = request.user_id();
         let preferences = request.preferences.unwrap_or_default();
         self.check_preferences(&preferences)?;
         let preferences = Preferences { genres: preferences.genres, movie_ids: preferences.movie_ids };
-        let written = self.coordinator.set_preferences(request.user_id, preferences).await;
+        let written = self.coordinator.set_preferences(user_id, preferences).await;
         let user = written.map_err(ApiError::from)?;
         let consistency_token = token::of(&ConsistencyToken::Stored);
         Ok(Response::new(v1::SetPreferencesResponse { user: Some(convert::user(user)), consistency_token }))
@@ -77,8 +78,8 @@ impl UserService for UserApi {
         request: Request<v1::GetUserRequest>,
     ) -> Result<Response<v1::GetUserResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let user = self.store.user(request.user_id).await.map_err(ApiError::from)?;
-        let user = user.ok_or(ApiError::UnknownUser(request.user_id))?;
+        let user = self.store.user(request.user_id()).await.map_err(ApiError::from)?;
+        let user = user.ok_or(ApiError::UnknownUser(request.user_id()))?;
         Ok(Response::new(v1::GetUserResponse { user: Some(convert::user(user)) }))
     }
 
@@ -87,10 +88,10 @@ impl UserService for UserApi {
         request: Request<v1::GetUserStatsRequest>,
     ) -> Result<Response<v1::GetUserStatsResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let unknown = || ApiError::UnknownUser(request.user_id);
-        let stats = self.store.user_stats(request.user_id).await.map_err(ApiError::from)?;
+        let unknown = || ApiError::UnknownUser(request.user_id());
+        let stats = self.store.user_stats(request.user_id()).await.map_err(ApiError::from)?;
         let stats = stats.ok_or_else(unknown)?;
-        let profile = self.store.profile(request.user_id, 0).await.map_err(ApiError::from)?;
+        let profile = self.store.profile(request.user_id(), 0).await.map_err(ApiError::from)?;
         let profile = profile.ok_or_else(unknown)?;
         let genres = self.catalog.movies().genre_counts(&profile.seen);
         let average = (stats.ratings > 0).then(|| stats.half_stars as f64 / 2.0 / stats.ratings as f64);
@@ -118,8 +119,8 @@ impl UserService for UserApi {
         let list = List::of("ListHistory", &request);
         let after = list.events_after(&page_token)?;
         let events =
-            self.store.history(request.user_id, after, page_size + 1).await.map_err(ApiError::from)?;
-        let mut events = events.ok_or(ApiError::UnknownUser(request.user_id))?;
+            self.store.history(request.user_id(), after, page_size + 1).await.map_err(ApiError::from)?;
+        let mut events = events.ok_or(ApiError::UnknownUser(request.user_id()))?;
         let more = events.len() > page_size;
         events.truncate(page_size);
         let last = events.last().filter(|_| more);
@@ -141,7 +142,7 @@ impl UserService for UserApi {
     ) -> Result<Response<v1::DeleteUserResponse>, Status> {
         let request = valid(request.into_inner())?;
         let deleted_interactions =
-            self.coordinator.delete_user(request.user_id).await.map_err(ApiError::from)?;
+            self.coordinator.delete_user(request.user_id()).await.map_err(ApiError::from)?;
         let consistency_token = token::of(&ConsistencyToken::Stored);
         Ok(Response::new(v1::DeleteUserResponse { deleted_interactions, consistency_token }))
     }
