@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use prost_reflect::DescriptorPool;
 use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorSet;
 
 const PROTOS: [&str; 7] =
     ["rules", "common", "recommendation", "catalog", "interaction", "user", "operations"];
@@ -31,11 +32,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("oneofs.rs"), oneofs::conversion_code(&pool)?)?;
     std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
 
-    let set = prost_reflect::prost_types::FileDescriptorSet::decode(encoded.as_slice())?;
+    let mut set = FileDescriptorSet::decode(encoded.as_slice())?;
+    pack_numbers(&mut set);
     tonic_prost_build::configure()
         .bytes(".")
         .codec_path("crate::codec::Codec")
         .type_attribute(".", "#[allow(clippy::large_enum_variant, clippy::doc_lazy_continuation)]")
         .compile_fds(set)?;
     Ok(())
+}
+
+/// Says of every field what proto3 means where nothing is said: lists of numbers are packed. prost-build takes a
+/// list whose field has options, such as our rules, for one that is not.
+fn pack_numbers(set: &mut FileDescriptorSet) {
+    let fields = set.file.iter_mut().flat_map(|file| &mut file.message_type).flat_map(|it| &mut it.field);
+    for options in fields.filter_map(|field| field.options.as_mut()) {
+        options.packed.get_or_insert(true);
+    }
 }
