@@ -1,10 +1,14 @@
-//! Compiles the protos without protoc and writes five things into the build folder: the types and services, the
-//! descriptor set (for reflection and the command line), the validation code, the short forms for oneofs, and the
-//! tables for the scan of a request's bytes.
+//! Compiles the protos without protoc and writes six things into the build folder: the types and services, the
+//! descriptor set (for reflection and the command line), the validation code, the short forms for oneofs, the
+//! tables for the scan of a request's bytes, and the list of methods.
 
+mod methods;
 mod oneofs;
+#[path = "../src/dynamic/rules.rs"]
+#[allow(dead_code, unreachable_pub, reason = "what the crate gives to others too")]
 mod rules;
 mod shapes;
+mod validation;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -19,6 +23,7 @@ const PROTOS: [&str; 7] =
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=marquee");
     println!("cargo:rerun-if-changed=build");
+    println!("cargo:rerun-if-changed=src/dynamic/rules.rs");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new(["."])?;
@@ -28,9 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("marquee.v1.bin"), &encoded)?;
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
-    std::fs::write(out.join("validate.rs"), rules::validation_code(&pool)?)?;
+    std::fs::write(out.join("validate.rs"), validation::validation_code(&pool)?)?;
     std::fs::write(out.join("oneofs.rs"), oneofs::conversion_code(&pool)?)?;
     std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
+    std::fs::write(out.join("methods.rs"), methods::method_code(&pool)?)?;
 
     let mut set = FileDescriptorSet::decode(encoded.as_slice())?;
     pack_numbers(&mut set);

@@ -4,9 +4,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind};
 
-use crate::rules::{camel, is_ours, snake};
+use crate::validation::is_ours;
 
 /// The source of all short forms. A type that two members of a oneof share has no `From`: it would not say which
 /// of them is meant.
@@ -14,7 +15,8 @@ pub(crate) fn conversion_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
     let mut code = String::new();
     for message in pool.all_messages().filter(is_ours) {
         for oneof in message.oneofs().filter(|oneof| !oneof.is_synthetic()) {
-            let choice = format!("v1::{}::{}", snake(message.name()), camel(oneof.name()));
+            let choice =
+                format!("v1::{}::{}", message.name().to_snake_case(), oneof.name().to_upper_camel_case());
             for field in oneof.fields() {
                 let same = |other: &FieldDescriptor| rust_type(other) == rust_type(&field);
                 if oneof.fields().filter(same).count() == 1 {
@@ -30,7 +32,7 @@ pub(crate) fn conversion_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
 }
 
 fn write_from(code: &mut String, choice: &str, field: &FieldDescriptor) -> Result<(), Box<dyn Error>> {
-    let (member, value) = (camel(field.name()), rust_type(field));
+    let (member, value) = (field.name().to_upper_camel_case(), rust_type(field));
     writeln!(
         code,
         "impl From<{value}> for {choice} {{
@@ -51,7 +53,7 @@ fn write_reader(
 ) -> Result<(), Box<dyn Error>> {
     let oneof = field.containing_oneof().ok_or("only members of a oneof have a reader")?;
     let (name, oneof) = (field.name(), oneof.name().to_owned());
-    let (member, value) = (camel(name), rust_type(field));
+    let (member, value) = (name.to_upper_camel_case(), rust_type(field));
     writeln!(
         code,
         "impl v1::{message} {{

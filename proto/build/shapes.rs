@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt::Write as _;
 
+use heck::ToShoutySnakeCase as _;
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-use crate::rules;
+use crate::rules::Rules;
 
 /// The shapes of all messages that are reachable from requests, by their full names.
 #[derive(Default)]
@@ -98,7 +99,7 @@ impl Shapes {
         };
         let is_list = field.is_list() || field.is_map();
         let most = if is_list {
-            let most = rules::most_items(field)?;
+            let most = Rules::of(field).max_items;
             let most =
                 most.ok_or_else(|| format!("{} needs max_items: requests hold it", field.full_name()))?;
             format!("Some({most})")
@@ -115,5 +116,5 @@ impl Shapes {
 }
 
 fn constant(message: &MessageDescriptor) -> String {
-    message.full_name().replace('.', "_").to_uppercase()
+    message.full_name().to_shouty_snake_case()
 }

@@ -2,8 +2,8 @@
 //! requests within their bounds before they are decoded.
 //!
 //! The constraints stand in the protos as the field option `(marquee.v1.rules)`. The build turns them
-//! into [`Validate`], so that the server checks what the documentation says; the command line reads
-//! the same options from [`DESCRIPTOR_SET`].
+//! into [`Validate`], so that the server checks what the documentation says; `dynamic`, behind the feature of that
+//! name, reads the same options at run time, for the command line.
 //!
 //! ```
 //! use marquee_proto::{Validate, v1};
@@ -16,12 +16,17 @@
 //! The id of the user or movie that a request is about stands in a oneof, which is made of it by `into`:
 //! `v1::GetMovieRequest { movie: Some(2571.into()) }`.
 
+mod code;
 mod codec;
+#[cfg(feature = "dynamic")]
+pub mod dynamic;
+pub mod methods;
 mod oneofs;
 mod printable;
 mod scan;
 mod validate;
 
+pub use code::{CODE_NAMES, code_name};
 pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
 pub use printable::{is_command, printable, printable_json};
 pub use scan::{Shape, Wire};

@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use futures::{StreamExt as _, stream};
-use prost_reflect::prost_types::method_options::IdempotencyLevel;
+use marquee_proto::dynamic::{Api, DynamicCodec};
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 
-use super::api::Api;
-use super::codec::DynamicCodec;
 use super::command_tree::Entry;
 use super::exit::Failure;
 use super::input;
 use super::lines;
 use super::output::{self, Format};
-use crate::{ApiKey, Client, ConnectOptions, DeadlineStream, Method, Repeat};
+use crate::{ApiKey, Client, ConnectOptions, DeadlineStream, Method};
 
 /// Runs the call of `entry` with what was typed.
 pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
@@ -81,12 +79,8 @@ pub(super) async fn write_all(
 /// The path of a method, and whether its proto lets it be repeated.
 pub(super) fn rpc(method: &MethodDescriptor) -> Method {
     let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
-    let repeat = match options.idempotency_level() {
-        IdempotencyLevel::IdempotencyUnknown => Repeat::Forbidden,
-        IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent => Repeat::Allowed,
-    };
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    Method::new(&path, repeat).expect("proto names are letters, digits and dots")
+    Method::new(&path, options.idempotency_level().into()).expect("proto names are letters, digits and dots")
 }
 
 /// `SERVING` of `grpc.health.v1.HealthCheckResponse`.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::ValueParser};
 use clap_complete::Shell;
+use heck::ToKebabCase as _;
+use marquee_proto::dynamic::Api;
 use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
-use super::api::Api;
 use super::flags::{Flag, flags_of};
 use super::shortcuts::SHORTCUTS;
 use super::{example, exit};
@@ -46,7 +47,7 @@ impl<'a> CommandTree<'a> {
             let methods: Vec<_> = service.methods().collect();
             methods
                 .into_iter()
-                .map(move |method| entry(vec![group.clone(), kebab(method.name())], method, &[]))
+                .map(move |method| entry(vec![group.clone(), method.name().to_kebab_case()], method, &[]))
         });
         let entries = short.chain(full).collect();
         Self { api, entries }
@@ -227,18 +228,7 @@ fn man() -> Command {
 
 /// `RecommendationService` is the group `recommendation`.
 fn group_name(service: &ServiceDescriptor) -> String {
-    kebab(service.name().strip_suffix("Service").unwrap_or(service.name()))
-}
-
-fn kebab(name: &str) -> String {
-    let mut out = String::new();
-    for letter in name.chars() {
-        if letter.is_uppercase() && !out.is_empty() {
-            out.push('-');
-        }
-        out.extend(letter.to_lowercase());
-    }
-    out
+    service.name().trim_end_matches("Service").to_kebab_case()
 }
 
 fn first_paragraph(comment: &str) -> String {
@@ -275,10 +265,5 @@ mod tests {
         assert!(parse_timeout("0").is_err());
         assert!(parse_timeout("soon").is_err());
         assert!(parse_timeout("3 days").is_err());
-    }
-
-    #[test]
-    fn names_are_written_as_commands() {
-        assert_eq!(kebab("SimilarMovies"), "similar-movies");
     }
 }

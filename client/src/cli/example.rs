@@ -1,10 +1,9 @@
 //! What a line of a stream looks like, for its help.
 
+use marquee_proto::dynamic::{Api, Rules, enum_value_names, is_well_known};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use super::api::Api;
-use super::flags::{Flag, enum_value_names, is_well_known};
-use super::rules::Rules;
+use super::flags::Flag;
 
 /// How deep the example goes into nested messages.
 const DEEPEST: usize = 3;
@@ -65,7 +64,7 @@ fn value(field: &FieldDescriptor, api: &Api, depth: usize) -> String {
         },
         Kind::Message(_) if depth == DEEPEST => "{}".to_owned(),
         Kind::Message(inner) => object(&inner, api, depth + 1),
-        kind => default.unwrap_or_else(|| number(&kind, &rules)),
+        kind => default.unwrap_or_else(|| number(&kind, rules)),
     }
 }
 
@@ -77,26 +76,28 @@ fn number(kind: &Kind, rules: &Rules) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{check, json};
+    use marquee_proto::dynamic::from_json;
+
+    use super::super::served;
     use super::*;
 
     #[test]
     fn the_example_of_every_stream_is_a_message_that_breaks_no_rule() {
-        let api = Api::marquee();
+        let api = served();
         let services: Vec<_> = api.services().collect();
         let methods = services.iter().flat_map(prost_reflect::ServiceDescriptor::methods);
         let streams: Vec<_> = methods.filter(prost_reflect::MethodDescriptor::is_client_streaming).collect();
         assert!(!streams.is_empty());
         for stream in streams {
             let line = line(&stream.input(), &api);
-            let message = json::read(&stream.input(), &line, "the example").unwrap();
-            assert_eq!(check::violations(&message, &api), [], "{}: {line}", stream.full_name());
+            let message = from_json(&stream.input(), &line).unwrap();
+            assert_eq!(api.check(&message), Ok(()), "{}: {line}", stream.full_name());
         }
     }
 
     #[test]
     fn the_example_is_short_and_has_what_a_person_would_write() {
-        let api = Api::marquee();
+        let api = served();
         let method = api.method("marquee.v1.InteractionService.RecordInteractions").unwrap();
         assert_eq!(
             line(&method.input(), &api),

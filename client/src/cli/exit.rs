@@ -3,11 +3,10 @@
 use std::fmt::Write as _;
 use std::io;
 
-use marquee_proto::printable;
+use marquee_proto::{Violation, code_name, printable};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::check::Violation;
 use super::flags::Flag;
 use super::layout::beside_names;
 use super::lines::Progress;
@@ -218,18 +217,6 @@ fn remedy_of(code: Code) -> &'static str {
         Code::ResourceExhausted => "\n  the server has too much to do: try again later",
         _ => "",
     }
-}
-
-/// The name as gRPC writes it: `INVALID_ARGUMENT`.
-fn code_name(code: Code) -> String {
-    let mut name = String::new();
-    for letter in format!("{code:?}").chars() {
-        if letter.is_uppercase() && !name.is_empty() {
-            name.push('_');
-        }
-        name.extend(letter.to_uppercase());
-    }
-    name
 }
 
 #[cfg(test)]

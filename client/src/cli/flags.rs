@@ -4,13 +4,10 @@
 //! themselves cannot be flags; they go in as JSON.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _, ValueParser};
-use prost_reflect::{
-    DynamicMessage, EnumDescriptor, EnumValueDescriptor, FieldDescriptor, Kind, MessageDescriptor,
-};
+use heck::{ToKebabCase as _, ToSnakeCase as _};
+use marquee_proto::dynamic::{Api, Rules, enum_value, enum_value_name, is_well_known};
+use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::Value;
-
-use super::api::Api;
-use super::rules::Rules;
 
 /// Long options that every call has; a field of that name gets the prefix `field.`.
 const TAKEN: [&str; 8] = ["api-key", "help", "input", "json", "output", "request-id", "server", "timeout"];
@@ -42,7 +39,7 @@ impl Flag {
 
     /// What a person types after the two dashes.
     pub(super) fn long(&self) -> String {
-        let name = self.dotted().replace('_', "-");
+        let name = self.path.iter().map(|field| field.name().to_kebab_case()).collect::<Vec<_>>().join(".");
         if TAKEN.contains(&name.as_str()) { format!("field.{name}") } else { name }
     }
 
@@ -131,7 +128,7 @@ fn collect(message: &MessageDescriptor, path: &mut Vec<FieldDescriptor>, api: &A
             }
             _ => flags.push(Flag {
                 path: path.clone(),
-                rules: api.rules(&field),
+                rules: api.rules(&field).clone(),
                 required: api.is_required(&field),
             }),
         }
@@ -139,43 +136,11 @@ fn collect(message: &MessageDescriptor, path: &mut Vec<FieldDescriptor>, api: &A
     }
 }
 
-/// Whether the message has a JSON form of its own, such as a time.
-pub(super) fn is_well_known(message: &MessageDescriptor) -> bool {
-    message.package_name() == "google.protobuf"
-}
-
-/// The short name of an enum value: `METHOD_EXACT` is `exact`.
-pub(super) fn enum_value_name(descriptor: &EnumDescriptor, value: &str) -> String {
-    let mut prefix = String::new();
-    for letter in descriptor.name().chars() {
-        if letter.is_uppercase() && !prefix.is_empty() {
-            prefix.push('_');
-        }
-        prefix.extend(letter.to_uppercase());
-    }
-    prefix.push('_');
-    value.strip_prefix(&prefix).unwrap_or(value).to_lowercase().replace('_', "-")
-}
-
-/// The value that is meant by `typed`: its short or its full name, in any case, with `-` or `_`.
-pub(super) fn enum_value(descriptor: &EnumDescriptor, typed: &str) -> Option<EnumValueDescriptor> {
-    let short = typed.to_lowercase().replace('_', "-");
-    descriptor.values().find(|value| {
-        enum_value_name(descriptor, value.name()) == short || value.name().eq_ignore_ascii_case(typed)
-    })
-}
-
-/// The short names of the values that say something: all but the zero value.
-pub(super) fn enum_value_names(descriptor: &EnumDescriptor) -> Vec<String> {
-    let said = descriptor.values().filter(|value| value.number() != 0);
-    said.map(|value| enum_value_name(descriptor, value.name())).collect()
-}
-
 fn enum_parser(descriptor: &EnumDescriptor, api: &Api) -> ValueParser {
     let possible = descriptor.values().map(|value| {
         let short = enum_value_name(descriptor, value.name());
         PossibleValue::new(short.clone())
-            .aliases([short.replace('-', "_"), value.name().to_owned()])
+            .aliases([short.to_snake_case(), value.name().to_owned()])
             .help(api.comment(&descriptor.parent_file(), value.path()).to_owned())
             .hide(value.number() == 0)
     });

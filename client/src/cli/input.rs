@@ -2,18 +2,17 @@
 
 use std::io::{BufRead, IsTerminal as _, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use clap::ArgMatches;
+use marquee_proto::dynamic::{Api, JsonError, from_json};
 use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::api::Api;
-use super::check;
 use super::command_tree::Entry;
 use super::exit::Failure;
 use super::flags::Flag;
-use super::json;
 
 /// The request of a call that sends one message: `--json` if given, with the flags merged over it as
 /// protobuf merges (single fields are replaced, lists are appended to).
@@ -21,7 +20,7 @@ pub(super) fn request(entry: &Entry, matches: &ArgMatches, api: &Api) -> Result<
     let descriptor = entry.method.input();
     let mut message = DynamicMessage::new(descriptor.clone());
     if let Some(source) = one(matches, "json") {
-        message = json::read(&descriptor, &read_json(source)?, "--json")?;
+        message = read(&descriptor, &read_json(source)?, "--json")?;
     }
     let flags = flags_as_json(&entry.flags, matches);
     if !flags.is_empty() {
@@ -45,13 +44,13 @@ pub(super) fn lines<'a>(
     api: &'a Api,
 ) -> impl Iterator<Item = Result<Line, Failure>> + 'a {
     input.lines().zip(1..).filter_map(move |(line, number)| {
-        let read = |line: String| {
-            let message = finish(json::read(&descriptor, &line, "the line")?, api)?;
+        let message_of = |line: String| {
+            let message = finish(read(&descriptor, &line, "the line")?, api)?;
             Ok(Line { number, message })
         };
         match line {
             Ok(line) if line.trim().is_empty() => None,
-            Ok(line) => Some(read(line).map_err(|failure: Failure| failure.at_line(number))),
+            Ok(line) => Some(message_of(line).map_err(|failure: Failure| failure.at_line(number))),
             Err(error) => Some(Err(Failure::Io("reading the input", error).at_line(number))),
         }
     })
@@ -70,12 +69,17 @@ pub(super) fn open(path: &str) -> Result<Box<dyn BufRead + Send>, Failure> {
 }
 
 fn finish(mut message: DynamicMessage, api: &Api) -> Result<DynamicMessage, Failure> {
-    let violations = check::violations(&message, api);
-    if !violations.is_empty() {
-        return Err(Failure::Violations(violations));
-    }
-    check::fill_times(&mut message, api);
+    api.check(&message).map_err(Failure::Violations)?;
+    api.fill_times(&mut message, SystemTime::now());
     Ok(message)
+}
+
+/// The message that `text` describes; `what` says where the text came from.
+fn read(descriptor: &MessageDescriptor, text: &str, what: &str) -> Result<DynamicMessage, Failure> {
+    from_json(descriptor, text).map_err(|error| match error {
+        JsonError::Fields(violations) => Failure::Violations(violations),
+        JsonError::Syntax { .. } => Failure::Usage(format!("{what} {error}")),
+    })
 }
 
 fn read_json(source: &str) -> Result<String, Failure> {

@@ -9,13 +9,12 @@ use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::{Stream, StreamExt as _, future, stream};
+use marquee_proto::dynamic::{Api, DynamicCodec};
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::api::Api;
 use super::call::{rpc, write_all};
-use super::codec::DynamicCodec;
 use super::exit::Failure;
 use super::input::{self, Line};
 use super::output::{self, Format};

@@ -4,21 +4,16 @@
 //! descriptor set, so a field or a method that is added to a proto is there without a line of code.
 //! The one exception are the names of the short forms.
 
-mod api;
 mod call;
-mod check;
-mod codec;
 mod columns;
 mod command_tree;
 mod example;
 mod exit;
 mod flags;
 mod input;
-mod json;
 mod layout;
 mod lines;
 mod output;
-mod rules;
 mod shortcuts;
 mod table;
 #[cfg(test)]
@@ -31,15 +26,15 @@ use std::sync::OnceLock;
 
 use clap::{ArgMatches, Command};
 use clap_complete::Shell;
+use marquee_proto::dynamic::Api;
 
-pub use api::Api;
 use command_tree::CommandTree;
 use exit::Failure;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     static API: OnceLock<Api> = OnceLock::new();
-    let api = API.get_or_init(Api::marquee);
+    let api = API.get_or_init(served);
     let tree = CommandTree::new(api);
     let matches = match tree.command().try_get_matches() {
         Ok(matches) => matches,
@@ -62,6 +57,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What a server serves that people call: `marquee.v1` and the standard health service.
+fn served() -> Api {
+    Api::new(&[marquee_proto::DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET])
+        .expect("the builds of both crates wrote them, and a test decodes them")
 }
 
 fn block_on(call: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

@@ -2,8 +2,9 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use marquee_proto::dynamic::to_json;
 use marquee_proto::printable_json;
-use prost_reflect::{DynamicMessage, SerializeOptions};
+use prost_reflect::DynamicMessage;
 
 use super::exit::Failure;
 use super::{layout, table};
@@ -58,12 +59,9 @@ fn write_line(text: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::Io("writing the reply", error))
 }
 
-/// The reply in protobuf's JSON mapping, with the names of the protos and every field that has no
-/// presence, zero or not. 64-bit numbers are texts, as the mapping says.
+/// The reply as JSON that a terminal may show.
 fn json(message: &DynamicMessage, pretty: bool) -> Result<String, Failure> {
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let value = message.serialize_with_options(serde_json::value::Serializer, &options);
-    let text = value.and_then(|value| {
+    let text = to_json(message).and_then(|value| {
         if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }
     });
     text.map(|text| printable_json(&text).into_owned())

@@ -3,13 +3,13 @@
 //! A list of messages becomes a table with a column for each field that is set anywhere; everything
 //! else becomes a line `name  value`.
 
+use marquee_proto::dynamic::{enum_value_name, is_well_known};
 use marquee_proto::printable;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
 
 use super::columns::{self, Column, Content};
-use super::flags::{enum_value_name, is_well_known};
 use super::layout::{beside_names, shorten};
 
 /// How deep a row is searched for tables of its own.

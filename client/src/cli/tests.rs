@@ -16,16 +16,16 @@ fn request(api: &Api, line: &[&str]) -> Result<DynamicMessage, String> {
 }
 
 fn typed<M: prost_reflect::prost::Message + Default>(line: &[&str]) -> M {
-    let message = request(&Api::marquee(), line).unwrap();
+    let message = request(&served(), line).unwrap();
     M::decode(message.encode_to_vec().as_slice()).unwrap()
 }
 
 fn refusal(line: &[&str]) -> String {
-    request(&Api::marquee(), line).unwrap_err()
+    request(&served(), line).unwrap_err()
 }
 
 fn help(line: &[&str]) -> String {
-    let api = Api::marquee();
+    let api = served();
     let words = std::iter::once("marquee").chain(line.iter().copied()).chain(["--help"]);
     let error = CommandTree::new(&api).command().try_get_matches_from(words).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DisplayHelp);
@@ -181,7 +181,7 @@ mod refusals {
 
     #[test]
     fn a_bad_line_of_a_stream_is_counted_from_one() {
-        let api = Api::marquee();
+        let api = served();
         let method = api.method("marquee.v1.InteractionService.RecordInteractions").unwrap();
         let lines =
             b"{\"interaction\": {\"user_id\": 1, \"movie_id\": 2, \"rating\": 4}}\n\n{\"interaction\": 5}\n";
@@ -196,12 +196,12 @@ mod commands {
 
     #[test]
     fn the_tree_is_sound() {
-        CommandTree::new(&Api::marquee()).command().debug_assert();
+        CommandTree::new(&served()).command().debug_assert();
     }
 
     #[test]
     fn every_method_of_every_service_is_a_command() {
-        let api = Api::marquee();
+        let api = served();
         let command = CommandTree::new(&api).command();
         let mut methods = 0;
         for service in api.services() {
@@ -239,7 +239,7 @@ mod commands {
 
     #[test]
     fn help_is_a_command_of_the_program_and_of_every_group() {
-        let api = Api::marquee();
+        let api = served();
         let shown = |line: &[&str]| {
             let words = std::iter::once("marquee").chain(line.iter().copied());
             let error = CommandTree::new(&api).command().try_get_matches_from(words).unwrap_err();
@@ -254,7 +254,7 @@ mod commands {
 
     #[test]
     fn a_short_form_with_the_name_of_a_group_leaves_its_methods_reachable() {
-        let api = Api::marquee();
+        let api = served();
         let tree = CommandTree::new(&api);
         for (line, method) in
             [(&["marquee", "health"][..], "Check"), (&["marquee", "health", "watch"], "Watch")]
@@ -266,7 +266,7 @@ mod commands {
 
     #[test]
     fn every_shell_gets_completions() {
-        let api = Api::marquee();
+        let api = served();
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut CommandTree::new(&api).command(), "marquee", &mut script);

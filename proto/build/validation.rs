@@ -4,26 +4,16 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use prost_reflect::{
-    Cardinality, DescriptorPool, DynamicMessage, ExtensionDescriptor, FieldDescriptor, Kind,
-    MessageDescriptor, OneofDescriptor, Value,
-};
+use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
+use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 
-/// The rules of one field, read from its option.
-#[derive(Default)]
-struct Rules {
-    min: Option<f64>,
-    max: Option<f64>,
-    step: Option<f64>,
-    max_items: Option<u32>,
-    min_length: Option<u32>,
-    max_length: Option<u32>,
-    required: bool,
-}
+use crate::rules::{OneofRules, Rules};
 
 /// The source of `impl Validate` for every message of the package.
 pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
-    let extension = extension(pool)?;
+    for option in [Rules::EXTENSION, OneofRules::EXTENSION] {
+        pool.get_extension_by_name(option).ok_or_else(|| format!("rules.proto must declare {option}"))?;
+    }
     let mut code = String::new();
     for message in pool.all_messages().filter(is_ours) {
         writeln!(code, "impl Validate for v1::{} {{", message.name())?;
@@ -31,9 +21,9 @@ pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
         let mut body = String::new();
         for field in message.fields() {
             match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
-                None => check_field(&mut body, &field, &read_rules(&field, &extension)?)?,
+                None => check_field(&mut body, &field, &Rules::of(&field))?,
                 Some(oneof) if oneof.fields().next().as_ref() == Some(&field) => {
-                    check_oneof(&mut body, &oneof, &extension)?;
+                    check_oneof(&mut body, &oneof)?;
                 }
                 Some(_) => {}
             }
@@ -45,15 +35,6 @@ pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn E
         code.push_str("    }\n}\n\n");
     }
     Ok(code)
-}
-
-/// Most elements that a list may have, if its rules say so.
-pub(crate) fn most_items(field: &FieldDescriptor) -> Result<Option<u32>, Box<dyn Error>> {
-    Ok(read_rules(field, &extension(field.parent_pool())?)?.max_items)
-}
-
-fn extension(pool: &DescriptorPool) -> Result<ExtensionDescriptor, Box<dyn Error>> {
-    Ok(pool.get_extension_by_name("marquee.v1.rules").ok_or("rules.proto must declare marquee.v1.rules")?)
 }
 
 pub(crate) fn is_ours(message: &MessageDescriptor) -> bool {
@@ -93,34 +74,27 @@ fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Res
 }
 
 /// The check of the member that is there; that of a required oneof names the first member when none is.
-fn check_oneof(
-    code: &mut String,
-    oneof: &OneofDescriptor,
-    extension: &ExtensionDescriptor,
-) -> Result<(), Box<dyn Error>> {
-    let path = format!("v1::{}::{}", snake(oneof.parent_message().name()), camel(oneof.name()));
+fn check_oneof(code: &mut String, oneof: &OneofDescriptor) -> Result<(), Box<dyn Error>> {
+    let path = format!(
+        "v1::{}::{}",
+        oneof.parent_message().name().to_snake_case(),
+        oneof.name().to_upper_camel_case()
+    );
     writeln!(code, "        match &self.{} {{", oneof.name())?;
     for field in oneof.fields() {
-        writeln!(code, "            Some({path}::{}(value)) => {{", camel(field.name()))?;
-        check_value(code, &field, &read_rules(&field, extension)?, "value")?;
+        writeln!(code, "            Some({path}::{}(value)) => {{", field.name().to_upper_camel_case())?;
+        check_value(code, &field, &Rules::of(&field), "value")?;
         writeln!(code, "            }}")?;
     }
     let first = oneof.fields().next().ok_or("a oneof has members")?;
-    let absence =
-        if is_required(oneof)? { format!("at.required({:?}, false)", first.name()) } else { "{}".to_owned() };
+    let absence = if OneofRules::of(oneof).required {
+        format!("at.required({:?}, false)", first.name())
+    } else {
+        "{}".to_owned()
+    };
     writeln!(code, "            None => {absence},")?;
     writeln!(code, "        }}")?;
     Ok(())
-}
-
-/// Whether one of the members must be there.
-fn is_required(oneof: &OneofDescriptor) -> Result<bool, Box<dyn Error>> {
-    let extension = oneof.parent_message().parent_pool().get_extension_by_name("marquee.v1.oneof_rules");
-    let extension = extension.ok_or("rules.proto must declare marquee.v1.oneof_rules")?;
-    let options = oneof.options();
-    let rules = options.get_extension(&extension);
-    let rules = rules.as_message().ok_or("oneof_rules must be a message")?;
-    Ok(present(rules, "required").and_then(|value| value.as_bool()).unwrap_or(false))
 }
 
 /// The loop over a list, until enough has been found.
@@ -173,46 +147,4 @@ fn check_value(
         }
     }
     Ok(())
-}
-
-fn read_rules(field: &FieldDescriptor, extension: &ExtensionDescriptor) -> Result<Rules, Box<dyn Error>> {
-    let options = field.options();
-    if !options.has_extension(extension) {
-        return Ok(Rules::default());
-    }
-    let value = options.get_extension(extension);
-    let message = value.as_message().ok_or("rules must be a message")?;
-    let number = |name: &str| present(message, name).and_then(|value| value.as_f64());
-    let count = |name: &str| present(message, name).and_then(|value| value.as_u32());
-    Ok(Rules {
-        min: number("min"),
-        max: number("max"),
-        step: number("step"),
-        max_items: count("max_items"),
-        min_length: count("min_length"),
-        max_length: count("max_length"),
-        required: present(message, "required").and_then(|value| value.as_bool()).unwrap_or(false),
-    })
-}
-
-fn present(message: &DynamicMessage, name: &str) -> Option<Value> {
-    message
-        .has_field_by_name(name)
-        .then(|| message.get_field_by_name(name).map(std::borrow::Cow::into_owned))
-        .flatten()
-}
-
-pub(crate) fn snake(name: &str) -> String {
-    let mut out = String::new();
-    for (index, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && index > 0 {
-            out.push('_');
-        }
-        out.extend(letter.to_lowercase());
-    }
-    out
-}
-
-pub(crate) fn camel(name: &str) -> String {
-    name.split('_').map(|part| part[..1].to_uppercase() + &part[1..]).collect()
 }

@@ -7,12 +7,13 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 /// Encodes any message; decodes the one that it was made for.
 #[derive(Clone)]
-pub(super) struct DynamicCodec {
+pub struct DynamicCodec {
     reply: MessageDescriptor,
 }
 
 impl DynamicCodec {
-    pub(super) fn new(reply: MessageDescriptor) -> Self {
+    /// A codec whose messages to decode are `reply`s.
+    pub fn new(reply: MessageDescriptor) -> Self {
         Self { reply }
     }
 }
@@ -32,7 +33,8 @@ impl Codec for DynamicCodec {
     }
 }
 
-pub(super) struct DynamicEncoder;
+/// See [`DynamicCodec`].
+pub struct DynamicEncoder;
 
 impl Encoder for DynamicEncoder {
     type Item = DynamicMessage;

@@ -1,55 +1,17 @@
-//! The option `(marquee.v1.rules)` of a field: what it accepts, and how that is said.
+//! What the rules of a field accept, and how that is said to a person.
 
-use prost_reflect::{DynamicMessage, ExtensionDescriptor, FieldDescriptor, Value};
-
-/// The constraints of one field; the same ones that the server checks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rules {
-    pub(super) min: Option<f64>,
-    pub(super) max: Option<f64>,
-    pub(super) step: Option<f64>,
-    pub(super) max_items: Option<u32>,
-    pub(super) min_length: Option<u32>,
-    pub(super) max_length: Option<u32>,
-    pub(super) unit: Option<String>,
-    pub(super) default_value: Option<String>,
-    pub(super) required: bool,
-}
+use super::Rules;
 
 impl Rules {
-    /// Reads the option of `field`.
-    pub(super) fn of(field: &FieldDescriptor, extension: &ExtensionDescriptor) -> Self {
-        let options = field.options();
-        if !options.has_extension(extension) {
-            return Self::default();
-        }
-        let option = options.get_extension(extension);
-        let Some(rules) = option.as_message() else { return Self::default() };
-        let number = |name| set_field(rules, name).and_then(|value| value.as_f64());
-        let count = |name| set_field(rules, name).and_then(|value| value.as_u32());
-        let text = |name| set_field(rules, name).and_then(|value| value.as_str().map(str::to_owned));
-        Self {
-            min: number("min"),
-            max: number("max"),
-            step: number("step"),
-            max_items: count("max_items"),
-            min_length: count("min_length"),
-            max_length: count("max_length"),
-            unit: text("unit"),
-            default_value: text("default_value"),
-            required: set_field(rules, "required").and_then(|value| value.as_bool()).unwrap_or(false),
-        }
-    }
-
     /// Whether the field's zero value is refused, so that it must be given.
-    pub(super) fn refuses_zero(&self) -> bool {
+    pub fn refuses_zero(&self) -> bool {
         self.required
             || self.min.is_some_and(|min| min > 0.0)
             || self.min_length.is_some_and(|least| least > 0)
     }
 
     /// What is accepted, as a person reads it: `1 to 500 movies`.
-    pub(super) fn accepted(&self) -> Option<String> {
+    pub fn accepted(&self) -> Option<String> {
         let range = match (self.min, self.max) {
             (Some(min), Some(max)) => format!("{min} to {max}"),
             (Some(min), None) => format!("{min} or more"),
@@ -75,7 +37,7 @@ impl Rules {
     }
 
     /// What is wrong with a number, if anything is.
-    pub(super) fn fault_of_number(&self, number: f64) -> Option<String> {
+    pub fn fault_of_number(&self, number: f64) -> Option<String> {
         let below = self.min.is_some_and(|min| number < min);
         let above = self.max.is_some_and(|max| number > max);
         let off_step = self.step.is_some_and(|step| (number / step).fract() != 0.0);
@@ -87,7 +49,7 @@ impl Rules {
     }
 
     /// What is wrong with a text, if anything is.
-    pub(super) fn fault_of_text(&self, text: &str) -> Option<String> {
+    pub fn fault_of_text(&self, text: &str) -> Option<String> {
         let count = text.chars().count();
         let short = self.min_length.is_some_and(|least| count < least as usize);
         let long = self.max_length.is_some_and(|most| count > most as usize);
@@ -96,22 +58,15 @@ impl Rules {
     }
 
     /// What is wrong with the number of elements, if anything is.
-    pub(super) fn fault_of_count(&self, count: usize) -> Option<String> {
+    pub fn fault_of_count(&self, count: usize) -> Option<String> {
         let most = self.max_items.filter(|most| count > *most as usize)?;
         Some(format!("has {count} elements; at most {most} are accepted"))
     }
 }
 
-fn set_field(message: &DynamicMessage, name: &str) -> Option<Value> {
-    if !message.has_field_by_name(name) {
-        return None;
-    }
-    message.get_field_by_name(name).map(std::borrow::Cow::into_owned)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::Rules;
 
     fn range(min: f64, max: f64) -> Rules {
         Rules { min: Some(min), max: Some(max), ..Rules::default() }

@@ -1,16 +1,17 @@
-//! JSON as people write it, made into a message.
+//! JSON as people write it, made into a message, and a message made into JSON.
 //!
 //! protobuf's own mapping takes the field names of the proto and those in camel case, but of an enum
 //! value the full name only, and it says of a fault neither where it stands nor what was meant. So the
 //! values of enums are brought into their full form first, and every fault names its field in dotted
 //! form, as those of the rules do.
 
-use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{
+    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
+};
 use serde_json::{Value, json};
 
-use super::check::Violation;
-use super::exit::Failure;
-use super::flags::{enum_value, enum_value_names, is_well_known};
+use super::names::{enum_value, enum_value_names, is_well_known};
+use crate::Violation;
 
 /// How alike two names are that may be the same one misspelt (Jaro-Winkler).
 const CLOSE: f64 = 0.8;
@@ -18,21 +19,54 @@ const CLOSE: f64 = 0.8;
 /// How deep a misplaced field is looked for.
 const DEEPEST: usize = 3;
 
-/// The message that `text` describes; `what` says where the text came from.
-pub(super) fn read(
-    descriptor: &MessageDescriptor,
-    text: &str,
-    what: &str,
-) -> Result<DynamicMessage, Failure> {
+/// Why a text is not the message that it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonError {
+    /// It is no JSON; the error says where it ends to be.
+    #[error("is not a {message} in JSON: {error}")]
+    Syntax {
+        /// The name of the message.
+        message: String,
+        /// What is wrong, with line and column.
+        error: serde_json::Error,
+    },
+    /// Fields, of which there is at least one, are unknown or have values that they cannot take.
+    #[error("{}", listed(.0))]
+    Fields(Vec<Violation>),
+}
+
+fn listed(violations: &[Violation]) -> String {
+    let lines = violations.iter().map(|violation| format!("{}: {}", violation.field, violation.description));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// The message that `text` describes. Rules are not looked at: that is [`Api::check`](super::Api::check)'s.
+///
+/// Fields go by their name in the proto or in camel case, values of enums by their short or their full name in
+/// any case, or by number; 64-bit numbers may be texts; times are texts such as `2024-05-31T20:15:00Z`.
+///
+/// # Errors
+/// [`JsonError`]; a name that no field and no value has comes with the one that may be meant.
+pub fn from_json(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
     let mut json = serde_json::from_str(text)
-        .map_err(|error| Failure::Usage(format!("{what} is not a {} in JSON: {error}", descriptor.name())))?;
+        .map_err(|error| JsonError::Syntax { message: descriptor.name().to_owned(), error })?;
     let mut faults = Vec::new();
     complete(descriptor, &mut json, "", &mut faults);
     if !faults.is_empty() {
-        return Err(Failure::Violations(faults));
+        return Err(JsonError::Fields(faults));
     }
     DynamicMessage::deserialize(descriptor.clone(), &json)
-        .map_err(|error| Failure::Violations(vec![locate(descriptor, &json, "", &error)]))
+        .map_err(|error| JsonError::Fields(vec![locate(descriptor, &json, "", &error)]))
+}
+
+/// The message in protobuf's JSON mapping, with the names of the proto and every field that has no presence, zero
+/// or not. 64-bit numbers are texts and values of enums have their full names, as the mapping says.
+///
+/// # Errors
+/// When a time or a duration is out of the range that its text can say.
+pub fn to_json(message: &DynamicMessage) -> Result<Value, serde_json::Error> {
+    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
+    message.serialize_with_options(serde_json::value::Serializer, &options)
 }
 
 /// Gives enum values their full names, and notes what no mapping could read.
@@ -193,15 +227,15 @@ fn hint(meant: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use marquee_proto::v1;
-    use prost_reflect::prost::Message as _;
+    use prost::Message as _;
 
-    use super::super::api::Api;
+    use super::super::Api;
     use super::*;
+    use crate::v1;
 
     fn of(name: &str, text: &str) -> Result<DynamicMessage, String> {
         let method = Api::marquee().method(name).expect("the method is there");
-        read(&method.input(), text, "the line").map_err(|failure| failure.message(&[]))
+        from_json(&method.input(), text).map_err(|error| error.to_string())
     }
 
     fn event(text: &str) -> v1::Interaction {
@@ -287,6 +321,18 @@ mod tests {
         let text =
             of("marquee.v1.RecommendationService.Recommend", r#"{"user_id":1,"history":{}}"#).unwrap_err();
         assert!(text.contains("RecommendRequest: multiple fields provided for oneof 'subject'"), "{text}");
+    }
+
+    #[test]
+    fn json_has_the_names_of_the_proto_and_64_bits_as_text() {
+        let line = r#"{"interaction":{"userId":1,"movie_id":2,"kind":"view","time":"2024-05-31T20:15:00Z"}}"#;
+        let message = of("marquee.v1.InteractionService.RecordInteractions", line).unwrap();
+        assert_eq!(
+            to_json(&message).unwrap()["interaction"],
+            json!({
+                "user_id": "1", "movie_id": 2, "kind": "INTERACTION_KIND_VIEW", "time": "2024-05-31T20:15:00Z",
+            })
+        );
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! The methods of the API, as the protos declare them.
+//!
+//! ```
+//! use marquee_proto::methods::{self, catalog};
+//!
+//! assert_eq!(catalog::GET_MOVIE.path, "/marquee.v1.CatalogService/GetMovie");
+//! assert!(methods::ALL.contains(&catalog::GET_MOVIE));
+//! ```
+
+pub use prost_types::method_options::IdempotencyLevel;
+
+/// A method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    /// The path of its calls, such as `/marquee.v1.CatalogService/GetMovie`.
+    pub path: &'static str,
+    /// Its service, such as `marquee.v1.CatalogService`.
+    pub service: &'static str,
+    /// Its own name, such as `GetMovie`.
+    pub name: &'static str,
+    /// Whose messages are a stream.
+    pub streaming: Streaming,
+    /// Whether a call may change something, and whether two change more than one.
+    pub idempotency: IdempotencyLevel,
+}
+
+/// Whose messages are a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Streaming {
+    /// Nobody's: one request, one reply.
+    Neither,
+    /// The caller's.
+    Requests,
+    /// The server's.
+    Replies,
+    /// The caller's and the server's.
+    Both,
+}
+
+impl Method {
+    /// The method whose calls have this path, if it is one of the API's.
+    pub fn of_path(path: &str) -> Option<Self> {
+        ALL.into_iter().find(|method| method.path == path)
+    }
+
+    /// The method as telemetry names it: `marquee.v1.CatalogService/GetMovie`.
+    pub const fn full_name(self) -> &'static str {
+        self.path.split_at(1).1
+    }
+}
+
+include!(concat!(env!("OUT_DIR"), "/methods.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_what_its_proto_declares() {
+        let expected = Method {
+            path: "/marquee.v1.RecommendationService/RecommendStream",
+            service: "marquee.v1.RecommendationService",
+            name: "RecommendStream",
+            streaming: Streaming::Both,
+            idempotency: IdempotencyLevel::NoSideEffects,
+        };
+        assert_eq!(recommendation::RECOMMEND_STREAM, expected);
+        assert_eq!(catalog::IMPORT_MOVIES.streaming, Streaming::Requests);
+        assert_eq!(interaction::WATCH_INTERACTIONS.streaming, Streaming::Replies);
+        assert_eq!(user::DELETE_USER.idempotency, IdempotencyLevel::Idempotent);
+    }
+
+    #[test]
+    fn a_method_is_found_by_its_path() {
+        assert_eq!(Method::of_path("/marquee.v1.UserService/GetUser"), Some(user::GET_USER));
+        assert_eq!(Method::of_path("/grpc.health.v1.Health/Check"), None);
+        assert_eq!(user::GET_USER.full_name(), "marquee.v1.UserService/GetUser");
+    }
+}
