@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::Stream;
 use http::uri::PathAndQuery;
+use marquee_proto::methods::{self, IdempotencyLevel};
 use tonic::client::Grpc;
 use tonic::codec::Codec;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -27,6 +28,15 @@ pub enum Repeat {
     Forbidden,
 }
 
+impl From<IdempotencyLevel> for Repeat {
+    fn from(level: IdempotencyLevel) -> Self {
+        match level {
+            IdempotencyLevel::IdempotencyUnknown => Self::Forbidden,
+            IdempotencyLevel::NoSideEffects | IdempotencyLevel::Idempotent => Self::Allowed,
+        }
+    }
+}
+
 /// What is called.
 #[derive(Clone, Debug)]
 pub struct Method {
@@ -42,10 +52,12 @@ impl Method {
     pub fn new(path: &str, repeat: Repeat) -> Result<Self, http::uri::InvalidUri> {
         Ok(Self { path: path.parse()?, repeat })
     }
+}
 
-    /// As [`Method::new`], for a path that is known to be one.
-    pub(crate) fn known(path: &'static str, repeat: Repeat) -> Self {
-        Self { path: PathAndQuery::from_static(path), repeat }
+impl From<methods::Method> for Method {
+    /// A method of the API, to be repeated if its proto lets it be.
+    fn from(method: methods::Method) -> Self {
+        Self { path: PathAndQuery::from_static(method.path), repeat: method.idempotency.into() }
     }
 }
 

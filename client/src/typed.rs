@@ -1,20 +1,18 @@
 //! The methods of the API by name and type.
-//!
-//! Each unary method says whether it may be repeated as the proto does (`idempotency_level`); a test
-//! compares the two.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{Stream, StreamExt as _, stream};
+use marquee_proto::methods::{catalog, interaction, operations, recommendation, user};
 use marquee_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
 use tonic_prost::ProstCodec;
 
-use crate::{Client, DeadlineStream, Method, Repeat};
+use crate::{Client, DeadlineStream};
 
 macro_rules! unary_calls {
-    ($($(#[$doc:meta])* $name:ident($request:ident) -> $reply:ident = $path:literal, $repeat:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident($request:ident) -> $reply:ident = $method:expr;)*) => {
         impl Client {
             $(
                 $(#[$doc])*
@@ -22,57 +20,54 @@ macro_rules! unary_calls {
                 /// # Errors
                 /// The server's status, after the repetitions that [`RetryPolicy`](crate::RetryPolicy) allows.
                 pub async fn $name(&self, request: v1::$request) -> Result<v1::$reply, Status> {
-                    let method = Method::known($path, Repeat::$repeat);
-                    self.unary(method, ProstCodec::default(), request).await
+                    self.unary($method.into(), ProstCodec::default(), request).await
                 }
             )*
         }
 
         #[cfg(test)]
-        const UNARY: &[(&str, Repeat)] = &[$(($path, Repeat::$repeat)),*];
+        const UNARY: &[marquee_proto::methods::Method] = &[$($method),*];
     };
 }
 
 unary_calls! {
     /// The best movies for a user or for a history that the request carries.
-    recommend(RecommendRequest) -> RecommendResponse = "/marquee.v1.RecommendationService/Recommend", Allowed;
+    recommend(RecommendRequest) -> RecommendResponse = recommendation::RECOMMEND;
     /// Several recommendations at once, each with an outcome of its own.
-    recommend_batch(RecommendBatchRequest) -> RecommendBatchResponse = "/marquee.v1.RecommendationService/RecommendBatch", Allowed;
+    recommend_batch(RecommendBatchRequest) -> RecommendBatchResponse = recommendation::RECOMMEND_BATCH;
     /// The movies most like one movie.
-    similar_movies(SimilarMoviesRequest) -> SimilarMoviesResponse = "/marquee.v1.RecommendationService/SimilarMovies", Allowed;
+    similar_movies(SimilarMoviesRequest) -> SimilarMoviesResponse = recommendation::SIMILAR_MOVIES;
     /// The user vector itself.
-    encode_history(EncodeHistoryRequest) -> EncodeHistoryResponse = "/marquee.v1.RecommendationService/EncodeHistory", Allowed;
+    encode_history(EncodeHistoryRequest) -> EncodeHistoryResponse = recommendation::ENCODE_HISTORY;
     /// One movie.
-    get_movie(GetMovieRequest) -> GetMovieResponse = "/marquee.v1.CatalogService/GetMovie", Allowed;
+    get_movie(GetMovieRequest) -> GetMovieResponse = catalog::GET_MOVIE;
     /// Movies by title.
-    search_movies(SearchMoviesRequest) -> SearchMoviesResponse = "/marquee.v1.CatalogService/SearchMovies", Allowed;
+    search_movies(SearchMoviesRequest) -> SearchMoviesResponse = catalog::SEARCH_MOVIES;
     /// All genres.
-    list_genres(ListGenresRequest) -> ListGenresResponse = "/marquee.v1.CatalogService/ListGenres", Allowed;
+    list_genres(ListGenresRequest) -> ListGenresResponse = catalog::LIST_GENRES;
     /// A page of popular movies.
-    list_popular_movies(ListPopularMoviesRequest) -> ListPopularMoviesResponse = "/marquee.v1.CatalogService/ListPopularMovies", Allowed;
+    list_popular_movies(ListPopularMoviesRequest) -> ListPopularMoviesResponse = catalog::LIST_POPULAR_MOVIES;
     /// A page of trending movies.
-    list_trending_movies(ListTrendingMoviesRequest) -> ListTrendingMoviesResponse = "/marquee.v1.CatalogService/ListTrendingMovies", Allowed;
+    list_trending_movies(ListTrendingMoviesRequest) -> ListTrendingMoviesResponse = catalog::LIST_TRENDING_MOVIES;
     /// Registers a user under the caller's id.
-    register_user(RegisterUserRequest) -> RegisterUserResponse = "/marquee.v1.UserService/RegisterUser", Allowed;
+    register_user(RegisterUserRequest) -> RegisterUserResponse = user::REGISTER_USER;
     /// Says what a user without a history likes.
-    set_preferences(SetPreferencesRequest) -> SetPreferencesResponse = "/marquee.v1.UserService/SetPreferences", Allowed;
+    set_preferences(SetPreferencesRequest) -> SetPreferencesResponse = user::SET_PREFERENCES;
     /// One user.
-    get_user(GetUserRequest) -> GetUserResponse = "/marquee.v1.UserService/GetUser", Allowed;
+    get_user(GetUserRequest) -> GetUserResponse = user::GET_USER;
     /// Numbers about one user.
-    get_user_stats(GetUserStatsRequest) -> GetUserStatsResponse = "/marquee.v1.UserService/GetUserStats", Allowed;
+    get_user_stats(GetUserStatsRequest) -> GetUserStatsResponse = user::GET_USER_STATS;
     /// A page of a user's interactions, newest first.
-    list_history(ListHistoryRequest) -> ListHistoryResponse = "/marquee.v1.UserService/ListHistory", Allowed;
+    list_history(ListHistoryRequest) -> ListHistoryResponse = user::LIST_HISTORY;
     /// Removes everything of a user. A repeated call that finds nothing left answers 0 events.
-    delete_user(DeleteUserRequest) -> DeleteUserResponse = "/marquee.v1.UserService/DeleteUser", Allowed;
+    delete_user(DeleteUserRequest) -> DeleteUserResponse = user::DELETE_USER;
     /// Numbers about the server.
-    get_stats(GetStatsRequest) -> GetStatsResponse = "/marquee.v1.OperationsService/GetStats", Allowed;
+    get_stats(GetStatsRequest) -> GetStatsResponse = operations::GET_STATS;
     /// The models that the server knows.
-    list_models(ListModelsRequest) -> ListModelsResponse = "/marquee.v1.OperationsService/ListModels", Allowed;
+    list_models(ListModelsRequest) -> ListModelsResponse = operations::LIST_MODELS;
     /// Loads, checks and warms a bundle, and makes it the active model.
-    activate_model(ActivateModelRequest) -> ActivateModelResponse = "/marquee.v1.OperationsService/ActivateModel", Allowed;
+    activate_model(ActivateModelRequest) -> ActivateModelResponse = operations::ACTIVATE_MODEL;
 }
-
-const RECORD_INTERACTION: &str = "/marquee.v1.InteractionService/RecordInteraction";
 
 impl Client {
     /// Records one interaction. A missing `time` becomes now, once, so that a repeated attempt is the
@@ -85,8 +80,7 @@ impl Client {
         mut request: v1::RecordInteractionRequest,
     ) -> Result<v1::RecordInteractionResponse, Status> {
         request.time.get_or_insert_with(now);
-        let method = Method::known(RECORD_INTERACTION, Repeat::Allowed);
-        self.unary(method, ProstCodec::default(), request).await
+        self.unary(interaction::RECORD_INTERACTION.into(), ProstCodec::default(), request).await
     }
 
     /// A stream of requests, answered in their order.
@@ -97,8 +91,7 @@ impl Client {
         &self,
         requests: impl Stream<Item = v1::RecommendStreamRequest> + Send + 'static,
     ) -> Result<DeadlineStream<v1::RecommendStreamResponse>, Status> {
-        let method = Method::known("/marquee.v1.RecommendationService/RecommendStream", Repeat::Forbidden);
-        self.streaming(method, ProstCodec::default(), requests).await
+        self.streaming(recommendation::RECOMMEND_STREAM.into(), ProstCodec::default(), requests).await
     }
 
     /// Interactions as they are recorded. The stream ends with an error when the server ends or the
@@ -110,8 +103,8 @@ impl Client {
         &self,
         request: v1::WatchInteractionsRequest,
     ) -> Result<DeadlineStream<v1::WatchInteractionsResponse>, Status> {
-        let method = Method::known("/marquee.v1.InteractionService/WatchInteractions", Repeat::Forbidden);
-        self.streaming(method, ProstCodec::default(), stream::iter([request])).await
+        self.streaming(interaction::WATCH_INTERACTIONS.into(), ProstCodec::default(), stream::iter([request]))
+            .await
     }
 
     /// Adds or replaces movies.
@@ -122,8 +115,7 @@ impl Client {
         &self,
         movies: impl Stream<Item = v1::ImportMoviesRequest> + Send + 'static,
     ) -> Result<v1::ImportMoviesResponse, Status> {
-        let method = Method::known("/marquee.v1.CatalogService/ImportMovies", Repeat::Forbidden);
-        self.client_streaming(method, ProstCodec::default(), movies).await
+        self.client_streaming(catalog::IMPORT_MOVIES.into(), ProstCodec::default(), movies).await
     }
 
     /// Records a stream of interactions. A missing `time` becomes the moment of sending.
@@ -134,8 +126,12 @@ impl Client {
         &self,
         interactions: impl Stream<Item = v1::RecordInteractionsRequest> + Send + 'static,
     ) -> Result<v1::RecordInteractionsResponse, Status> {
-        let method = Method::known("/marquee.v1.InteractionService/RecordInteractions", Repeat::Forbidden);
-        self.client_streaming(method, ProstCodec::default(), interactions.map(with_time)).await
+        self.client_streaming(
+            interaction::RECORD_INTERACTIONS.into(),
+            ProstCodec::default(),
+            interactions.map(with_time),
+        )
+        .await
     }
 }
 
@@ -154,35 +150,18 @@ fn now() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use prost::Message as _;
-    use prost_types::FileDescriptorSet;
-    use prost_types::method_options::IdempotencyLevel;
+    use marquee_proto::methods::{self, Streaming};
 
     use super::*;
 
     #[test]
-    fn the_methods_and_what_may_be_repeated_are_those_of_the_protos() {
-        let set = FileDescriptorSet::decode(marquee_proto::DESCRIPTOR_SET).unwrap();
-        let mut declared = BTreeMap::new();
-        for file in set.file.iter().filter(|file| file.package() == "marquee.v1") {
-            for service in &file.service {
-                let unary =
-                    |m: &&prost_types::MethodDescriptorProto| !m.client_streaming() && !m.server_streaming();
-                for method in service.method.iter().filter(unary) {
-                    let level = method.options.clone().unwrap_or_default().idempotency_level();
-                    let repeat = match level {
-                        IdempotencyLevel::IdempotencyUnknown => Repeat::Forbidden,
-                        _ => Repeat::Allowed,
-                    };
-                    declared.insert(format!("/marquee.v1.{}/{}", service.name(), method.name()), repeat);
-                }
-            }
-        }
-        let mut written: BTreeMap<_, _> =
-            UNARY.iter().map(|(path, repeat)| ((*path).to_owned(), *repeat)).collect();
-        written.insert(RECORD_INTERACTION.to_owned(), Repeat::Allowed);
+    fn every_unary_method_of_the_api_is_one_of_the_client() {
+        let mut written: Vec<&str> = UNARY.iter().map(|method| method.path).collect();
+        written.push(interaction::RECORD_INTERACTION.path);
+        let unary = methods::ALL.into_iter().filter(|method| method.streaming == Streaming::Neither);
+        let mut declared: Vec<&str> = unary.map(|method| method.path).collect();
+        written.sort_unstable();
+        declared.sort_unstable();
         assert_eq!(written, declared);
     }
 }

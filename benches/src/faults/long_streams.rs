@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use bytes::Bytes;
 use marquee_engine::Bundle;
+use marquee_proto::methods::{catalog, interaction, recommendation};
 use marquee_proto::v1;
 use prost::Message as _;
 
@@ -16,9 +17,9 @@ use super::writers::{Event, import_movies, movie};
 use super::{FIXTURE, Field, Row};
 use crate::served::Server;
 
-const RECORD: &str = "/marquee.v1.InteractionService/RecordInteractions";
-const IMPORT: &str = "/marquee.v1.CatalogService/ImportMovies";
-const RECOMMEND: &str = "/marquee.v1.RecommendationService/RecommendStream";
+const RECORD: &str = interaction::RECORD_INTERACTIONS.path;
+const IMPORT: &str = catalog::IMPORT_MOVIES.path;
+const RECOMMEND: &str = recommendation::RECOMMEND_STREAM.path;
 /// The first user that events are sent for.
 const FIRST_USER: u64 = 9_000_001;
 /// The first movie that is imported.

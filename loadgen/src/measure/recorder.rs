@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use marquee_proto::CODE_NAMES;
 
 use super::histogram::{add, coarse, precise, record};
 
@@ -41,27 +42,8 @@ pub enum Failure {
 impl Failure {
     /// A stable name for reports.
     pub fn label(self) -> String {
-        const CODES: [&str; 17] = [
-            "OK",
-            "CANCELLED",
-            "UNKNOWN",
-            "INVALID_ARGUMENT",
-            "DEADLINE_EXCEEDED",
-            "NOT_FOUND",
-            "ALREADY_EXISTS",
-            "PERMISSION_DENIED",
-            "RESOURCE_EXHAUSTED",
-            "FAILED_PRECONDITION",
-            "ABORTED",
-            "OUT_OF_RANGE",
-            "UNIMPLEMENTED",
-            "INTERNAL",
-            "UNAVAILABLE",
-            "DATA_LOSS",
-            "UNAUTHENTICATED",
-        ];
         match self {
-            Self::Status(code) => CODES
+            Self::Status(code) => CODE_NAMES
                 .get(usize::from(code))
                 .map_or_else(|| format!("STATUS_{code}"), |name| (*name).to_owned()),
             Self::Http(code) => format!("HTTP_{code}"),

@@ -1,5 +1,7 @@
 //! The calls of `marquee.v1` that the generator makes, as a table.
 
+use marquee_proto::methods::{Method, catalog, interaction, operations, recommendation, user};
+
 use crate::wire::reply::Shape;
 
 use super::WorkloadError;
@@ -64,28 +66,33 @@ impl Rpc {
 
     /// The method's name in the protos.
     pub fn name(self) -> &'static str {
-        self.path().rsplit_once('/').map_or("", |(_, name)| name)
+        self.method().name
     }
 
     /// The path of its requests.
     pub fn path(self) -> &'static str {
+        self.method().path
+    }
+
+    /// The method that is called.
+    pub fn method(self) -> Method {
         match self {
-            Self::Recommend => "/marquee.v1.RecommendationService/Recommend",
-            Self::RecommendBatch => "/marquee.v1.RecommendationService/RecommendBatch",
-            Self::RecommendStream => "/marquee.v1.RecommendationService/RecommendStream",
-            Self::SimilarMovies => "/marquee.v1.RecommendationService/SimilarMovies",
-            Self::EncodeHistory => "/marquee.v1.RecommendationService/EncodeHistory",
-            Self::GetMovie => "/marquee.v1.CatalogService/GetMovie",
-            Self::SearchMovies => "/marquee.v1.CatalogService/SearchMovies",
-            Self::ListGenres => "/marquee.v1.CatalogService/ListGenres",
-            Self::ListPopularMovies => "/marquee.v1.CatalogService/ListPopularMovies",
-            Self::ListTrendingMovies => "/marquee.v1.CatalogService/ListTrendingMovies",
-            Self::GetUser => "/marquee.v1.UserService/GetUser",
-            Self::GetUserStats => "/marquee.v1.UserService/GetUserStats",
-            Self::ListHistory => "/marquee.v1.UserService/ListHistory",
-            Self::RecordInteraction => "/marquee.v1.InteractionService/RecordInteraction",
-            Self::RecordInteractions => "/marquee.v1.InteractionService/RecordInteractions",
-            Self::GetStats => "/marquee.v1.OperationsService/GetStats",
+            Self::Recommend => recommendation::RECOMMEND,
+            Self::RecommendBatch => recommendation::RECOMMEND_BATCH,
+            Self::RecommendStream => recommendation::RECOMMEND_STREAM,
+            Self::SimilarMovies => recommendation::SIMILAR_MOVIES,
+            Self::EncodeHistory => recommendation::ENCODE_HISTORY,
+            Self::GetMovie => catalog::GET_MOVIE,
+            Self::SearchMovies => catalog::SEARCH_MOVIES,
+            Self::ListGenres => catalog::LIST_GENRES,
+            Self::ListPopularMovies => catalog::LIST_POPULAR_MOVIES,
+            Self::ListTrendingMovies => catalog::LIST_TRENDING_MOVIES,
+            Self::GetUser => user::GET_USER,
+            Self::GetUserStats => user::GET_USER_STATS,
+            Self::ListHistory => user::LIST_HISTORY,
+            Self::RecordInteraction => interaction::RECORD_INTERACTION,
+            Self::RecordInteractions => interaction::RECORD_INTERACTIONS,
+            Self::GetStats => operations::GET_STATS,
         }
     }
 
@@ -124,12 +131,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_path_is_a_method_of_the_protos() {
+    fn the_timings_of_a_reply_are_read_from_their_field() {
         let pool = DescriptorPool::decode(marquee_proto::DESCRIPTOR_SET).unwrap();
         for rpc in Rpc::ALL {
-            let (service, method) = rpc.path()[1..].split_once('/').unwrap();
-            let service = pool.get_service_by_name(service).unwrap();
-            let method = service.methods().find(|candidate| candidate.name() == method).unwrap();
+            let service = pool.get_service_by_name(rpc.method().service).unwrap();
+            let method = service.methods().find(|candidate| candidate.name() == rpc.name()).unwrap();
             let timings = method.output().get_field_by_name("timings").map(|field| field.number());
             if let Shape::Unary { timings: read } = rpc.shape() {
                 assert_eq!(read, timings, "{}", rpc.name());

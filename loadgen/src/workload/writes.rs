@@ -3,24 +3,12 @@
 //! The protos say it, by `idempotency_level`: whatever is not marked NO_SIDE_EFFECTS counts as a write, so a
 //! call that is added to them later does too. Calls of other servers are theirs to judge.
 
-use prost_reflect::DescriptorPool;
-use prost_reflect::prost_types::method_options::IdempotencyLevel;
+use marquee_proto::methods::{IdempotencyLevel, Method};
 
 /// Whether requests along `path`, such as `/marquee.v1.UserService/DeleteUser`, may change what a Marquee
 /// server holds.
-///
-/// # Panics
-/// Never: the build made the descriptors.
 pub fn writes(path: &str) -> bool {
-    let pool = DescriptorPool::decode(marquee_proto::DESCRIPTOR_SET).expect("the build encoded the protos");
-    let named = |(service, name): (&str, &str)| {
-        let service = pool.get_service_by_name(service)?;
-        service.methods().find(|method| method.name() == name)
-    };
-    path.trim_start_matches('/').split_once('/').and_then(named).is_some_and(|method| {
-        let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
-        options.idempotency_level() != IdempotencyLevel::NoSideEffects
-    })
+    Method::of_path(path).is_some_and(|method| method.idempotency != IdempotencyLevel::NoSideEffects)
 }
 
 #[cfg(test)]

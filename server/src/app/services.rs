@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use marquee_engine::{Engine, Priority};
 use marquee_proto::DESCRIPTOR_SET;
+use marquee_proto::methods::recommendation;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
@@ -214,7 +215,7 @@ fn stream_of(method: &MethodDescriptorProto) -> Option<Stream> {
 /// server needs them.
 fn refusable(method: &str) -> Option<Priority> {
     match method {
-        "marquee.v1.RecommendationService/RecommendBatch" => Some(Priority::Bulk),
+        batch if batch == recommendation::RECOMMEND_BATCH.full_name() => Some(Priority::Bulk),
         operations if operations.starts_with("marquee.v1.OperationsService/") => None,
         api if api.starts_with("marquee.") => Some(Priority::Interactive),
         _ => None,

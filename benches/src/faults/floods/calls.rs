@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::future::join_all;
+use marquee_proto::code_name;
+use marquee_proto::methods::{catalog, interaction, recommendation};
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
@@ -21,9 +23,8 @@ use crate::faults::writers::{Event, connected, movie};
 use crate::faults::{Field, Row};
 use crate::served::Server;
 
-const WATCH: &str = "/marquee.v1.InteractionService/WatchInteractions";
-const IMPORT_MOVIES: &str = "/marquee.v1.CatalogService/ImportMovies";
-const RECOMMEND_STREAM: &str = "/marquee.v1.RecommendationService/RecommendStream";
+const WATCH: &str = interaction::WATCH_INTERACTIONS.path;
+const IMPORT_MOVIES: &str = catalog::IMPORT_MOVIES.path;
 const HOSTILE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Watchers that read nothing: as many as one connection may have.
 const STALLED: usize = 256;
@@ -43,7 +44,6 @@ const IMPORTS_WITHIN: Duration = Duration::from_mins(1);
 /// A deadline, and the end of a call that has it.
 const DEADLINE: &str = "500m";
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
-const DEADLINE_EXCEEDED: u32 = 4;
 
 pub(super) async fn run(field: &Field, template: &Template<'_>) -> Vec<Row> {
     vec![
@@ -123,21 +123,21 @@ async fn beyond_deadline(field: &Field, template: &Template<'_>) -> anyhow::Resu
     let server = template.server("deadline").await?;
     let raw = Raw::connect(server.authority(), Ipv4Addr::LOCALHOST, WIDE).await?;
     let mut row = field.row(format!("streams with a grpc-timeout of {DEADLINE} that nobody ends"));
-    for (path, name) in [(WATCH, "WatchInteractions"), (RECOMMEND_STREAM, "RecommendStream")] {
-        let mut call = raw.open(path, &[("grpc-timeout", DEADLINE)]).await?;
-        if path == WATCH {
+    for method in [interaction::WATCH_INTERACTIONS, recommendation::RECOMMEND_STREAM] {
+        let mut call = raw.open(method.path, &[("grpc-timeout", DEADLINE)]).await?;
+        if method.path == WATCH {
             send(&mut call.body, framed(&[], false), true).await?;
         }
         let (began, answer) = (Instant::now(), tokio::time::timeout(ENDS_WITHIN, ended(call.response)).await);
         let code = answer.ok().and_then(Result::ok).and_then(|ended| ended.code);
         let took = began.elapsed();
         row = row.sees(
-            format!("{name} ends with DEADLINE_EXCEEDED"),
+            format!("{} ends with {}", method.name, code_name(Code::DeadlineExceeded)),
             code.map_or_else(
                 || format!("no end in {took:.1?}"),
                 |code| format!("status {code} after {took:.1?}"),
             ),
-            code == Some(DEADLINE_EXCEEDED),
+            code == Some(Code::DeadlineExceeded as u32),
         );
         drop(call.body);
     }
@@ -250,6 +250,6 @@ async fn imports(field: &Field, template: &Template<'_>) -> anyhow::Result<Row> 
 }
 
 fn is_answer(answer: &anyhow::Result<Ended>) -> bool {
-    const RESOURCE_EXHAUSTED: u32 = 8;
+    const RESOURCE_EXHAUSTED: u32 = Code::ResourceExhausted as u32;
     answer.as_ref().is_ok_and(|ended| matches!(ended.code, Some(0 | RESOURCE_EXHAUSTED)))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::future::join_all;
+use marquee_proto::methods::recommendation;
 use rustix::process::Resource;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -17,7 +18,7 @@ use crate::faults::raw::{Raw, WIDE, closes_within, send, socket};
 use crate::faults::{Field, Row};
 use crate::served::Server;
 
-const RECOMMEND: &str = "/marquee.v1.RecommendationService/Recommend";
+const RECOMMEND: &str = recommendation::RECOMMEND.path;
 /// Addresses of hostile callers, other than that of the ordinary one.
 const HOSTILE: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 0, 0, 3)];
 /// Messages of which the last byte is not sent, on so many connections.

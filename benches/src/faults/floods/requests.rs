@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures::future::join_all;
 use futures::stream;
+use marquee_proto::methods::{operations, recommendation};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
 use marquee_proto::v1::recommend_request::Subject;
@@ -21,9 +22,9 @@ use crate::faults::{Field, Row};
 use crate::many_nodes::aims::Bound;
 use crate::served::Server;
 
-const RECOMMEND: &str = "/marquee.v1.RecommendationService/Recommend";
-const RECOMMEND_BATCH: &str = "/marquee.v1.RecommendationService/RecommendBatch";
-const ACTIVATE: &str = "/marquee.v1.OperationsService/ActivateModel";
+const RECOMMEND: &str = recommendation::RECOMMEND.path;
+const RECOMMEND_BATCH: &str = recommendation::RECOMMEND_BATCH.path;
+const ACTIVATE: &str = operations::ACTIVATE_MODEL.path;
 /// How often each is sent, one after the other, and how long at most.
 const TIMES: usize = 10;
 const ALL_WITHIN: Duration = Duration::from_secs(10);

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderValue;
+use marquee_proto::code_name;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::caller::Caller;
-use super::observe::name_of;
 
 /// Lines a second of calls that fail alike.
 const LINES: u32 = 10;
@@ -138,7 +138,7 @@ fn write_silence(method: &'static str, code: Code) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                parent: None, method, code = name_of(code),
+                parent: None, method, code = code_name(code),
                 "more calls failed like this; they have no line until the next second"
             )
         };
@@ -158,7 +158,7 @@ fn write_failure(call: &Ended<'_>, code: Code, left_out: Option<u32>) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                parent: None, request_id, method, code = name_of(code), reason, duration_us, %caller, error, left_out,
+                parent: None, request_id, method, code = code_name(code), reason, duration_us, %caller, error, left_out,
                 "call failed"
             )
         };

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
+use marquee_proto::code_name;
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -165,7 +166,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
         let Observer { metrics, log, failures, .. } = &*self.observer;
-        metrics.end(self.method, name_of(self.code()), duration);
+        metrics.end(self.method, code_name(self.code()), duration);
         let ended = Ended {
             method: self.method,
             request_id: self.request_id.as_ref(),
@@ -185,7 +186,7 @@ struct ObservedBody<R> {
 
 impl<R> Drop for ObservedBody<R> {
     fn drop(&mut self) {
-        self.span.set_attribute("rpc.response.status_code", name_of(self.call.code()));
+        self.span.set_attribute("rpc.response.status_code", code_name(self.call.code()));
     }
 }
 
@@ -216,29 +217,6 @@ impl<R: http_body::Body<Data = Bytes, Error = Status> + Unpin> http_body::Body f
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-/// The status as the conventions write it.
-pub(super) fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
 
