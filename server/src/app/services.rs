@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::edge::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
-    RequestIdLayer, StatusLayer, Stream, StreamLayer, accept,
+    StatusLayer, Stream, StreamLayer, accept, request_id,
 };
 use crate::edge::services::{
     CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi,
@@ -143,7 +143,7 @@ pub(super) async fn serve(
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)
         .layer(AdmissionLayer::new(admitted))
-        .layer(RequestIdLayer)
+        .layer(request_id())
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
         .layer(StatusLayer::new(most_bytes))
         .layer(ContentTypeLayer)

@@ -40,6 +40,6 @@ pub use listener::accept;
 pub use methods::Methods;
 pub use observe::ObserveLayer;
 pub use receive::{ReceiveLayer, ReceiveLimits};
-pub use request_id::{RequestId, RequestIdLayer};
+pub use request_id::{RequestId, request_id};
 pub use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};

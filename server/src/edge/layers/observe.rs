@@ -90,7 +90,7 @@ where
         let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let mut call = Call {
             method,
-            request_id: request.extensions().get::<RequestId>().map(|id| id.0.clone()),
+            request_id: request.extensions().get::<RequestId>().map(|id| id.header_value().clone()),
             caller: Caller::of(&request),
             _open: connection.as_ref().map(ConnectionInfo::call),
             unread: None,
@@ -113,7 +113,7 @@ where
 /// The span of a call. Lines of the log are written within it and carry its fields, so these are known from the
 /// start; what a call comes to is for the exporter alone.
 fn span_of<B>(method: &'static str, request: &Request<B>) -> Span {
-    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.0.to_str().ok());
+    let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     let span = tracing::info_span!(
         "call",
         otel.name = method,
@@ -237,7 +237,7 @@ mod tests {
 
     use super::*;
     use crate::edge::ApiError;
-    use crate::edge::layers::RequestIdLayer;
+    use crate::edge::layers::request_id;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
     const FAILED_ONLY: CallLog = CallLog { slow: Duration::MAX, one_in: 0 };
@@ -268,7 +268,7 @@ mod tests {
         let lines = tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone());
         let _here = tracing_subscriber::registry().with(lines.with_filter(LevelFilter::INFO)).set_default();
         let service = ServiceBuilder::new()
-            .layer(RequestIdLayer)
+            .layer(request_id())
             .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), [METHOD].into_iter().collect(), log))
             .service(service_fn(move |_: Request<()>| {
                 let answer = status.clone().into_http::<Body>();
@@ -328,7 +328,7 @@ mod tests {
 
         let methods = [METHOD].into_iter().collect();
         let service = ServiceBuilder::new()
-            .layer(RequestIdLayer)
+            .layer(request_id())
             .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods, FAILED_ONLY))
             .service(service_fn(|_: Request<()>| async {
                 Ok::<_, Infallible>(Status::not_found("no such movie").into_http::<Body>())

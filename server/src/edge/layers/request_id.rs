@@ -1,67 +1,45 @@
 //! A name for every call: the caller's `x-request-id`, or a new one, echoed in the reply. It stands in the log,
 //! so it is text that can be read there.
 
-use std::task::{Context, Poll};
-
-use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response};
-use tower::{Layer, Service};
+use http::{HeaderValue, Request};
+use tower::util::MapRequestLayer;
+pub use tower_http::request_id::RequestId;
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, SetRequestIdLayer};
 
 const HEADER: &str = "x-request-id";
 
 /// The longest id that is taken over from a caller.
 const MAX_BYTES: usize = 128;
 
-/// The id of a call, in the request's extensions.
-#[derive(Clone, Debug)]
-pub struct RequestId(pub HeaderValue);
+/// Takes out ids that no log can show, gives every call without an id one, and echoes it.
+type RequestIdLayer<B> =
+    (MapRequestLayer<fn(Request<B>) -> Request<B>>, SetRequestIdLayer<RandomId>, PropagateRequestIdLayer);
 
-/// Gives every call a [`RequestId`].
-#[derive(Clone, Copy, Default)]
-pub struct RequestIdLayer;
+/// Gives every call a [`RequestId`], in its extensions and in the headers of its reply.
+pub fn request_id<B>() -> RequestIdLayer<B> {
+    (
+        MapRequestLayer::new(without_unreadable_id),
+        SetRequestIdLayer::x_request_id(RandomId),
+        PropagateRequestIdLayer::x_request_id(),
+    )
+}
 
-impl<S> Layer<S> for RequestIdLayer {
-    type Service = RequestIdService<S>;
+/// 128 random bits.
+#[derive(Clone, Copy)]
+pub struct RandomId;
 
-    fn layer(&self, inner: S) -> Self::Service {
-        RequestIdService { inner }
+impl MakeRequestId for RandomId {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        let id = format!("{:032x}", rand::random::<u128>());
+        HeaderValue::try_from(id).ok().map(RequestId::new)
     }
 }
 
-/// See [`RequestIdLayer`].
-#[derive(Clone)]
-pub struct RequestIdService<S> {
-    inner: S,
-}
-
-impl<S, B, R> Service<Request<B>> for RequestIdService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-{
-    type Response = Response<R>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(context)
+fn without_unreadable_id<B>(mut request: Request<B>) -> Request<B> {
+    if request.headers().get(HEADER).is_some_and(|id| !is_readable(id.as_bytes())) {
+        request.headers_mut().remove(HEADER);
     }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let id = request
-            .headers()
-            .get(HEADER)
-            .filter(|id| is_readable(id.as_bytes()))
-            .cloned()
-            .unwrap_or_else(new_id);
-        request.extensions_mut().insert(RequestId(id.clone()));
-        let answer = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = answer.await?;
-            response.headers_mut().insert(HEADER, id);
-            Ok(response)
-        })
-    }
+    request
 }
 
 /// ASCII that can be shown, not too long.
@@ -69,21 +47,17 @@ fn is_readable(id: &[u8]) -> bool {
     (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
-fn new_id() -> HeaderValue {
-    let id = format!("{:032x}", rand::random::<u128>());
-    HeaderValue::try_from(id).expect("hexadecimal digits are a valid header")
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
 
-    use tower::{ServiceExt as _, service_fn};
+    use http::Response;
+    use tower::{Layer as _, ServiceExt as _, service_fn};
 
     use super::*;
 
     async fn reply_to(id: Option<&str>) -> HeaderValue {
-        let service = RequestIdLayer.layer(service_fn(|request: Request<()>| async move {
+        let service = request_id().layer(service_fn(|request: Request<()>| async move {
             assert!(request.extensions().get::<RequestId>().is_some());
             Ok::<_, Infallible>(Response::new(()))
         }));
