@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use comfy_table::{CellAlignment, Table};
-
-use crate::plot::{Panel, Series};
+use marquee_loadgen::plot::{Axis, Kind, Plot, Series};
 
 /// What something costs at several sizes.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -78,19 +77,20 @@ impl Growth {
         table
     }
 
-    /// The curves as a picture, the exponents in the legend.
-    pub fn panel(&self) -> Panel {
-        let series = self.curves.iter().map(|curve| Series {
-            name: match curve.exponent() {
+    /// The curves on two logarithmic scales, the exponents in the legend.
+    pub fn plot(&self) -> Plot {
+        let series = self.curves.iter().map(|curve| {
+            let name = match curve.exponent() {
                 Some(exponent) => format!("{}, exponent {exponent:.2}", curve.name),
                 None => curve.name.clone(),
-            },
-            points: curve.points.iter().map(|(size, cost)| (*size as f64, *cost)).collect(),
+            };
+            Series::new(&name, curve.points.iter().map(|(size, cost)| (*size as f64, *cost)))
         });
-        Panel {
+        Plot {
             title: format!("cost by {}", self.of),
-            x_label: self.of.to_owned(),
-            x_is_share: false,
+            x: Axis::logarithmic(self.of),
+            y: Axis::logarithmic(""),
+            kind: Kind::Dots,
             series: series.collect(),
         }
     }

@@ -10,7 +10,6 @@ pub mod figures;
 pub mod loops;
 pub mod machine;
 pub mod many_nodes;
-pub mod plot;
 pub mod process;
 pub mod report;
 pub mod requests;

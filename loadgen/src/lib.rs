@@ -1,8 +1,8 @@
 //! `marquee-loadgen`: load, and the truth about what came of it.
 //!
 //! The way of a run: a [`workload`] makes requests, a [`schedule`] says when they are due, [`drive`] sends
-//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells. [`search`] looks for the
-//! highest rate that keeps an objective, [`metrics`] reads the server's own counters, [`cli`] joins it all.
+//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells with [`plot`]s. [`search`] looks
+//! for the highest rate that keeps an objective, [`metrics`] reads the server's own counters, [`cli`] joins it all.
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare figures that are exact"))]
 
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod drive;
 pub mod measure;
 pub mod metrics;
+pub mod plot;
 pub mod report;
 pub mod schedule;
 pub mod search;

@@ -11,9 +11,10 @@ use clap::Parser;
 use marquee_benches::clock::cpu_time_of;
 use marquee_benches::curve::Growth;
 use marquee_benches::tables::ClusteredTable;
-use marquee_benches::{machine::Machine, plot, synthetic};
+use marquee_benches::{machine::Machine, synthetic};
 use marquee_core::domain::UserId;
 use marquee_engine::{Bundle, Device, EncodedBatch, Precision, bare_encoder};
+use marquee_loadgen::plot::{Plot, picture};
 use marquee_retrieval::{ItemTable, Method, Query, ScanScorer, Scorer as _, ScorerQuery};
 use marquee_server::catalog::{Catalog, Filter};
 use marquee_store::{RedbStore, Store as _};
@@ -80,8 +81,8 @@ fn main() -> anyhow::Result<()> {
         by_sequence(&arguments.bundle)?,
     ];
     if let Some(path) = &arguments.plot {
-        let panels: Vec<plot::Panel> = growths.iter().map(Growth::panel).collect();
-        write(path, &plot::svg(&panels))?;
+        let plots: Vec<Plot> = growths.iter().map(Growth::plot).collect();
+        write(path, &picture(&plots))?;
     }
     if let Some(path) = &arguments.json {
         let document = serde_json::json!({ "machine": machine, "growths": growths });

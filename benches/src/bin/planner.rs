@@ -11,8 +11,8 @@ use anyhow::Context;
 use clap::Parser;
 use comfy_table::Table;
 use marquee_benches::clock::{Spread, cpu_time_of};
-use marquee_benches::plot::{self, Panel, Series};
 use marquee_benches::tables::ClusteredTable;
+use marquee_loadgen::plot::{Axis, Kind, Plot, Series, picture};
 use marquee_retrieval::exact::rank_allowed;
 use marquee_retrieval::{
     AnnIndex, ItemTable, Method, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner,
@@ -47,15 +47,15 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let mut panels = Vec::new();
+    let mut plots = Vec::new();
     for items in &arguments.items {
         let catalogue = Catalogue::new(*items, &arguments)?;
         let rows = SELECTIVITIES.map(|share| catalogue.measure(share, arguments.rounds));
         catalogue.print(&rows);
-        panels.push(panel(*items, &rows));
+        plots.push(plot(*items, &rows));
     }
     if let Some(path) = &arguments.plot {
-        std::fs::write(path, plot::svg(&panels))
+        std::fs::write(path, picture(&plots))
             .with_context(|| format!("cannot write the plot to {}", path.display()))?;
     }
     Ok(())
@@ -175,7 +175,7 @@ fn query(items: usize, selectivity: f64) -> Query {
 }
 
 /// Times against selectivity.
-fn panel(items: usize, rows: &[Row]) -> Panel {
+fn plot(items: usize, rows: &[Row]) -> Plot {
     type Time = fn(&Row) -> Option<f64>;
     let times: [(&str, Time); 4] = [
         ("scan alone, ms", |row| Some(milliseconds(row.scan_alone))),
@@ -183,14 +183,14 @@ fn panel(items: usize, rows: &[Row]) -> Panel {
         ("rows, ms", |row| Some(milliseconds(row.rows))),
         ("index, ms", |row| row.index.map(|(spread, _)| milliseconds(spread))),
     ];
-    let series = times.map(|(name, time)| Series {
-        name: name.to_owned(),
-        points: rows.iter().filter_map(|row| Some((row.selectivity, time(row)?))).collect(),
+    let series = times.map(|(name, time)| {
+        Series::new(name, rows.iter().filter_map(|row| Some((row.selectivity, time(row)?))))
     });
-    Panel {
+    Plot {
         title: format!("{items} movies"),
-        x_label: "share of the movies that a filter allows".to_owned(),
-        x_is_share: true,
+        x: Axis::logarithmic("share of the movies that a filter allows").in_percent(),
+        y: Axis::logarithmic(""),
+        kind: Kind::Dots,
         series: series.into(),
     }
 }

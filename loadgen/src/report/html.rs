@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::plot::{Kind, Plot, Series, escape};
 use super::{Quantiles, Report};
 use crate::measure::STAGES;
 use crate::measure::histogram::quantile_ms;
+use crate::plot::{self, Axis, Kind, Plot, Series, escape};
 use crate::search::{Finding, Probe};
 
 const STYLE: &str = include_str!("page.css");
@@ -18,7 +18,8 @@ pub fn page(report: &Report, finding: Option<&Finding>) -> String {
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-         <title>{rpc}: {answer}</title><style>{STYLE}</style></head><body>",
+         <title>{rpc}: {answer}</title><style>{STYLE}{plot_style}</style></head><body>",
+        plot_style = plot::STYLE,
         rpc = escape(&report.setup.rpc),
         answer =
             escape(&finding.map_or_else(|| format!("{:.0} answers/s", report.throughput), Finding::answer)),
@@ -124,6 +125,10 @@ fn verdict(report: &Report) -> String {
     out
 }
 
+fn plot(x: Axis, y_label: &str, kind: Kind, series: Vec<Series>) -> String {
+    Plot { title: String::new(), x, y: Axis::linear(y_label), kind, series }.element()
+}
+
 /// The middle of window `index`, in seconds.
 fn middle(report: &Report, index: usize) -> f64 {
     (index as f64 + 0.5) * report.tally.window_s
@@ -144,7 +149,7 @@ fn latency_over_time(report: &Report) -> String {
             .collect(),
     };
     let series = vec![line("p50", 0.5), line("p95", 0.95), line("p99", 0.99)];
-    Plot { x_label: "seconds", y_label: "latency, ms", kind: Kind::Lines, series, x_ticks: None }.svg()
+    plot(Axis::linear("seconds"), "latency, ms", Kind::Lines, series)
 }
 
 /// Latency by percentile, on an axis that gives each further nine the same room.
@@ -161,7 +166,7 @@ fn percentiles(report: &Report) -> String {
     }
     let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
     let ticks = ticks.map(|quantile| (place(quantile), format!("{}%", number_of_percent(quantile)))).to_vec();
-    Plot { x_label: "percentile", y_label: "ms", kind: Kind::Lines, series, x_ticks: Some(ticks) }.svg()
+    plot(Axis::linear("percentile").with_ticks(ticks), "ms", Kind::Lines, series)
 }
 
 /// Times by how many nines their percentile has, up to the maximum, which stands where its share of the calls
@@ -198,7 +203,7 @@ fn throughput_over_time(report: &Report) -> String {
         line("requests due", |window| window.due),
         line("errors", |window| window.errors),
     ];
-    Plot { x_label: "seconds", y_label: "a second", kind: Kind::Lines, series, x_ticks: None }.svg()
+    plot(Axis::linear("seconds"), "a second", Kind::Lines, series)
 }
 
 /// From the probes of a search, or from the windows of the run itself.
@@ -218,8 +223,7 @@ fn throughput_against_rate(report: &Report, probes: Option<&[Probe]>) -> String 
         ),
         None => (Kind::Points, vec![Series { name: "answers".to_owned(), points: windows_by_rate(report) }]),
     };
-    let (x_label, y_label) = ("requests due a second", "answers a second");
-    Plot { x_label, y_label, kind, series, x_ticks: None }.svg()
+    plot(Axis::linear("requests due a second"), "answers a second", kind, series)
 }
 
 fn windows_by_rate(report: &Report) -> Vec<(f64, Option<f64>)> {
@@ -242,8 +246,7 @@ fn latency_against_rate(probes: &[Probe]) -> String {
         Series { name: name.to_owned(), points }
     };
     let series = vec![line("p50", |latency| latency.p50), line("p99", |latency| latency.p99)];
-    let x_label = "requests due a second";
-    Plot { x_label, y_label: "latency, ms", kind: Kind::Dots, series, x_ticks: None }.svg()
+    plot(Axis::linear("requests due a second"), "latency, ms", Kind::Dots, series)
 }
 
 fn stages(report: &Report) -> String {
@@ -262,13 +265,12 @@ fn stages(report: &Report) -> String {
             .collect(),
     };
     let series = (0..STAGES.len()).map(line).collect();
-    let y_label = "mean of a reply, ms";
-    let plot = Plot { x_label: "seconds", y_label, kind: Kind::Stacked, series, x_ticks: None };
+    let plot = plot(Axis::linear("seconds"), "mean of a reply, ms", Kind::Stacked, series);
     let rows = report.server.iter().flat_map(|server| {
         let stages = server.stages_ms.iter().map(|(name, stage)| (name.clone(), *stage));
         stages.chain([("total".to_owned(), server.total_ms)])
     });
-    plot.svg() + &quantile_table("stage, ms", rows)
+    plot + &quantile_table("stage, ms", rows)
 }
 
 fn batch_sizes(report: &Report) -> String {
@@ -276,8 +278,7 @@ fn batch_sizes(report: &Report) -> String {
     let points =
         metrics.batch_sizes.iter().enumerate().map(|(index, size)| (middle(report, index), *size)).collect();
     let series = vec![Series { name: "mean batch size".to_owned(), points }];
-    Plot { x_label: "seconds", y_label: "requests in a batch", kind: Kind::Lines, series, x_ticks: None }
-        .svg()
+    plot(Axis::linear("seconds"), "requests in a batch", Kind::Lines, series)
 }
 
 fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {

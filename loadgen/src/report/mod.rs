@@ -6,7 +6,6 @@
 pub mod html;
 pub mod live;
 mod merge;
-mod plot;
 pub mod table;
 mod tally;
 
