@@ -22,13 +22,11 @@ mod codec;
 pub mod dynamic;
 pub mod methods;
 mod oneofs;
-mod printable;
 mod scan;
 mod validate;
 
 pub use code::{CODE_NAMES, code_name};
 pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
-pub use printable::{is_command, printable, printable_json};
 pub use scan::{Shape, Wire};
 pub use validate::{Checker, MAX_VIOLATIONS, Validate, Violation};
 

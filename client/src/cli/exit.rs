@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io;
 
-use marquee_proto::{Violation, code_name, printable};
+use marquee_core::text::printable;
+use marquee_proto::{Violation, code_name};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -249,7 +250,7 @@ mod tests {
         details.set_error_info(hostile, "marquee", std::collections::HashMap::new());
         let failure = Failure::from(Status::with_error_details(Code::NotFound, hostile, details));
         let text = failure.message(&[]);
-        assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
+        assert!(!text.replace('\n', "").contains(marquee_core::text::is_command), "{text:?}");
         assert_eq!(text.lines().count(), 3, "{text}");
         assert_eq!(text.matches(r"\u{1b}]0;x\u{7}\n\u{9b}31m\u{202e}").count(), 4, "{text}");
     }

@@ -2,8 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use marquee_core::text::printable_json;
 use marquee_proto::dynamic::to_json;
-use marquee_proto::printable_json;
 use prost_reflect::DynamicMessage;
 
 use super::exit::Failure;
@@ -85,7 +85,7 @@ mod tests {
         let message = DynamicMessage::decode(descriptor, movie.encode_to_vec().as_slice()).unwrap();
         for pretty in [false, true] {
             let text = json(&message, pretty).unwrap();
-            assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
+            assert!(!text.replace('\n', "").contains(marquee_core::text::is_command), "{text:?}");
             let read: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(read["title"], title);
         }

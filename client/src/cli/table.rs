@@ -3,8 +3,8 @@
 //! A list of messages becomes a table with a column for each field that is set anywhere; everything
 //! else becomes a line `name  value`.
 
+use marquee_core::text::printable;
 use marquee_proto::dynamic::{enum_value_name, is_well_known};
-use marquee_proto::printable;
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
@@ -308,6 +308,6 @@ ignored_history_movies  0";
         let movie = v1::Movie { title: title.into(), genres: vec![title.into()], ..Default::default() };
         let text = rendered(&v1::GetMovieResponse { movie: Some(movie) }, "marquee.v1.GetMovieResponse");
         assert_eq!(text.matches(r"\u{1b}[31mRed\n\u{9b}2J\u{202e}deR").count(), 2, "{text:?}");
-        assert!(!text.replace('\n', "").contains(marquee_proto::is_command), "{text:?}");
+        assert!(!text.replace('\n', "").contains(marquee_core::text::is_command), "{text:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use marquee_proto::printable;
+use marquee_core::text::printable;
 
 use super::{Quantiles, Report};
 

@@ -12,7 +12,7 @@ use h2::Reason;
 use h2::client::{Builder, SendRequest};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, TE};
 use http::{Request, Version};
-use marquee_proto::printable;
+use marquee_core::text::printable;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use marquee_proto::printable;
+use marquee_core::text::printable;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 

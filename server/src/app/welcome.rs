@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use marquee_core::domain::UserId;
 use marquee_engine::{Model, runtime};
-use marquee_proto::printable;
+use marquee_core::text::printable;
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use marquee_proto::printable;
+use marquee_core::text::printable;
 use marquee_store::OnDamage;
 use tokio::runtime::Runtime;
 

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use marquee_core::domain::{MovieId, UserId};
+use marquee_core::text::printable;
 use marquee_engine::EngineError;
-use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, printable, v1};
+use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
 use marquee_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -348,11 +349,11 @@ mod tests {
             ApiError::Bundle(hostile.to_owned()),
         ] {
             let status = Status::from(error);
-            assert!(!status.message().contains(marquee_proto::is_command), "{:?}", status.message());
+            assert!(!status.message().contains(marquee_core::text::is_command), "{:?}", status.message());
             for violation in
                 status.get_error_details().bad_request().iter().flat_map(|bad| &bad.field_violations)
             {
-                assert!(!violation.description.contains(marquee_proto::is_command), "{violation:?}");
+                assert!(!violation.description.contains(marquee_core::text::is_command), "{violation:?}");
             }
         }
     }

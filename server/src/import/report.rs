@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use marquee_proto::printable;
+use marquee_core::text::printable;
 
 use super::rows::RowError;
 

@@ -6,7 +6,7 @@
 use std::fmt::{self, Debug};
 use std::io;
 
-use marquee_proto::{printable, printable_json};
+use marquee_core::text::{printable, printable_json};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::fmt::format::{FormatFields, Writer};
@@ -119,7 +119,7 @@ mod tests {
     fn what_a_caller_wrote_neither_commands_a_terminal_nor_begins_a_line() {
         let log = written(|written| text(false, move || written.clone()));
         assert_eq!(log.lines().count(), 2, "{log:?}");
-        assert!(!log.replace('\n', "").contains(marquee_proto::is_command), "{log:?}");
+        assert!(!log.replace('\n', "").contains(marquee_core::text::is_command), "{log:?}");
         assert!(
             log.contains(r"it says \u{1b}[2J\u{9b}31m\u{202e}\u{2028}\r\nINFO forged error=\u{1b}"),
             "{log}"
@@ -132,7 +132,7 @@ mod tests {
         let log = written(|written| text(true, move || written.clone()));
         let colours = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[32m", "\n"];
         let rest = colours.iter().fold(log.clone(), |rest, colour| rest.replace(colour, ""));
-        assert!(!rest.contains(marquee_proto::is_command), "{log:?}");
+        assert!(!rest.contains(marquee_core::text::is_command), "{log:?}");
         assert!(log.contains("\u{1b}[3mnumber\u{1b}[0m\u{1b}[2m=\u{1b}[0m7"), "{log:?}");
     }
 
@@ -143,7 +143,7 @@ mod tests {
             layer().json().with_writer(writer).boxed()
         });
         assert_eq!(log.lines().count(), 2, "{log:?}");
-        assert!(!log.replace('\n', "").contains(marquee_proto::is_command), "{log:?}");
+        assert!(!log.replace('\n', "").contains(marquee_core::text::is_command), "{log:?}");
         let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
         assert_eq!(line["fields"]["error"], HOSTILE);
         assert_eq!(line["span"]["path"], HOSTILE);

@@ -17,7 +17,7 @@ pub fn is_command(letter: char) -> bool {
 /// The text with every such character as an escape.
 ///
 /// ```
-/// use marquee_proto::printable;
+/// use marquee_core::text::printable;
 ///
 /// assert_eq!(printable("Heat (1995)"), "Heat (1995)");
 /// assert_eq!(printable("\u{1b}[31mRed\n"), r"\u{1b}[31mRed\n");
@@ -29,7 +29,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// A JSON text with every such character of its strings as an escape of JSON, so that it means the same.
 ///
 /// ```
-/// use marquee_proto::printable_json;
+/// use marquee_core::text::printable_json;
 ///
 /// assert_eq!(printable_json("\"\u{9b}31m\""), r#""\u009b31m""#);
 /// ```
