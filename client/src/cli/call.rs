@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ArgMatches;
-use futures::{StreamExt as _, stream};
+use futures::stream;
 use marquee_proto::dynamic::{Api, DynamicCodec};
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 
@@ -12,7 +12,8 @@ use super::exit::Failure;
 use super::input;
 use super::lines;
 use super::output::{self, Format};
-use crate::{ApiKey, Client, ConnectOptions, DeadlineStream, Method};
+use super::rpc::rpc;
+use crate::{ApiKey, Client, ConnectOptions};
 
 /// Runs the call of `entry` with what was typed.
 pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
@@ -31,7 +32,7 @@ pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) 
     let codec = DynamicCodec::new(method.output());
     if method.is_server_streaming() {
         let replies = client.streaming(rpc(method), codec, stream::iter([request])).await?;
-        return write_all(replies, format, &mut 0).await;
+        return output::write_all(replies, format, &mut 0).await;
     }
     let reply = client.unary(rpc(method), codec, request.clone()).await?;
     output::write(&reply, Some(&request), format)?;
@@ -57,30 +58,6 @@ async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
         Some(id) => client.with_request_id(id).map_err(Failure::Connect),
         None => Ok(client),
     }
-}
-
-/// Writes the replies of a stream as they come, counting them.
-pub(super) async fn write_all(
-    mut replies: DeadlineStream<DynamicMessage>,
-    format: Format,
-    written: &mut u64,
-) -> Result<(), Failure> {
-    while let Some(reply) = replies.next().await {
-        let reply = reply?;
-        if *written > 0 {
-            output::part(format)?;
-        }
-        output::write(&reply, None, format)?;
-        *written += 1;
-    }
-    Ok(())
-}
-
-/// The path of a method, and whether its proto lets it be repeated.
-pub(super) fn rpc(method: &MethodDescriptor) -> Method {
-    let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
-    let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    Method::new(&path, options.idempotency_level().into()).expect("proto names are letters, digits and dots")
 }
 
 /// `SERVING` of `grpc.health.v1.HealthCheckResponse`.

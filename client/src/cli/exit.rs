@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use super::flags::Flag;
 use super::layout::beside_names;
-use super::lines::Progress;
+use super::progress::Progress;
 use crate::ConnectError;
 
 /// The exit codes below those of gRPC, and what they mean.
@@ -224,7 +224,7 @@ fn remedy_of(code: Code) -> &'static str {
 mod tests {
     use tonic_types::ErrorDetails;
 
-    use super::super::lines::Answer;
+    use super::super::progress::Answer;
     use super::*;
 
     #[test]

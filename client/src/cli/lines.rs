@@ -4,7 +4,6 @@
 //! cannot be sent therefore ends the requests where they stand instead of cutting the call off: the server
 //! answers for the lines before, and the failure says up to which one they were sent.
 
-use std::fmt;
 use std::io::BufRead;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,51 +13,15 @@ use prost_reflect::{DynamicMessage, MethodDescriptor};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::call::{rpc, write_all};
 use super::exit::Failure;
 use super::input::{self, Line};
 use super::output::{self, Format};
+use super::progress::{Answer, Progress};
+use super::rpc::rpc;
 use crate::Client;
 
 /// Messages that are read ahead of what the server has taken.
 const READ_AHEAD: usize = 64;
-
-/// How far a stream came before it failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// Messages that were handed to the connection.
-    pub(super) sent: u64,
-    /// The line of the last one, from 1.
-    pub(super) last_line: usize,
-    pub(super) answer: Answer,
-}
-
-/// What came back for the messages that were sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// The one reply of a call that has one.
-    Whole,
-    /// So many replies.
-    Replies(u64),
-    /// Nothing, where one reply was to come.
-    Nothing,
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, last_line, answer } = self;
-        let messages = if *sent == 1 { "1 message was".to_owned() } else { format!("{sent} messages were") };
-        write!(f, "{messages} sent, up to line {last_line}; ")?;
-        match answer {
-            Answer::Whole => f.write_str("the reply says what became of them"),
-            Answer::Replies(1) => f.write_str("1 reply came"),
-            Answer::Replies(replies) => write!(f, "{replies} replies came"),
-            Answer::Nothing => {
-                f.write_str("the server acknowledged none of them and may have kept those that it read")
-            }
-        }
-    }
-}
 
 /// Sends each line of `input` as a message and writes what comes back.
 pub(super) async fn send(
@@ -143,7 +106,7 @@ async fn exchange(
     if method.is_server_streaming() {
         let mut written = 0;
         let outcome = match client.streaming(rpc(method), codec, requests).await {
-            Ok(replies) => write_all(replies, format, &mut written).await,
+            Ok(replies) => output::write_all(replies, format, &mut written).await,
             Err(status) => Err(status.into()),
         };
         return (Answer::Replies(written), outcome);

@@ -14,6 +14,8 @@ mod input;
 mod layout;
 mod lines;
 mod output;
+mod progress;
+mod rpc;
 mod shortcuts;
 mod table;
 #[cfg(test)]

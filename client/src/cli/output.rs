@@ -2,12 +2,14 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use futures::StreamExt as _;
 use marquee_core::text::printable_json;
 use marquee_proto::dynamic::to_json;
 use prost_reflect::DynamicMessage;
 
 use super::exit::Failure;
 use super::{layout, table};
+use crate::DeadlineStream;
 
 /// How replies are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,23 @@ pub(super) fn write(
         Format::JsonPretty => json(message, true)?,
     };
     write_line(&text)
+}
+
+/// Writes the replies of a stream as they come, counting them.
+pub(super) async fn write_all(
+    mut replies: DeadlineStream<DynamicMessage>,
+    format: Format,
+    written: &mut u64,
+) -> Result<(), Failure> {
+    while let Some(reply) = replies.next().await {
+        let reply = reply?;
+        if *written > 0 {
+            part(format)?;
+        }
+        write(&reply, None, format)?;
+        *written += 1;
+    }
+    Ok(())
 }
 
 /// Parts the replies of a stream, where they are more than a line each.

@@ -7,7 +7,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use marquee_core::domain::{Interaction, Kind, Preferences, Profile, Rating, UserId};
 use roaring::RoaringBitmap;
 
-use super::local_cache::Entry;
+use super::entry::Entry;
 
 const FORM: u8 = 1;
 const EVENT_BYTES: usize = 14;

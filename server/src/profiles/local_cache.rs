@@ -3,7 +3,6 @@
 //! A read that finds nothing holds the place for what it will find. Forgetting a user takes such a place
 //! away too, so that a fill that began before cannot be kept.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_core::domain::{Profile, UserId};
@@ -11,6 +10,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Weighter};
 use tokio::time::Instant;
 
+use super::entry::Entry;
 use super::peers::Remembering;
 
 /// How long a profile is kept: the bound for what changes the store without a server, such as an import.
@@ -18,14 +18,6 @@ const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
 /// A profile of some hundred events and movies.
 const USUAL_BYTES: u64 = 16 << 10;
-
-/// A remembered profile.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// How many of the newest events were asked for.
-    pub(super) asked: usize,
-    pub(super) profile: Arc<Profile>,
-}
 
 #[derive(Clone)]
 pub(super) struct Kept {
@@ -98,6 +90,8 @@ impl Remembering for LocalProfileCache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use marquee_core::clock;
     use marquee_core::domain::{Interaction, Kind};
 

@@ -7,6 +7,7 @@
 
 mod codec;
 mod consistency_token;
+mod entry;
 mod local_cache;
 mod peers;
 mod shared_cache;
@@ -20,7 +21,8 @@ use marquee_store::{Store, StoreError};
 use tokio::time::Instant;
 
 pub use consistency_token::{ConsistencyToken, MAX_USERS};
-use local_cache::{Entry, LocalProfileCache};
+use entry::Entry;
+use local_cache::LocalProfileCache;
 use peers::{Peers, Remembering as _};
 use shared_cache::SharedProfileCache;
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::codec;
-use super::local_cache::Entry;
+use super::entry::Entry;
 use crate::shared::cache::{Lookups, Space, Tier};
 use crate::shared::redis::{Holds, Key, Purpose, Redis};
 

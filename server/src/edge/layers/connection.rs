@@ -111,7 +111,7 @@ struct Shared {
     begun: AtomicU64,
     greeted: AtomicBool,
     held_bytes: HeldBytes,
-    unread: Unread,
+    unread: Arc<Unread>,
 }
 
 /// The bytes of unfinished requests of a connection, and of all connections from its address.
@@ -137,7 +137,7 @@ impl ConnectionInfo {
         &self.0.held_bytes
     }
 
-    pub(super) fn unread(&self) -> &Unread {
+    pub(super) fn unread(&self) -> &Arc<Unread> {
         &self.0.unread
     }
 
@@ -179,7 +179,7 @@ impl Connection {
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(false),
             held_bytes: HeldBytes { address: Arc::clone(place.held_bytes()), ..HeldBytes::default() },
-            unread: Unread::default(),
+            unread: Arc::default(),
         }));
         let ending = tokio::spawn(ending(info.clone(), times, stop));
         let ending = AbortOnDropHandle::new(ending);
@@ -340,7 +340,7 @@ pub(super) mod tests {
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(greeted),
             held_bytes: HeldBytes::default(),
-            unread: Unread::default(),
+            unread: Arc::default(),
         }))
     }
 

@@ -5,19 +5,17 @@
 //! the deadline here makes the answer DEADLINE_EXCEEDED, as callers expect.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Admitted;
+use super::timeout::timeout_of;
 use crate::edge::ApiError;
-
-const HEADER: &str = "grpc-timeout";
 
 /// The moment after which nobody waits for the answer, in the request's extensions.
 #[derive(Clone, Copy, Debug)]
@@ -72,47 +70,10 @@ where
     }
 }
 
-/// The time that the caller gives; `None` when it names none.
-///
-/// # Errors
-/// INVALID_ARGUMENT when it cannot be read.
-pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let timeout = value.to_str().ok().and_then(parse_grpc_timeout);
-    timeout.map(Some).ok_or_else(|| {
-        Status::invalid_argument("grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n")
-    })
-}
-
-/// The span of a `grpc-timeout` header: 1 to 8 digits and a unit.
-///
-/// ```
-/// use std::time::Duration;
-/// use marquee_server::edge::layers::parse_grpc_timeout;
-///
-/// assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
-/// assert_eq!(parse_grpc_timeout("1.5S"), None);
-/// ```
-pub fn parse_grpc_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_secs(number * 3600)),
-        "M" => Some(Duration::from_secs(number * 60)),
-        "S" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_millis(number)),
-        "u" => Some(Duration::from_micros(number)),
-        "n" => Some(Duration::from_nanos(number)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::time::Duration;
 
     use tonic::Code;
     use tower::{ServiceExt as _, service_fn};
@@ -124,7 +85,7 @@ mod tests {
             tokio::time::sleep(work).await;
             Ok::<_, Infallible>(Response::new(Body::empty()))
         }));
-        let request = Request::builder().header(HEADER, timeout).body(()).unwrap();
+        let request = Request::builder().header("grpc-timeout", timeout).body(()).unwrap();
         let response = service.oneshot(request).await.unwrap();
         Status::from_header_map(response.headers()).map(|status| status.code())
     }
@@ -140,7 +101,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timeout_that_cannot_be_read_is_an_invalid_argument() {
         for timeout in ["", "m", "1", "123456789S", "1x", "-1S", "1 S", "١S"] {
-            let request = Request::builder().header(HEADER, timeout).body(()).unwrap();
+            let request = Request::builder().header("grpc-timeout", timeout).body(()).unwrap();
             let service = DeadlineLayer.layer(service_fn(|_: Request<()>| async {
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             }));

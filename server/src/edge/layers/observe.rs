@@ -103,7 +103,7 @@ where
             let response = answer.await?;
             call.status = Status::from_header_map(response.headers());
             if !is_carried(&response) && !response.body().is_end_stream() {
-                call.unread = connection.map(Reply::on);
+                call.unread = connection.map(|connection| Reply::on(connection.unread()));
             }
             Ok(deliver(response.map(|inner| Body::new(ObservedBody { inner, call, span }))))
         })

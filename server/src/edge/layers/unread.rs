@@ -6,12 +6,11 @@
 //! would cost all the callers who read. So a connection counts its unread replies in two generations, and looks
 //! at the older one from time to time: whoever has replies that old must have taken some of them meanwhile.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::sleep;
-
-use super::ConnectionInfo;
 
 /// What a peer takes at least of each old reply from one look to the next.
 const TAKEN_BYTES: u64 = 64 << 10;
@@ -60,23 +59,22 @@ impl Unread {
 /// A reply that waits for its reader, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Reply {
-    connection: ConnectionInfo,
+    unread: Arc<Unread>,
     generation: usize,
 }
 
 impl Reply {
-    /// The next reply on a connection.
-    pub(super) fn on(connection: ConnectionInfo) -> Self {
-        let unread = connection.unread();
+    /// The next reply on the connection of these.
+    pub(super) fn on(unread: &Arc<Unread>) -> Self {
         let generation = unread.newer.load(Ordering::Relaxed);
         unread.generations[generation].fetch_add(1, Ordering::Relaxed);
-        Self { connection, generation }
+        Self { unread: Arc::clone(unread), generation }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.connection.unread().generations[self.generation].fetch_sub(1, Ordering::Relaxed);
+        self.unread.generations[self.generation].fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -93,7 +91,7 @@ mod tests {
     async fn a_reply_that_nobody_reads_is_found_within_twice_the_patience() {
         let info = info(true);
         tokio::time::advance(PATIENCE / 2).await;
-        let _reply = Reply::on(info.clone());
+        let _reply = Reply::on(info.unread());
         let began = Instant::now();
         info.unread().stalled(PATIENCE).await;
         assert!(began.elapsed() >= PATIENCE && began.elapsed() <= 2 * PATIENCE, "{:?}", began.elapsed());
@@ -105,10 +103,10 @@ mod tests {
         let connection = info.clone();
         let calling = tokio::spawn(async move {
             loop {
-                let quick = Reply::on(connection.clone());
+                let quick = Reply::on(connection.unread());
                 sleep(PATIENCE / 3).await;
                 drop(quick);
-                let slow = Reply::on(connection.clone());
+                let slow = Reply::on(connection.unread());
                 for _ in 0..5 {
                     sleep(PATIENCE / 2).await;
                     connection.unread().written(TAKEN_BYTES as usize);
@@ -123,7 +121,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_reader_does_not_excuse_many_who_do_not_read() {
         let info = info(true);
-        let _replies: Vec<Reply> = (0..3).map(|_| Reply::on(info.clone())).collect();
+        let _replies: Vec<Reply> = (0..3).map(|_| Reply::on(info.unread())).collect();
         let connection = info.clone();
         let reading = tokio::spawn(async move {
             loop {

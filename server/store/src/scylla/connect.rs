@@ -15,7 +15,6 @@ use scylla::errors::{
 use scylla::policies::timestamp_generator::MonotonicTimestampGenerator;
 use tokio::time::timeout;
 
-use super::link::Connected;
 use super::migrations;
 use super::settings::ScyllaSettings;
 use super::statements::Statements;
@@ -28,6 +27,12 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// A connection that answers nothing for the sum of both is given up.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A session and what it prepared.
+pub(super) struct Connected {
+    pub(super) session: Session,
+    pub(super) statements: Statements,
+}
 
 /// Connects to the keyspace if it has this program's version, and prepares all statements.
 ///

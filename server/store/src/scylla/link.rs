@@ -15,9 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
-use scylla::errors::{ExecutionError, RequestAttemptError};
+use scylla::errors::ExecutionError;
 use scylla::response::PagingState;
 use scylla::response::query_result::QueryResult;
 use scylla::serialize::row::SerializeRow;
@@ -27,66 +26,18 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connect::connect;
+use super::connect::{Connected, connect};
+use super::failure::{Failure, IN_FLIGHT};
 use super::metrics::Metrics;
 use super::settings::ScyllaSettings;
-use super::statements::{Statement, Statements};
+use super::statements::Statement;
 use super::writes::Write;
 use crate::StoreError;
 
-/// Statements under way at once.
-const IN_FLIGHT: usize = 256;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two tries to make a session while the link is down.
 const RECONNECT_EVERY: Duration = Duration::from_millis(250);
-
-/// A session and what it prepared.
-pub(super) struct Connected {
-    pub(super) session: Session,
-    pub(super) statements: Statements,
-}
-
-/// Why a statement was not answered.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The link is down.
-    #[error("no node of the cluster can be reached")]
-    Down,
-    /// Others took all turns for as long as a statement may take.
-    #[error("{IN_FLIGHT} statements are under way and none ends")]
-    Full,
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// The cluster answered with an error.
-    #[error("{0}")]
-    Refused(String),
-    /// The statement, or its answer, was lost with a connection.
-    #[error("{0}")]
-    Connection(String),
-}
-
-impl From<ExecutionError> for Failure {
-    fn from(error: ExecutionError) -> Self {
-        match error {
-            ExecutionError::RequestTimeout(_) => Self::Timeout,
-            ExecutionError::LastAttemptError(RequestAttemptError::DbError(..)) => {
-                Self::Refused(error.to_string())
-            }
-            other => Self::Connection(other.to_string()),
-        }
-    }
-}
-
-impl From<Failure> for StoreError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Timeout => Self::Timeout,
-            other => Self::Unavailable(other.to_string()),
-        }
-    }
-}
 
 /// The link. Dropping it ends its probes.
 pub(super) struct Link {

@@ -6,7 +6,7 @@ use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
 use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
-use super::link::Failure;
+use super::failure::Failure;
 use super::statements::Statement;
 
 /// The instruments of the link to the cluster.

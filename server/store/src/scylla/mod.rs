@@ -15,6 +15,7 @@
 //! the same event at the same moment may both call it new; what is stored is the same.
 
 mod connect;
+mod failure;
 mod known;
 mod link;
 mod metrics;

@@ -35,7 +35,7 @@ use tower::{Layer, Service};
 use self::gate::{Arrived, Gate, Refusal, Ticket};
 use self::refusals::{Refusals, retry_after};
 use super::connection::read_since;
-use super::deadline::timeout_of;
+use super::timeout::timeout_of;
 use crate::edge::ApiError;
 
 /// What the layers behind know of a call, in the request's extensions.
