@@ -12,7 +12,7 @@ use marquee_core::domain::{Interaction, Kind};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
-use marquee_server::import::{ImportOptions, import};
+use marquee_server::import::{ImportOptions, Silent, import};
 use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore, Store};
 use tokio::task::JoinHandle;
 use tonic::{Code, Request, Status};
@@ -272,16 +272,13 @@ async fn a_half_written_import_is_resumed_and_ends_whole() {
     let folder = release(USERS);
     let options = ImportOptions { batch_rows: 200, ..ImportOptions::new(1) };
     let (path, into) = (folder.path().to_owned(), Arc::clone(&store));
-    let half = tokio::spawn(async move {
-        import(&path, into.as_ref(), options, &indicatif::ProgressBar::hidden()).await
-    });
+    let half = tokio::spawn(async move { import(&path, into.as_ref(), options, &Silent).await });
     until("half of it is written", async || store.user(USERS / 2).await.expect("a read").is_some()).await;
     half.abort();
     assert!(half.await.expect_err("it was aborted").is_cancelled());
     assert!(store.user(USERS).await.expect("a read").is_none(), "it is half-written");
 
-    let bar = indicatif::ProgressBar::hidden();
-    let report = import(folder.path(), store.as_ref(), options, &bar).await.expect("it is sound");
+    let report = import(folder.path(), store.as_ref(), options, &Silent).await.expect("it is sound");
     assert!(report.resumed_at_line.is_some() && report.ratings < USERS * 20, "it goes on: {report}");
     for user_id in 1..=USERS {
         let profile = store.profile(user_id, 20).await.expect("a read").expect("an imported user");

@@ -14,6 +14,7 @@ use marquee_server::config::{Config, StoreUrl};
 use marquee_server::profiles::Profiles;
 use marquee_server::recommend::{Recommender, RequestOptions};
 use marquee_server::shared::cache::{Cache, LocalCache};
+use marquee_store::OnDamage;
 use prost::Message as _;
 use tempfile::TempDir;
 use tonic::{Code, Request};
@@ -337,7 +338,8 @@ async fn an_encoded_history_has_the_models_dimension() {
 /// A node that remembers user vectors in this cache.
 async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
     let data = common::sample_data().await;
-    let store = app::open_store(&StoreUrl::redb(), data.path()).await.expect("the store opens");
+    let store =
+        app::open_store(&StoreUrl::redb(), data.path(), OnDamage::Refuse).await.expect("the store opens");
     let catalog = app::build_catalog(store.as_ref()).await.expect("the store can be read");
     let engine = Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }));
     let exact = |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, RetrievalError> {

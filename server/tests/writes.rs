@@ -7,6 +7,7 @@ use marquee_core::domain::{Interaction, Kind};
 use marquee_proto::v1;
 use marquee_server::app;
 use marquee_server::config::StoreUrl;
+use marquee_store::OnDamage;
 use prost_types::Timestamp;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -70,7 +71,7 @@ async fn an_interaction_may_be_a_little_ahead_of_the_clock_and_not_of_a_year_to_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_history_with_times_that_no_calendar_has_is_still_read() {
     let data = common::sample_data().await;
-    let store = app::open_store(&StoreUrl::redb(), data.path()).await.unwrap();
+    let store = app::open_store(&StoreUrl::redb(), data.path(), OnDamage::Refuse).await.unwrap();
     let event =
         |time_ms, movie_id| Interaction { user_id: USER, movie_id, time_ms, kind: Kind::View, rating: None };
     store.record(&[event(964_982_703_000_000, 1), event(i64::MAX, 2), event(i64::MIN, 3)], 1).await.unwrap();

@@ -6,9 +6,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use indicatif::ProgressBar;
 use marquee_core::domain::{Interaction, MovieId, Rating};
-use marquee_server::import::{ImportOptions, import};
+use marquee_server::import::{ImportOptions, Silent, import};
 use scylla::client::session::Session;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
@@ -80,7 +79,7 @@ async fn store_import(cluster: &str, release: &Path, rows: usize) -> anyhow::Res
     let keyspace = Keyspace::make(cluster).await?;
     let store = keyspace.store().await?;
     let began = Instant::now();
-    let report = import(release, &store, ImportOptions::new(NOW_MS), &ProgressBar::hidden()).await?;
+    let report = import(release, &store, ImportOptions::new(NOW_MS), &Silent).await?;
     let took = began.elapsed();
     anyhow::ensure!(report.ratings == rows as u64, "{} of {rows} ratings were imported", report.ratings);
     drop(store);

@@ -7,13 +7,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use indicatif::ProgressBar;
 use marquee_core::clock::now_ms;
 use marquee_store::{RedbStore, Store, StoreError};
 
-use super::{StartError, open_store_despite};
-use crate::config::{Config, Sample};
-use crate::import::{self, ImportOptions, SampleMark};
+use super::{StartError, open_store};
+use crate::config::{Config, Sample, StoreUrl};
+use crate::import::{self, ImportOptions, SampleMark, Silent};
 
 /// The folder of the sample's own store, in the data folder.
 const FOLDER: &str = "sample";
@@ -40,7 +39,7 @@ pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
             None => open_sample(config).await,
         };
     }
-    let store = open_store_despite(&config.store, &config.data_dir, config.on_damage).await?;
+    let store = open_store(&config.store, &config.data_dir, config.on_damage).await?;
     match config.wanted_sample() {
         Sample::Auto | Sample::None => {}
         Sample::Bundled => import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?,
@@ -54,15 +53,15 @@ async fn open_own(config: &Config) -> Result<Option<Arc<dyn Store>>, StoreError>
     if !RedbStore::is_in(&config.data_dir) {
         return Ok(None);
     }
-    let store = RedbStore::open_despite(&config.data_dir, config.on_damage)?;
+    let store = open_store(&StoreUrl::redb(), &config.data_dir, config.on_damage).await?;
     let stats = store.stats().await?;
-    Ok((stats.movies > 0 || stats.users > 0).then(|| Arc::new(store) as Arc<dyn Store>))
+    Ok((stats.movies > 0 || stats.users > 0).then_some(store))
 }
 
 /// The sample's own store.
 async fn open_sample(config: &Config) -> Result<Data, StartError> {
     let folder = config.data_dir.join(FOLDER);
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open_despite(&folder, config.on_damage)?);
+    let store = open_store(&StoreUrl::redb(), &folder, config.on_damage).await?;
     import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?;
     let origin = format!(
         "Movies and users are the sample that comes with the program, in {}; `marquee-server import PATH` brings your \
@@ -109,7 +108,7 @@ pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), Start
     tracing::info!(sample = %sample.display(), goes_on, "the store does not hold the sample yet: importing it");
     store.put_note(NOTE, BEGUN).await?;
     let options = ImportOptions::new(now_ms());
-    let report = import::import_sample(sample, store, options, &ProgressBar::hidden()).await?;
+    let report = import::import_sample(sample, store, options, &Silent).await?;
     store.put_note(NOTE, COMPLETE).await?;
     tracing::info!(%report, "the sample is imported");
     Ok(())

@@ -119,19 +119,11 @@ pub struct Running {
     _cpu_latency: Option<CpuLatencyGuard>,
 }
 
-/// Opens the store that the settings name.
+/// Opens the store that the settings name; `on_damage` is what to do when the embedded one is damaged.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be opened.
-pub async fn open_store(url: &StoreUrl, data_dir: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    open_store_despite(url, data_dir, OnDamage::Refuse).await
-}
-
-/// As [`open_store`], and what is to be done when the embedded store is damaged.
-///
-/// # Errors
-/// [`StoreError`] when it cannot be opened.
-pub async fn open_store_despite(
+pub async fn open_store(
     url: &StoreUrl,
     data_dir: &Path,
     on_damage: OnDamage,

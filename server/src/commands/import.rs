@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use indicatif::{ProgressBar, ProgressStyle};
 use marquee_core::clock::{EventTimes, now_ms};
 
 use super::{DamageArgs, Layers, Outcome};
 use crate::app;
 use crate::config::{Config, ConfigError};
-use crate::import::{ImportOptions, OnSample, TimeUnit, Units, import, progress_bar};
+use crate::import::{ImportOptions, OnSample, Part, Progress, Reached, TimeUnit, Units, import};
 
 /// The options of `import`.
 #[derive(Args)]
@@ -21,7 +23,7 @@ pub(super) struct ImportArgs {
     #[arg(long)]
     strict: bool,
     /// Unit of the timestamps that are numbers; those that are dates are read as such
-    #[arg(long, value_enum, default_value_t, value_name = "UNIT")]
+    #[arg(long, value_parser = time_unit(), default_value_t, value_name = "UNIT")]
     time_unit: TimeUnit,
     /// The rating that is 5 stars, such as 10 or 100: the others above 0 are rounded to half stars; only
     /// MovieLens' 0.5 to 5 in half stars when absent
@@ -46,6 +48,17 @@ impl ImportArgs {
     }
 }
 
+/// The units by their names.
+fn time_unit() -> impl TypedValueParser<Value = TimeUnit> {
+    let described = TimeUnit::ALL.map(|unit| {
+        let like = if unit == TimeUnit::default() { ", as in MovieLens" } else { "" };
+        PossibleValue::new(unit.symbol()).help(format!("{} since 1970{like}", unit.name()))
+    });
+    PossibleValuesParser::new(described).try_map(|symbol| {
+        TimeUnit::ALL.into_iter().find(|unit| unit.symbol() == symbol).ok_or("is not a unit")
+    })
+}
+
 /// Imports and prints the report.
 pub(super) async fn run(args: ImportArgs) -> Outcome {
     let (path, strict) = (args.path.clone(), args.strict);
@@ -54,11 +67,37 @@ pub(super) async fn run(args: ImportArgs) -> Outcome {
     let config = args.resolve()?;
     let times = EventTimes::at(now_ms(), config.max_clock_skew.0);
     let units = Units { time_unit, highest_rating, times };
-    let options = ImportOptions { strict, sample, units, ..ImportOptions::new(now_ms()) };
-    let store = app::open_store_despite(&config.store, &config.data_dir, config.on_damage).await?;
-    let report = import(&path, store.as_ref(), options, &progress_bar()).await?;
+    let options = ImportOptions { strict, units, sample, ..ImportOptions::new(now_ms()) };
+    let store = app::open_store(&config.store, &config.data_dir, config.on_damage).await?;
+    let report = import(&path, store.as_ref(), options, &Bar::new()).await?;
     // For the nodes that share the store; their next start would read the whole of it otherwise.
     store.sum_up(Duration::ZERO, now_ms()).await?;
     println!("{report}");
     Ok(())
+}
+
+/// A bar that shows bytes read, rows a second and the time left.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{msg:32} [{bar:40}] {percent:>3}%  {elapsed} + {eta} left");
+        let style = style.expect("the template is valid").progress_chars("=> ");
+        Self(ProgressBar::new(0).with_style(style))
+    }
+}
+
+impl Progress for Bar {
+    fn reached(&self, reached: Reached) {
+        self.0.set_length(reached.total_bytes);
+        self.0.set_position(reached.bytes);
+        self.0.set_message(match reached.part {
+            Part::Movies => "movies".to_owned(),
+            Part::Ratings { stored, per_second } => format!("{stored} ratings, {per_second:.0}/s"),
+        });
+    }
+
+    fn finished(&self) {
+        self.0.finish_and_clear();
+    }
 }

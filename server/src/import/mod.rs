@@ -11,8 +11,10 @@
 //! imported into one store. The sample of the first start is not mixed with anything: see [`sample`].
 
 mod movies;
+mod progress;
 mod ratings;
 mod report;
+mod row_error;
 mod rows;
 mod sample;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod tables;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod time_unit;
 mod units;
 
 use std::collections::BTreeMap;
@@ -30,17 +33,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use marquee_core::clock::{self, EventTimes, MAX_CLOCK_SKEW};
 use marquee_core::domain::TimeMs;
 use marquee_store::{Store, StoreError};
 use roaring::RoaringBitmap;
 
+pub use self::progress::{Part, Progress, Reached, Silent};
 pub use self::report::{ImportReport, MalformedRow};
-pub use self::rows::RowError;
+pub use self::row_error::RowError;
 pub use self::sample::{SampleMark, import_sample};
 use self::source::{Release, Source};
-pub use self::units::{TimeUnit, Units};
+pub use self::time_unit::TimeUnit;
+pub use self::units::Units;
 
 /// Why an import stopped. What was stored before stays; the same import may be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -162,13 +166,7 @@ impl ImportOptions {
     }
 }
 
-/// A bar that shows bytes read, rows a second and the time left.
-pub fn progress_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:32} [{bar:40}] {percent:>3}%  {elapsed} + {eta} left");
-    ProgressBar::new(0).with_style(style.expect("the template is valid").progress_chars("=> "))
-}
-
-/// Imports the release at `path`, a folder or a zip.
+/// Imports the release at `path`, a folder or a zip, and says to `progress` how far it is.
 ///
 /// Ratings of movies that neither the release nor the store knows are malformed, as are times that no event
 /// may have. A file of which no row is read is an error. A movie that the store
@@ -179,7 +177,7 @@ pub async fn import(
     path: &Path,
     store: &dyn Store,
     options: ImportOptions,
-    progress: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<ImportReport, ImportError> {
     let source = Source::open(path)?;
     let release = source.release()?;
@@ -207,19 +205,19 @@ async fn bring_in(
     release: &Release,
     store: &dyn Store,
     options: ImportOptions,
-    progress: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<ImportReport, ImportError> {
     let began = Instant::now();
-    progress.set_length(release.size());
+    let total_bytes = release.size();
+    progress.reached(Reached { bytes: 0, total_bytes, part: Part::Movies });
     let mut report = ImportReport::default();
     let known = movies::stored(store).await?;
-    progress.set_message("movies");
     let ids = movies::import(source, release, known, store, &mut report).await?;
     if let Some(file) = &release.ratings {
-        progress.set_position(release.size() - file.size);
-        ratings::Import { source, file, movies: ids, store, options, progress }.run(&mut report).await?;
+        let import = ratings::Import { source, file, movies: ids, store, options, total_bytes, progress };
+        import.run(&mut report).await?;
     }
-    progress.finish_and_clear();
+    progress.finished();
     report.elapsed = began.elapsed();
     Ok(report)
 }

@@ -8,8 +8,9 @@ use roaring::RoaringBitmap;
 
 use super::ImportError;
 use super::report::{ImportReport, MalformedRow};
-use super::rows::{Layout, Row, RowError, Rows, Table};
-use super::source::{Release, Source, SourceFile};
+use super::row_error::RowError;
+use super::rows::{Layout, Row, Rows};
+use super::source::{Release, Source, SourceFile, Table};
 use super::tables::{self, LinkRow, TagRow};
 use super::tally::Tally;
 

@@ -9,15 +9,16 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use indicatif::ProgressBar;
 use marquee_core::domain::{Interaction, TimeMs};
 use marquee_store::{Recorded, Store, StoreError};
 use roaring::RoaringBitmap;
 use tokio::sync::{mpsc, watch};
 
+use super::progress::{Part, Progress, Reached};
 use super::report::{ImportReport, MalformedRow};
-use super::rows::{Layout, Place, Row, RowError, Rows, Table};
-use super::source::{Source, SourceFile};
+use super::row_error::RowError;
+use super::rows::{Layout, Place, Row, Rows};
+use super::source::{Source, SourceFile, Table};
 use super::tally::Tally;
 use super::units::Units;
 use super::{ImportError, ImportOptions, tables};
@@ -42,7 +43,9 @@ pub(super) struct Import<'a> {
     pub(super) movies: RoaringBitmap,
     pub(super) store: &'a dyn Store,
     pub(super) options: ImportOptions,
-    pub(super) progress: &'a ProgressBar,
+    /// Of the whole release, whose other files are stored before.
+    pub(super) total_bytes: u64,
+    pub(super) progress: &'a dyn Progress,
 }
 
 /// Rows that are written at once.
@@ -103,7 +106,6 @@ impl Import<'_> {
         report: &mut ImportReport,
     ) -> Result<Tally, ImportError> {
         let mut tally = Tally::default();
-        let before = self.progress.position();
         let began = Instant::now();
         let writes = stream::poll_fn(|context| batches.poll_recv(context))
             .map(async |batch| self.write(batch?).await)
@@ -115,12 +117,13 @@ impl Import<'_> {
             if written % BATCHES_PER_NOTE == 0 {
                 reached.send_replace(stored.end);
             }
-            self.progress.set_position(before + stored.end.byte);
+            let bytes = self.total_bytes - self.file.size + stored.end.byte;
             tally.read(stored.ratings);
             stored.malformed.iter().for_each(|row| tally.leave_out(row));
             report.add(stored);
-            let rate = report.ratings as f64 / began.elapsed().as_secs_f64();
-            self.progress.set_message(format!("{} ratings, {rate:.0}/s", report.ratings));
+            let per_second = report.ratings as f64 / began.elapsed().as_secs_f64();
+            let part = Part::Ratings { stored: report.ratings, per_second };
+            self.progress.reached(Reached { bytes, total_bytes: self.total_bytes, part });
         }
         Ok(tally)
     }

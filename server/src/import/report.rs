@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use marquee_core::text::printable;
 
-use super::rows::RowError;
+use super::row_error::RowError;
 
 /// Malformed rows that are kept to be shown.
 const SHOWN: usize = 10;

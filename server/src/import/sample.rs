@@ -11,13 +11,12 @@ use std::io::{self, BufRead};
 use std::path::Path;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use indicatif::ProgressBar;
 use marquee_core::domain::{MovieId, UserId};
 use marquee_store::{Store, StoreError};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
 use super::source::{Release, Source, SourceFile};
-use super::{ImportError, ImportOptions, ImportReport, bring_in};
+use super::{ImportError, ImportOptions, ImportReport, Progress, bring_in};
 
 /// Where the note stands; empty in a store without the sample.
 const NOTE: &str = "sample";
@@ -41,7 +40,7 @@ pub async fn import_sample(
     path: &Path,
     store: &dyn Store,
     options: ImportOptions,
-    progress: &ProgressBar,
+    progress: &dyn Progress,
 ) -> Result<ImportReport, ImportError> {
     let source = Source::open(path)?;
     let release = source.release()?;

@@ -20,9 +20,7 @@ const OWN: [(&str, &[u8]); 2] = [
 /// A store that holds the sample.
 async fn with_sample() -> Fresh {
     let (fresh, release) = (fresh(), folder(&SAMPLE));
-    import_sample(release.path(), &*fresh.store, options(), &ProgressBar::hidden())
-        .await
-        .expect("it is sound");
+    import_sample(release.path(), &*fresh.store, options(), &Silent).await.expect("it is sound");
     fresh
 }
 

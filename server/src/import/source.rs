@@ -9,13 +9,33 @@ use xxhash_rust::xxh3::Xxh3;
 use zip::ZipArchive;
 
 use super::ImportError;
-use super::rows::Table;
 
 const BUFFER: usize = 256 * 1024;
 
 /// What ends a folder's name within a file's: programs on Windows pack zips with backslashes, and what
 /// other systems unpack of them are files with backslashes in their names.
 const FOLDER_ENDS: [char; 2] = ['/', '\\'];
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Table {
+    Ratings,
+    Movies,
+    Tags,
+    Links,
+}
+
+impl Table {
+    /// The names of the file in the releases.
+    pub(super) const fn file_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Ratings => &["ratings.csv", "ratings.dat", "u.data"],
+            Self::Movies => &["movies.csv", "movies.dat", "u.item"],
+            Self::Tags => &["tags.csv", "tags.dat"],
+            Self::Links => &["links.csv"],
+        }
+    }
+}
 
 /// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,11 +4,12 @@ use marquee_core::domain::{
     Interaction, Kind, MovieId, MovieRecord, UserId, imdb_number, showable, whole_number,
 };
 
-use super::rows::{Dialect, Fields, Layout, Row, RowError};
+use super::row_error::RowError;
+use super::rows::{Dialect, FIRST_FLAG_OF_100K, Fields, GENRES_OF_100K, Layout, Row};
 use super::units::Units;
 
-/// The genres of 100K in the order of their flags; the first one is "unknown".
-const GENRES_OF_100K: [&str; 19] = [
+/// The genres of 100K in the order of their flags.
+const FLAGS_OF_100K: [&str; GENRES_OF_100K] = [
     "",
     "Action",
     "Adventure",
@@ -29,10 +30,6 @@ const GENRES_OF_100K: [&str; 19] = [
     "War",
     "Western",
 ];
-/// The first flag's field in a row of 100K.
-const FIRST_FLAG_OF_100K: usize = 5;
-/// The fields of a row of 100K.
-pub(super) const FIELDS_OF_100K: usize = FIRST_FLAG_OF_100K + GENRES_OF_100K.len();
 
 /// One user's tag for one movie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +70,7 @@ pub(super) fn movie(row: &Row<'_>, layout: &Layout) -> Result<MovieRecord, RowEr
 }
 
 fn flagged_genres(fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {
-    let flags = GENRES_OF_100K.iter().zip(fields.rest(FIRST_FLAG_OF_100K));
+    let flags = FLAGS_OF_100K.iter().zip(fields.rest(FIRST_FLAG_OF_100K));
     flags.filter(|(_, flag)| *flag == b"1").map(|(name, _)| *name)
 }
 

@@ -2,8 +2,7 @@
 
 use super::ImportError;
 use super::report::MalformedRow;
-use super::rows::Table;
-use super::source::SourceFile;
+use super::source::{SourceFile, Table};
 
 /// The rows of a file so far.
 #[derive(Debug, Default)]

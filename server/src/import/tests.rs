@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,7 +52,7 @@ pub(super) async fn import_into(
     path: &Path,
     options: ImportOptions,
 ) -> Result<ImportReport, ImportError> {
-    import(path, store, options, &ProgressBar::hidden()).await
+    import(path, store, options, &Silent).await
 }
 
 /// Imports the files into a fresh store.
@@ -107,6 +107,37 @@ async fn history(store: &dyn Store, user: UserId) -> Vec<Interaction> {
 async fn movie(store: &dyn Store, movie_id: MovieId) -> MovieRecord {
     let mut movies = store.movies(Some(movie_id - 1), 1).await.expect("a read succeeds");
     movies.pop().expect("the movie is known")
+}
+
+/// Remembers how far an import said it was.
+#[derive(Default)]
+struct Remembered {
+    bytes: Mutex<Vec<u64>>,
+    finished: AtomicUsize,
+}
+
+impl Progress for Remembered {
+    fn reached(&self, reached: Reached) {
+        self.bytes.lock().expect("no test panics").push(reached.bytes);
+    }
+
+    fn finished(&self) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn progress_goes_from_nothing_to_all_bytes_of_a_release() {
+    let (movies, ratings) = ("movieId,title,genres\n1,A,War\n", "userId,movieId,rating,timestamp\n");
+    let ratings = (1..=7).fold(ratings.to_owned(), |rows, user| format!("{rows}{user},1,4.5,100\n"));
+    let release = folder(&[("movies.csv", movies.as_bytes()), ("ratings.csv", ratings.as_bytes())]);
+    let progress = Remembered::default();
+    import(release.path(), &*fresh().store, options(), &progress).await.expect("the release is sound");
+    let bytes = progress.bytes.into_inner().expect("no test panics");
+    assert!(bytes.len() > 2 && bytes.is_sorted(), "{bytes:?}");
+    let all = (movies.len() + ratings.len()) as u64;
+    assert_eq!((bytes.first(), bytes.last()), (Some(&0), Some(&all)));
+    assert_eq!(progress.finished.into_inner(), 1);
 }
 
 #[tokio::test]

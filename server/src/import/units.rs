@@ -7,12 +7,12 @@
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
 
-use clap::ValueEnum;
 use marquee_core::clock::EventTimes;
 use marquee_core::domain::{Rating, TimeMs, whole_number};
 use prost_types::Timestamp;
 
-use super::rows::RowError;
+use super::row_error::RowError;
+use super::time_unit::TimeUnit;
 
 /// 1980-01-01: nobody rated anything in a file before that, and a number that would say so is in another
 /// unit if it makes sense there.
@@ -31,49 +31,6 @@ pub struct Units {
     pub highest_rating: Option<NonZeroU32>,
     /// The times that are believed.
     pub times: EventTimes,
-}
-
-/// The unit of a time that is a number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TimeUnit {
-    /// Seconds since 1970, as in MovieLens
-    #[default]
-    #[value(name = "s")]
-    Seconds,
-    /// Milliseconds since 1970
-    #[value(name = "ms")]
-    Milliseconds,
-    /// Microseconds since 1970
-    #[value(name = "us")]
-    Microseconds,
-}
-
-impl TimeUnit {
-    /// Its name in a sentence.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Seconds => "seconds",
-            Self::Milliseconds => "milliseconds",
-            Self::Microseconds => "microseconds",
-        }
-    }
-
-    /// Its name on the command line.
-    pub(super) const fn symbol(self) -> &'static str {
-        match self {
-            Self::Seconds => "s",
-            Self::Milliseconds => "ms",
-            Self::Microseconds => "us",
-        }
-    }
-
-    const fn time_ms(self, count: i64) -> TimeMs {
-        match self {
-            Self::Seconds => count.saturating_mul(1000),
-            Self::Milliseconds => count,
-            Self::Microseconds => count.div_euclid(1000),
-        }
-    }
 }
 
 impl Units {
@@ -98,10 +55,10 @@ impl Units {
             let time_ms = unit.time_ms(count);
             time_ms >= FILES_BEGAN_MS && self.times.check(time_ms).is_ok()
         };
-        let other = TimeUnit::value_variants().iter().find(|unit| makes_sense(unit));
+        let other = TimeUnit::ALL.into_iter().find(makes_sense);
         match other {
             Some(unit) if !makes_sense(&self.time_unit) => {
-                Err(RowError::OtherUnit { text: text.to_owned(), unit: *unit })
+                Err(RowError::OtherUnit { text: text.to_owned(), unit })
             }
             _ => Ok(self.time_unit.time_ms(count)),
         }

@@ -20,6 +20,7 @@ use marquee_proto::v1::user_service_client::UserServiceClient;
 use marquee_server::app::{self, Running};
 use marquee_server::config::{Config, LogFormat, StoreUrl};
 use marquee_server::telemetry::Telemetry;
+use marquee_store::OnDamage;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
@@ -57,7 +58,9 @@ pub async fn sample_data() -> TempDir {
     static TEMPLATE: OnceCell<TempDir> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(|| async {
         let template = tempfile::tempdir().expect("a temporary folder");
-        let store = app::open_store(&StoreUrl::redb(), template.path()).await.expect("the store opens");
+        let store = app::open_store(&StoreUrl::redb(), template.path(), OnDamage::Refuse)
+            .await
+            .expect("the store opens");
         app::import_sample(&sample(), store.as_ref()).await.expect("the sample is imported");
         template
     });
