@@ -5,12 +5,7 @@
 
 mod cpu_latency;
 mod data;
-mod drain;
 mod files;
-mod follow;
-mod health;
-mod services;
-mod welcome;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -31,23 +26,22 @@ use tokio_util::task::AbortOnDropHandle;
 use cpu_latency::{CpuLatencyGuard, hold_cpu_latency};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use drain::{Signals, StopSignal, stop};
 pub use files::outlive_file_limits;
-use follow::Follower;
-use health::Health;
-use services::AppState;
-pub use welcome::welcome;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Follower};
 use crate::config::{CacheUrl, Config, StoreUrl};
+use crate::edge::layers::{CallLog, ConnectionLimits, ConnectionTimes, ReceiveLimits};
 use crate::edge::services::LoadModel;
+use crate::edge::{AppState, ServeError, ServerOptions, serve};
 use crate::import::ImportError;
 use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, Recommender};
 use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
+use crate::shared::limit::Limiter;
 use crate::shared::redis::{Redis, RedisError};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
+use crate::writes::WriteCoordinator;
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
 const VECTOR_BYTES: u64 = 1024;
@@ -107,11 +101,11 @@ pub struct Running {
     pub address: SocketAddr,
     /// The address of the metrics, if they are served.
     pub metrics_address: Option<SocketAddr>,
-    /// Sentences that say where the model and the movies come from.
     origins: [String; 2],
     state: Arc<AppState>,
+    profiles: Arc<Profiles>,
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<Result<(), ServeError>>,
     following: AbortOnDropHandle<()>,
     asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
@@ -210,16 +204,22 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let recommender = Arc::new(recommender.on_mismatch(mismatch));
+    let coordinator = WriteCoordinator::new(
+        Arc::clone(&store),
+        Arc::clone(&catalog),
+        Arc::clone(&profiles),
+        Arc::clone(&events),
+    );
     let state = Arc::new(AppState {
         load: loader(&engine, &recommender, &config),
         engine,
         catalog,
         store,
-        profiles,
+        coordinator,
         events,
         recommender,
-        redis,
-        health: Arc::new(Health::new()),
+        limiter: config.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
+        health: Arc::default(),
     });
     state.health.set_serving(false).await;
 
@@ -231,7 +231,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
         None => None,
     };
-    let serving = tokio::spawn(services::serve(listener, Arc::clone(&state), config.clone(), stop.clone()));
+    let serving = tokio::spawn(serve(listener, Arc::clone(&state), server_options(&config), stop.clone()));
     let loading = tokio::spawn(first_model(bundle, Arc::clone(&state)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
     let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
@@ -241,6 +241,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         metrics_address,
         origins,
         state,
+        profiles,
         loading,
         serving,
         following,
@@ -249,6 +250,30 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         config,
         _cpu_latency: cpu_latency,
     })
+}
+
+/// What the settings say of calls and connections.
+fn server_options(config: &Config) -> ServerOptions {
+    ServerOptions {
+        connections: ConnectionLimits {
+            total: files::connections_within(config.max_connections),
+            per_address: config.max_connections_per_address,
+        },
+        times: ConnectionTimes {
+            handshake: config.handshake_timeout.0,
+            idle: config.idle_timeout.0,
+            unread: config.send_timeout.0,
+        },
+        receive: ReceiveLimits {
+            buffer: config.receive_buffer_mib << 20,
+            message: config.max_message_kib << 10,
+            timeout: config.receive_timeout.0,
+        },
+        max_concurrent_streams: config.max_concurrent_streams,
+        max_watchers: config.max_watchers,
+        max_clock_skew: config.max_clock_skew.0,
+        log: CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in },
+    }
 }
 
 /// Loads models as the settings say, on which device, in which precision, with which retrieval, and says how each fits
@@ -308,6 +333,11 @@ impl Running {
         }
     }
 
+    /// Sentences that say where the model and the movies come from.
+    pub fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
     /// The pipeline, for what is shown at start.
     pub fn recommender(&self) -> &Recommender {
         &self.state.recommender
@@ -353,7 +383,7 @@ impl Running {
             task.abort();
             let _ended = task.await;
         }
-        self.state.profiles.leave().await;
+        self.profiles.leave().await;
         drained
     }
 }

@@ -4,6 +4,7 @@
 //! take it without a lock. Statistics change with every event and are counted in place.
 
 mod filter;
+mod follower;
 mod movies;
 mod search;
 mod stats;
@@ -24,6 +25,7 @@ use marquee_store::Recorded;
 use roaring::RoaringBitmap;
 
 pub use self::filter::{Filter, GenreList};
+pub use self::follower::Follower;
 pub use self::movies::{Movie, Movies, year_of};
 use self::search::Titles;
 pub use self::stats::After;

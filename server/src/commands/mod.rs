@@ -5,6 +5,8 @@ mod import;
 mod migrate;
 mod runtime;
 mod serve;
+mod signals;
+mod welcome;
 
 use std::error::Error;
 use std::path::PathBuf;

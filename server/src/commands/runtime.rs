@@ -9,7 +9,7 @@ use marquee_engine::runtime::fetch_cuda;
 use super::Outcome;
 
 /// What can be done with ONNX Runtime.
-#[derive(Subcommand)]
+#[derive(Clone, Copy, Subcommand)]
 pub(super) enum RuntimeCommand {
     /// Fetch the library for a device into the cache folder, by package name through pip, and print how
     /// to use it; the CPU's comes with the build

@@ -6,6 +6,8 @@ use std::thread::available_parallelism;
 use clap::Args;
 use tokio::runtime::Builder;
 
+use super::signals::{Signals, stop};
+use super::welcome::welcome;
 use super::{DamageArgs, Layers, Outcome};
 use crate::app::{self, StartError};
 use crate::config::{Config, ConfigError};
@@ -52,7 +54,7 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
 
 async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), StartError> {
     app::outlive_file_limits().map_err(|error| StartError::Stopped(error.to_string()))?;
-    let mut signals = app::Signals::listen().map_err(|error| StartError::Stopped(error.to_string()))?;
+    let mut signals = Signals::listen().map_err(|error| StartError::Stopped(error.to_string()))?;
     // What is given up here goes on at the next start, as after a crash.
     let mut running = tokio::select! {
         started = app::start(config, telemetry) => started?,
@@ -62,13 +64,13 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), StartError> 
     tracing::info!(address = %running.address, metrics, "listening");
     let model = tokio::select! {
         model = running.ready() => model?,
-        first = signals.next() => return app::stop(running, signals, first).await,
+        first = signals.next() => return stop(running, signals, first).await,
     };
     // Who started the server may have closed its output; that is no reason to stop.
-    if let Err(error) = writeln!(std::io::stdout(), "{}", app::welcome(&running, &model).await) {
+    if let Err(error) = writeln!(std::io::stdout(), "{}", welcome(&running, &model).await) {
         tracing::debug!(%error, "nobody reads the welcome");
     }
     drop(model);
     let first = signals.next().await;
-    app::stop(running, signals, first).await
+    stop(running, signals, first).await
 }

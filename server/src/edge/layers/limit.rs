@@ -40,8 +40,12 @@ pub struct LimitLayer {
 
 impl LimitLayer {
     /// For those of these methods that are the API's own; callers of `streams` send many messages in a call.
-    pub fn new(limiter: Limiter, methods: Methods, streams: impl IntoIterator<Item = &'static str>) -> Self {
-        Self { limiter: Arc::new(limiter), methods, streams: Arc::new(streams.into_iter().collect()) }
+    pub fn new(
+        limiter: Arc<Limiter>,
+        methods: Methods,
+        streams: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
+        Self { limiter, methods, streams: Arc::new(streams.into_iter().collect()) }
     }
 
     /// The request, its messages limited if it is a stream of them.
@@ -201,7 +205,7 @@ mod tests {
 
     fn layer() -> LimitLayer {
         let methods = [METHOD, HEALTH, STREAM].into_iter().collect();
-        LimitLayer::new(Limiter::new("2/m".parse().unwrap(), None), methods, [STREAM])
+        LimitLayer::new(Arc::new(Limiter::new("2/m".parse().unwrap(), None)), methods, [STREAM])
     }
 
     /// A call that streams frames of so many messages; its body as the handler reads it.

@@ -41,19 +41,22 @@ struct Condition {
 }
 
 /// The health of a running server.
-pub(super) struct Health {
+pub struct Health {
     pub(super) reporter: HealthReporter,
     condition: Mutex<Condition>,
 }
 
-impl Health {
-    pub(super) fn new() -> Self {
+impl Default for Health {
+    /// Of a server that does not serve yet.
+    fn default() -> Self {
         let condition = Mutex::new(Condition { serves: false, takes_writes: true });
         Self { reporter: HealthReporter::new(), condition }
     }
+}
 
+impl Health {
     /// The server serves, or does not.
-    pub(super) async fn set_serving(&self, serves: bool) {
+    pub async fn set_serving(&self, serves: bool) {
         self.change(|condition| condition.serves = serves).await;
     }
 
@@ -73,7 +76,7 @@ impl Health {
     }
 
     /// Asks the store until it is aborted.
-    pub(super) async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
+    pub async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
         let mut ticks = interval(ASK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut took_writes = true;

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use marquee_core::domain::UserId;
-use marquee_engine::{Model, runtime};
 use marquee_core::text::printable;
+use marquee_engine::{Model, runtime};
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
 
-use super::Running;
+use crate::app::Running;
 use crate::catalog::{Catalog, Filter, Movie};
 use crate::profiles::ConsistencyToken;
 use crate::recommend::{Question, Recommended, RequestOptions, Source, Subject};
@@ -23,7 +23,7 @@ const CANDIDATES: std::ops::RangeInclusive<UserId> = 1..=20;
 const SHOWN: usize = 5;
 
 /// The text for the terminal.
-pub async fn welcome(running: &Running, model: &Model) -> String {
+pub(super) async fn welcome(running: &Running, model: &Model) -> String {
     let mut text = format!(
         "\nMarquee {} listens on http://{}\nmodel {} on {}, {} movies in the catalogue\n",
         env!("CARGO_PKG_VERSION"),
@@ -74,7 +74,7 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
 
 fn write_origins(text: &mut String, running: &Running) {
     text.push('\n');
-    for origin in &running.origins {
+    for origin in running.origins() {
         let _ = writeln!(text, "{}", printable(origin));
     }
     if let Ok(library) = runtime::library() {

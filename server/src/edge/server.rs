@@ -20,23 +20,17 @@ use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tower::util::option_layer;
 
-use super::files;
 use super::health::Health;
-use crate::catalog::Catalog;
-use crate::config::Config;
-use crate::edge::layers::{
+use super::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
     StatusLayer, Stream, StreamLayer, accept, request_id,
 };
-use crate::edge::services::{
-    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi,
-};
-use crate::profiles::Profiles;
+use super::services::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
+use crate::catalog::Catalog;
 use crate::recommend::Recommender;
 use crate::shared::events::EventLog;
 use crate::shared::limit::Limiter;
-use crate::shared::redis::Redis;
 use crate::telemetry::RpcMetrics;
 use crate::writes::WriteCoordinator;
 
@@ -62,42 +56,71 @@ const DESCRIPTOR_SETS: [&[u8]; 4] = [
     tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
 ];
 
-/// The state of a running server.
-pub(super) struct AppState {
-    pub(super) engine: Arc<Engine>,
-    pub(super) catalog: Arc<Catalog>,
-    pub(super) store: Arc<dyn Store>,
-    pub(super) profiles: Arc<Profiles>,
-    pub(super) events: Arc<dyn EventLog>,
-    pub(super) recommender: Arc<Recommender>,
-    pub(super) load: LoadModel,
-    pub(super) redis: Option<Arc<Redis>>,
-    pub(super) health: Arc<Health>,
+/// What ended the serving.
+pub type ServeError = tonic::transport::Error;
+
+/// The parts of a running server that the edge calls.
+pub struct AppState {
+    /// Runs the models.
+    pub engine: Arc<Engine>,
+    /// The movies.
+    pub catalog: Arc<Catalog>,
+    /// What is durable.
+    pub store: Arc<dyn Store>,
+    /// The one way in for writes.
+    pub coordinator: WriteCoordinator,
+    /// What users do, for those who follow it.
+    pub events: Arc<dyn EventLog>,
+    /// The pipeline.
+    pub recommender: Arc<Recommender>,
+    /// Loads a model from its folder.
+    pub load: LoadModel,
+    /// Counts the calls of callers, if they are limited.
+    pub limiter: Option<Arc<Limiter>>,
+    /// What is said of each service.
+    pub health: Arc<Health>,
+}
+
+/// What the settings say of calls and connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// How many connections there may be.
+    pub connections: ConnectionLimits,
+    /// How long a connection may be of no use; replies to a stream are waited for as long as those of a connection.
+    pub times: ConnectionTimes,
+    /// What may be held of requests that are not whole.
+    pub receive: ReceiveLimits,
+    /// Calls at once on a connection.
+    pub max_concurrent_streams: u32,
+    /// Calls that watch at once.
+    pub max_watchers: usize,
+    /// How far times may be ahead of the clock.
+    pub max_clock_skew: Duration,
+    /// Which calls have a line in the log.
+    pub log: CallLog,
 }
 
 /// Serves until `stop`, then ends the calls in flight.
-pub(super) async fn serve(
+///
+/// # Errors
+/// What ended the serving before.
+pub async fn serve(
     listener: TcpListener,
     state: Arc<AppState>,
-    config: Config,
+    options: ServerOptions,
     stop: CancellationToken,
-) -> Result<(), tonic::transport::Error> {
-    let most_bytes = config.max_message_kib << 10;
+) -> Result<(), ServeError> {
+    let ServerOptions { connections, times, receive, .. } = options;
     let recommendation = RecommendationApi::new(Arc::clone(&state.recommender));
-    let coordinator = WriteCoordinator::new(
-        Arc::clone(&state.store),
-        Arc::clone(&state.catalog),
-        Arc::clone(&state.profiles),
-        Arc::clone(&state.events),
-    );
+    let coordinator = state.coordinator.clone();
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
     let users = UserApi::new(Arc::clone(&state.catalog), Arc::clone(&state.store), coordinator.clone());
     let interactions = InteractionApi::new(
         Arc::clone(&state.catalog),
         coordinator,
         Arc::clone(&state.events),
-        config.max_clock_skew.0,
-        config.max_watchers,
+        options.max_clock_skew,
+        options.max_watchers,
     );
     let operations =
         OperationsApi::new(Arc::clone(&state.engine), Arc::clone(&state.store), Arc::clone(&state.load));
@@ -110,48 +133,32 @@ pub(super) async fn serve(
     let of_callers = streams.clone().filter(|(_, stream)| *stream != Stream::Replies).map(|(name, _)| name);
     let admitted = served.iter().filter(|(_, stream)| stream.is_none());
     let admitted = admitted.filter_map(|(name, _)| Some((*name, refusable(name)?)));
-    let log = CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in };
-    let limit = config
-        .rate_limit
-        .map(|rate| LimitLayer::new(Limiter::new(rate, state.redis.clone()), methods.clone(), of_callers));
+    let limiter = state.limiter.clone();
+    let limit = limiter.map(|limiter| LimitLayer::new(limiter, methods.clone(), of_callers));
 
     macro_rules! limited {
         ($service:expr) => {
-            $service.max_decoding_message_size(most_bytes).accept_compressed(CompressionEncoding::Gzip)
+            $service.max_decoding_message_size(receive.message).accept_compressed(CompressionEncoding::Gzip)
         };
     }
-    let limits = ConnectionLimits {
-        total: files::connections_within(config.max_connections),
-        per_address: config.max_connections_per_address,
-    };
-    let times = ConnectionTimes {
-        handshake: config.handshake_timeout.0,
-        idle: config.idle_timeout.0,
-        unread: config.send_timeout.0,
-    };
-    let connections = accept(listener, Connections::new(limits), times, stop.clone());
-    let receive = ReceiveLimits {
-        buffer: config.receive_buffer_mib << 20,
-        message: most_bytes,
-        timeout: config.receive_timeout.0,
-    };
+    let connections = accept(listener, Connections::new(connections), times, stop.clone());
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_concurrent_streams(config.max_concurrent_streams)
+        .max_concurrent_streams(options.max_concurrent_streams)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)
         .layer(AdmissionLayer::new(admitted))
         .layer(request_id())
-        .layer(ObserveLayer::new(RpcMetrics::of(names), methods, log))
-        .layer(StatusLayer::new(most_bytes))
+        .layer(ObserveLayer::new(RpcMetrics::of(names), methods, options.log))
+        .layer(StatusLayer::new(receive.message))
         .layer(ContentTypeLayer)
-        .layer(CompressedLayer::new(most_bytes))
+        .layer(CompressedLayer::new(receive.message))
         .layer(DeadlineLayer)
         .layer(ReceiveLayer::new(streams.clone(), receive))
         .layer(option_layer(limit))
-        .layer(StreamLayer::new(streams, stop.clone(), config.send_timeout.0))
+        .layer(StreamLayer::new(streams, stop.clone(), times.unread))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))
         .add_service(limited!(UserServiceServer::new(users)))

@@ -12,23 +12,25 @@ use marquee_core::domain::TimeMs;
 use marquee_store::{Revision, Store, StoreError, all_movies};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::catalog::Catalog;
+use super::Catalog;
 
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
 /// Brings what the store's other nodes did into a catalogue.
-pub(super) struct Follower {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) catalog: Arc<Catalog>,
+pub struct Follower {
+    /// What is followed.
+    pub store: Arc<dyn Store>,
+    /// What follows it.
+    pub catalog: Arc<Catalog>,
     /// What the catalogue was read from.
-    pub(super) revision: Revision,
+    pub revision: Revision,
     /// How old the statistics may become.
-    pub(super) interval: Duration,
+    pub interval: Duration,
 }
 
 impl Follower {
     /// Follows until it is aborted.
-    pub(super) async fn run(mut self) {
+    pub async fn run(mut self) {
         let mut ticks = interval(self.interval.clamp(Duration::from_millis(1), ASK_EVERY));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -7,14 +7,14 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
-use super::{Running, StartError};
+use crate::app::{Running, StartError};
 
 /// The exit code of a process that a second SIGINT ended: 128 and the signal's number.
 const EXIT_ON_SIGINT: i32 = 130;
 
 /// Who wants the server to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopSignal {
+pub(super) enum StopSignal {
     /// SIGTERM: whoever runs the server.
     Terminate,
     /// SIGINT: a person at its terminal.
@@ -22,7 +22,7 @@ pub enum StopSignal {
 }
 
 /// The signals that end the server, from when this is made on: one that comes between two waits is not lost.
-pub struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
@@ -32,7 +32,7 @@ impl Signals {
     ///
     /// # Errors
     /// What the system says when it does not give them.
-    pub fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         let terminate = signal(SignalKind::terminate())?;
         Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
@@ -41,7 +41,7 @@ impl Signals {
     ///
     /// # Cancel safety
     /// A wait that is given up loses no signal.
-    pub async fn next(&mut self) -> StopSignal {
+    pub(super) async fn next(&mut self) -> StopSignal {
         tokio::select! {
             _ = self.terminate.recv() => StopSignal::Terminate,
             _ = self.interrupt.recv() => StopSignal::Interrupt,
@@ -61,7 +61,11 @@ impl Signals {
 ///
 /// # Errors
 /// [`StartError`] when the server had failed before.
-pub async fn stop(mut running: Running, mut signals: Signals, first: StopSignal) -> Result<(), StartError> {
+pub(super) async fn stop(
+    mut running: Running,
+    mut signals: Signals,
+    first: StopSignal,
+) -> Result<(), StartError> {
     match first {
         StopSignal::Interrupt => tracing::info!("SIGINT: draining; once more to exit at once"),
         StopSignal::Terminate => {
