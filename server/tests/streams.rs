@@ -206,10 +206,14 @@ impl Writers {
             Arc::new(Profiles::new(Arc::clone(&self.store), 1 << 20, None).expect("no Redis is needed"));
         let events = Arc::new(LocalEvents::new(1));
         let (store, catalog) = (Arc::clone(&self.store), Arc::clone(&self.catalog));
-        let coordinator =
-            WriteCoordinator::new(store, Arc::clone(&catalog), profiles, Arc::clone(&events) as _);
-        let interactions =
-            InteractionApi::new(Arc::clone(&catalog), coordinator.clone(), events, Duration::ZERO, 1);
+        let coordinator = WriteCoordinator::new(
+            store,
+            Arc::clone(&catalog),
+            profiles,
+            Arc::clone(&events) as _,
+            Duration::ZERO,
+        );
+        let interactions = InteractionApi::new(coordinator.clone(), events, 1);
         let services = Routes::new(InteractionServiceServer::new(interactions))
             .add_service(CatalogServiceServer::new(CatalogApi::new(catalog, coordinator)));
         let streams = StreamLayer::new([(method, Stream::Requests)], self.stop.clone(), PATIENCE);

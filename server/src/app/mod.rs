@@ -209,6 +209,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         Arc::clone(&catalog),
         Arc::clone(&profiles),
         Arc::clone(&events),
+        config.max_clock_skew.0,
     );
     let state = Arc::new(AppState {
         load: loader(&engine, &recommender, &config),
@@ -271,7 +272,6 @@ fn server_options(config: &Config) -> ServerOptions {
         },
         max_concurrent_streams: config.max_concurrent_streams,
         max_watchers: config.max_watchers,
-        max_clock_skew: config.max_clock_skew.0,
         log: CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in },
     }
 }

@@ -5,6 +5,7 @@
 
 mod filter;
 mod follower;
+mod listing;
 mod movies;
 mod search;
 mod stats;
@@ -26,6 +27,7 @@ use roaring::RoaringBitmap;
 
 pub use self::filter::{Filter, GenreList};
 pub use self::follower::Follower;
+pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies, year_of};
 use self::search::Titles;
 pub use self::stats::After;
@@ -199,6 +201,18 @@ impl Catalog {
         }
         // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, ratings }));
+    }
+
+    /// The movies with the tags that they have here where they bring none: tags are the users', so a movie that is
+    /// replaced keeps them.
+    pub fn with_tags(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
+        let movies = self.movies();
+        for record in records.iter_mut().filter(|record| record.tags.is_empty()) {
+            if let Some(before) = movies.get(record.movie_id) {
+                record.tags = before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect();
+            }
+        }
+        records
     }
 
     /// How often the title index was built.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use marquee_core::clock::{EventTimes, FIRST_TIME_MS, LAST_TIME_MS, now_ms};
+use marquee_core::clock::{FIRST_TIME_MS, LAST_TIME_MS};
 use marquee_core::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
 use marquee_engine::Priority;
 use marquee_proto::v1;
@@ -14,6 +14,7 @@ use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
 use crate::recommend::{Pick, Source, Timings};
+use crate::writes::{EventError, SubmittedEvent};
 
 /// Tags shown with a movie.
 const SHOWN_TAGS: usize = 10;
@@ -157,21 +158,16 @@ pub(super) fn timestamp(time_ms: TimeMs) -> Timestamp {
     }
 }
 
-/// The time in milliseconds, if an event may have it.
-fn time_ms(field: &str, time: &Timestamp, times: EventTimes) -> Result<TimeMs, ApiError> {
+/// The time in milliseconds.
+fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         return Err(ApiError::invalid(field, "must have 0 to 999999999 ns"));
     }
-    let time_ms = time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000);
-    times.check(time_ms).map_err(|error| ApiError::invalid(field, error.to_string()))
+    Ok(time.seconds.saturating_mul(1000).saturating_add(i64::from(time.nanos) / 1_000_000))
 }
 
-/// An event, its fields already within their ranges; the server's clock where the time is absent.
-pub(super) fn interaction(
-    prefix: &str,
-    event: &v1::Interaction,
-    times: EventTimes,
-) -> Result<Interaction, ApiError> {
+/// An event as it came, a RATING when it does not say what it is. `prefix` stands before the names of its fields.
+pub(super) fn event(prefix: &str, event: &v1::Interaction) -> Result<SubmittedEvent, ApiError> {
     let field = |name: &str| format!("{prefix}{name}");
     let kind = match event.kind() {
         v1::InteractionKind::Unspecified | v1::InteractionKind::Rating => Kind::Rating,
@@ -181,24 +177,26 @@ pub(super) fn interaction(
         v1::InteractionKind::Watchlist => Kind::Watchlist,
         v1::InteractionKind::Hide => Kind::Hide,
     };
-    let rating = match (kind, event.rating) {
-        (Kind::Rating, None) => {
-            return Err(ApiError::invalid(field("rating"), "must be there for a RATING, 0.5 to 5 stars"));
+    let time_ms = event.time.as_ref().map(|time| time_ms(&field("time"), time)).transpose()?;
+    Ok(SubmittedEvent {
+        user_id: event.user_id(),
+        movie_id: event.movie_id(),
+        kind,
+        stars: event.rating,
+        time_ms,
+    })
+}
+
+/// Why an event with this prefix is refused, by its field.
+pub(super) fn refused_event(prefix: &str, error: EventError) -> ApiError {
+    let field = |name: &str| format!("{prefix}{name}");
+    match error {
+        EventError::UnknownMovie(movie_id) => ApiError::UnknownMovie(movie_id),
+        EventError::Time(error) => ApiError::invalid(field("time"), error.to_string()),
+        EventError::NoStars | EventError::Stars | EventError::StarsOfOther => {
+            ApiError::invalid(field("rating"), error.to_string())
         }
-        (Kind::Rating, Some(stars)) => Some(
-            Rating::from_stars(stars)
-                .ok_or_else(|| ApiError::invalid(field("rating"), "must be 0.5 to 5 stars in halves"))?,
-        ),
-        (_, None) => None,
-        (_, Some(_)) => {
-            return Err(ApiError::invalid(field("rating"), "belongs to a RATING only; leave it out"));
-        }
-    };
-    let time_ms = match &event.time {
-        Some(time) => time_ms(&field("time"), time, times)?,
-        None => now_ms(),
-    };
-    Ok(Interaction { user_id: event.user_id(), movie_id: event.movie_id(), time_ms, kind, rating })
+    }
 }
 
 pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
@@ -230,44 +228,33 @@ pub(super) fn user(user: User) -> v1::User {
 
 #[cfg(test)]
 mod tests {
+    use marquee_core::clock::TimeError;
+
     use super::*;
-
-    /// What was said until 2023-11-14T22:13:20Z, by clocks that agree.
-    const TIMES: EventTimes = EventTimes::at(1_700_000_000_000, Duration::ZERO);
-
-    #[test]
-    fn a_rating_needs_stars_and_nothing_else_may_have_them() {
-        let event = |kind: v1::InteractionKind, rating| v1::Interaction {
-            user: Some(1.into()),
-            movie: Some(1.into()),
-            kind: kind.into(),
-            rating,
-            time: None,
-        };
-        let read = |event| interaction("", &event, TIMES);
-        assert!(read(event(v1::InteractionKind::Unspecified, None)).is_err());
-        assert!(read(event(v1::InteractionKind::Like, Some(4.0))).is_err());
-        let rated = read(event(v1::InteractionKind::Unspecified, Some(4.5))).unwrap();
-        assert_eq!((rated.kind, rated.rating.map(Rating::half_stars)), (Kind::Rating, Some(9)));
-    }
 
     #[test]
     fn times_go_to_the_wire_and_back_to_the_millisecond() {
         for time in [0, 1, -1, 1_699_999_999_123, FIRST_TIME_MS] {
-            assert_eq!(time_ms("time", &timestamp(time), TIMES).unwrap(), time);
+            assert_eq!(time_ms("time", &timestamp(time)).unwrap(), time);
         }
     }
 
     #[test]
-    fn a_time_that_no_event_may_have_is_refused_by_its_field() {
-        let refusal = |seconds, nanos| {
-            let refused = time_ms("interaction.time", &Timestamp { seconds, nanos }, TIMES);
-            refused.unwrap_err().to_string()
-        };
-        assert!(refusal(1_700_000_000, 1_000_000).starts_with("interaction.time is more than 0ns ahead"));
-        assert!(refusal(i64::MAX, 0).starts_with("interaction.time is more than"));
-        assert_eq!(refusal(i64::MIN, 0), "interaction.time is before the year 1");
-        assert!(refusal(0, -1).starts_with("interaction.time must have"));
+    fn a_refused_event_names_its_field() {
+        let time = EventError::Time(TimeError::TooEarly);
+        assert_eq!(refused_event("interaction.", time).to_string(), "interaction.time is before the year 1");
+        let stars = refused_event("", EventError::StarsOfOther).to_string();
+        assert_eq!(stars, "rating belongs to a RATING only; leave it out");
+        let refused = time_ms("interaction.time", &Timestamp { seconds: 0, nanos: -1 });
+        assert_eq!(refused.unwrap_err().to_string(), "interaction.time must have 0 to 999999999 ns");
+    }
+
+    #[test]
+    fn an_event_is_a_rating_unless_it_says_what_it_is() {
+        let rated = v1::Interaction { rating: Some(4.5), ..Default::default() };
+        assert_eq!(event("", &rated).unwrap().kind, Kind::Rating);
+        let liked = v1::Interaction { kind: v1::InteractionKind::Like.into(), ..Default::default() };
+        assert_eq!(event("", &liked).unwrap().kind, Kind::Like);
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::recommend::Recommender;
 use crate::shared::events::EventLog;
 use crate::shared::limit::Limiter;
 use crate::telemetry::RpcMetrics;
+use crate::users::Users;
 use crate::writes::WriteCoordinator;
 
 /// What a caller may send of one call before it is read, and of all calls of a connection.
@@ -94,8 +95,6 @@ pub struct ServerOptions {
     pub max_concurrent_streams: u32,
     /// Calls that watch at once.
     pub max_watchers: usize,
-    /// How far times may be ahead of the clock.
-    pub max_clock_skew: Duration,
     /// Which calls have a line in the log.
     pub log: CallLog,
 }
@@ -114,14 +113,9 @@ pub async fn serve(
     let recommendation = RecommendationApi::new(Arc::clone(&state.recommender));
     let coordinator = state.coordinator.clone();
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
-    let users = UserApi::new(Arc::clone(&state.catalog), Arc::clone(&state.store), coordinator.clone());
-    let interactions = InteractionApi::new(
-        Arc::clone(&state.catalog),
-        coordinator,
-        Arc::clone(&state.events),
-        options.max_clock_skew,
-        options.max_watchers,
-    );
+    let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));
+    let users = UserApi::new(users, coordinator.clone());
+    let interactions = InteractionApi::new(coordinator, Arc::clone(&state.events), options.max_watchers);
     let operations =
         OperationsApi::new(Arc::clone(&state.engine), Arc::clone(&state.store), Arc::clone(&state.load));
     let health = tonic_health::server::HealthService::from_health_reporter(state.health.reporter.clone());

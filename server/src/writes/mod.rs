@@ -6,19 +6,24 @@
 //! known would be stale in every cache. So writes under way are bounded, and one more waits with its
 //! caller. Movies are written by one write at a time, which takes all that wait: see [`imports`].
 
+mod accept;
 mod imports;
+mod recording;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use marquee_core::clock::now_ms;
-use marquee_core::domain::{Interaction, MovieRecord, Preferences, User, UserId};
+use marquee_core::clock::{EventTimes, now_ms};
+use marquee_core::domain::{Interaction, MovieId, MovieRecord, Preferences, User, UserId};
 use marquee_store::{Recorded, Store, StoreError};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use tracing::Instrument as _;
 
+pub use self::accept::{EventError, SubmittedEvent};
 pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
-use crate::catalog::Catalog;
+pub use self::recording::Recording;
+use crate::catalog::{Catalog, CatalogError, Filter};
 use crate::profiles::Profiles;
 use crate::shared::events::EventLog;
 
@@ -31,6 +36,20 @@ pub enum PutMoviesError {
     /// More wait than may; nothing of these is kept.
     #[error(transparent)]
     Crowded(#[from] Crowded),
+    /// The store did not acknowledge them; they may be there nevertheless.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why preferences were not written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PreferencesError {
+    /// The catalogue has no such movie.
+    #[error("movie {0} is not in the catalogue")]
+    UnknownMovie(MovieId),
+    /// The catalogue has no such genre.
+    #[error(transparent)]
+    Genres(#[from] CatalogError),
     /// The store did not acknowledge them; they may be there nevertheless.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -49,22 +68,40 @@ struct Parts {
     profiles: Arc<Profiles>,
     events: Arc<dyn EventLog>,
     imports: Imports,
+    /// How far the times of events may be ahead of the clock.
+    max_clock_skew: Duration,
     /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
     /// the store has, and one title index is built at a time.
     turn: Arc<Mutex<()>>,
 }
 
 impl WriteCoordinator {
-    /// A door to these parts.
+    /// A door to these parts, for events whose times are ahead of the clock by `max_clock_skew` at most.
     pub fn new(
         store: Arc<dyn Store>,
         catalog: Arc<Catalog>,
         profiles: Arc<Profiles>,
         events: Arc<dyn EventLog>,
+        max_clock_skew: Duration,
     ) -> Self {
         let (imports, turn) = (Imports::default(), Arc::default());
-        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, turn });
+        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, turn });
         Self { parts, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
+    }
+
+    /// The event, once it is sure that the store may have it.
+    ///
+    /// # Errors
+    /// [`EventError`] that says what is wrong with it.
+    pub fn accept(&self, event: SubmittedEvent) -> Result<Interaction, EventError> {
+        let now_ms = now_ms();
+        let times = EventTimes::at(now_ms, self.parts.max_clock_skew);
+        event.checked(now_ms, times, &self.parts.catalog.movies())
+    }
+
+    /// Nothing recorded yet, of events that are counted together.
+    pub fn recording(&self) -> Recording {
+        Recording::through(self.clone())
     }
 
     /// Records events durably; one outcome for each, in order.
@@ -96,18 +133,19 @@ impl WriteCoordinator {
         self.write(vec![user_id], async move |parts| parts.store.register(user_id, now_ms()).await).await
     }
 
-    /// Replaces the user's preferences and creates the user if needed.
+    /// Replaces the user's preferences and creates the user if needed. All that they name is in the catalogue.
     ///
     /// # Errors
-    /// As [`Self::record`].
+    /// [`PreferencesError`] when something is not, or as [`Self::record`].
     pub async fn set_preferences(
         &self,
         user_id: UserId,
         preferences: Preferences,
-    ) -> Result<User, StoreError> {
+    ) -> Result<User, PreferencesError> {
+        self.parts.check(&preferences)?;
         let write =
             async move |parts: Arc<Parts>| parts.store.set_preferences(user_id, preferences, now_ms()).await;
-        self.write(vec![user_id], write).await
+        Ok(self.write(vec![user_id], write).await?)
     }
 
     /// Removes everything of the user; how many events there were.
@@ -126,13 +164,14 @@ impl WriteCoordinator {
         .await
     }
 
-    /// Adds or replaces movies and shows them, together with those of all who wait; how many were new.
+    /// Adds or replaces movies and shows them, together with those of all who wait; how many were new. A movie that
+    /// is replaced keeps its tags when it brings none.
     /// Movies whose caller goes away before a write has taken them are not written.
     ///
     /// # Errors
     /// [`PutMoviesError`] when too many wait, or the store did not acknowledge them.
     pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
-        let mut told = self.parts.imports.join(movies)?;
+        let mut told = self.parts.imports.join(self.parts.catalog.with_tags(movies))?;
         let turn = Arc::clone(&self.parts.turn).lock_owned();
         let told = tokio::select! {
             biased;
@@ -195,6 +234,17 @@ impl WriteCoordinator {
 }
 
 impl Parts {
+    /// Whether the catalogue has what preferences name.
+    fn check(&self, preferences: &Preferences) -> Result<(), PreferencesError> {
+        let movies = self.catalog.movies();
+        if let Some(unknown) = preferences.movie_ids.iter().find(|id| movies.index_of(**id).is_none()) {
+            return Err(PreferencesError::UnknownMovie(*unknown));
+        }
+        let filter = Filter { genres_any: preferences.genres.clone(), ..Filter::default() };
+        self.catalog.select(&filter)?;
+        Ok(())
+    }
+
     /// Stores movies and shows them; for each whether it was new.
     async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<Vec<bool>, StoreError> {
         let new = self.store.put_movies(&movies).await?;
@@ -235,7 +285,7 @@ mod tests {
         let profiles = Arc::new(Profiles::new(Arc::clone(&store), 1 << 20, None).unwrap());
         let catalog = Arc::new(Catalog::new(Vec::new(), Vec::new()));
         let events = Arc::new(LocalEvents::new(1));
-        (WriteCoordinator::new(store, catalog, Arc::clone(&profiles), events), profiles)
+        (WriteCoordinator::new(store, catalog, Arc::clone(&profiles), events, Duration::ZERO), profiles)
     }
 
     async fn newest(profiles: &Profiles) -> Vec<u32> {
@@ -252,12 +302,52 @@ mod tests {
             coordinator.record(vec![view(movie_id, movie_id.into())]).await.unwrap();
             assert_eq!(newest(&profiles).await, (1..=movie_id).collect::<Vec<_>>());
         }
+        coordinator.put_movies(vec![movie(7, "Seven (1995)")]).await.unwrap();
         let preferences = Preferences { movie_ids: vec![7], ..Preferences::default() };
         coordinator.set_preferences(1, preferences.clone()).await.unwrap();
         let profile = profiles.read(1, 10, &ConsistencyToken::default()).await.unwrap().unwrap();
         assert_eq!(profile.preferences, preferences);
         assert_eq!(coordinator.delete_user(1).await.unwrap(), 5);
         assert_eq!(profiles.read(1, 10, &ConsistencyToken::default()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn preferences_for_what_the_catalogue_lacks_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (coordinator, _) = coordinator(&folder);
+        coordinator.put_movies(vec![movie(7, "Seven (1995)")]).await.unwrap();
+        let movies = Preferences { movie_ids: vec![7, 8], ..Preferences::default() };
+        let refused = coordinator.set_preferences(1, movies).await;
+        assert!(matches!(refused, Err(PreferencesError::UnknownMovie(8))), "{refused:?}");
+        let genres = Preferences { genres: vec!["Opera".to_owned()], ..Preferences::default() };
+        let refused = coordinator.set_preferences(1, genres).await;
+        assert!(matches!(refused, Err(PreferencesError::Genres(_))), "{refused:?}");
+        assert_eq!(coordinator.parts.store.user(1).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_movie_that_is_replaced_keeps_its_tags() {
+        let folder = tempfile::tempdir().unwrap();
+        let (coordinator, _) = coordinator(&folder);
+        let tagged = MovieRecord { tags: vec![("heist".to_owned(), 3)], ..movie(1, "Heat (1995)") };
+        coordinator.put_movies(vec![tagged]).await.unwrap();
+        coordinator.put_movies(vec![movie(1, "Heat (1996)")]).await.unwrap();
+        let stored = coordinator.parts.store.movies(None, 1).await.unwrap().remove(0);
+        assert_eq!((&*stored.title, stored.tags), ("Heat (1996)", vec![("heist".to_owned(), 3)]));
+    }
+
+    #[tokio::test]
+    async fn events_of_a_call_are_counted_with_their_duplicates() {
+        let folder = tempfile::tempdir().unwrap();
+        let (coordinator, _) = coordinator(&folder);
+        let mut recording = coordinator.recording();
+        recording.record(vec![view(1, 1), view(2, 2)]).await.unwrap();
+        recording.record(Vec::new()).await.unwrap();
+        recording.record(vec![view(2, 2), view(3, 3)]).await.unwrap();
+        assert_eq!((recording.accepted, recording.duplicates), (4, 1));
+        let mut all = ConsistencyToken::default();
+        all.add(&[view(3, 3)]);
+        assert_eq!(recording.consistency_token, all);
     }
 
     #[tokio::test]

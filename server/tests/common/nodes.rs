@@ -56,6 +56,7 @@ impl Node {
             catalog,
             Arc::clone(&profiles),
             Arc::clone(&events) as _,
+            Duration::ZERO,
         );
         let node = Self { coordinator, profiles, events };
         node.until_remembering(PATIENCE).await;

@@ -6,10 +6,9 @@ use futures::{StreamExt as _, stream};
 use marquee_core::domain::{MovieRecord, NameError, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
-use roaring::RoaringBitmap;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::catalog::{After, Catalog, Movies};
+use crate::catalog::{Catalog, Listing, Movies, Order};
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, valid};
@@ -40,11 +39,6 @@ impl CatalogApi {
         Self { catalog, coordinator }
     }
 
-    fn select(&self, filter: Option<v1::Filter>) -> Result<Option<RoaringBitmap>, ApiError> {
-        let filter = convert::filter(filter)?;
-        Ok(self.catalog.select(&filter).map_err(RecommendError::from)?)
-    }
-
     fn movies(&self, movies: &Movies, indexes: impl IntoIterator<Item = u32>) -> Vec<v1::Movie> {
         indexes.into_iter().filter_map(|index| convert::movie(&self.catalog, movies, index)).collect()
     }
@@ -53,9 +47,8 @@ impl CatalogApi {
         self,
         incoming: Streaming<v1::ImportMoviesRequest>,
     ) -> Result<v1::ImportMoviesResponse, Status> {
-        let known = self.catalog.movies();
         let records = incoming.zip(stream::iter(0..)).map(|(movie, before)| {
-            let checked = valid(movie?).and_then(|movie| record(&movie, &known));
+            let checked = valid(movie?).and_then(|movie| record(&movie));
             checked.map_err(|error| placed(error, before).into())
         });
         let mut importing = Importing { coordinator: self.coordinator.clone(), accepted: 0, added: 0 };
@@ -64,17 +57,20 @@ impl CatalogApi {
         Ok(v1::ImportMoviesResponse { added: added as u32, replaced: (accepted - added) as u32 })
     }
 
-    /// A page and the token of the next one, from one movie more than the page holds.
-    fn page(&self, list: List, mut found: Vec<(u32, f64)>, page_size: usize) -> (Vec<v1::Movie>, String) {
-        let movies = self.catalog.movies();
-        let more = found.len() > page_size;
-        found.truncate(page_size);
-        let last = found.last().filter(|_| more);
-        let next = last.and_then(|(index, score)| {
-            let movie_id = movies.at(*index)?.movie_id;
-            Some(list.movies_token(After { score: *score, movie_id }))
-        });
-        (self.movies(&movies, found.into_iter().map(|(index, _)| index)), next.unwrap_or_default())
+    /// A page of a list and the token of the next one.
+    fn page(
+        &self,
+        list: List,
+        order: Order,
+        filter: Option<v1::Filter>,
+        page_token: &str,
+        page_size: u32,
+    ) -> Result<(Vec<v1::Movie>, String), ApiError> {
+        let after = list.movies_after(page_token)?;
+        let found = self.catalog.list(order, &convert::filter(filter)?, after, page_size as usize);
+        let Listing { indexes, next } = found.map_err(RecommendError::from)?;
+        let next = next.map(|after| list.movies_token(after)).unwrap_or_default();
+        Ok((self.movies(&self.catalog.movies(), indexes), next))
     }
 }
 
@@ -96,9 +92,9 @@ impl CatalogService for CatalogApi {
         request: Request<v1::SearchMoviesRequest>,
     ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
         let request = valid(request.into_inner())?;
-        let selection = self.select(request.filter)?;
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT) as usize;
-        let found = self.catalog.search(&request.query, selection.as_ref(), limit);
+        let found = self.catalog.find(&request.query, &convert::filter(request.filter)?, limit);
+        let found = found.map_err(|error| ApiError::from(RecommendError::from(error)))?;
         let movies = self.movies(&self.catalog.movies(), found);
         Ok(Response::new(v1::SearchMoviesResponse { movies }))
     }
@@ -118,13 +114,11 @@ impl CatalogService for CatalogApi {
         request: Request<v1::ListPopularMoviesRequest>,
     ) -> Result<Response<v1::ListPopularMoviesResponse>, Status> {
         let mut request = valid(request.into_inner())?;
-        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListPopularMovies", &request);
-        let after = list.movies_after(&page_token)?;
-        let selection = self.select(request.filter)?;
-        let found = self.catalog.popular(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
-        let (movies, next_page_token) = self.page(list, found, page_size);
+        let (movies, next_page_token) =
+            self.page(list, Order::Popularity, request.filter, &page_token, page_size)?;
         Ok(Response::new(v1::ListPopularMoviesResponse { movies, next_page_token }))
     }
 
@@ -133,13 +127,11 @@ impl CatalogService for CatalogApi {
         request: Request<v1::ListTrendingMoviesRequest>,
     ) -> Result<Response<v1::ListTrendingMoviesResponse>, Status> {
         let mut request = valid(request.into_inner())?;
-        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListTrendingMovies", &request);
-        let after = list.movies_after(&page_token)?;
-        let selection = self.select(request.filter)?;
-        let found = self.catalog.trending(selection.as_ref(), &RoaringBitmap::new(), after, page_size + 1);
-        let (movies, next_page_token) = self.page(list, found, page_size);
+        let (movies, next_page_token) =
+            self.page(list, Order::Trend, request.filter, &page_token, page_size)?;
         Ok(Response::new(v1::ListTrendingMoviesResponse { movies, next_page_token }))
     }
 
@@ -191,8 +183,8 @@ fn misnamed(error: NameError) -> ApiError {
     }
 }
 
-/// The movie to store; tags are the users', so a replaced movie keeps them.
-fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecord, ApiError> {
+/// The movie to store.
+fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
     let genres = movie.genres.iter().map(String::as_str);
     let named = MovieRecord::named(movie.movie_id(), &movie.title, genres).map_err(misnamed)?;
     let imdb = movie.imdb_id.as_deref().map(|id| {
@@ -203,8 +195,5 @@ fn record(movie: &v1::ImportMoviesRequest, movies: &Movies) -> Result<MovieRecor
             )
         })
     });
-    let tags = movies
-        .get(movie.movie_id())
-        .map(|before| before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect());
-    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, tags: tags.unwrap_or_default(), ..named })
+    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, ..named })
 }

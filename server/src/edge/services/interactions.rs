@@ -5,20 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use marquee_core::clock::{EventTimes, now_ms};
 use marquee_core::domain::Interaction;
 use marquee_proto::v1;
 use marquee_proto::v1::interaction_service_server::InteractionService;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::catalog::Catalog;
 use crate::edge::layers::Origin;
 use crate::edge::places::{NoPlace, Place, Places};
 use crate::edge::stream::{Keep, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, token, valid};
-use crate::profiles::ConsistencyToken;
-use crate::shared::events::{EventLog, NotAPosition, Position};
-use crate::writes::WriteCoordinator;
+use crate::shared::events::{EventLog, NotAPosition, Placed, follow};
+use crate::writes::{Recording, WriteCoordinator};
 
 /// Interactions of a stream that are stored at once.
 const STREAM_CHUNK: usize = 1000;
@@ -26,33 +23,22 @@ const STREAM_CHUNK: usize = 1000;
 /// Refused interactions of a stream that are named in the reply.
 const SHOWN_REJECTIONS: usize = 20;
 
-/// Interactions that a watcher reads at once.
-const WATCHED_AT_ONCE: usize = 256;
-
 /// When a refused watcher may try again.
 const WATCH_RETRY: Duration = Duration::from_secs(5);
 
 /// The service.
 #[derive(Clone)]
 pub struct InteractionApi {
-    catalog: Arc<Catalog>,
     coordinator: WriteCoordinator,
     events: Arc<dyn EventLog>,
-    max_clock_skew: Duration,
     watchers: Places,
 }
 
 impl InteractionApi {
-    /// The service over a coordinator, and the catalogue and the events that follow it. Times may be ahead of
-    /// the server's clock by `max_clock_skew`; so many calls may watch at once as `max_watchers` says.
-    pub fn new(
-        catalog: Arc<Catalog>,
-        coordinator: WriteCoordinator,
-        events: Arc<dyn EventLog>,
-        max_clock_skew: Duration,
-        max_watchers: usize,
-    ) -> Self {
-        Self { catalog, coordinator, events, max_clock_skew, watchers: Places::new(max_watchers) }
+    /// The service over a coordinator, and the events that follow it; so many calls may watch at once as
+    /// `max_watchers` says.
+    pub fn new(coordinator: WriteCoordinator, events: Arc<dyn EventLog>, max_watchers: usize) -> Self {
+        Self { coordinator, events, watchers: Places::new(max_watchers) }
     }
 
     fn watcher(&self, origin: Origin) -> Result<Place, ApiError> {
@@ -63,16 +49,9 @@ impl InteractionApi {
         })
     }
 
-    /// The event, once it is sure that the store may have it. An empty catalogue knows no movie and
-    /// refuses none.
     fn accepted(&self, prefix: &str, event: &v1::Interaction) -> Result<Interaction, ApiError> {
-        let times = EventTimes::at(now_ms(), self.max_clock_skew);
-        let event = convert::interaction(prefix, event, times)?;
-        let movies = self.catalog.movies();
-        if !movies.is_empty() && movies.index_of(event.movie_id).is_none() {
-            return Err(ApiError::UnknownMovie(event.movie_id));
-        }
-        Ok(event)
+        let event = convert::event(prefix, event)?;
+        self.coordinator.accept(event).map_err(|error| convert::refused_event(prefix, error))
     }
 
     /// The event at a place of a stream, or why it is refused.
@@ -93,54 +72,53 @@ impl InteractionApi {
         self,
         incoming: Streaming<v1::RecordInteractionsRequest>,
     ) -> Result<v1::RecordInteractionsResponse, Status> {
-        let mut recording = Recording::of(self.coordinator.clone());
+        let recording = self.coordinator.recording();
+        let mut streamed = Streamed { recording, rejected: 0, rejections: Vec::new() };
         let events =
             incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
-        in_chunks(events, STREAM_CHUNK, &mut recording).await?;
-        Ok(recording.reply)
+        in_chunks(events, STREAM_CHUNK, &mut streamed).await?;
+        Ok(streamed.reply())
     }
 }
 
 /// What has become of a stream of events.
-struct Recording {
-    coordinator: WriteCoordinator,
-    consistency_token: ConsistencyToken,
-    reply: v1::RecordInteractionsResponse,
+struct Streamed {
+    recording: Recording,
+    rejected: u64,
+    /// The first of the refused ones.
+    rejections: Vec<v1::Rejection>,
 }
 
-impl Recording {
-    fn of(coordinator: WriteCoordinator) -> Self {
-        Self {
-            coordinator,
-            consistency_token: ConsistencyToken::default(),
-            reply: v1::RecordInteractionsResponse::default(),
+impl Streamed {
+    fn reject(&mut self, rejection: v1::Rejection) {
+        self.rejected += 1;
+        if self.rejections.len() < SHOWN_REJECTIONS {
+            self.rejections.push(rejection);
+        }
+    }
+
+    fn reply(self) -> v1::RecordInteractionsResponse {
+        let Recording { accepted, duplicates, consistency_token, .. } = &self.recording;
+        v1::RecordInteractionsResponse {
+            accepted: *accepted,
+            duplicates: *duplicates,
+            rejected: self.rejected,
+            rejections: self.rejections,
+            consistency_token: if *accepted > 0 { token::of(consistency_token) } else { String::new() },
         }
     }
 }
 
-impl Keep<Result<Interaction, v1::Rejection>> for Recording {
+impl Keep<Result<Interaction, v1::Rejection>> for Streamed {
     async fn keep(&mut self, chunk: Vec<Result<Interaction, v1::Rejection>>) -> Result<(), Status> {
-        let (mut events, reply) = (Vec::with_capacity(chunk.len()), &mut self.reply);
+        let mut events = Vec::with_capacity(chunk.len());
         for checked in chunk {
             match checked {
                 Ok(event) => events.push(event),
-                Err(rejection) => {
-                    reply.rejected += 1;
-                    if reply.rejections.len() < SHOWN_REJECTIONS {
-                        reply.rejections.push(rejection);
-                    }
-                }
+                Err(rejection) => self.reject(rejection),
             }
         }
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.consistency_token.add(&events);
-        let recorded = self.coordinator.record(events).await.map_err(ApiError::from)?;
-        reply.accepted += recorded.len() as u64;
-        reply.duplicates += recorded.iter().filter(|recorded| recorded.duplicate).count() as u64;
-        reply.consistency_token = token::of(&self.consistency_token);
-        Ok(())
+        Ok(self.recording.record(events).await.map_err(ApiError::from)?)
     }
 }
 
@@ -152,12 +130,11 @@ impl InteractionService for InteractionApi {
     ) -> Result<Response<v1::RecordInteractionResponse>, Status> {
         let request = valid(request.into_inner())?;
         let event = self.accepted("", &request.into())?;
-        let mut consistency_token = ConsistencyToken::default();
-        consistency_token.add(&[event]);
-        let recorded = self.coordinator.record(vec![event]).await.map_err(ApiError::from)?;
+        let mut recording = self.coordinator.recording();
+        recording.record(vec![event]).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::RecordInteractionResponse {
-            consistency_token: token::of(&consistency_token),
-            duplicate: recorded.first().is_some_and(|recorded| recorded.duplicate),
+            consistency_token: token::of(&recording.consistency_token),
+            duplicate: recording.duplicates > 0,
         }))
     }
 
@@ -184,30 +161,17 @@ impl InteractionService for InteractionApi {
                 after.parse().map_err(|error: NotAPosition| ApiError::invalid("after", error.to_string()))?
             }
         };
-        let watched = pages(Arc::clone(&self.events), start).inspect(move |_| _ = &watcher);
+        let watched = follow(Arc::clone(&self.events), start)
+            .map_ok(watched)
+            .map_err(|error| Status::from(ApiError::from(error)))
+            .inspect(move |_| _ = &watcher);
         Ok(Response::new(Box::pin(watched)))
     }
 }
 
-/// Everything after a position, read as fast as it is taken; ends with the first error.
-fn pages(
-    events: Arc<dyn EventLog>,
-    start: Position,
-) -> impl Stream<Item = Result<v1::WatchInteractionsResponse, Status>> + Send {
-    let pages =
-        stream::try_unfold((events, start), |(events, after): (Arc<dyn EventLog>, Position)| async move {
-            let page = events.next(after, WATCHED_AT_ONCE).await.map_err(ApiError::from)?;
-            let last = page.last().map_or(after, |placed| placed.position);
-            Ok::<_, Status>(Some((page, (events, last))))
-        });
-    pages
-        .map_ok(|page| {
-            stream::iter(page.into_iter().map(|placed| {
-                Ok(v1::WatchInteractionsResponse {
-                    interaction: Some(convert::stored_interaction(&placed.event)),
-                    position: placed.position.to_string(),
-                })
-            }))
-        })
-        .try_flatten()
+fn watched(placed: Placed) -> v1::WatchInteractionsResponse {
+    v1::WatchInteractionsResponse {
+        interaction: Some(convert::stored_interaction(&placed.event)),
+        position: placed.position.to_string(),
+    }
 }

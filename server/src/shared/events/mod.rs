@@ -9,8 +9,10 @@ mod shared;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::{Stream, TryStreamExt as _, stream};
 use marquee_core::domain::{Interaction, UserId};
 use opentelemetry::global;
 use opentelemetry::metrics::Counter;
@@ -89,6 +91,25 @@ pub trait EventLog: Send + Sync + 'static {
     async fn forget(&self, user_id: UserId) -> Result<(), EventsError>;
 }
 
+/// Events that a reader takes at once.
+const TAKEN_AT_ONCE: usize = 256;
+
+/// Everything after a position, read as fast as it is taken; ends with the first error.
+pub fn follow(
+    events: Arc<dyn EventLog>,
+    after: Position,
+) -> impl Stream<Item = Result<Placed, EventsError>> + Send {
+    let pages = stream::try_unfold(after, move |after| {
+        let events = Arc::clone(&events);
+        async move {
+            let page = events.next(after, TAKEN_AT_ONCE).await?;
+            let last = page.last().map_or(after, |placed| placed.position);
+            Ok::<_, EventsError>(Some((stream::iter(page.into_iter().map(Ok)), last)))
+        }
+    });
+    pages.try_flatten()
+}
+
 /// Counts the events that were dropped.
 struct Dropped(Counter<u64>);
 
@@ -111,7 +132,22 @@ impl Dropped {
 
 #[cfg(test)]
 mod tests {
+    use futures::StreamExt as _;
+    use marquee_core::domain::Kind;
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_followed_comes_in_order_from_its_position_on() {
+        let events = Arc::new(LocalEvents::new(1));
+        let start = events.newest().await.unwrap();
+        let view =
+            |movie_id| Interaction { user_id: 1, movie_id, time_ms: 1, kind: Kind::View, rating: None };
+        events.publish(&(1..=600).map(view).collect::<Vec<_>>());
+        let followed: Vec<_> = follow(events, start).take(600).try_collect().await.unwrap();
+        let movies: Vec<_> = followed.iter().map(|placed| placed.event.movie_id).collect();
+        assert_eq!(movies, (1..=600).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_position_is_read_as_it_is_written() {
