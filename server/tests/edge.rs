@@ -52,7 +52,7 @@ async fn a_page_token_is_taken_by_its_own_list_with_the_same_arguments_alone() {
     let trending =
         v1::ListTrendingMoviesRequest { page_token: token.clone(), filter: drama(), ..Default::default() };
     let other_list = server.catalog().list_trending_movies(trending).await.unwrap_err();
-    let history = |user_id, page_token: &str| v1::ListHistoryRequest {
+    let history = |user_id: u64, page_token: &str| v1::ListHistoryRequest {
         user: Some(user_id.into()),
         page_size: Some(1),
         page_token: page_token.to_owned(),

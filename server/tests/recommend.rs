@@ -146,7 +146,7 @@ async fn preferences_answer_for_a_user_without_a_history() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
     let server = TestServer::start().await;
-    let answer = async |user_id, movie_ids: &[u32]| {
+    let answer = async |user_id: u64, movie_ids: &[u32]| {
         let preferences = v1::Preferences { genres: vec![], movie_ids: movie_ids.to_vec() };
         let request =
             v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
