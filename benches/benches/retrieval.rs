@@ -8,7 +8,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use marquee_benches::tables::ClusteredTable;
 use marquee_retrieval::{
-    ExactScorer, IndexPolicy, ItemTable, Method, Planner, PlannerOptions, Query, ScanScorer, Scorer,
+    ExactScorer, IndexPolicy, ItemTable, Metric, Planner, PlannerOptions, Query, ScanScorer, Scorer,
     ScorerQuery, TableValues,
 };
 use roaring::RoaringBitmap;
@@ -21,7 +21,7 @@ const KERNELS: [&str; 4] = ["avx512-vnni", "avx2", "neon", "portable"];
 
 fn query(k: usize, allowed: Option<RoaringBitmap>) -> Query {
     let excluded: RoaringBitmap = (0..100).map(|i| i * 97).collect();
-    Query { k, allowed: allowed.map(Arc::new), excluded: Arc::new(excluded), method: Method::Exact }
+    Query { allowed: allowed.map(Arc::new), excluded: Arc::new(excluded), ..Query::exact(k) }
 }
 
 fn batch<'a>(users: &'a [Vec<f32>], query: &'a Query) -> Vec<ScorerQuery<'a>> {
@@ -38,6 +38,7 @@ fn scans(criterion: &mut Criterion) {
     tables_in_no_cache(criterion, &table, &users);
     filters(criterion, &table, &users);
     sizes_of_k(criterion, &table, &users);
+    metrics(criterion, &table, &users);
     let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
     let planner = Planner::build(values, DIMENSION, &movie_ids, options).expect("the table is finite");
     plans(criterion, &planner, &users);
@@ -104,6 +105,16 @@ fn sizes_of_k(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) 
         group.bench_function(BenchmarkId::from_parameter(k), |bencher| {
             bencher.iter(|| black_box(scan.top_k(&batch)));
         });
+    }
+}
+
+fn metrics(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<f32>]) {
+    let scan = ScanScorer::new(table.clone());
+    let mut group = criterion.benchmark_group("scan by metric");
+    for metric in [Metric::InnerProduct, Metric::Cosine] {
+        let query = Query { metric, ..query(10, None) };
+        let batch = batch(&users[..1], &query);
+        group.bench_function(format!("{metric:?}"), |bencher| bencher.iter(|| black_box(scan.top_k(&batch))));
     }
 }
 

@@ -12,7 +12,7 @@ use marquee_loadgen::workload::{
     UserRange, Weighted, Workload,
 };
 use marquee_proto::v1;
-use marquee_retrieval::{ItemRow, Method, Query};
+use marquee_retrieval::{ItemRow, Query};
 use prost::Message as _;
 
 /// How many items every request asks for.
@@ -80,5 +80,5 @@ fn request(message: &[u8], bundle: &Bundle) -> anyhow::Result<Request> {
         .collect::<Option<_>>()
         .context("the generator drew a movie that is not in the vocabulary")?;
     let excluded = Arc::new(sequence.iter().copied().collect());
-    Ok(Request { sequence, query: Query { k: K, allowed: None, excluded, method: Method::Exact } })
+    Ok(Request { sequence, query: Query { excluded, ..Query::exact(K) } })
 }

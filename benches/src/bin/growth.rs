@@ -15,7 +15,7 @@ use marquee_benches::{machine::Machine, synthetic};
 use marquee_core::domain::UserId;
 use marquee_engine::{Bundle, Device, EncodedBatch, Precision, bare_encoder};
 use marquee_loadgen::plot::{Plot, picture};
-use marquee_retrieval::{ItemTable, Method, Query, ScanScorer, Scorer as _, ScorerQuery};
+use marquee_retrieval::{ItemTable, Query, ScanScorer, Scorer as _, ScorerQuery};
 use marquee_server::catalog::{Catalog, Filter};
 use marquee_store::{RedbStore, Store as _};
 use roaring::RoaringBitmap;
@@ -119,7 +119,7 @@ fn retrieval(growth: &mut Growth, items: usize, dimension: usize) -> anyhow::Res
     let mut clustered = ClusteredTable::new(items, dimension, SEED);
     let (users, movie_ids) = (clustered.users(COMPANY), clustered.movie_ids());
     let scan = ScanScorer::new(ItemTable::new(clustered.values.into(), dimension, &movie_ids)?);
-    let query = Query { k: 10, allowed: None, excluded: RoaringBitmap::new().into(), method: Method::Exact };
+    let query = Query::exact(10);
     let batch: Vec<ScorerQuery<'_>> =
         users.iter().map(|vector| ScorerQuery { vector, query: &query }).collect();
     growth.add("scan for one query, us", items, microseconds(ROUNDS, || drop(scan.top_k(&batch[..1]))));

@@ -14,9 +14,7 @@ use marquee_benches::clock::{Spread, cpu_time_of};
 use marquee_benches::tables::ClusteredTable;
 use marquee_loadgen::plot::{Axis, Kind, Plot, Series, picture};
 use marquee_retrieval::exact::rank_allowed;
-use marquee_retrieval::{
-    AnnIndex, ItemTable, Method, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner,
-};
+use marquee_retrieval::{AnnIndex, ItemTable, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
@@ -171,7 +169,7 @@ fn query(items: usize, selectivity: f64) -> Query {
     let rows = 0..items as u32;
     let allowed: RoaringBitmap = rows.clone().filter(|_| random.random_bool(selectivity)).collect();
     let excluded: RoaringBitmap = (0..100).map(|_| random.random_range(rows.clone())).collect();
-    Query { k: K, allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), method: Method::Exact }
+    Query { allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), ..Query::exact(K) }
 }
 
 /// Times against selectivity.

@@ -233,8 +233,8 @@ pub trait Encoder: Send {
     fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError>;
 
     /// The vectors of those inputs that are sequences, in order, and where the device can tell, a shortlist
-    /// for each input with a query: rows that hold the best items which are not excluded. It obeys no other
-    /// filter, and is somewhat longer than the query wants. Into `out` (cleared first).
+    /// for each input with a query: rows that hold the best items by the inner product which are not excluded.
+    /// It obeys no other filter, and is somewhat longer than the query wants. Into `out` (cleared first).
     ///
     /// # Errors
     /// As [`encode`](Self::encode).

@@ -1,11 +1,11 @@
 //! Which queries a device's shortlist can answer.
 //!
-//! A GPU finds the best items of a vector while it is at it, under no other filter than exclusions. That
-//! answers most queries; the others take the vector to the host, where retrieval has its plans.
+//! A GPU finds the best items of a vector by the inner product while it is at it, under no other filter than
+//! exclusions. That answers most queries; the others take the vector to the host, where retrieval has its plans.
 
 use std::sync::Arc;
 
-use marquee_retrieval::{Method, Query};
+use marquee_retrieval::{Method, Metric, Query};
 
 use super::job::Want;
 
@@ -18,7 +18,7 @@ const TENTHS_THAT_PASS: u64 = 9;
 pub(super) fn query_for<'a>(wants: impl IntoIterator<Item = &'a Want>, items: usize) -> Option<&'a Query> {
     let passes = |query: &Query| query.allowed.as_ref().map_or(items as u64, |allowed| allowed.len());
     let suits =
-        |query: &&Query| query.method != Method::Ann && passes(query) * 10 >= items as u64 * TENTHS_THAT_PASS;
+        |query: &&Query| is_the_devices(query) && passes(query) * 10 >= items as u64 * TENTHS_THAT_PASS;
     let queries = wants.into_iter().filter_map(|want| match want {
         Want::TopK(query) => Some(query),
         Want::Vector => None,
@@ -31,8 +31,13 @@ pub(super) fn query_for<'a>(wants: impl IntoIterator<Item = &'a Want>, items: us
 pub(super) fn serves(made_for: &Query, query: &Query) -> bool {
     let (lacks, excluded) = (&made_for.excluded, &query.excluded);
     query.k <= made_for.k
-        && query.method != Method::Ann
+        && is_the_devices(query)
         && (Arc::ptr_eq(lacks, excluded) || lacks.is_subset(excluded))
+}
+
+/// Whether the device ranks as the query wants it.
+fn is_the_devices(query: &Query) -> bool {
+    query.method != Method::Ann && query.metric == Metric::InnerProduct
 }
 
 #[cfg(test)]
@@ -43,7 +48,7 @@ mod tests {
 
     fn query(k: usize, excluded: &[u32]) -> Query {
         let excluded = Arc::new(excluded.iter().copied().collect());
-        Query { k, allowed: None, excluded, method: Method::Auto }
+        Query { excluded, method: Method::Auto, ..Query::exact(k) }
     }
 
     fn allowing(rows: u32) -> Query {
@@ -56,6 +61,13 @@ mod tests {
         let wants = [query(5, &[1]), query(10, &[2]), index].map(Want::TopK);
         assert_eq!(query_for(&wants, 100).map(|query| query.k), Some(10));
         assert!(query_for(&[Want::Vector], 100).is_none());
+    }
+
+    #[test]
+    fn a_cosine_is_the_hosts_work() {
+        let cosine = Query { metric: Metric::Cosine, ..query(5, &[1]) };
+        assert!(query_for(&[Want::TopK(cosine.clone())], 100).is_none());
+        assert!(!serves(&query(5, &[1]), &cosine));
     }
 
     #[test]

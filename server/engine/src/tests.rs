@@ -33,7 +33,7 @@ async fn started(options: EngineOptions) -> (Engine, Arc<Model>) {
 }
 
 fn top(k: usize) -> Want {
-    Want::TopK(Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact })
+    Want::TopK(Query::exact(k))
 }
 
 fn job(sequence: &[ItemRow], want: Want) -> Job {

@@ -9,11 +9,11 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
+use super::RetrievalError;
 use super::ranking::Best;
 use super::scan::ScanScorer;
 use super::table::ItemTable;
-use super::{RetrievalError, exact_query};
-use crate::query::{ItemRow, Query, Scored, ScorerQuery};
+use crate::query::{ItemRow, Metric, Query, Scored, ScorerQuery};
 
 /// Neighbours that a node keeps.
 const CONNECTIVITY: usize = 32;
@@ -77,7 +77,8 @@ impl AnnIndex {
     }
 
     /// The best items among the candidates for a query of which a share `selectivity` of the rows passes
-    /// the filter. `None` when too few candidates pass, so that another plan must answer.
+    /// the filter. `None` when too few candidates pass, so that another plan must answer, and for any metric but
+    /// the inner product, which the index is of.
     ///
     /// # Errors
     /// [`RetrievalError::Index`] when more threads search than it was built for.
@@ -86,11 +87,14 @@ impl AnnIndex {
         query: &ScorerQuery<'_>,
         selectivity: f64,
     ) -> Result<Option<Vec<Scored>>, RetrievalError> {
-        let Query { k, allowed, excluded, .. } = query.query;
+        let Query { k, allowed, excluded, metric, .. } = query.query;
+        if *metric != Metric::InnerProduct {
+            return Ok(None);
+        }
         let wanted = (*k + excluded.len() as usize) as f64;
         let candidates = ((wanted / selectivity * OVERFETCH).ceil() as usize).min(self.table.items());
         let matches = self.index.search(query.vector, candidates).map_err(RetrievalError::index)?;
-        let mut best = Best::new(&self.table, *k);
+        let (mut best, scores) = (Best::new(&self.table, *k), self.table.scores(query));
         let mut passed = 0;
         for key in matches.keys {
             let Some(row) = ItemRow::try_from(key).ok().filter(|row| (*row as usize) < self.table.items())
@@ -98,7 +102,7 @@ impl AnnIndex {
                 continue;
             };
             if !excluded.contains(row) && allowed.as_ref().is_none_or(|allowed| allowed.contains(row)) {
-                best.offer(row, self.table.score(row, query.vector));
+                best.offer(row, scores.of(row));
                 passed += 1;
             }
         }
@@ -107,7 +111,7 @@ impl AnnIndex {
 
     fn tune(&mut self, scan: &ScanScorer) -> Result<(), RetrievalError> {
         let vectors = probes(&self.table);
-        let query = exact_query(RECALL_K.min(self.table.items()));
+        let query = Query::exact(RECALL_K.min(self.table.items()));
         let probes: Vec<ScorerQuery<'_>> =
             vectors.iter().map(|vector| ScorerQuery { vector, query: &query }).collect();
         let expected = scan.rank(&probes);
@@ -181,7 +185,7 @@ mod tests {
         let allowed: RoaringBitmap = (0..500).filter(|row| row % 2 == 0).collect();
         let excluded = RoaringBitmap::from([0, 2, 4]);
         let query =
-            Query { allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), ..exact_query(20) };
+            Query { allowed: Some(Arc::new(allowed)), excluded: Arc::new(excluded), ..Query::exact(20) };
         let vector = scan.table().row(2).to_vec();
         let items = index.rank(&ScorerQuery { vector: &vector, query: &query }, 0.5).unwrap().unwrap();
         assert_eq!(items.len(), 20);
@@ -189,10 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn an_index_of_inner_products_answers_no_cosine() {
+        let scan = scan(100);
+        let index = AnnIndex::build(&scan, 1).unwrap();
+        let query = Query { metric: Metric::Cosine, ..Query::exact(2) };
+        let vector = vec![1.0; 16];
+        assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);
+    }
+
+    #[test]
     fn too_few_candidates_are_said_and_not_answered() {
         let scan = scan(100);
         let index = AnnIndex::build(&scan, 1).unwrap();
-        let query = Query { allowed: Some(Arc::new(RoaringBitmap::from([1]))), ..exact_query(2) };
+        let query = Query { allowed: Some(Arc::new(RoaringBitmap::from([1]))), ..Query::exact(2) };
         let vector = vec![1.0; 16];
         assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);
     }

@@ -1,8 +1,8 @@
 //! Retrieval: the best items for a vector, by the cheapest plan that is right.
 //!
-//! What "best" means is written once, in [`exact`]: inner products accumulated in f64 and rounded to
-//! f32, ties by ascending movie id. Whatever else stands here is a faster way to that ranking, and is
-//! held to it by tests.
+//! What "best" means is written once, in [`exact`]: inner products or cosines accumulated in f64 and
+//! rounded to f32, ties by ascending movie id. Whatever else stands here is a faster way to that ranking,
+//! and is held to it by tests.
 
 pub mod ann;
 pub mod exact;
@@ -16,11 +16,9 @@ pub mod table;
 pub use ann::AnnIndex;
 pub use exact::ExactScorer;
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
-pub use query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+pub use query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
 pub use scan::ScanScorer;
 pub use table::{ItemTable, TableValues};
-
-use std::sync::Arc;
 
 /// Why a table cannot be searched.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,9 +60,4 @@ impl RetrievalError {
     fn index(error: impl std::fmt::Display) -> Self {
         Self::Index(error.to_string())
     }
-}
-
-/// A query for the best `k` of all rows.
-fn exact_query(k: usize) -> Query {
-    Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact }
 }

@@ -18,7 +18,7 @@ use super::ann::AnnIndex;
 use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
 use super::table::{ItemTable, TableValues};
-use crate::query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// The share of rows up to which scoring the allowed ones costs less than a scan of one's own.
 pub const ROWS_SHARE_ALONE: f64 = 0.05;
@@ -64,7 +64,7 @@ impl Default for PlannerOptions {
 
 /// Finds the best items by the cheapest plan.
 ///
-/// [`Method::Exact`] never uses the index. [`Method::Ann`] uses it where it can; until it is built, and
+/// [`Method::Exact`] never uses the index, and neither does a query by [`Metric::Cosine`], of which there is none. [`Method::Ann`] uses it where it can; until it is built, and
 /// for queries whose filter leaves too few candidates, the answer is exact and says so.
 /// [`Method::Auto`] uses it for great tables without a filter, if its measured recall@10 is 0.99 or more.
 #[derive(Debug)]
@@ -172,6 +172,9 @@ impl Planner {
     }
 
     fn wants_index(&self, query: &Query) -> bool {
+        if query.metric != Metric::InnerProduct {
+            return false;
+        }
         match query.method {
             Method::Exact => false,
             Method::Ann => self.selectivity(query) >= INDEX_FROM_SHARE,
@@ -250,7 +253,7 @@ mod tests {
     use roaring::RoaringBitmap;
 
     use super::*;
-    use crate::{ExactScorer, exact_query};
+    use crate::ExactScorer;
 
     const ITEMS: usize = 40_000;
     const DIMENSION: usize = 8;
@@ -274,7 +277,7 @@ mod tests {
 
     fn filtered(share: f64) -> Query {
         let allowed: RoaringBitmap = (0..(ITEMS as f64 * share) as u32).collect();
-        Query { allowed: Some(Arc::new(allowed)), ..exact_query(10) }
+        Query { allowed: Some(Arc::new(allowed)), ..Query::exact(10) }
     }
 
     fn plans(planner: &Planner, queries: &[Query]) -> Vec<Plan> {
@@ -295,13 +298,14 @@ mod tests {
     fn a_fairly_selective_filter_joins_a_scan_that_another_query_needs() {
         let (planner, _) = planner();
         assert_eq!(plans(&planner, &[filtered(0.045)]), [Plan::Rows]);
-        assert_eq!(plans(&planner, &[filtered(0.045), exact_query(10)]), [Plan::Scan, Plan::Scan]);
+        assert_eq!(plans(&planner, &[filtered(0.045), Query::exact(10)]), [Plan::Scan, Plan::Scan]);
     }
 
     #[test]
     fn every_selectivity_is_answered_as_by_the_reference_and_in_order() {
         let (planner, exact) = planner();
-        let queries: Vec<Query> = [0.0, 0.001, 0.01, 0.045, 0.1, 0.5, 1.0].map(filtered).into();
+        let mut queries: Vec<Query> = [0.0, 0.001, 0.01, 0.045, 0.1, 0.5, 1.0].map(filtered).into();
+        queries.extend([0.01, 0.5].map(|share| Query { metric: Metric::Cosine, ..filtered(share) }));
         let vectors: Vec<[f32; DIMENSION]> =
             (0..queries.len()).map(|i| [1.0 - i as f32 / 3.0; DIMENSION]).collect();
         let batch: Vec<ScorerQuery<'_>> =
@@ -312,7 +316,7 @@ mod tests {
     #[test]
     fn the_method_says_how_the_items_were_found() {
         let planner = planner_of_300();
-        let query = Query { method: Method::Ann, ..exact_query(10) };
+        let query = Query { method: Method::Ann, ..Query::exact(10) };
         let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
         assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
         planner.build_index().unwrap();
@@ -320,10 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cosine_is_answered_exactly_whatever_method_is_asked_for() {
+        let planner = planner_of_300();
+        planner.build_index().unwrap();
+        let query = Query { method: Method::Ann, metric: Metric::Cosine, ..Query::exact(10) };
+        let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
+        assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
+    }
+
+    #[test]
     fn a_small_table_is_never_left_to_the_index_unasked() {
         let planner = planner_of_300();
         planner.build_index().unwrap();
-        let query = Query { method: Method::Auto, ..exact_query(10) };
+        let query = Query { method: Method::Auto, ..Query::exact(10) };
         assert_eq!(plans(&planner, &[query]), [Plan::Scan]);
     }
 }

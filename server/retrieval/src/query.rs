@@ -18,6 +18,38 @@ pub struct Query {
     pub excluded: Arc<RoaringBitmap>,
     /// How they are found.
     pub method: Method,
+    /// What makes one better than another.
+    pub metric: Metric,
+}
+
+impl Query {
+    /// The best `k` of all rows by the inner product, found exactly.
+    ///
+    /// ```
+    /// # use marquee_retrieval::{Metric, Query};
+    /// let nearest = Query { metric: Metric::Cosine, ..Query::exact(10) };
+    /// assert!(nearest.allowed.is_none() && nearest.excluded.is_empty());
+    /// ```
+    pub fn exact(k: usize) -> Self {
+        Self {
+            k,
+            allowed: None,
+            excluded: Arc::default(),
+            method: Method::Exact,
+            metric: Metric::InnerProduct,
+        }
+    }
+}
+
+/// What makes one item better than another for a vector; the greater, the better.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Metric {
+    /// The inner product, which prefers items with long embeddings.
+    #[default]
+    InnerProduct,
+    /// The cosine of the angle between the two, which only the direction matters to; 0 where one of them has no
+    /// length.
+    Cosine,
 }
 
 /// How candidates are found.
@@ -26,7 +58,7 @@ pub enum Method {
     /// The planner picks.
     #[default]
     Auto,
-    /// The ranking by the full inner products.
+    /// The ranking by the full scores.
     Exact,
     /// The approximate index.
     Ann,
@@ -37,7 +69,7 @@ pub enum Method {
 pub struct Scored {
     /// The row.
     pub row: ItemRow,
-    /// The inner product of user vector and output embedding, accumulated in f64, rounded to f32.
+    /// The query's metric between its vector and the output embedding, accumulated in f64, rounded to f32.
     pub score: f32,
 }
 

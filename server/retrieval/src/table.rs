@@ -4,14 +4,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use marquee_core::domain::MovieId;
-use marquee_core::idle::all_finite;
+use marquee_core::idle::{all_finite, in_idle_time};
 
 use super::RetrievalError;
 use super::prefetch::ask_for;
-use crate::query::{BackendError, ItemRow, ScorerQuery};
+use crate::query::{BackendError, ItemRow, Metric, ScorerQuery};
 
 /// The most columns of a table: with more, the scan's integer sums would not fit.
 const MAX_DIMENSION: usize = 1 << 16;
+/// Rows whose norms are computed in one step of idle time.
+const NORMS_AT_ONCE: usize = 64;
 
 /// The numbers of a table, which others may hold too: a model's are mapped from its file once.
 #[derive(Clone)]
@@ -56,6 +58,8 @@ pub struct ItemTable {
     values: TableValues,
     dimension: usize,
     movie_ids: Arc<[MovieId]>,
+    /// What [`inverse_norm`] says of each row.
+    inverse_norms: Arc<[f64]>,
 }
 
 impl ItemTable {
@@ -77,7 +81,8 @@ impl ItemTable {
         {
             return Err(RetrievalError::NotFinite { row: at / dimension, column: at % dimension });
         }
-        Ok(Self { values, dimension, movie_ids: movie_ids.into() })
+        let inverse_norms = inverse_norms(&values, dimension).into();
+        Ok(Self { values, dimension, movie_ids: movie_ids.into(), inverse_norms })
     }
 
     /// How many rows there are.
@@ -115,12 +120,18 @@ impl ItemTable {
         }
     }
 
-    /// The score of a row: [`inner_product`] with `vector`.
-    ///
-    /// # Panics
-    /// For a row outside the table or a vector of another dimension.
-    pub fn score(&self, row: ItemRow, vector: &[f32]) -> f32 {
-        inner_product(self.row(row), vector)
+    /// What 1 divided by its norm is, for each row; 0 for a row without length.
+    pub(super) fn inverse_norms(&self) -> &[f64] {
+        &self.inverse_norms
+    }
+
+    /// What scores rows for a query.
+    pub(super) fn scores<'a>(&'a self, query: &ScorerQuery<'a>) -> Scores<'a> {
+        let inverse_norm = match query.query.metric {
+            Metric::InnerProduct => None,
+            Metric::Cosine => Some(inverse_norm(query.vector)),
+        };
+        Scores { table: self, vector: query.vector, inverse_norm }
     }
 
     /// Refuses vectors that no ranking is defined for.
@@ -141,18 +152,68 @@ impl ItemTable {
     }
 }
 
+/// The scores of rows for one query.
+pub(super) struct Scores<'a> {
+    table: &'a ItemTable,
+    vector: &'a [f32],
+    /// That of the vector, where the metric is the cosine.
+    inverse_norm: Option<f64>,
+}
+
+impl Scores<'_> {
+    /// The score of a row, rounded to f32; never -0.
+    ///
+    /// # Panics
+    /// For a row outside the table or a vector of another dimension.
+    pub(super) fn of(&self, row: ItemRow) -> f32 {
+        let product = wide_inner_product(self.table.row(row), self.vector);
+        match self.inverse_norm {
+            None => narrow(product),
+            Some(inverse_norm) => narrow(product * (self.table.inverse_norms[row as usize] * inverse_norm)),
+        }
+    }
+}
+
+/// [`inverse_norm`] of each row of `values`.
+fn inverse_norms(values: &[f32], dimension: usize) -> Vec<f64> {
+    let mut inverse_norms = Vec::with_capacity(values.len() / dimension);
+    let mut parts = values.chunks(dimension * NORMS_AT_ONCE);
+    in_idle_time(parts.len(), |_| {
+        let rows = parts.next().unwrap_or_default().chunks_exact(dimension);
+        inverse_norms.extend(rows.map(inverse_norm));
+    });
+    inverse_norms
+}
+
+/// 1 divided by the norm of a vector; 0 for one without length. Finite for every finite vector: the square of the
+/// least f32 is far from the least f64, and that of the greatest far from the greatest.
+pub(super) fn inverse_norm(vector: &[f32]) -> f64 {
+    let squared = wide_inner_product(vector, vector);
+    if squared > 0.0 { squared.sqrt().recip() } else { 0.0 }
+}
+
 /// How many sums an inner product is accumulated in. Part of the definition of a score: addition of
 /// f64 is not associative.
 const LANES: usize = 16;
 
 /// The inner product of two vectors of one length, accumulated in f64 and rounded to f32; never -0.
 ///
-/// Products of two f32 are exact in f64, so only the order of the additions matters, and that is
-/// fixed: the result is bitwise the same on every machine, with fused multiply-add or without.
-///
 /// # Panics
 /// When the lengths differ.
 pub fn inner_product(x: &[f32], y: &[f32]) -> f32 {
+    narrow(wide_inner_product(x, y))
+}
+
+/// Rounds a score. Adding +0 turns -0 into +0, so that equal scores are equal bitwise.
+fn narrow(score: f64) -> f32 {
+    score as f32 + 0.0
+}
+
+/// The inner product of two vectors of one length, accumulated in f64.
+///
+/// Products of two f32 are exact in f64, so only the order of the additions matters, and that is
+/// fixed: the result is bitwise the same on every machine, with fused multiply-add or without.
+fn wide_inner_product(x: &[f32], y: &[f32]) -> f64 {
     assert_eq!(x.len(), y.len(), "an inner product needs vectors of one length");
     #[cfg(target_arch = "x86_64")]
     {
@@ -170,19 +231,19 @@ pub fn inner_product(x: &[f32], y: &[f32]) -> f32 {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn inner_product_avx512(x: &[f32], y: &[f32]) -> f32 {
+fn inner_product_avx512(x: &[f32], y: &[f32]) -> f64 {
     inner_product_in_lanes(x, y)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
-fn inner_product_avx(x: &[f32], y: &[f32]) -> f32 {
+fn inner_product_avx(x: &[f32], y: &[f32]) -> f64 {
     inner_product_in_lanes(x, y)
 }
 
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instruction set")]
-fn inner_product_in_lanes(x: &[f32], y: &[f32]) -> f32 {
+fn inner_product_in_lanes(x: &[f32], y: &[f32]) -> f64 {
     let mut sums = [0f64; LANES];
     let (x_chunks, x_rest) = x.as_chunks::<LANES>();
     let (y_chunks, y_rest) = y.as_chunks::<LANES>();
@@ -201,8 +262,7 @@ fn inner_product_in_lanes(x: &[f32], y: &[f32]) -> f32 {
         }
         width /= 2;
     }
-    // Adding +0 turns -0 into +0, so that equal scores are equal bitwise.
-    sums[0] as f32 + 0.0
+    sums[0]
 }
 
 #[cfg(test)]
@@ -214,7 +274,7 @@ mod tests {
         for length in [1, 15, 16, 17, 100, 256] {
             let x: Vec<f32> = (0..length).map(|i| (i as f32 * 0.37).sin() * 1e3).collect();
             let y: Vec<f32> = (0..length).map(|i| (i as f32 * 0.71).cos() / 7.0).collect();
-            assert_eq!(inner_product(&x, &y).to_bits(), inner_product_in_lanes(&x, &y).to_bits());
+            assert_eq!(wide_inner_product(&x, &y).to_bits(), inner_product_in_lanes(&x, &y).to_bits());
         }
     }
 

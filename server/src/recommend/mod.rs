@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use marquee_core::domain::{MovieId, Profile};
 use marquee_engine::{Answer, Engine, EngineError, Input, Job, Model, Sequence, Want};
-use marquee_retrieval::{ItemRow, Query, Scored};
+use marquee_retrieval::{ItemRow, Metric, Query, Scored};
 use roaring::RoaringBitmap;
 
 pub use fit::Fit;
@@ -228,7 +228,13 @@ impl Recommender {
             Some(history) => history,
             None => rows_of_movies(&model, &scope.profile.seen),
         };
-        let query = Query { k: question.k, allowed, excluded: Arc::new(excluded), method: question.method };
+        let query = Query {
+            k: question.k,
+            allowed,
+            excluded: Arc::new(excluded),
+            method: question.method,
+            metric: Metric::InnerProduct,
+        };
         let answer = self.run(&model, sequence, Want::TopK(query), &question.options).await?;
         watch.engine(answer.timings);
         Ok(Modelled { answered: Some((model, answer)), ignored })

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_engine::{Input, Job, Model, Want};
-use marquee_retrieval::{ItemRow, Method, Query};
+use marquee_retrieval::{ItemRow, Method, Metric, Query};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -44,6 +44,7 @@ impl Recommender {
             allowed,
             excluded: Arc::new(RoaringBitmap::from_iter([row])),
             method: Method::Exact,
+            metric: Metric::InnerProduct,
         };
         let input = Input::Vector(bundle.output_embedding(row).into());
         let (deadline, priority) = (options.deadline, options.priority);

@@ -15,8 +15,8 @@ use marquee_core::idle::in_idle_time;
 
 use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
-use crate::query::ItemRow;
-use crate::table::ItemTable;
+use crate::query::{ItemRow, Metric, ScorerQuery};
+use crate::table::{ItemTable, inverse_norm};
 
 /// The greatest code of a row; the least is its negative.
 const ROW_CODE_MAX: f64 = 127.0;
@@ -36,6 +36,24 @@ pub(crate) struct TileBounds {
     pub(crate) error: [f32; TILE_ROWS],
     /// The norm of what the codes say, rounded up.
     pub(crate) norm: [f32; TILE_ROWS],
+}
+
+impl TileBounds {
+    /// The bounds of the same rows brought to length 1; `inverse_norms` are those of the rows, in the unit.
+    ///
+    /// A row so short that f32 has no such number gets an infinite error, and is always a candidate. The two roundings
+    /// more, of the score and of the margin, take four half-units of what [`ROUNDING`] leaves.
+    fn of_length_one(&self, inverse_norms: &[f32]) -> Self {
+        let mut bounds = self.clone();
+        for (lane, inverse) in inverse_norms.iter().enumerate() {
+            let is_finite = inverse.is_finite();
+            let times = |number: f32| if is_finite { number * inverse } else { 0.0 };
+            bounds.scale[lane] = times(self.scale[lane]);
+            bounds.error[lane] = if is_finite { self.error[lane] * inverse } else { f32::INFINITY };
+            bounds.norm[lane] = times(self.norm[lane]);
+        }
+        bounds
+    }
 }
 
 /// A table as codes, in the order in which kernels read it.
@@ -111,14 +129,29 @@ impl TableCodes {
         &self.bounds[tile]
     }
 
+    /// The bounds of the tile's rows brought to length 1; `inverse_norms` are those of the table.
+    pub(super) fn bounds_of_length_one(&self, tile: usize, inverse_norms: &[f64]) -> TileBounds {
+        let unit = power_of_two(self.unit_exponent);
+        let mut in_unit = [0.0; TILE_ROWS];
+        for (inverse, of_row) in in_unit.iter_mut().zip(&inverse_norms[tile * TILE_ROWS..]) {
+            *inverse = (of_row * unit) as f32;
+        }
+        self.bounds[tile].of_length_one(&in_unit)
+    }
+
     /// The codes of a query for kernels that read `width`, and what they are worth.
-    pub(super) fn encode(&self, vector: &[f32], width: CodeWidth) -> (Vec<i32>, QueryBound) {
+    pub(super) fn encode(&self, query: &ScorerQuery<'_>, width: CodeWidth) -> (Vec<i32>, QueryBound) {
+        let (vector, metric) = (query.vector, query.query.metric);
         let exponent = exponent_above(greatest_magnitude(vector));
         let mut query = Quantised::new(vector, exponent, f64::from(width.greatest_code(self.steps)));
         query.codes.resize(self.steps * STEP, 0);
-        let unit = power_of_two(self.unit_exponent + exponent);
         let vector_norm = query.norm + query.error;
-        let may_overflow = vector_norm * self.greatest_norm * unit >= f64::from(f32::MAX) / 2.0;
+        let (unit, greatest_norm) = match metric {
+            Metric::InnerProduct => (power_of_two(self.unit_exponent + exponent), self.greatest_norm),
+            // The rows are brought to length 1, and so is the vector by its share of the unit.
+            Metric::Cosine => (power_of_two(exponent) * inverse_norm(vector), 1.0),
+        };
+        let may_overflow = vector_norm * greatest_norm * unit >= f64::from(f32::MAX) / 2.0;
         let slack = if may_overflow {
             f32::INFINITY
         } else {
@@ -144,7 +177,8 @@ pub(crate) struct QueryBound {
     pub(crate) norm: f32,
     /// The norm of what the codes miss, rounded up, and its share of the rounding.
     pub(crate) error: f32,
-    /// What is added for numbers too small for f32; infinite when a score may be too great for it.
+    /// What is added for numbers too small for f32; infinite when a score may be too great for it, and for the
+    /// cosine of a vector without length.
     pub(crate) slack: f32,
     /// What a bound is multiplied by to become a score.
     pub(super) unit: f64,

@@ -56,7 +56,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::query::Method;
 
     fn rows(mask: &RowMask) -> RoaringBitmap {
         (0..mask.0.len() * TILE_ROWS)
@@ -69,7 +68,7 @@ mod tests {
     fn without_a_filter_all_rows_but_the_excluded_ones_are_in() {
         for items in [1, 63, 64, 65, 200] {
             let excluded = Arc::new(RoaringBitmap::from([0, 64, 1000]));
-            let query = Query { k: 1, allowed: None, excluded: excluded.clone(), method: Method::Exact };
+            let query = Query { excluded: excluded.clone(), ..Query::exact(1) };
             let expected = RoaringBitmap::from_sorted_iter(0..items).unwrap() - &*excluded;
             assert_eq!(rows(&RowMask::new(&query, items as usize)), expected);
         }
@@ -79,7 +78,7 @@ mod tests {
     fn with_a_filter_only_its_rows_are_in() {
         let allowed = Some(Arc::new(RoaringBitmap::from([1, 63, 64, 99, 100, 5000])));
         let excluded = Arc::new(RoaringBitmap::from([63]));
-        let query = Query { k: 1, allowed, excluded, method: Method::Exact };
+        let query = Query { allowed, excluded, ..Query::exact(1) };
         assert_eq!(rows(&RowMask::new(&query, 100)), RoaringBitmap::from([1, 64, 99]));
     }
 }

@@ -9,6 +9,9 @@
 //! 2. After it, candidates are scored in full, in the order of their upper bounds, until the k-th best
 //!    score is above the next one's bound.
 //!
+//! A cosine is the inner product with rows of length 1, whose codes are the same: only the bounds are scaled, by the
+//! inverse norms of a tile's rows when a query wants it.
+//!
 //! So the answer is that of [`super::exact`], ties included, whatever the table: a bad one makes many
 //! candidates, not a wrong answer. The table is read once for all queries of a call, and since each
 //! query keeps its own threshold, its answer does not depend on the others.
@@ -31,7 +34,7 @@ use mask::RowMask;
 use super::prefetch::ask_for;
 use super::ranking::{Best, ordered_bits};
 use super::table::ItemTable;
-use crate::query::{BackendError, ItemRow, Method, Query, Scored, Scorer, ScorerQuery, TopK};
+use crate::query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
 
 /// Scans the codes of a table.
 #[derive(Debug)]
@@ -73,7 +76,7 @@ impl ScanScorer {
         let (codes, mut searches): (Vec<_>, Vec<_>) = queries
             .iter()
             .map(|query| {
-                let (codes, bound) = self.codes.encode(query.vector, self.kernel.width);
+                let (codes, bound) = self.codes.encode(query, self.kernel.width);
                 (codes, Search::new(query.query, bound, self.table.items()))
             })
             .unzip();
@@ -128,10 +131,17 @@ impl ScanScorer {
         sums: &mut [Sums; GROUP_MAX],
         ahead: &mut Ahead<'_>,
     ) {
-        let rows = self.codes.bounds(tile);
         let sums = &mut sums[..group.queries()];
         self.kernel.products(self.codes.lines(tile), group, sums, ahead);
+        let of_length_one = searches
+            .iter()
+            .any(|search| search.metric == Metric::Cosine)
+            .then(|| self.codes.bounds_of_length_one(tile, self.table.inverse_norms()));
         for (search, sums) in searches.iter_mut().zip(&*sums) {
+            let rows = match (search.metric, &of_length_one) {
+                (Metric::Cosine, Some(bounds)) => bounds,
+                _ => self.codes.bounds(tile),
+            };
             let in_reach = self.kernel.rows_in_reach(sums, rows, &search.bound, search.threshold);
             if in_reach != 0 {
                 search.take_candidates(tile, in_reach, sums, rows);
@@ -151,6 +161,7 @@ impl Scorer for ScanScorer {
 /// What one query has found so far. Bounds are in the unit of the codes.
 struct Search {
     k: usize,
+    metric: Metric,
     bound: QueryBound,
     mask: RowMask,
     /// The k greatest lower bounds, as ordered bits, the least on top.
@@ -171,6 +182,7 @@ impl Search {
         let k = query.k.min(items);
         Self {
             k,
+            metric: query.metric,
             bound,
             mask: RowMask::new(query, items),
             lower_bounds: BinaryHeap::with_capacity(k),
@@ -213,13 +225,13 @@ impl Search {
     fn finish(mut self, table: &ItemTable, query: &ScorerQuery<'_>) -> Vec<Scored> {
         self.candidates.retain(|candidate| candidate.upper_bound >= self.threshold);
         self.candidates.sort_unstable_by(|a, b| b.upper_bound.total_cmp(&a.upper_bound));
-        let mut best = Best::new(table, self.k);
+        let (mut best, scores) = (Best::new(table, self.k), table.scores(query));
         for candidate in &self.candidates {
             let highest_score = f64::from(candidate.upper_bound) * self.bound.unit;
             if best.worst_score().is_some_and(|worst| f64::from(worst) > highest_score) {
                 break;
             }
-            best.offer(candidate.row, table.score(candidate.row, query.vector));
+            best.offer(candidate.row, scores.of(candidate.row));
         }
         best.into_items()
     }

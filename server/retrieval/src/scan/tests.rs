@@ -73,7 +73,8 @@ fn queries(count: usize, items: usize, random: &mut StdRng) -> Vec<Query> {
         k: [0, 1, 10, 100, 500][random.random_range(0..5)],
         allowed: random.random_bool(0.5).then(|| Arc::new(some_rows(items, share(random), random))),
         excluded: Arc::new(some_rows(items, 0.05, random)),
-        method: Method::Exact,
+        metric: [Metric::InnerProduct, Metric::Cosine][random.random_range(0..2)],
+        ..Query::exact(0)
     })
     .take(count)
     .collect()
@@ -133,7 +134,7 @@ fn every_kind_of_table_is_ranked_exactly_at_a_served_dimension() {
 #[test]
 fn scores_that_overflow_to_infinity_are_tied() {
     let table = ItemTable::new(vec![2e38, 3e38, 1e38, -3e38].into(), 1, &[4, 3, 2, 1]).unwrap();
-    let query = Query { k: 2, allowed: None, excluded: Arc::default(), method: Method::Exact };
+    let query = Query::exact(2);
     let answers = ScanScorer::new(table).top_k(&[ScorerQuery { vector: &[1e3], query: &query }]).unwrap();
     assert_eq!(bits(&answers[0]), [(2, f32::INFINITY.to_bits()), (1, f32::INFINITY.to_bits())]);
 }
@@ -144,23 +145,32 @@ fn few_rows_of_a_random_table_are_scored_in_full() {
     let movie_ids: Vec<u32> = (1..=20_000).collect();
     let table = ItemTable::new(values(Shape::Plain, 20_000, 128, random).into(), 128, &movie_ids).unwrap();
     let vector = values(Shape::Plain, 1, 128, random);
-    let query = Query { k: 10, allowed: None, excluded: Arc::default(), method: Method::Exact };
-    for kernel in Kernel::available() {
-        let scan = ScanScorer::with_kernel(table.clone(), kernel);
-        let mut search = Search::new(&query, scan.codes.encode(&vector, kernel.width).1, 20_000);
-        let groups = scan.groups(&[scan.codes.encode(&vector, kernel.width).0]);
-        for tile in 0..scan.codes.tiles() {
-            scan.scan_tile(
-                tile,
-                &groups[0],
-                std::slice::from_mut(&mut search),
-                &mut [[0; TILE_ROWS]; GROUP_MAX],
-                &mut Ahead::nothing(),
-            );
+    for metric in [Metric::InnerProduct, Metric::Cosine] {
+        let query = ScorerQuery { vector: &vector, query: &Query { metric, ..Query::exact(10) } };
+        for kernel in Kernel::available() {
+            let scan = ScanScorer::with_kernel(table.clone(), kernel);
+            let candidates = candidates(&scan, &query);
+            assert!(candidates < 200, "{} {metric:?}: {candidates} candidates", kernel.name);
         }
-        search.candidates.retain(|candidate| candidate.upper_bound >= search.threshold);
-        assert!(search.candidates.len() < 200, "{}: {} candidates", kernel.name, search.candidates.len());
     }
+}
+
+/// How many rows a query has to score in full.
+fn candidates(scan: &ScanScorer, query: &ScorerQuery<'_>) -> usize {
+    let (codes, bound) = scan.codes.encode(query, scan.kernel.width);
+    let mut search = Search::new(query.query, bound, scan.table.items());
+    let groups = scan.groups(&[codes]);
+    for tile in 0..scan.codes.tiles() {
+        scan.scan_tile(
+            tile,
+            &groups[0],
+            std::slice::from_mut(&mut search),
+            &mut [[0; TILE_ROWS]; GROUP_MAX],
+            &mut Ahead::nothing(),
+        );
+    }
+    search.candidates.retain(|candidate| candidate.upper_bound >= search.threshold);
+    search.candidates.len()
 }
 
 /// Codes say all of these vectors, so that nothing but the rounding of sums and scores, which are too
@@ -182,7 +192,7 @@ fn the_margin_covers_the_rounding_of_bounds_and_scores() {
     let scans = Kernel::available().into_iter().map(|kernel| ScanScorer::with_kernel(table.clone(), kernel));
     let scans: Vec<ScanScorer> = scans.collect();
     for k in (1..100).step_by(7) {
-        let query = Query { k, allowed: None, excluded: Arc::default(), method: Method::Exact };
+        let query = Query::exact(k);
         let batch = [ScorerQuery { vector: &vector, query: &query }];
         let expected = exact.top_k(&batch).unwrap();
         for scan in &scans {

@@ -151,14 +151,13 @@ fn last(sizes: &[usize]) -> usize {
 mod tests {
     use std::sync::Arc;
 
-    use marquee_retrieval::Method;
     use roaring::RoaringBitmap;
 
     use super::*;
 
     fn query(k: usize, excluded: u32) -> Query {
         let excluded = Arc::new(RoaringBitmap::from_sorted_iter(0..excluded).unwrap());
-        Query { k, allowed: None, excluded, method: Method::Exact }
+        Query { excluded, ..Query::exact(k) }
     }
 
     fn shapes() -> Shapes {

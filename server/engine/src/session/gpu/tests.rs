@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use marquee_retrieval::{ExactScorer, Method, Query, Scorer, ScorerQuery};
+use marquee_retrieval::{ExactScorer, Query, Scorer, ScorerQuery};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
@@ -57,7 +57,7 @@ fn difference(one: &[f32], other: &[f32]) -> f32 {
 
 fn excluding(k: usize, rows: &[ItemRow]) -> Query {
     let excluded: RoaringBitmap = rows.iter().copied().collect();
-    Query { k, allowed: None, excluded: Arc::new(excluded), method: Method::Exact }
+    Query { excluded: Arc::new(excluded), ..Query::exact(k) }
 }
 
 #[test]
