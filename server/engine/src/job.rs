@@ -86,10 +86,10 @@ pub enum EngineError {
         retry_after: Duration,
     },
     /// The deadline cannot be met, or has passed.
-    #[error("the deadline passed {}", stage.describe())]
+    #[error("the deadline passed {}", point.describe())]
     DeadlineExceeded {
         /// Where it was noticed.
-        stage: DeadlineStage,
+        point: DeadlinePoint,
     },
     /// The named model version is not loaded.
     #[error(
@@ -113,7 +113,7 @@ pub enum EngineError {
 
 /// Where a missed deadline was noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeadlineStage {
+pub enum DeadlinePoint {
     /// Predicted wait and compute do not fit before it.
     Admission,
     /// While waiting.
@@ -122,7 +122,7 @@ pub enum DeadlineStage {
     Submission,
 }
 
-impl DeadlineStage {
+impl DeadlinePoint {
     fn describe(self) -> &'static str {
         match self {
             Self::Admission => "or would pass before the answer: the engine is too busy for it",

@@ -26,7 +26,7 @@ mod worker;
 
 pub use bundle::{Bundle, BundleError};
 pub use job::{
-    Answer, Ask, AskInput, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, JobTimings,
+    Answer, Ask, AskInput, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, JobTimings,
     Priority, Shortlists, Want,
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};

@@ -9,7 +9,7 @@ use opentelemetry::metrics::{Counter, Histogram};
 use opentelemetry::{KeyValue, global};
 
 use super::cost::BatchShape;
-use super::job::{DeadlineStage, EngineError};
+use super::job::{DeadlinePoint, EngineError};
 use super::scheduler::Reason;
 
 /// From a tenth of a millisecond to ten seconds.
@@ -189,9 +189,9 @@ impl Metrics {
     pub(crate) fn refused(&self, error: &EngineError) {
         let reason = match error {
             EngineError::Overloaded { .. } => "overloaded",
-            EngineError::DeadlineExceeded { stage: DeadlineStage::Admission } => "deadline_admission",
-            EngineError::DeadlineExceeded { stage: DeadlineStage::Queue } => "deadline_queue",
-            EngineError::DeadlineExceeded { stage: DeadlineStage::Submission } => "deadline_submission",
+            EngineError::DeadlineExceeded { point: DeadlinePoint::Admission } => "deadline_admission",
+            EngineError::DeadlineExceeded { point: DeadlinePoint::Queue } => "deadline_queue",
+            EngineError::DeadlineExceeded { point: DeadlinePoint::Submission } => "deadline_submission",
             EngineError::UnknownVersion(_) => "unknown_version",
             EngineError::BadJob(_) => "bad_job",
             EngineError::Backend(_) => "backend",

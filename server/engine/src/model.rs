@@ -9,7 +9,7 @@ use marquee_retrieval::{BackendError, Scorer};
 use tokio::sync::oneshot;
 
 use super::bundle::{Bundle, BundleError};
-use super::job::{Answer, Ask, DeadlineStage, EncodedBatch, Encoder, EngineError, Input, Job, Want};
+use super::job::{Answer, Ask, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, Want};
 use super::pool::{Pending, Pool};
 use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
 
@@ -176,7 +176,7 @@ impl Model {
         };
         let Ok(answered) = answered else {
             // The guard takes the job out of the queue.
-            let error = EngineError::DeadlineExceeded { stage: DeadlineStage::Queue };
+            let error = EngineError::DeadlineExceeded { point: DeadlinePoint::Queue };
             self.pool.count_refusal(&error);
             return Err(error);
         };
@@ -216,7 +216,7 @@ impl Model {
             Want::TopK(query) if query.k == 0 => Err(EngineError::BadJob("k is 0".to_owned())),
             _ => match job.deadline {
                 Some(deadline) if deadline <= Instant::now() => {
-                    Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Admission })
+                    Err(EngineError::DeadlineExceeded { point: DeadlinePoint::Admission })
                 }
                 _ => Ok(()),
             },

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use super::job::{Answer, EngineError, Want};
 use super::metrics::Metrics;
 use super::model::Core;
-use super::scheduler::{Action, Batch, Event, JobId, Policy, Scheduler, Stage, Submission, WorkerId};
+use super::scheduler::{Action, Batch, Event, JobId, Phase, Policy, Scheduler, Submission, WorkerId};
 
 /// A job on its way: what it wants, of which model, and who waits for it.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ impl Pool {
         match action {
             Action::Refuse { payload, error } => self.refuse(payload, error),
             Action::Dispatch { worker, batch } => {
-                if batch.stage == Stage::Answer {
+                if batch.phase == Phase::Answer {
                     self.counts.batches.fetch_add(1, Ordering::Relaxed);
                 }
                 if me == Some(worker) {

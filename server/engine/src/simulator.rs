@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Input, Priority};
 use super::scheduler::{
-    Action, Batch, Event, Group, JobId, ModelKey, Padding, Policy, Ran, Scheduler, Stage, Submission,
+    Action, Batch, Event, Group, JobId, ModelKey, Padding, Phase, Policy, Ran, Scheduler, Submission,
     WorkerId,
 };
 use super::sequence::Sequence;
@@ -87,9 +87,9 @@ impl SchedulerSimulator {
     /// nothing runs.
     pub fn finish(&mut self, now: Instant, took: Duration) -> usize {
         while let Some(Running { worker, batch }) = self.running.pop_front() {
-            match batch.stage {
-                Stage::Encode => self.encode(now, took, worker, batch),
-                Stage::Answer => {
+            match batch.phase {
+                Phase::Encode => self.encode(now, took, worker, batch),
+                Phase::Answer => {
                     let vectors = vec![Arc::clone(&self.vector); batch.groups.len()];
                     let ran = Some(Ran { encode: took, score: Duration::ZERO, turnaround: took });
                     self.step(now, Event::Finished { worker, vectors, ran });

@@ -283,7 +283,7 @@ async fn a_job_whose_deadline_passes_in_the_queue_is_answered_then() {
     let late = Job { deadline: Some(Instant::now() + Duration::from_millis(20)), ..job(&[1], top(3)) };
     let refused = model.submit(late).await;
     assert!(
-        matches!(refused, Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Queue })),
+        matches!(refused, Err(EngineError::DeadlineExceeded { point: DeadlinePoint::Queue })),
         "{refused:?}"
     );
     assert_eq!(engine.stats().queue_depth, 0);

@@ -12,13 +12,13 @@ use super::cost::BatchShape;
 use super::job::{Answer, EngineError, Input, JobTimings, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool, Reply};
-use super::scheduler::{Batch, Group, Member, Reason, Stage};
+use super::scheduler::{Batch, Group, Member, Phase, Reason};
 use super::shortlist;
 
 /// A batch while it runs.
 pub(super) struct Work {
     pub(super) core: Arc<Core>,
-    pub(super) stage: Stage,
+    pub(super) phase: Phase,
     pub(super) tasks: Vec<Task>,
     pub(super) reason: Reason,
     pub(super) shape: BatchShape,
@@ -58,7 +58,7 @@ impl Work {
     /// A batch without the members who have gone; `None` when it has no model, for it is empty.
     pub(super) fn new(batch: Batch<Pending>, taken: Instant) -> Option<Self> {
         let core = core_of(&batch)?;
-        let Batch { stage, reason, shape, used_tokens, predicted, groups } = batch;
+        let Batch { phase, reason, shape, used_tokens, predicted, groups } = batch;
         let mut as_formed = true;
         let tasks = groups.into_iter().map(|mut group| {
             let formed = group.members.len();
@@ -75,7 +75,7 @@ impl Work {
         });
         let tasks = tasks.collect();
         let encode = Duration::ZERO;
-        Some(Self { core, stage, tasks, reason, shape, used_tokens, predicted, as_formed, encode })
+        Some(Self { core, phase, tasks, reason, shape, used_tokens, predicted, as_formed, encode })
     }
 
     /// When a worker took the first of its jobs.

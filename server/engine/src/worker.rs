@@ -17,7 +17,7 @@ use super::affinity::{self, Cpu};
 use super::job::{Ask, AskInput, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool};
-use super::scheduler::{Batch, Event, Group, Ran, Stage, WorkerId};
+use super::scheduler::{Batch, Event, Group, Phase, Ran, WorkerId};
 use super::work::{Outcome, Spent, Task, Work, caught, reply};
 
 /// Batches that wait for a partner who is busy; the worker waits with the next.
@@ -83,10 +83,10 @@ impl Worker {
             return self.recover_encoder(&core);
         }
         let partner = self.partner.as_ref().filter(|partner| work.shape.queries >= partner.from);
-        match (work.stage, partner) {
-            (Stage::Encode, _) => self.hand_back(work),
-            (Stage::Answer, Some(partner)) => self.hand_over(partner, work),
-            (Stage::Answer, None) => self.answer(work),
+        match (work.phase, partner) {
+            (Phase::Encode, _) => self.hand_back(work),
+            (Phase::Answer, Some(partner)) => self.hand_over(partner, work),
+            (Phase::Answer, None) => self.answer(work),
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Choice, Entry, LaneKey};
 use super::{
-    Action, Batch, BatchShape, DeadlineStage, EngineError, Group, Input, Member, ModelKey, Padding, Reason,
-    Scheduler, Stage, least_that_holds,
+    Action, Batch, BatchShape, DeadlinePoint, EngineError, Group, Input, Member, ModelKey, Padding, Phase,
+    Reason, Scheduler, least_that_holds,
 };
 
 impl<T> Scheduler<T> {
@@ -18,7 +18,7 @@ impl<T> Scheduler<T> {
     ) -> Option<(ModelKey, Batch<T>)> {
         loop {
             let choice = match self.policy.padding {
-                Padding::None => self.choose_stage(now)?,
+                Padding::None => self.choose_phase(now)?,
                 Padding::Buckets { misfit_bound, .. } => self.queue.choose_bucket(now, misfit_bound)?,
             };
             if !self.has_room_beside(self.queue.jobs_of(choice.lane)) {
@@ -34,7 +34,7 @@ impl<T> Scheduler<T> {
     /// Takes entries of the chosen lane, best rank first, while the bounds and the deadlines allow; then shorter
     /// sequences, where they cost nothing.
     fn fill(&mut self, now: Instant, choice: &Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
-        let mut batch = Batch::empty(self.stage_of(choice.lane), choice.reason);
+        let mut batch = Batch::empty(self.phase_of(choice.lane), choice.reason);
         let mut earliest: Option<Instant> = None;
         while let Some((input, members)) = self.queue.peek(choice.lane) {
             let grown = batch.shape + self.shape_of(input, members);
@@ -43,7 +43,7 @@ impl<T> Scheduler<T> {
                 batch.reason = Reason::Full;
                 break;
             }
-            if !first && batch.stage == Stage::Encode {
+            if !first && batch.phase == Phase::Encode {
                 break;
             }
             let predicted = self.costs.predict(grown);
@@ -66,7 +66,7 @@ impl<T> Scheduler<T> {
             let shape = batch.shape + self.shape_of(&entry.input, entry.members.len());
             batch.grow(entry, shape);
         }
-        if batch.stage == Stage::Encode {
+        if batch.phase == Phase::Encode {
             batch.shape.queries = 0;
         }
         batch.predicted = self.costs.predict(batch.shape);
@@ -105,18 +105,18 @@ impl<T> Scheduler<T> {
     }
 
     /// How far a worker goes with what waits in a lane.
-    fn stage_of(&self, lane: LaneKey) -> Stage {
+    fn phase_of(&self, lane: LaneKey) -> Phase {
         match self.policy.padding {
-            Padding::None if !lane.is_ready() => Stage::Encode,
-            Padding::None | Padding::Buckets { .. } => Stage::Answer,
+            Padding::None if !lane.is_ready() => Phase::Encode,
+            Padding::None | Padding::Buckets { .. } => Phase::Answer,
         }
     }
 }
 
 impl<T> Batch<T> {
-    fn empty(stage: Stage, reason: Reason) -> Self {
+    fn empty(phase: Phase, reason: Reason) -> Self {
         Self {
-            stage,
+            phase,
             reason,
             shape: BatchShape::default(),
             used_tokens: 0,
@@ -150,8 +150,8 @@ fn refuse_late<T>(
     let before = actions.len();
     actions.extend(late.map(|member| {
         let passed = member.deadline.is_some_and(|deadline| now >= deadline);
-        let stage = if passed { DeadlineStage::Queue } else { DeadlineStage::Submission };
-        Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { stage } }
+        let point = if passed { DeadlinePoint::Queue } else { DeadlinePoint::Submission };
+        Action::Refuse { payload: member.payload, error: EngineError::DeadlineExceeded { point } }
     }));
     actions.len() > before
 }

@@ -35,7 +35,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::cost::{BatchShape, CostModel, TokenClass};
-use super::job::{DeadlineStage, EngineError, Input, Priority};
+use super::job::{DeadlinePoint, EngineError, Input, Priority};
 use super::sequence::Sequence;
 use queue::Queue;
 use ready::Load;
@@ -91,7 +91,7 @@ pub(crate) enum Event<T> {
     Submit(Submission<T>),
     /// Nobody waits for the job any more.
     Cancel(JobId),
-    /// A worker did a [`Stage::Encode`] and is free.
+    /// A worker did a [`Phase::Encode`] and is free.
     Encoded {
         worker: WorkerId,
         /// The batch's groups, in order, as vectors: with the members that want items, and an empty vector for a
@@ -100,7 +100,7 @@ pub(crate) enum Event<T> {
         /// How long it took; `None` when it did not run as it was formed.
         encode: Option<Duration>,
     },
-    /// A worker did a [`Stage::Answer`] and is free.
+    /// A worker did a [`Phase::Answer`] and is free.
     Finished {
         worker: WorkerId,
         /// The vectors of the batch's groups, in order; empty for a group that was not encoded.
@@ -150,9 +150,9 @@ pub(crate) enum Action<T> {
 /// Jobs that run together.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
-    pub(crate) stage: Stage,
+    pub(crate) phase: Phase,
     pub(crate) reason: Reason,
-    /// What is done; a [`Stage::Encode`] scores no queries.
+    /// What is done; a [`Phase::Encode`] scores no queries.
     pub(crate) shape: BatchShape,
     /// The tokens without padding.
     pub(crate) used_tokens: usize,
@@ -163,7 +163,7 @@ pub(crate) struct Batch<T> {
 
 /// How far a worker goes with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
+pub(crate) enum Phase {
     /// It encodes and hands the vectors back: [`Event::Encoded`].
     Encode,
     /// It encodes what is no vector yet, scores and answers: [`Event::Finished`].
@@ -357,7 +357,7 @@ impl<T> Scheduler<T> {
         }
         match job.deadline {
             Some(deadline) if now >= deadline || now + self.predict_answer(now, job) > deadline => {
-                Err(EngineError::DeadlineExceeded { stage: DeadlineStage::Admission })
+                Err(EngineError::DeadlineExceeded { point: DeadlinePoint::Admission })
             }
             _ => Ok(()),
         }
@@ -487,8 +487,8 @@ impl<T> Scheduler<T> {
                 return;
             };
             let keys = self.lead(model, &batch.groups);
-            let Batch { shape, predicted, stage, .. } = batch;
-            if stage == Stage::Answer {
+            let Batch { shape, predicted, phase, .. } = batch;
+            if phase == Phase::Answer {
                 self.load.scores(shape.queries);
             }
             let running = Running { shape, predicted_end: now + predicted, keys };

@@ -197,7 +197,7 @@ impl Model {
         }
         let Running { batch, unscored } = running;
         let vector: Arc<[f32]> = Arc::from([0.5]);
-        if batch.stage == Stage::Answer {
+        if batch.phase == Phase::Answer {
             let vectors = vec![vector; batch.groups.len()];
             let (encode, score) = (Duration::from_millis(3), Duration::from_millis(1));
             let ran = Some(Ran { encode, score, turnaround: encode + score });
@@ -270,19 +270,19 @@ impl Model {
         }
         let mut unscored = BTreeMap::new();
         for id in ids {
-            match batch.stage {
-                Stage::Encode => {
+            match batch.phase {
+                Phase::Encode => {
                     let known = self.waiting.remove(&id).expect("what runs was waiting");
                     unscored.insert(id, known);
                 }
-                Stage::Answer => self.answer(id),
+                Phase::Answer => self.answer(id),
             }
         }
         self.busy.insert(worker, Running { batch, unscored });
     }
 
     fn assert_bounds(&self, batch: &Batch<JobId>, ids: &[JobId]) {
-        let queries = if batch.stage == Stage::Encode { 0 } else { ids.len() };
+        let queries = if batch.phase == Phase::Encode { 0 } else { ids.len() };
         assert_eq!(queries, batch.shape.queries);
         assert!(ids.len() <= self.policy.batch_jobs, "too many jobs");
         assert!(batch.used_tokens <= batch.shape.tokens);
@@ -328,7 +328,7 @@ impl Model {
     fn assert_order(&self, batch: &Batch<JobId>, ids: &[JobId]) {
         let first = ids.iter().map(|id| self.waiting[id].due).min();
         let model = self.waiting[&ids[0]].model;
-        let vectors = batch.stage == Stage::Answer;
+        let vectors = batch.phase == Phase::Answer;
         let overtaken = self.waiting.iter().find(|(id, known)| {
             let competes = match known.form {
                 Form::Vector => vectors && known.model == model,

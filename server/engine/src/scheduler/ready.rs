@@ -73,7 +73,7 @@ impl Load {
 
 impl<T> Scheduler<T> {
     /// What an idle worker does next where every sequence is encoded by itself.
-    pub(super) fn choose_stage(&self, now: Instant) -> Option<Choice> {
+    pub(super) fn choose_phase(&self, now: Instant) -> Option<Choice> {
         let sequence = self.queue.heads().filter(|head| !head.lane.is_ready()).min_by_key(|head| head.rank);
         let ready = self.queue.heads().filter(|head| head.lane.is_ready());
         let due = ready.filter(|head| sequence.is_none_or(|sequence| head.rank < sequence.rank));

@@ -140,7 +140,7 @@ impl Bench {
     }
 
     pub(super) fn finished(&mut self, worker: WorkerId, time: Option<Duration>) -> Actions {
-        if let Some(Batch { stage: Stage::Encode, groups, .. }) = self.running.remove(&worker) {
+        if let Some(Batch { phase: Phase::Encode, groups, .. }) = self.running.remove(&worker) {
             let answered = groups.into_iter().map(|group| Group { members: Vec::new(), ..group });
             return self.hand_back(worker, answered.collect(), time);
         }
@@ -151,7 +151,7 @@ impl Bench {
     /// The worker has encoded what it was given, and its jobs want items.
     pub(super) fn encoded(&mut self, worker: WorkerId) -> Actions {
         let batch = self.running.remove(&worker).expect("the worker runs");
-        assert_eq!(batch.stage, Stage::Encode);
+        assert_eq!(batch.phase, Phase::Encode);
         self.hand_back(worker, batch.groups, None)
     }
 
@@ -167,7 +167,7 @@ impl Bench {
 
     /// The worker encodes one sequence after the other until it is given vectors to score: which, and why then.
     pub(super) fn scored(&mut self, worker: WorkerId) -> (Vec<u64>, Reason) {
-        while self.running[&worker].stage == Stage::Encode {
+        while self.running[&worker].phase == Phase::Encode {
             self.encoded(worker);
         }
         let batch = &self.running[&worker];

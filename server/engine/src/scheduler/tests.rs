@@ -39,7 +39,7 @@ fn the_next_batch_forms_while_one_runs() {
 fn a_lone_job_is_scored_at_once() {
     let mut bench = cpu(1);
     bench.submit(1);
-    assert_eq!(bench.batch().stage, Stage::Encode);
+    assert_eq!(bench.batch().phase, Phase::Encode);
     assert_eq!(bench.scored(0), (vec![1], Reason::Idle));
     let mut bench = cpu(1);
     bench.submit(1);
@@ -338,7 +338,7 @@ fn a_job_that_cannot_be_done_in_time_is_refused_on_admission() {
     bench.finish_after(0, 10 * MS);
     bench.submit(2);
     bench.submit(3);
-    assert_eq!(refused(&bench.submit_by(4, 25 * MS))[0].1, "DeadlineExceeded { stage: Admission }");
+    assert_eq!(refused(&bench.submit_by(4, 25 * MS))[0].1, "DeadlineExceeded { point: Admission }");
     assert!(refused(&bench.submit_by(5, 31 * MS)).is_empty());
 }
 
@@ -360,7 +360,7 @@ fn a_job_past_its_deadline_is_never_dispatched() {
     bench.submit(3);
     let actions = bench.pass(11 * MS).finish(0);
     assert_eq!(dispatched(&actions), [3]);
-    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { stage: Queue }".to_owned())]);
+    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { point: Queue }".to_owned())]);
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn a_job_that_its_batch_would_make_late_is_refused_at_submission() {
     bench.submit(1);
     bench.submit_by(2, 50 * MS);
     let actions = bench.finish_after(0, 45 * MS);
-    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { stage: Submission }".to_owned())]);
+    assert_eq!(refused(&actions), [(2, "DeadlineExceeded { point: Submission }".to_owned())]);
 }
 
 #[test]
