@@ -1,6 +1,6 @@
-//! Compiles the protos without protoc and writes six things into the build folder: the types and services, the
+//! Compiles the protos without protoc and writes seven things into the build folder: the types and services, the
 //! descriptor set (for reflection and the command line), the validation code, the short forms for oneofs, the
-//! tables for the scan of a request's bytes, and the list of methods.
+//! tables for the scan of a request's bytes, the list of methods, and the stages of a request's time.
 
 mod methods;
 mod oneofs;
@@ -8,6 +8,7 @@ mod oneofs;
 #[allow(dead_code, unreachable_pub, reason = "what the crate gives to others too")]
 mod rules;
 mod shapes;
+mod timings;
 mod validation;
 
 use std::error::Error;
@@ -37,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("oneofs.rs"), oneofs::conversion_code(&pool)?)?;
     std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
     std::fs::write(out.join("methods.rs"), methods::method_code(&pool)?)?;
+    std::fs::write(out.join("timings.rs"), timings::timings_code(&pool)?)?;
 
     let mut set = FileDescriptorSet::decode(encoded.as_slice())?;
     pack_numbers(&mut set);

@@ -23,6 +23,7 @@ pub mod dynamic;
 pub mod methods;
 mod oneofs;
 mod scan;
+mod timings;
 mod validate;
 
 pub use code::{CODE_NAMES, code_name};

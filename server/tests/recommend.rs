@@ -2,17 +2,19 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use marquee_engine::runtime::Device;
-use marquee_engine::{Bundle, Engine, EngineOptions, Precision};
+use marquee_engine::{Bundle, Engine, EngineError, EngineOptions, Model, Precision};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_retrieval::{ExactScorer, RetrievalError, Scorer};
+use marquee_retrieval::{ExactScorer, Method, RetrievalError, Scorer};
 use marquee_server::app;
+use marquee_server::catalog::Filter;
 use marquee_server::config::{Config, StoreUrl};
-use marquee_server::profiles::Profiles;
-use marquee_server::recommend::{Recommender, RequestOptions};
+use marquee_server::profiles::{ConsistencyToken, Profiles};
+use marquee_server::recommend::{Question, Recommender, RequestOptions, Source};
 use marquee_server::shared::cache::{Cache, LocalCache};
 use marquee_store::OnDamage;
 use prost::Message as _;
@@ -33,6 +35,11 @@ fn by_history(movie_ids: &[u32]) -> v1::RecommendRequest {
 
 fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
     response.recommendations.iter().map(|movie| movie.movie_id).collect()
+}
+
+/// The bundle that the sample's ratings trained.
+fn bundled_model() -> PathBuf {
+    common::root().join("onnx/bundles/movielens-small")
 }
 
 fn like(user_id: u64, movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
@@ -59,14 +66,7 @@ async fn a_history_in_the_request_is_answered_by_the_model_without_its_own_movie
     let scores: Vec<f32> = answer.recommendations.iter().map(|movie| movie.score).collect();
     assert!(scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
     let timings = answer.timings.unwrap();
-    let stages = timings.profile_us
-        + timings.queue_us
-        + timings.encode_us
-        + timings.score_us
-        + timings.rank_us
-        + timings.hydrate_us
-        + timings.other_us;
-    assert_eq!(stages, timings.total_us);
+    assert_eq!(timings.stages_us().iter().sum::<u32>(), timings.total_us);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,8 +238,7 @@ async fn a_stream_is_answered_in_its_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it_knows_their_ids() {
     let data = TempDir::new().unwrap();
-    let bundle = common::root().join("onnx/bundles/movielens-small");
-    let config = Config { bundle, sample: "none".into(), ..common::config(&data) };
+    let config = Config { bundle: bundled_model(), sample: "none".into(), ..common::config(&data) };
     let server = TestServer::start_with(config, data).await;
     let recommend =
         async || server.recommendation().recommend(by_history(&[1, 2])).await.unwrap().into_inner();
@@ -317,6 +316,38 @@ async fn similar_movies_leave_the_movie_out_and_come_with_titles() {
     assert_eq!(status.code(), Code::NotFound);
 }
 
+/// By the inner product, hundreds of popular movies with long embeddings stand before the nearest of this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn similar_movies_are_the_nearest_of_all_by_cosine() {
+    const MOVIE: u32 = 4055;
+    let data = common::sample_data().await;
+    let config = Config { bundle: bundled_model(), ..common::config(&data) };
+    let server = TestServer::start_with(config, data).await;
+    let request = v1::SimilarMoviesRequest { movie_id: MOVIE, k: Some(10), ..Default::default() };
+    let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
+
+    let bundle = Bundle::open(&bundled_model()).unwrap();
+    let dot =
+        |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    let one = bundle.output_embedding(bundle.row_of(MOVIE).unwrap());
+    let mut all: Vec<(u32, f64)> = (0..bundle.items() as u32)
+        .map(|row| (bundle.vocabulary[row as usize], bundle.output_embedding(row)))
+        .map(|(movie_id, row)| (movie_id, dot(one, row) / (dot(one, one) * dot(row, row)).sqrt()))
+        .filter(|(movie_id, _)| *movie_id != MOVIE)
+        .collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let expected: Vec<u32> = all.iter().map(|(movie_id, _)| *movie_id).take(10).collect();
+    let found: Vec<u32> = answer.movies.iter().map(|movie| movie.movie_id).collect();
+    assert_eq!(found, expected);
+    assert!(
+        answer
+            .movies
+            .iter()
+            .zip(&all)
+            .all(|(movie, (_, cosine))| (f64::from(movie.score) - cosine).abs() < 1e-6)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_history_has_the_models_dimension() {
     use v1::encode_history_request::Subject;
@@ -335,21 +366,75 @@ async fn an_encoded_history_has_the_models_dimension() {
     assert_eq!(status.code(), Code::NotFound);
 }
 
-/// A node that remembers user vectors in this cache.
-async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
+/// A pipeline over the sample, with an engine that has no model yet.
+async fn pipeline(engine: &Arc<Engine>, cache: Option<Arc<dyn Cache>>) -> Recommender {
     let data = common::sample_data().await;
     let store =
         app::open_store(&StoreUrl::redb(), data.path(), OnDamage::Refuse).await.expect("the store opens");
     let catalog = app::build_catalog(store.as_ref()).await.expect("the store can be read");
-    let engine = Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }));
+    let profiles = Profiles::new(store, 0, None).expect("no Redis is used");
+    Recommender::new(Arc::clone(engine), Arc::new(catalog), Arc::new(profiles), cache)
+}
+
+async fn load(engine: &Engine, bundle: &Path, precision: Precision) -> Arc<Model> {
     let exact = |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, RetrievalError> {
         let table = bundle.output_embeddings();
         Ok(Arc::new(ExactScorer::build(table, bundle.dimension(), &bundle.vocabulary)?))
     };
-    let model = engine.load(&common::fixture_bundle(), Device::Cpu, precision, exact).await;
-    engine.activate(model.expect("the fixture loads"));
-    let profiles = Profiles::new(store, 0, None).expect("no Redis is used");
-    Recommender::new(engine, Arc::new(catalog), Arc::new(profiles), Some(cache))
+    engine.load(bundle, Device::Cpu, precision, exact).await.expect("the bundle loads")
+}
+
+fn engine() -> Arc<Engine> {
+    Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }))
+}
+
+/// A node that remembers user vectors in this cache.
+async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
+    let engine = engine();
+    engine.activate(load(&engine, &common::fixture_bundle(), precision).await);
+    pipeline(&engine, Some(cache)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_model_reads_as_much_of_a_history_as_it_has_room_for() {
+    let engine = engine();
+    let recommender = pipeline(&engine, None).await;
+    let long = load(&engine, &bundled_model(), Precision::Fp32).await;
+    let short = load(&engine, &common::fixture_bundle(), Precision::Fp32).await;
+    let user = marquee_server::recommend::Subject::User(547); // has rated 2,391 movies
+    let version = Some(long.bundle().version().to_owned());
+    let pinned = RequestOptions { model_version: version, ..RequestOptions::default() };
+
+    engine.activate(Arc::clone(&long));
+    let active = recommender.encode(&user, &RequestOptions::default()).await.unwrap();
+    engine.activate(short);
+    let pinned = recommender.encode(&user, &pinned).await.unwrap();
+    assert_eq!(pinned.model_version, active.model_version);
+    assert_eq!(pinned.vector, active.vector);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_model_who_has_no_taste_is_answered_by_popularity_and_who_has_some_waits() {
+    use marquee_server::recommend::{RecommendError, Subject};
+    let recommender = pipeline(&engine(), None).await;
+    let question = |subject| Question {
+        subject,
+        k: 5,
+        method: Method::Auto,
+        filter: Filter::default(),
+        exclude_seen: true,
+        consistency_token: ConsistencyToken::default(),
+        options: RequestOptions::default(),
+    };
+    let answer = recommender.recommend(&question(Subject::User(987_654_321))).await.unwrap();
+    assert_eq!((answer.source, answer.picks.len()), (Source::Popularity, 5));
+    assert_eq!((answer.model_version, answer.method), (None, None));
+    let refused = recommender.recommend(&question(Subject::User(547))).await.unwrap_err();
+    assert!(matches!(refused, RecommendError::Engine(EngineError::OutOfService(_))), "{refused}");
+    let unknown = RequestOptions { model_version: Some("no-such".to_owned()), ..RequestOptions::default() };
+    let pinned = Question { options: unknown, ..question(Subject::User(987_654_321)) };
+    let refused = recommender.recommend(&pinned).await.unwrap_err();
+    assert!(matches!(refused, RecommendError::Engine(EngineError::UnknownVersion(_))), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use marquee_proto::CODE_NAMES;
+use marquee_proto::{CODE_NAMES, v1};
 
 use super::histogram::{add, coarse, precise, record};
 
-/// The stages of a Marquee reply's timings, in the order of the message's fields 2 to 8.
-pub const STAGES: [&str; 7] = ["profile", "queue", "encode", "score", "rank", "hydrate", "other"];
+/// The stages of a Marquee reply's timings.
+pub const STAGES: [&str; v1::Timings::STAGES.len()] = v1::Timings::STAGES;
 
 /// Where the server spent the time of one call, in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tonic::Request;
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
-use crate::recommend::{Pick, Source, Timings};
+use crate::recommend::{Pick, Source, Stage, Timings};
 use crate::writes::{EventError, SubmittedEvent};
 
 /// Tags shown with a movie.
@@ -95,22 +95,12 @@ pub(super) fn source(source: Source) -> v1::Source {
 /// The stages in whole microseconds; `other` takes what rounding leaves, so that they add up.
 pub(super) fn timings(timings: &Timings) -> v1::Timings {
     let us = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    let mut reply = v1::Timings {
-        total_us: us(timings.total),
-        profile_us: us(timings.profile),
-        queue_us: us(timings.queue),
-        encode_us: us(timings.encode),
-        score_us: us(timings.score),
-        rank_us: us(timings.rank),
-        hydrate_us: us(timings.hydrate),
-        other_us: 0,
-    };
-    let known =
-        [reply.profile_us, reply.queue_us, reply.encode_us, reply.score_us, reply.rank_us, reply.hydrate_us]
-            .iter()
-            .fold(0_u32, |sum, stage| sum.saturating_add(*stage));
-    reply.other_us = reply.total_us.saturating_sub(known);
-    reply
+    let total = us(timings.total);
+    let mut stages = Stage::ALL.map(|stage| us(timings[stage]));
+    stages[Stage::Other as usize] = 0;
+    let known = stages.iter().fold(0_u32, |sum, stage| sum.saturating_add(*stage));
+    stages[Stage::Other as usize] = total.saturating_sub(known);
+    v1::Timings::new(total, stages)
 }
 
 pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
@@ -268,14 +258,17 @@ mod tests {
     #[test]
     fn the_stages_of_a_reply_add_up() {
         let micros = |micros: u64| Duration::from_nanos(micros * 1000 + 900);
-        let reply = timings(&Timings {
-            total: micros(100),
-            profile: micros(10),
-            encode: micros(40),
-            ..Timings::default()
-        });
-        let sum = reply.profile_us + reply.encode_us + reply.other_us;
-        assert_eq!(sum, reply.total_us);
+        let mut times = Timings { total: micros(100), ..Timings::default() };
+        times[Stage::Profile] = micros(10);
+        times[Stage::Encode] = micros(40);
+        let reply = timings(&times);
+        assert_eq!((reply.profile_us, reply.encode_us), (10, 40));
+        assert_eq!(reply.stages_us().iter().sum::<u32>(), reply.total_us);
+    }
+
+    #[test]
+    fn a_reply_has_a_field_for_each_stage_in_the_order_of_the_pipeline() {
+        assert_eq!(Stage::ALL.map(Stage::name), v1::Timings::STAGES);
     }
 
     #[test]

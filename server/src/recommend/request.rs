@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::domain::{MovieId, UserId};
-use marquee_engine::{EngineError, Priority};
+use marquee_engine::{EngineError, Input, Job, Priority, Want};
 use marquee_retrieval::Method;
 use marquee_store::StoreError;
 
@@ -30,6 +30,13 @@ pub struct RequestOptions {
     pub priority: Priority,
     /// After which nobody waits.
     pub deadline: Option<Instant>,
+}
+
+impl RequestOptions {
+    /// A job of the engine under these options.
+    pub(super) fn job(&self, input: Input, want: Want) -> Job {
+        Job { input, want, deadline: self.deadline, priority: self.priority }
+    }
 }
 
 /// Asks for the best movies.
@@ -76,6 +83,9 @@ pub enum Source {
 }
 
 impl Source {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
+
     /// Its label in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -147,17 +157,4 @@ pub enum RecommendError {
     /// There is nothing to encode.
     #[error("{0}")]
     NothingToEncode(String),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::telemetry::SOURCES;
-
-    #[test]
-    fn every_source_is_counted() {
-        for source in [Source::Model, Source::Preferences, Source::Popularity] {
-            assert!(SOURCES.contains(&source.label()), "{source:?}");
-        }
-    }
 }

@@ -68,23 +68,21 @@ fn labels(method: &'static str, code: &'static str) -> [KeyValue; 3] {
     ]
 }
 
-/// The stages of a recommendation, as they are labelled.
-pub const STAGES: [&str; 7] = ["profile", "queue", "encode", "score", "rank", "hydrate", "other"];
-
-/// The sources of a recommendation, as they are labelled.
-pub const SOURCES: [&str; 3] = ["model", "preferences", "popularity"];
-
 /// Where the time of recommendations goes, and where they come from.
 #[derive(Clone)]
 pub struct StageMetrics {
-    durations: [BoundHistogram<f64>; STAGES.len()],
+    durations: Arc<[BoundHistogram<f64>]>,
     vectors_found: BoundCounter<u64>,
     vectors_missed: BoundCounter<u64>,
-    answers: [BoundCounter<u64>; SOURCES.len()],
+    answers: Arc<HashMap<&'static str, BoundCounter<u64>>>,
 }
 
-impl Default for StageMetrics {
-    fn default() -> Self {
+impl StageMetrics {
+    /// For the stages and the sources of a recommendation, by the names that they are labelled with.
+    pub fn of(
+        stages: impl IntoIterator<Item = &'static str>,
+        sources: impl IntoIterator<Item = &'static str>,
+    ) -> Self {
         let meter = global::meter("marquee");
         let duration = seconds("marquee.recommend.stage.duration", "Time of one stage of a recommendation");
         let lookups = meter
@@ -95,18 +93,18 @@ impl Default for StageMetrics {
             .u64_counter("marquee.recommend.answers")
             .with_description("Recommendations answered, by source")
             .build();
+        let of_stage = |stage| duration.bind(&[KeyValue::new("stage", stage)]);
+        let of_source = |source| (source, answers.bind(&[KeyValue::new("source", source)]));
         Self {
-            durations: STAGES.map(|stage| duration.bind(&[KeyValue::new("stage", stage)])),
+            durations: stages.into_iter().map(of_stage).collect(),
             vectors_found: lookups.bind(&[KeyValue::new("outcome", "hit")]),
             vectors_missed: lookups.bind(&[KeyValue::new("outcome", "miss")]),
-            answers: SOURCES.map(|source| answers.bind(&[KeyValue::new("source", source)])),
+            answers: Arc::new(sources.into_iter().map(of_source).collect()),
         }
     }
-}
 
-impl StageMetrics {
-    /// The [`STAGES`] of a recommendation took so long; one that took no time took no part.
-    pub fn stages(&self, times: [Duration; STAGES.len()]) {
+    /// The stages of a recommendation, in the order of their names, took so long; one that took no time took no part.
+    pub fn stages(&self, times: impl IntoIterator<Item = Duration>) {
         for (duration, time) in self.durations.iter().zip(times) {
             if !time.is_zero() {
                 duration.record(time.as_secs_f64());
@@ -120,10 +118,9 @@ impl StageMetrics {
         lookups.add(1);
     }
 
-    /// A recommendation was answered by one of the [`SOURCES`].
+    /// A recommendation was answered by one of the sources.
     pub fn answered(&self, source: &str) {
-        let of_source = self.answers.iter().zip(SOURCES).find(|(_, label)| *label == source);
-        if let Some((answers, _)) = of_source {
+        if let Some(answers) = self.answers.get(source) {
             answers.add(1);
         }
     }

@@ -27,7 +27,7 @@ use crate::config::LogFormat;
 
 pub use exposition::serve_metrics;
 use lines::{PrintableFields, PrintableJson};
-pub use metrics::{RpcMetrics, SOURCES, STAGES, StageMetrics};
+pub use metrics::{RpcMetrics, StageMetrics};
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,155 @@
+//! A request on its way through the stages.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use marquee_core::domain::{MovieId, Profile};
+use marquee_engine::{EngineError, Model};
+use marquee_retrieval::{Method, Scored};
+use roaring::RoaringBitmap;
+
+use super::history::bitmap_of;
+use super::model_index::ModelIndex;
+use super::stages::{Run, Stage};
+use super::timings::Stopwatch;
+use super::{Pick, Question, RecommendError, Recommended, Recommender, RequestOptions, Source, Subject};
+use crate::catalog::{Filter, Movies};
+
+/// What one request asks, what was looked up for it, and how far its answer is.
+pub(super) struct RequestContext<'a> {
+    pub(super) parts: &'a Recommender,
+    /// How many movies are wanted.
+    pub(super) k: usize,
+    pub(super) options: &'a RequestOptions,
+    /// The pinned model, which is there, or the active one, if there is any.
+    pub(super) model: Result<Arc<Model>, EngineError>,
+    pub(super) movies: Arc<Movies>,
+    /// Catalogue indexes of the movies that may be answered; all when `None`.
+    pub(super) selection: Option<RoaringBitmap>,
+    pub(super) excluded: Excluded<'a>,
+    /// Movies that count as taste, oldest first.
+    pub(super) taste: Cow<'a, [MovieId]>,
+    /// Everything that a user has seen, and the preferences; empty where no stored user is asked about.
+    pub(super) profile: Arc<Profile>,
+    /// Movies of the request's own history that the model does not know.
+    pub(super) ignored: usize,
+    /// The model's candidates; `None` where it has no answer.
+    pub(super) found: Option<Found>,
+    /// The answer so far, best first.
+    pub(super) picks: Vec<Pick>,
+    /// Which path answers.
+    pub(super) source: Source,
+    pub(super) watch: Stopwatch,
+}
+
+/// What the model found.
+pub(super) struct Found {
+    pub(super) model: Arc<Model>,
+    /// Best first.
+    pub(super) items: Vec<Scored>,
+    /// How.
+    pub(super) method: Option<Method>,
+    /// What it was found from.
+    pub(super) source: Source,
+}
+
+/// Which movies must not be answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Excluded<'a> {
+    Nothing,
+    /// Those of the request's own history.
+    History(&'a [MovieId]),
+    /// What the user has seen.
+    Seen,
+}
+
+impl<'a> Excluded<'a> {
+    pub(super) fn of(question: &'a Question) -> Self {
+        match &question.subject {
+            _ if !question.exclude_seen => Self::Nothing,
+            Subject::History(movie_ids) => Self::History(movie_ids),
+            Subject::User(_) => Self::Seen,
+        }
+    }
+}
+
+impl<'a> RequestContext<'a> {
+    /// A request for `k` movies that pass the filter. Its model is resolved here, once.
+    ///
+    /// # Errors
+    /// [`RecommendError`] for a filter that cannot be used, and a pinned model that is not there.
+    pub(super) fn new(
+        parts: &'a Recommender,
+        k: usize,
+        filter: &Filter,
+        options: &'a RequestOptions,
+    ) -> Result<Self, RecommendError> {
+        let watch = Stopwatch::start();
+        let selection = parts.catalog.select(filter)?;
+        let model = match options.model_version.as_deref() {
+            Some(pinned) => Ok(parts.engine.model(Some(pinned))?),
+            None => parts.engine.model(None),
+        };
+        Ok(Self {
+            parts,
+            k,
+            options,
+            model,
+            movies: parts.catalog.movies(),
+            selection,
+            excluded: Excluded::Nothing,
+            taste: Cow::default(),
+            profile: Arc::default(),
+            ignored: 0,
+            found: None,
+            picks: Vec::new(),
+            source: Source::Popularity,
+            watch,
+        })
+    }
+
+    /// Between its movies and a model's rows.
+    pub(super) fn index_of(&self, model: &Model) -> Arc<ModelIndex> {
+        self.parts.rows.get(model, &self.movies)
+    }
+
+    /// The rows that may be answered; all when `None`.
+    pub(super) fn allowed_rows(&self, index: &ModelIndex) -> Option<Arc<RoaringBitmap>> {
+        match &self.selection {
+            Some(indexes) => Some(Arc::new(index.rows_of(indexes))),
+            None => index.servable(),
+        }
+    }
+
+    /// The movies that must not be answered. Few answers need them: the model's own are of rows.
+    pub(super) fn excluded_movies(&self) -> RoaringBitmap {
+        match self.excluded {
+            Excluded::Nothing => RoaringBitmap::new(),
+            Excluded::History(movie_ids) => bitmap_of(movie_ids.to_vec()),
+            Excluded::Seen => self.profile.seen.clone(),
+        }
+    }
+
+    /// Runs stages in their order.
+    pub(super) fn run(&mut self, stages: &[(Stage, Run)]) {
+        for (stage, run) in stages {
+            let began = Instant::now();
+            run(self);
+            self.watch.lap(*stage, began);
+        }
+    }
+
+    /// The answer.
+    pub(super) fn finish(self) -> Recommended {
+        let found = self.found.as_ref();
+        Recommended {
+            model_version: found.map(|found| found.model.bundle().version().to_owned()),
+            method: found.and_then(|found| found.method),
+            source: self.source,
+            picks: self.picks,
+            ignored: self.ignored,
+            timings: self.watch.finish(&self.parts.metrics),
+        }
+    }
+}
