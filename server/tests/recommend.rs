@@ -323,7 +323,7 @@ async fn similar_movies_are_the_nearest_of_all_by_cosine() {
     let data = common::sample_data().await;
     let config = Config { bundle: bundled_model(), ..common::config(&data) };
     let server = TestServer::start_with(config, data).await;
-    let request = v1::SimilarMoviesRequest { movie_id: MOVIE, k: Some(10), ..Default::default() };
+    let request = v1::SimilarMoviesRequest { movie: Some(MOVIE.into()), k: Some(10), ..Default::default() };
     let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
 
     let bundle = Bundle::open(&bundled_model()).unwrap();
