@@ -293,7 +293,7 @@ def engine_counters(url: str) -> dict:
             lines = page.read().decode().splitlines()
     except OSError:
         return {}
-    wanted = ("marquee_engine_batch_jobs_sum", "marquee_engine_batch_jobs_count", "marquee_engine_cuda_graph")
+    wanted = ("marquee_engine_batch_size_sum", "marquee_engine_batch_size_count", "marquee_engine_cuda_graph")
     found = (line.rsplit(" ", 1) for line in lines if line.startswith(wanted))
     return {name: float(value) for name, value in found}
 

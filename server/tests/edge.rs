@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use common::TestServer;
 use futures::stream;
+use marquee_core::meters::Metric;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::config::Config;
@@ -136,8 +137,18 @@ async fn an_unknown_movie_has_the_same_reason_in_every_method() {
     }
 }
 
+/// Labels that the exporter adds.
+const OF_THE_EXPORTER: [&str; 2] = ["le", "otel_scope_name"];
+
+/// The names of a series' labels.
+fn labels_of(series: &str) -> Vec<&str> {
+    let labels = series.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
+    let pairs = labels.map_or("", |(labels, _)| labels).split("\",");
+    pairs.filter_map(|pair| Some(pair.split_once('=')?.0)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn no_metric_repeats_a_word_of_its_name() {
+async fn every_metric_that_is_shown_is_a_documented_one() {
     let data = common::sample_data().await;
     let metrics_listen = Some("127.0.0.1:0".parse().unwrap());
     let server = TestServer::start_with(Config { metrics_listen, ..common::config(&data) }, data).await;
@@ -147,17 +158,24 @@ async fn no_metric_repeats_a_word_of_its_name() {
     socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
     let mut exposition = String::new();
     socket.read_to_string(&mut exposition).await.unwrap();
-    let names: HashSet<&str> = exposition
+    let documented: HashMap<String, &Metric> =
+        marquee_server::app::metrics().into_iter().map(|metric| (metric.prometheus(), metric)).collect();
+    let shown: Vec<(&str, &str)> = exposition
         .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE "))
-        .filter_map(|line| line.split(' ').next())
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .filter(|(name, _)| *name != "target_info")
         .collect();
-    for name in ["marquee_engine_wait_seconds", "marquee_engine_busy_seconds_total"] {
-        assert!(names.contains(name), "{names:?}");
+    for name in ["marquee_engine_queue_duration_seconds", "marquee_engine_worker_busy_seconds_total"] {
+        assert!(shown.iter().any(|(shown, _)| *shown == name), "{exposition}");
     }
-    for name in names {
-        let words: Vec<&str> = name.split('_').collect();
-        assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{name}");
+    for (name, kind) in shown {
+        let metric = documented.get(name).unwrap_or_else(|| panic!("{name} is not in METRICS.md"));
+        assert_eq!(metric.kind.prometheus(), kind, "{name}");
+        let labels: HashSet<String> = metric.labels.iter().map(|label| label.key.replace('.', "_")).collect();
+        let series = exposition.lines().filter(|line| line.starts_with(name));
+        for label in series.flat_map(labels_of).filter(|label| !OF_THE_EXPORTER.contains(&&**label)) {
+            assert!(labels.contains(label), "{name} has the label {label}, which METRICS.md does not know");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Encoding costs so much a token, by class of shape; scoring so much a query, by class of batch size. A
 //! class that was never seen borrows from the nearest that was; before the first batch everything is
 //! predicted to be free, so that nothing is refused on a guess. How wrong the model is can be seen in
-//! `marquee_engine_cost_model_error_ratio`.
+//! `marquee.engine.cost_model.error`.
 
 use std::ops::Add;
 use std::time::Duration;

@@ -30,6 +30,7 @@ pub use job::{
     Priority, Shortlists, Want,
 };
 pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
+pub use metrics::METRICS;
 pub use model::Model;
 pub use runtime::Device;
 pub use sequence::Sequence;

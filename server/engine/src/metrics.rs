@@ -1,24 +1,117 @@
-//! What the engine counts and measures: instruments made once, labels made once, times in seconds. The unit is
-//! the instrument's and not in its name: Prometheus gets it appended.
+//! What the engine counts and measures: instruments made once, labels made once, times in seconds.
 //!
 //! The instruments belong to the meter provider that is global when the engine starts.
 
 use std::time::Duration;
 
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram};
-use opentelemetry::{KeyValue, global};
 
 use super::cost::BatchShape;
 use super::job::{DeadlinePoint, EngineError};
 use super::scheduler::Reason;
 
-/// From a tenth of a millisecond to ten seconds.
-const SECONDS: [f64; 16] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 const TOKENS: [f64; 12] =
     [8.0, 32.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 16_384.0, 65_536.0, 131_072.0, 262_144.0];
 const RATIOS: [f64; 12] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0];
+
+const DEVICE: Label = Label::any("device", "the device, such as `cpu` or `cuda:0`");
+const WORKER: Label = Label::any("worker", "the number of the worker, from 0");
+const DISPATCH_REASON: Label = Label::one_of("reason", &["idle", "full", "deadline"]);
+const FAILURE_REASON: Label = Label::one_of(
+    "reason",
+    &[
+        "overloaded",
+        "deadline_admission",
+        "deadline_queue",
+        "deadline_submission",
+        "unknown_version",
+        "bad_job",
+        "backend",
+        "out_of_service",
+        "shutting_down",
+    ],
+);
+
+metrics! {
+    pub METRICS;
+    QUEUE_DEPTH = Metric::gauge("marquee.engine.queue.depth", "{job}", &[DEVICE], "Jobs that wait for a worker");
+    QUEUE_AGE = Metric::gauge(
+        "marquee.engine.queue.age",
+        "s",
+        &[DEVICE],
+        "How long the job that waits longest has waited",
+    );
+    QUEUE_DURATION = Metric::histogram(
+        "marquee.engine.queue.duration",
+        "s",
+        &[],
+        "How long jobs waited, from their admission until a worker began",
+    );
+    BATCH_SIZE = Metric::histogram(
+        "marquee.engine.batch.size",
+        "{job}",
+        &[],
+        "Jobs of a batch that is scored; more callers at once make it grow",
+    );
+    BATCH_TOKENS = Metric::histogram(
+        "marquee.engine.batch.tokens",
+        "{token}",
+        &[],
+        "Tokens of a batch that is encoded, padding included",
+    );
+    BATCH_PADDING = Metric::histogram(
+        "marquee.engine.batch.padding",
+        "1",
+        &[],
+        "The part of a batch's tokens that is padding, which is work for nothing",
+    );
+    BATCHES_DISPATCHED = Metric::counter(
+        "marquee.engine.batches.dispatched",
+        "{batch}",
+        &[DISPATCH_REASON],
+        "Batches that are scored, by why they took no more jobs: a worker was idle, the batch full, or a deadline near",
+    );
+    BATCHES_FAILED =
+        Metric::counter("marquee.engine.batches.failed", "{batch}", &[], "Batches that failed on their worker");
+    ENCODE_DURATION =
+        Metric::histogram("marquee.engine.encode.duration", "s", &[], "How long the encoding of a batch takes");
+    SCORE_DURATION = Metric::histogram(
+        "marquee.engine.score.duration",
+        "s",
+        &[],
+        "How long scoring and selection of a batch take",
+    );
+    JOBS_FAILED = Metric::counter(
+        "marquee.engine.jobs.failed",
+        "{job}",
+        &[FAILURE_REASON],
+        "Jobs that were answered with an error; the three of deadlines say where the time ran out",
+    );
+    JOBS_CANCELLED =
+        Metric::counter("marquee.engine.jobs.cancelled", "{job}", &[], "Jobs whose caller went away");
+    WORKER_BUSY = Metric::counter(
+        "marquee.engine.worker.busy",
+        "s",
+        &[WORKER],
+        "Time that workers spent on batches; its rate is the part of the time that a worker is busy",
+    );
+    COST_MODEL_ERROR = Metric::histogram(
+        "marquee.engine.cost_model.error",
+        "1",
+        &[],
+        "How far the predicted time of a batch was off, as a part of the real time; admission is as good as this",
+    );
+    CUDA_GRAPH_FAILURES = Metric::counter(
+        "marquee.engine.cuda_graph.failures",
+        "{session}",
+        &[],
+        "GPU sessions that run without CUDA graphs, because one could not be captured or replayed",
+    );
+}
 
 /// The engine's instruments.
 #[derive(Debug)]
@@ -26,13 +119,13 @@ pub(crate) struct Metrics {
     batch_size: Histogram<u64>,
     batch_tokens: Histogram<u64>,
     padding: Histogram<f64>,
-    dispatches: Counter<u64>,
+    dispatched: Counter<u64>,
     wait: Histogram<f64>,
     encode: Histogram<f64>,
     score: Histogram<f64>,
-    refusals: Counter<u64>,
-    cancellations: Counter<u64>,
-    failures: Counter<u64>,
+    jobs_failed: Counter<u64>,
+    jobs_cancelled: Counter<u64>,
+    batches_failed: Counter<u64>,
     busy: Counter<f64>,
     cost_error: Histogram<f64>,
     labels: Labels,
@@ -51,98 +144,45 @@ pub(crate) fn observe_queue<F>(device: &str, read: F)
 where
     F: Fn() -> Option<(usize, Duration)> + Clone + Send + Sync + 'static,
 {
-    let meter = global::meter("marquee");
-    let label = [KeyValue::new("device", device.to_owned())];
+    let label = [DEVICE.is(device.to_owned())];
     let (read_depth, label_depth) = (read.clone(), label.clone());
-    meter
-        .u64_observable_gauge("marquee_engine_queue_depth")
-        .with_description("Jobs that wait.")
-        .with_callback(move |gauge| {
-            if let Some((depth, _)) = read_depth() {
-                gauge.observe(depth as u64, &label_depth);
-            }
-        })
-        .build();
-    meter
-        .f64_observable_gauge("marquee_engine_queue_age")
-        .with_description("How long the job that waits longest has waited.")
-        .with_unit("s")
-        .with_callback(move |gauge| {
-            if let Some((_, age)) = read() {
-                gauge.observe(age.as_secs_f64(), &label);
-            }
-        })
-        .build();
+    QUEUE_DEPTH.u64_observable_gauge(move |gauge| {
+        if let Some((depth, _)) = read_depth() {
+            gauge.observe(depth as u64, &label_depth);
+        }
+    });
+    QUEUE_AGE.f64_observable_gauge(move |gauge| {
+        if let Some((_, age)) = read() {
+            gauge.observe(age.as_secs_f64(), &label);
+        }
+    });
 }
 
 /// A GPU session does without CUDA graphs, because capturing or replaying one went wrong.
 pub(crate) fn graphs_refused() {
-    let meter = global::meter("marquee");
-    let counter = meter
-        .u64_counter("marquee_engine_cuda_graph_refusals")
-        .with_description("GPU sessions that run without CUDA graphs, because one could not be captured.");
-    counter.build().add(1, &[]);
+    CUDA_GRAPH_FAILURES.u64_counter().add(1, &[]);
 }
 
 impl Metrics {
     pub(crate) fn new(workers: usize) -> Self {
-        let meter = global::meter("marquee");
-        let seconds = |name: &'static str, what: &'static str| {
-            let histogram = meter.f64_histogram(name).with_description(what).with_unit("s");
-            histogram.with_boundaries(SECONDS.to_vec()).build()
-        };
         Self {
-            batch_size: meter
-                .u64_histogram("marquee_engine_batch_jobs")
-                .with_description("Jobs of a batch that is scored.")
-                .with_boundaries(SIZES.to_vec())
-                .build(),
-            batch_tokens: meter
-                .u64_histogram("marquee_engine_batch_tokens")
-                .with_description("Tokens of a batch, padding included.")
-                .with_boundaries(TOKENS.to_vec())
-                .build(),
-            padding: meter
-                .f64_histogram("marquee_engine_padding_ratio")
-                .with_description("The part of a batch's tokens that is padding.")
-                .with_boundaries(RATIOS.to_vec())
-                .build(),
-            dispatches: meter
-                .u64_counter("marquee_engine_dispatches")
-                .with_description("Batches that are scored, by why they were dispatched.")
-                .build(),
-            wait: seconds("marquee_engine_wait", "From a job's admission until a worker began."),
-            encode: seconds("marquee_engine_encode", "Encoding of a batch."),
-            score: seconds("marquee_engine_score", "Scoring and selection of a batch."),
-            refusals: meter
-                .u64_counter("marquee_engine_refusals")
-                .with_description("Jobs that were answered with an error, by reason.")
-                .build(),
-            cancellations: meter
-                .u64_counter("marquee_engine_cancellations")
-                .with_description("Jobs whose caller went away.")
-                .build(),
-            failures: meter
-                .u64_counter("marquee_engine_failures")
-                .with_description("Batches that failed on their worker.")
-                .build(),
-            busy: meter
-                .f64_counter("marquee_engine_busy")
-                .with_description("Time that workers spent on batches; divide by time for the busy ratio.")
-                .with_unit("s")
-                .build(),
-            cost_error: meter
-                .f64_histogram("marquee_engine_cost_model_error_ratio")
-                .with_description(
-                    "How far the predicted time of a batch was off, as a part of the real time.",
-                )
-                .with_boundaries(RATIOS.to_vec())
-                .build(),
+            batch_size: BATCH_SIZE.u64_histogram(&SIZES),
+            batch_tokens: BATCH_TOKENS.u64_histogram(&TOKENS),
+            padding: BATCH_PADDING.f64_histogram(&RATIOS),
+            dispatched: BATCHES_DISPATCHED.u64_counter(),
+            wait: QUEUE_DURATION.seconds(),
+            encode: ENCODE_DURATION.seconds(),
+            score: SCORE_DURATION.seconds(),
+            jobs_failed: JOBS_FAILED.u64_counter(),
+            jobs_cancelled: JOBS_CANCELLED.u64_counter(),
+            batches_failed: BATCHES_FAILED.u64_counter(),
+            busy: WORKER_BUSY.f64_counter(),
+            cost_error: COST_MODEL_ERROR.f64_histogram(&RATIOS),
             labels: Labels {
-                idle: [KeyValue::new("reason", "idle")],
-                full: [KeyValue::new("reason", "full")],
-                deadline: [KeyValue::new("reason", "deadline")],
-                workers: (0..workers).map(|worker| [KeyValue::new("worker", worker as i64)]).collect(),
+                idle: [DISPATCH_REASON.is("idle")],
+                full: [DISPATCH_REASON.is("full")],
+                deadline: [DISPATCH_REASON.is("deadline")],
+                workers: (0..workers).map(|worker| [WORKER.is(worker as i64)]).collect(),
             },
         }
     }
@@ -155,7 +195,7 @@ impl Metrics {
                 Reason::Full => &self.labels.full,
                 Reason::Deadline => &self.labels.deadline,
             };
-            self.dispatches.add(1, reason);
+            self.dispatched.add(1, reason);
             self.batch_size.record(shape.queries as u64, &[]);
         }
         if shape.tokens > 0 {
@@ -198,14 +238,14 @@ impl Metrics {
             EngineError::OutOfService(_) => "out_of_service",
             EngineError::ShuttingDown => "shutting_down",
         };
-        self.refusals.add(1, &[KeyValue::new("reason", reason)]);
+        self.jobs_failed.add(1, &[FAILURE_REASON.is(reason)]);
     }
 
     pub(crate) fn cancelled(&self) {
-        self.cancellations.add(1, &[]);
+        self.jobs_cancelled.add(1, &[]);
     }
 
     pub(crate) fn failed(&self) {
-        self.failures.add(1, &[]);
+        self.batches_failed.add(1, &[]);
     }
 }

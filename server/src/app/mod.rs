@@ -6,6 +6,7 @@
 mod cpu_latency;
 mod data;
 mod files;
+mod metrics;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use cpu_latency::{CpuLatencyGuard, hold_cpu_latency};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
 pub use files::outlive_file_limits;
+pub use metrics::metrics;
 
 use crate::catalog::{Catalog, Follower};
 use crate::config::{CacheUrl, Config, StoreUrl};

@@ -11,6 +11,7 @@ mod context;
 mod encode;
 mod fit;
 mod history;
+mod metrics;
 mod model_index;
 mod request;
 mod stages;
@@ -24,6 +25,8 @@ use marquee_engine::{Engine, Model};
 
 use context::{Excluded, RequestContext};
 pub use fit::Fit;
+pub(crate) use metrics::METRICS;
+use metrics::RecommendMetrics;
 pub use model_index::Mismatch;
 use model_index::ModelIndexes;
 pub use request::{
@@ -37,7 +40,6 @@ pub use vector_cache::UserVectorCache;
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
 use crate::shared::cache::Cache;
-use crate::telemetry::StageMetrics;
 
 /// Answers what to watch next.
 pub struct Recommender {
@@ -46,7 +48,7 @@ pub struct Recommender {
     profiles: Arc<Profiles>,
     vectors: Option<UserVectorCache>,
     rows: ModelIndexes,
-    metrics: StageMetrics,
+    metrics: RecommendMetrics,
 }
 
 impl Recommender {
@@ -58,7 +60,7 @@ impl Recommender {
         cache: Option<Arc<dyn Cache>>,
     ) -> Self {
         let vectors = cache.map(UserVectorCache::new);
-        let metrics = StageMetrics::of(Stage::ALL.map(Stage::name), Source::ALL.map(Source::label));
+        let metrics = RecommendMetrics::default();
         Self { engine, catalog, profiles, vectors, rows: ModelIndexes::default(), metrics }
     }
 
@@ -86,7 +88,7 @@ impl Recommender {
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
         candidates::for_taste(&mut context, question).await?;
         context.run(&stages::RECOMMEND);
-        self.metrics.answered(context.source.label());
+        self.metrics.answered(context.source);
         Ok(context.finish())
     }
 

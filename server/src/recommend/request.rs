@@ -87,7 +87,7 @@ impl Source {
     pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
 
     /// Its label in metrics.
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Model => "model",
             Self::Preferences => "preferences",

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use marquee_engine::JobTimings;
 
+use super::metrics::RecommendMetrics;
 use super::stages::{self, Stage};
-use crate::telemetry::StageMetrics;
 
 /// Where the time went. The stages add up to `total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Stopwatch {
     }
 
     /// The times so far; records each stage that took part, and marks the span.
-    pub(super) fn finish(mut self, metrics: &StageMetrics) -> Timings {
+    pub(super) fn finish(mut self, metrics: &RecommendMetrics) -> Timings {
         let known: Duration = self.times.stages.iter().sum();
         self.times.total = self.began.elapsed();
         self.times[Stage::Other] = self.times.total.saturating_sub(known);
@@ -78,7 +78,7 @@ mod tests {
         let mut watch = Stopwatch::start();
         watch.lap(Stage::Profile, Instant::now());
         watch.lap(Stage::Fill, Instant::now());
-        let times = watch.finish(&StageMetrics::of(Stage::ALL.map(Stage::name), []));
+        let times = watch.finish(&RecommendMetrics::default());
         assert_eq!(times.stages.iter().sum::<Duration>(), times.total);
     }
 }

@@ -1,4 +1,4 @@
-//! The instruments of the edge and of the stages, made once.
+//! The instruments of the edge, made once.
 //!
 //! What is recorded for every call has a handle of its own: to look labels up for every record, behind a lock that
 //! all threads share, was a fifth of what a batch RPC cost on sixteen cores.
@@ -7,17 +7,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
-use opentelemetry::metrics::{BoundCounter, BoundHistogram, Histogram, UpDownCounter};
-use opentelemetry::{KeyValue, global};
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{BoundHistogram, Histogram, UpDownCounter};
 
-fn seconds(name: &'static str, description: &'static str) -> Histogram<f64> {
-    global::meter("marquee")
-        .f64_histogram(name)
-        .with_unit("s")
-        .with_description(description)
-        .with_boundaries(LATENCY_BUCKETS_SECONDS.to_vec())
-        .build()
+const SYSTEM: Label = Label::one_of("rpc.system.name", &["grpc"]);
+const METHOD: Label = Label::any("rpc.method", "the method as `package.Service/Method`, or `unknown`");
+const STATUS_CODE: Label = Label::any("rpc.response.status_code", "the gRPC status code, such as `OK`");
+
+metrics! {
+    pub(crate) METRICS;
+    CALL_DURATION = Metric::histogram(
+        "rpc.server.call.duration",
+        "s",
+        &[SYSTEM, METHOD, STATUS_CODE],
+        "How long calls take, from their arrival to the end of the reply, and how they end",
+    );
+    CALLS_IN_FLIGHT = Metric::up_down_counter(
+        "marquee.rpc.in_flight",
+        "{call}",
+        &[],
+        "Calls and streams that have begun and not ended",
+    );
 }
 
 /// Calls at the edge, by the RPC semantic conventions.
@@ -32,14 +44,10 @@ pub struct RpcMetrics {
 impl RpcMetrics {
     /// For these methods, each as `package.Service/Method`.
     pub fn of(methods: impl IntoIterator<Item = &'static str>) -> Self {
-        let in_flight = global::meter("marquee")
-            .i64_up_down_counter("marquee.rpc.in_flight")
-            .with_description("Calls that have begun and not ended")
-            .build();
-        let duration = seconds("rpc.server.call.duration", "From a call's arrival to the end of its reply");
+        let duration = CALL_DURATION.seconds();
         let bound = |method| (method, duration.bind(&labels(method, OK)));
         let ended_well = Arc::new(methods.into_iter().map(bound).collect());
-        Self { duration, ended_well, in_flight }
+        Self { duration, ended_well, in_flight: CALLS_IN_FLIGHT.i64_up_down_counter() }
     }
 
     /// A call has begun.
@@ -61,67 +69,5 @@ impl RpcMetrics {
 const OK: &str = "OK";
 
 fn labels(method: &'static str, code: &'static str) -> [KeyValue; 3] {
-    [
-        KeyValue::new("rpc.system.name", "grpc"),
-        KeyValue::new("rpc.method", method),
-        KeyValue::new("rpc.response.status_code", code),
-    ]
-}
-
-/// Where the time of recommendations goes, and where they come from.
-#[derive(Clone)]
-pub struct StageMetrics {
-    durations: Arc<[BoundHistogram<f64>]>,
-    vectors_found: BoundCounter<u64>,
-    vectors_missed: BoundCounter<u64>,
-    answers: Arc<HashMap<&'static str, BoundCounter<u64>>>,
-}
-
-impl StageMetrics {
-    /// For the stages and the sources of a recommendation, by the names that they are labelled with.
-    pub fn of(
-        stages: impl IntoIterator<Item = &'static str>,
-        sources: impl IntoIterator<Item = &'static str>,
-    ) -> Self {
-        let meter = global::meter("marquee");
-        let duration = seconds("marquee.recommend.stage.duration", "Time of one stage of a recommendation");
-        let lookups = meter
-            .u64_counter("marquee.recommend.vector_cache.lookups")
-            .with_description("Look-ups of remembered user vectors, by outcome")
-            .build();
-        let answers = meter
-            .u64_counter("marquee.recommend.answers")
-            .with_description("Recommendations answered, by source")
-            .build();
-        let of_stage = |stage| duration.bind(&[KeyValue::new("stage", stage)]);
-        let of_source = |source| (source, answers.bind(&[KeyValue::new("source", source)]));
-        Self {
-            durations: stages.into_iter().map(of_stage).collect(),
-            vectors_found: lookups.bind(&[KeyValue::new("outcome", "hit")]),
-            vectors_missed: lookups.bind(&[KeyValue::new("outcome", "miss")]),
-            answers: Arc::new(sources.into_iter().map(of_source).collect()),
-        }
-    }
-
-    /// The stages of a recommendation, in the order of their names, took so long; one that took no time took no part.
-    pub fn stages(&self, times: impl IntoIterator<Item = Duration>) {
-        for (duration, time) in self.durations.iter().zip(times) {
-            if !time.is_zero() {
-                duration.record(time.as_secs_f64());
-            }
-        }
-    }
-
-    /// A remembered vector was looked up.
-    pub fn vector_lookup(&self, found: bool) {
-        let lookups = if found { &self.vectors_found } else { &self.vectors_missed };
-        lookups.add(1);
-    }
-
-    /// A recommendation was answered by one of the sources.
-    pub fn answered(&self, source: &str) {
-        if let Some(answers) = self.answers.get(source) {
-            answers.add(1);
-        }
-    }
+    [SYSTEM.is("grpc"), METHOD.is(method), STATUS_CODE.is(code)]
 }

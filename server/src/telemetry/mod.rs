@@ -27,7 +27,8 @@ use crate::config::LogFormat;
 
 pub use exposition::serve_metrics;
 use lines::{PrintableFields, PrintableJson};
-pub use metrics::{RpcMetrics, StageMetrics};
+pub(crate) use metrics::METRICS;
+pub use metrics::RpcMetrics;
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -26,10 +26,16 @@ use async_trait::async_trait;
 use marquee_core::domain::{
     EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
 };
+use marquee_core::meters::Metric;
 use marquee_core::statistics::{MovieStats, Opinion};
 
 pub use self::redb::{OnDamage, RedbStore};
 pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
+
+/// The metrics of both stores.
+pub fn metrics() -> impl Iterator<Item = &'static Metric> {
+    redb::METRICS.iter().chain(scylla::METRICS)
+}
 
 /// What one recorded event changed. The catalogue keeps its statistics up to date with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

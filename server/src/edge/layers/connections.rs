@@ -9,11 +9,34 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
 use opentelemetry::metrics::{Counter, UpDownCounter};
-use opentelemetry::{KeyValue, global};
 
 /// The bits of an IPv6 address that name a network.
 const NETWORK_BITS: u32 = 64;
+
+const REFUSAL: Label = Label::one_of("reason", &["total", "address", "descriptors"]);
+const UNUSED: Label = Label::one_of("reason", &["handshake", "idle", "unread"]);
+
+metrics! {
+    pub(crate) METRICS;
+    OPEN = Metric::up_down_counter("marquee.connections.open", "{connection}", &[], "Connections that are open");
+    REFUSED = Metric::counter(
+        "marquee.connections.refused",
+        "{connection}",
+        &[REFUSAL],
+        "Connections that were refused, by what was used up: `max-connections`, the share of the address, or the \
+         descriptors of the system",
+    );
+    CLOSED = Metric::counter(
+        "marquee.connections.closed",
+        "{connection}",
+        &[UNUSED],
+        "Connections that the server closed because nobody used them: they did not begin to speak HTTP/2, were idle, or \
+         their replies were not read",
+    );
+}
 
 /// How many connections may be open.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +146,7 @@ impl Connections {
             Refusal::Address => "address",
             Refusal::Descriptors => "descriptors",
         };
-        self.metrics.refused.add(1, &[KeyValue::new("reason", reason)]);
+        self.metrics.refused.add(1, &[REFUSAL.is(reason)]);
     }
 }
 
@@ -140,7 +163,7 @@ impl Place {
             Unused::Idle => "idle",
             Unused::Unread => "unread",
         };
-        self.connections.metrics.closed.add(1, &[KeyValue::new("reason", reason)]);
+        self.connections.metrics.closed.add(1, &[UNUSED.is(reason)]);
     }
 }
 
@@ -167,20 +190,10 @@ struct Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let meter = global::meter("marquee");
         Self {
-            open: meter
-                .i64_up_down_counter("marquee.connections.open")
-                .with_description("Connections that are open")
-                .build(),
-            refused: meter
-                .u64_counter("marquee.connections.refused")
-                .with_description("Connections that were refused, by the limit that was reached")
-                .build(),
-            closed: meter
-                .u64_counter("marquee.connections.closed")
-                .with_description("Connections that the server closed because nobody used them, by reason")
-                .build(),
+            open: OPEN.i64_up_down_counter(),
+            refused: REFUSED.u64_counter(),
+            closed: CLOSED.u64_counter(),
         }
     }
 }

@@ -28,6 +28,8 @@ mod streams;
 mod timeout;
 mod unread;
 
+use marquee_core::meters::Metric;
+
 pub use admission::{AdmissionLayer, Admitted};
 pub use call_log::CallLog;
 pub use caller::Origin;
@@ -45,3 +47,8 @@ pub use request_id::{RequestId, request_id};
 pub use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};
 pub use timeout::parse_grpc_timeout;
+
+/// The metrics of the layers.
+pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
+    admission::METRICS.iter().chain(connections::METRICS).chain(receive::METRICS)
+}

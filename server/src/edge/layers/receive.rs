@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use http::Request;
 use http_body::{Frame, SizeHint};
-use opentelemetry::global;
+use marquee_core::meters::Metric;
+use marquee_core::metrics;
 use opentelemetry::metrics::UpDownCounter;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
@@ -35,6 +36,16 @@ const INFLATION: usize = 1032;
 
 /// The least that a receive buffer is, in messages: a connection's, its address' and as much beside them.
 const MIN_MESSAGES: usize = 3;
+
+metrics! {
+    pub(crate) METRICS;
+    USED = Metric::up_down_counter(
+        "marquee.receive_buffer.used",
+        "By",
+        &[],
+        "Memory for request messages that have not arrived whole; the limit is `receive-buffer-mib`",
+    );
+}
 
 /// What requests may hold until they are whole.
 #[derive(Clone, Copy, Debug)]
@@ -66,17 +77,12 @@ impl ReceiveLayer {
     pub fn new(streams: impl IntoIterator<Item = (&'static str, Stream)>, limits: ReceiveLimits) -> Self {
         let of_requests = streams.into_iter().filter(|(_, stream)| *stream != Stream::Replies);
         let buffer = limits.buffer.max(limits.message.saturating_mul(MIN_MESSAGES));
-        let used = global::meter("marquee")
-            .i64_up_down_counter("marquee.receive_buffer.used")
-            .with_unit("By")
-            .with_description("Memory for request messages that have not arrived whole")
-            .build();
         Self {
             streams: Arc::new(of_requests.map(|(method, _)| format!("/{method}")).collect()),
             buffer: Arc::new(ReceiveBuffer {
                 limits: ReceiveLimits { buffer, ..limits },
                 held: Mutex::default(),
-                used,
+                used: USED.i64_up_down_counter(),
             }),
         }
     }

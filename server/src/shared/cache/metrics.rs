@@ -1,9 +1,25 @@
 //! What is counted of look-ups.
 
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
+use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
 
 use super::Space;
+
+const CACHE: Label = Label::one_of("cache", &["vector", "profile"]);
+const TIER: Label = Label::one_of("tier", &["local", "redis"]);
+const OUTCOME: Label = Label::one_of("outcome", &["hit", "miss"]);
+
+metrics! {
+    pub(crate) METRICS;
+    LOOKUPS = Metric::counter(
+        "marquee.cache.lookups",
+        "{lookup}",
+        &[CACHE, TIER, OUTCOME],
+        "The hit ratio of each cache, in this process (`local`) and in Redis",
+    );
+}
 
 /// Where it was looked.
 #[derive(Clone, Copy, Debug)]
@@ -28,17 +44,8 @@ impl Lookups {
             Tier::Local => "local",
             Tier::Redis => "redis",
         };
-        let labels = |outcome| {
-            [
-                KeyValue::new("space", space.label()),
-                KeyValue::new("tier", tier),
-                KeyValue::new("outcome", outcome),
-            ]
-        };
-        let counter = global::meter("marquee")
-            .u64_counter("marquee.cache.lookups")
-            .with_description("Look-ups of remembered values, by space, tier and outcome")
-            .build();
+        let labels = |outcome| [CACHE.is(space.label()), TIER.is(tier), OUTCOME.is(outcome)];
+        let counter = LOOKUPS.u64_counter();
         Self { counter, hit: labels("hit"), miss: labels("miss") }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use local::LocalCache;
+pub(crate) use metrics::METRICS;
 pub use metrics::{Lookups, Tier};
 pub use redis::RedisCache;
 pub use tiered::TieredCache;

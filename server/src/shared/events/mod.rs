@@ -14,11 +14,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::{Stream, TryStreamExt as _, stream};
 use marquee_core::domain::{Interaction, UserId};
-use opentelemetry::global;
+use marquee_core::meters::Metric;
+use marquee_core::metrics;
 use opentelemetry::metrics::Counter;
 
 pub use local::LocalEvents;
 pub use shared::SharedEvents;
+
+metrics! {
+    pub(crate) METRICS;
+    DROPPED = Metric::counter(
+        "marquee.events.dropped",
+        "{event}",
+        &[],
+        "Interactions that are stored and missing in the event stream, since it took no more",
+    );
+}
 
 /// A place in the stream, written `A-B` as Redis does. Positions ascend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,12 +126,7 @@ struct Dropped(Counter<u64>);
 
 impl Default for Dropped {
     fn default() -> Self {
-        Self(
-            global::meter("marquee")
-                .u64_counter("marquee.events.dropped")
-                .with_description("Interactions that are stored, and missing in the event stream")
-                .build(),
-        )
+        Self(DROPPED.u64_counter())
     }
 }
 

@@ -13,30 +13,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use local::LocalBuckets;
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
 use opentelemetry::metrics::Counter;
-use opentelemetry::{KeyValue, global};
 pub use rate::{Rate, RateError};
 use shared::SharedBuckets;
 use tokio::time::Instant;
 
 use crate::shared::redis::Redis;
 
+const METHOD: Label = Label::any("method", "the method that was called, as `package.Service/Method`");
+
+metrics! {
+    pub(crate) METRICS;
+    RATE_LIMITED = Metric::counter(
+        "marquee.limit.rate_limited",
+        "{call}",
+        &[METHOD],
+        "Calls and streams that were refused since their caller was over `rate-limit`",
+    );
+}
+
 /// Counts the calls of every caller.
 pub struct Limiter {
     local: LocalBuckets,
     shared: Option<SharedBuckets>,
-    refusals: Counter<u64>,
+    rate_limited: Counter<u64>,
 }
 
 impl Limiter {
     /// A limiter that lets each caller call each method at this rate.
     pub fn new(rate: Rate, redis: Option<Arc<Redis>>) -> Self {
-        let refusals = global::meter("marquee")
-            .u64_counter("marquee.limit.refusals")
-            .with_description("Calls refused because their caller called too often, by method")
-            .build();
         let shared = redis.map(|redis| SharedBuckets::new(rate, redis));
-        Self { local: LocalBuckets::new(rate), shared, refusals }
+        Self { local: LocalBuckets::new(rate), shared, rate_limited: RATE_LIMITED.u64_counter() }
     }
 
     /// Takes a token for a call of `method` by `caller`.
@@ -56,7 +65,7 @@ impl Limiter {
     }
 
     fn refused(&self, method: &'static str) {
-        self.refusals.add(1, &[KeyValue::new("method", method)]);
+        self.rate_limited.add(1, &[METHOD.is(method)]);
     }
 
     async fn shared_take(&self, bucket: &str) -> Option<Result<(), Duration>> {

@@ -2,11 +2,38 @@
 
 use std::time::Duration;
 
-use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
 use opentelemetry::metrics::{Counter, Histogram};
-use opentelemetry::{KeyValue, global};
 
 use super::{Holds, Outage, Purpose};
+
+const PURPOSE: Label = Label::one_of("purpose", &["get", "put", "remove", "limit", "announce", "follow"]);
+const OUTCOME: Label =
+    Label::one_of("outcome", &["ok", "open", "disconnected", "timeout", "full", "wrong_type", "failed"]);
+const HOLDS: Label = Label::one_of("holds", &["value", "bucket", "events", "events_kept"]);
+
+metrics! {
+    pub(crate) METRICS;
+    COMMAND_DURATION = Metric::histogram(
+        "marquee.redis.command.duration",
+        "s",
+        &[PURPOSE, OUTCOME],
+        "How long commands to Redis take, and how they end: `open` while the circuit breaker is open",
+    );
+    CIRCUIT_BREAKER_OPENED = Metric::counter(
+        "marquee.redis.circuit_breaker_opened",
+        "",
+        &[],
+        "How often the circuit breaker opened after failures in a row, so that the node worked without Redis",
+    );
+    KEYS_FREED = Metric::counter(
+        "marquee.redis.keys_freed",
+        "{key}",
+        &[HOLDS],
+        "Keys that held a value of another program and were freed of it, by what they are to hold",
+    );
+}
 
 /// The instruments of the link to Redis.
 pub(super) struct Metrics {
@@ -17,24 +44,10 @@ pub(super) struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let meter = global::meter("marquee");
         Self {
-            duration: meter
-                .f64_histogram("marquee.redis.command.duration")
-                .with_unit("s")
-                .with_description("Time of commands to Redis, by purpose and outcome")
-                .with_boundaries(LATENCY_BUCKETS_SECONDS.to_vec())
-                .build(),
-            opened: meter
-                .u64_counter("marquee.redis.circuit.openings")
-                .with_description("How often Redis was left alone after failures in a row")
-                .build(),
-            freed: meter
-                .u64_counter("marquee.redis.keys.freed")
-                .with_description(
-                    "Keys that held what is not ours and were freed of it, by what they are to hold",
-                )
-                .build(),
+            duration: COMMAND_DURATION.seconds(),
+            opened: CIRCUIT_BREAKER_OPENED.u64_counter(),
+            freed: KEYS_FREED.u64_counter(),
         }
     }
 }
@@ -59,17 +72,16 @@ impl Metrics {
             Some(Outage::WrongType) => "wrong_type",
             Some(Outage::Failed(_)) => "failed",
         };
-        let labels = [KeyValue::new("purpose", purpose), KeyValue::new("outcome", outcome)];
-        self.duration.record(duration.as_secs_f64(), &labels);
+        self.duration.record(duration.as_secs_f64(), &[PURPOSE.is(purpose), OUTCOME.is(outcome)]);
     }
 
-    /// The circuit opened.
+    /// The circuit breaker opened.
     pub(super) fn opened(&self) {
         self.opened.add(1, &[]);
     }
 
     /// A key was freed of something else.
     pub(super) fn freed(&self, holds: Holds) {
-        self.freed.add(1, &[KeyValue::new("holds", holds.label())]);
+        self.freed.add(1, &[HOLDS.is(holds.label())]);
     }
 }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use breaker::{Breaker, Change};
 pub(crate) use heartbeat::keep_alive;
 pub use keys::{Holds, Key};
+pub(crate) use metrics::METRICS;
 use metrics::Metrics;
 
 /// Why Redis cannot be used at all: settings that must be changed.

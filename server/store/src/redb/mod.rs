@@ -47,6 +47,7 @@ pub use self::damage::OnDamage;
 use self::disk::Disk;
 use self::files::Files;
 use self::snapshot::Snapshot;
+pub(crate) use self::standing::METRICS;
 use self::view::{View, closed};
 use self::writer::Writer;
 use super::{Recorded, Revision, Store, StoreError, StoreStats, UserStats};

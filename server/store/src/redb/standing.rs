@@ -4,10 +4,27 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use opentelemetry::global;
+use marquee_core::meters::Metric;
+use marquee_core::metrics;
 use opentelemetry::metrics::{Counter, Gauge};
 
 use crate::StoreError;
+
+metrics! {
+    pub(crate) METRICS;
+    WRITE_FAILURES = Metric::counter(
+        "marquee.store.write_failures",
+        "",
+        &[],
+        "How often the embedded store began to refuse writes because the disk failed",
+    );
+    REFUSES_WRITES = Metric::gauge(
+        "marquee.store.refuses_writes",
+        "",
+        &[],
+        "1 while the embedded store refuses writes because the disk failed, else 0",
+    );
+}
 
 /// Since when, and why, writes are refused.
 pub(super) struct Standing {
@@ -19,15 +36,8 @@ pub(super) struct Standing {
 
 impl Default for Standing {
     fn default() -> Self {
-        let meter = global::meter("marquee");
-        let failures = meter
-            .u64_counter("marquee.store.write_failures")
-            .with_description("How often the embedded store began to refuse writes because the disk failed")
-            .build();
-        let refuses = meter
-            .u64_gauge("marquee.store.refuses_writes")
-            .with_description("1 while the embedded store refuses writes because the disk failed, else 0")
-            .build();
+        let failures = WRITE_FAILURES.u64_counter();
+        let refuses = REFUSES_WRITES.u64_gauge();
         refuses.record(0, &[]);
         Self { refusal: ArcSwapOption::empty(), since: Mutex::default(), failures, refuses }
     }

@@ -2,34 +2,41 @@
 
 use std::time::Duration;
 
-use marquee_core::meters::LATENCY_BUCKETS_SECONDS;
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
 use opentelemetry::metrics::{Counter, Histogram};
-use opentelemetry::{KeyValue, global};
 
 use super::failure::Failure;
-use super::statements::Statement;
+use super::statements::{LABELS, Statement};
+
+const STATEMENT: Label = Label::one_of("statement", LABELS);
+const OUTCOME: Label = Label::one_of("outcome", &["ok", "timeout", "refused", "connection", "full", "down"]);
+
+metrics! {
+    pub(crate) METRICS;
+    STATEMENT_DURATION = Metric::histogram(
+        "marquee.store.statement.duration",
+        "s",
+        &[STATEMENT, OUTCOME],
+        "How long statements to the CQL store take, waiting for a permit included, and how they end",
+    );
+    SESSION_LOST = Metric::counter(
+        "marquee.store.session_lost",
+        "",
+        &[],
+        "How often no node of the CQL store could be reached",
+    );
+}
 
 /// The instruments of the link to the cluster.
 pub(super) struct Metrics {
     duration: Histogram<f64>,
-    losses: Counter<u64>,
+    lost: Counter<u64>,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let meter = global::meter("marquee");
-        Self {
-            duration: meter
-                .f64_histogram("marquee.store.statement.duration")
-                .with_unit("s")
-                .with_description("Time of statements to the CQL store, waits for a turn included, by statement and outcome")
-                .with_boundaries(LATENCY_BUCKETS_SECONDS.to_vec())
-                .build(),
-            losses: meter
-                .u64_counter("marquee.store.session.losses")
-                .with_description("How often no node of the CQL store could be reached")
-                .build(),
-        }
+        Self { duration: STATEMENT_DURATION.seconds(), lost: SESSION_LOST.u64_counter() }
     }
 }
 
@@ -44,12 +51,12 @@ impl Metrics {
             Some(Failure::Refused(_)) => "refused",
             Some(Failure::Connection(_)) => "connection",
         };
-        let labels = [KeyValue::new("statement", statement.label()), KeyValue::new("outcome", outcome)];
+        let labels = [STATEMENT.is(statement.label()), OUTCOME.is(outcome)];
         self.duration.record(duration.as_secs_f64(), &labels);
     }
 
     /// No node could be reached.
     pub(super) fn lost(&self) {
-        self.losses.add(1, &[]);
+        self.lost.add(1, &[]);
     }
 }

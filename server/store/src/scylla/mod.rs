@@ -28,6 +28,8 @@ mod sums;
 mod timestamps;
 mod writes;
 
+pub(crate) use self::metrics::METRICS;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

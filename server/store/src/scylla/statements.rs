@@ -50,6 +50,9 @@ macro_rules! statements {
             $($name,)*
         }
 
+        /// The labels of all statements in metrics.
+        pub(super) const LABELS: &[&str] = &[$($label),*];
+
         /// In the order of [`Statement`].
         const ENTRIES: &[Entry] = &[$(Entry { label: $label, audience: Audience::$audience, text: $text },)*];
     };

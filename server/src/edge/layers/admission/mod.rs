@@ -32,6 +32,8 @@ use tonic::Code;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+pub(crate) use self::metrics::METRICS;
+
 use self::gate::{Arrived, Gate, Refusal, Ticket};
 use self::refusals::{Refusals, retry_after};
 use super::connection::read_since;

@@ -1,0 +1,101 @@
+//! The instruments of the pipeline, made once.
+//!
+//! Each label value has a handle of its own, as [`RpcMetrics`](crate::telemetry::RpcMetrics) has for each method.
+
+use std::time::Duration;
+
+use marquee_core::meters::{Label, Metric};
+use marquee_core::metrics;
+use opentelemetry::metrics::{BoundCounter, BoundHistogram};
+
+use super::request::Source;
+use super::stages::Stage;
+
+const STAGES: [&str; Stage::ALL.len()] = {
+    let mut names = [""; Stage::ALL.len()];
+    let mut place = 0;
+    while place < names.len() {
+        names[place] = Stage::ALL[place].name();
+        place += 1;
+    }
+    names
+};
+
+const SOURCES: [&str; Source::ALL.len()] = {
+    let mut labels = [""; Source::ALL.len()];
+    let mut place = 0;
+    while place < labels.len() {
+        labels[place] = Source::ALL[place].label();
+        place += 1;
+    }
+    labels
+};
+
+const STAGE: Label = Label::one_of("stage", &STAGES);
+const SOURCE: Label = Label::one_of("source", &SOURCES);
+const OUTCOME: Label = Label::one_of("outcome", &["hit", "miss"]);
+
+metrics! {
+    pub(crate) METRICS;
+    STAGE_DURATION = Metric::histogram(
+        "marquee.recommend.stage.duration",
+        "s",
+        &[STAGE],
+        "Where the time of recommendations goes",
+    );
+    VECTOR_LOOKUPS = Metric::counter(
+        "marquee.recommend.vector_cache.lookups",
+        "{lookup}",
+        &[OUTCOME],
+        "How many recommendations find their user's vector and need not encode, over all tiers of the cache",
+    );
+    ANSWERS = Metric::counter(
+        "marquee.recommend.answers",
+        "{call}",
+        &[SOURCE],
+        "Recommendations by where they come from: users without a history get `preferences` or `popularity`",
+    );
+}
+
+/// Where the time of recommendations goes, and where they come from.
+pub(super) struct RecommendMetrics {
+    stages: [BoundHistogram<f64>; STAGES.len()],
+    vectors_found: BoundCounter<u64>,
+    vectors_missed: BoundCounter<u64>,
+    answers: [BoundCounter<u64>; SOURCES.len()],
+}
+
+impl Default for RecommendMetrics {
+    fn default() -> Self {
+        let (duration, lookups, answers) =
+            (STAGE_DURATION.seconds(), VECTOR_LOOKUPS.u64_counter(), ANSWERS.u64_counter());
+        Self {
+            stages: STAGES.map(|stage| duration.bind(&[STAGE.is(stage)])),
+            vectors_found: lookups.bind(&[OUTCOME.is("hit")]),
+            vectors_missed: lookups.bind(&[OUTCOME.is("miss")]),
+            answers: SOURCES.map(|source| answers.bind(&[SOURCE.is(source)])),
+        }
+    }
+}
+
+impl RecommendMetrics {
+    /// The stages, in the order of [`Stage::ALL`], took so long; one that took no time took no part.
+    pub(super) fn stages(&self, times: [Duration; Stage::ALL.len()]) {
+        for (duration, time) in self.stages.iter().zip(times) {
+            if !time.is_zero() {
+                duration.record(time.as_secs_f64());
+            }
+        }
+    }
+
+    /// A remembered vector was looked up.
+    pub(super) fn vector_lookup(&self, found: bool) {
+        let lookups = if found { &self.vectors_found } else { &self.vectors_missed };
+        lookups.add(1);
+    }
+
+    /// A recommendation was answered by this source.
+    pub(super) fn answered(&self, source: Source) {
+        self.answers[source as usize].add(1);
+    }
+}
