@@ -55,7 +55,7 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
         seen.round(&server, &callers).await?;
     }
     let log = server.log();
-    let said = ["a write to the disk failed: writes are refused", "the disk takes writes again"]
+    let said = ["write to disk failed: refusing writes", "accepting writes again"]
         .map(|line| log.matches(line).count());
     let answers = callers.end().await?;
     server.kill()?;

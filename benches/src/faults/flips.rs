@@ -30,7 +30,7 @@ const USER: u64 = 1;
 const ADVICE: [&str; 6] =
     ["--recover", "restore", "copy the bundle", "write the bundle again", "take it out", "another folder"];
 /// What the log says when something was given up.
-const LOSS: &str = "recovered with a loss";
+const LOSS: &str = "recovered with data loss";
 
 /// Damages files and starts servers over them.
 ///

@@ -40,7 +40,7 @@ mod system {
         let mut cores = CpuSet::new();
         cores.set(core);
         if let Err(error) = sched_setaffinity(None, &cores) {
-            tracing::debug!(%error, core, "a worker goes from core to core");
+            tracing::debug!(%error, core, "worker thread not pinned to its core");
         }
     }
 }

@@ -343,7 +343,7 @@ impl Engine {
             }
         };
         if tokio::time::timeout(limit, drained).await.is_err() {
-            tracing::warn!("jobs were still in flight at the limit of the drain");
+            tracing::warn!("jobs still in flight at the shutdown timeout");
         }
         let threads = self.stop();
         // Sessions have to be gone before the process ends; a worker stops after the batch it is at.

@@ -153,11 +153,11 @@ impl Planner {
             let shared = self.shared.clone();
             let build = move || {
                 if let Err(error) = shared.build_index() {
-                    tracing::warn!(%error, "no index was built; every answer will be exact");
+                    tracing::warn!(%error, "index not built; every answer will be exact");
                 }
             };
             if let Err(error) = std::thread::Builder::new().name("marquee-index".into()).spawn(build) {
-                tracing::warn!(%error, "no thread to build the index on; every answer will be exact");
+                tracing::warn!(%error, "index not built for want of a thread; every answer will be exact");
             }
         });
     }
@@ -217,7 +217,7 @@ impl Planner {
         };
         index
             .rank(query, self.selectivity(query.query))
-            .inspect_err(|error| tracing::warn!(%error, "the index did not answer; the scan does"))
+            .inspect_err(|error| tracing::warn!(%error, "index search failed; scanning instead"))
             .ok()?
     }
 }

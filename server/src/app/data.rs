@@ -1,6 +1,6 @@
 //! Which store a server opens, and whether the sample goes into it.
 //!
-//! The first start shows something without a question, so the sample is imported by itself; but only into a store of
+//! The first start shows something without a question, so imported the sample data by itself; but only into a store of
 //! its own, in the folder `sample` of the default data folder, and only while the default store holds nothing. Into
 //! any other store it comes when the settings name it.
 
@@ -105,7 +105,7 @@ pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), Start
     if !goes_on && !store.movies(None, 1).await?.is_empty() {
         return Ok(());
     }
-    tracing::info!(sample = %sample.display(), goes_on, "the store does not hold the sample yet: importing it");
+    tracing::info!(sample = %sample.display(), goes_on, "importing the sample data");
     store.put_note(NOTE, BEGUN).await?;
     let options = ImportOptions::new(now_ms());
     let report = import::import_sample(sample, store, options, &Silent).await?;

@@ -20,7 +20,7 @@ const MAX_KEPT: u64 = 256;
 pub fn outlive_file_limits() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "the limit of open files stays as it is");
+        tracing::debug!(%error, "limit of open files not raised");
     }
     signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
 }
@@ -34,7 +34,7 @@ pub(super) fn connections_within(wanted: usize) -> usize {
             wanted,
             room,
             files,
-            "fewer connections than --max-connections fit into the limit of open files"
+            "limit of open files (ulimit -Hn) leaves fewer connections than --max-connections"
         );
     }
     room.min(wanted)

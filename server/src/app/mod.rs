@@ -361,7 +361,7 @@ impl Running {
         self.state.health.set_serving(false).await;
     }
 
-    /// Stops: health says NOT_SERVING, no new connections, calls in flight end within the drain limit,
+    /// Stops: health says NOT_SERVING, no new connections, calls in flight end within the shutdown timeout,
     /// the engine stops, the store is flushed as its last handle goes.
     ///
     /// # Errors
@@ -375,7 +375,7 @@ impl Running {
             Ok(Ok(Err(error))) => Err(StartError::Stopped(error.to_string())),
             Ok(Err(error)) => Err(StartError::Stopped(error.to_string())),
             Err(_) => {
-                tracing::warn!(?limit, "calls were still in flight at the drain limit and are cut off");
+                tracing::warn!(?limit, "calls still in flight at the shutdown timeout are aborted");
                 self.serving.abort();
                 Ok(())
             }

@@ -36,14 +36,14 @@ impl Follower {
         loop {
             ticks.tick().await;
             if let Err(error) = self.step(now_ms()).await {
-                tracing::debug!(%error, "what other nodes did is read later");
+                tracing::debug!(%error, "changes of other nodes not read; trying again");
             }
         }
     }
 
     async fn step(&mut self, now_ms: TimeMs) -> Result<(), StoreError> {
         if self.store.sum_up(self.interval, now_ms).await? {
-            tracing::info!("the statistics of all nodes are summed up");
+            tracing::info!("computed the statistics of all nodes");
         }
         let revision = self.store.revision().await?;
         if revision == self.revision {

@@ -96,7 +96,7 @@ impl SharedProfileCache {
                 client.eval::<i64, _, _, _>(FILL, name, arguments.to_vec()).await
             };
             if let Err(outage) = redis.call(Purpose::Put, fill).await {
-                tracing::trace!(%outage, "a profile is not shared");
+                tracing::trace!(%outage, "profile not written to the shared cache");
             }
             drop(permit);
         });

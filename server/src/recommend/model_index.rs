@@ -64,7 +64,7 @@ impl ModelIndex {
                  on these movies, or start with --allow-mismatched-model"
             );
         } else if fit.is_doubtful() {
-            tracing::warn!(version, "whether the model fits the catalogue is for you to judge: {fit}");
+            tracing::warn!(version, "the model may not belong to this catalogue: {fit}");
         } else {
             tracing::info!(version, "model and catalogue: {fit}");
         }

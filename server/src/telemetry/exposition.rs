@@ -28,7 +28,7 @@ pub async fn serve_metrics(
     tokio::spawn(async move {
         let served = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
-            tracing::error!(%error, "the metrics are no longer served");
+            tracing::error!(%error, "metrics endpoint failed");
         }
     });
     Ok(bound)

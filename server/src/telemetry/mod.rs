@@ -144,7 +144,7 @@ fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
     };
     let done = tracing_subscriber::registry().with(filter).with(spans).with(lines).try_init();
     if done.is_err() {
-        tracing::debug!("logs were set up before");
+        tracing::debug!("a log subscriber is set already");
     }
 }
 

@@ -79,8 +79,8 @@ impl BundleFile {
             if metadata.mode() & MAY_WRITE != 0 {
                 tracing::warn!(
                     file = %path.display(),
-                    "the file is mapped, and can be written to: a change to it would end the server; take the right to \
-                     write away (chmod a-w) and replace bundles by folders of their own"
+                    "memory-mapped bundle file is writable: a change to it would crash the server; make it read-only \
+                     (chmod a-w) and replace bundles by folders of their own"
                 );
             }
             map(&file).map_err(read)?

@@ -26,7 +26,7 @@ mod linux {
         // SAFETY: the advice changes no content, and the pages belong to the vector.
         let advised = unsafe { madvise(ptr::without_provenance_mut(first), length, Advice::LinuxHugepage) };
         if let Err(error) = advised {
-            tracing::debug!(%error, "the system has no large pages; the scan reads small ones");
+            tracing::debug!(%error, "no huge pages for the scan's table");
         }
     }
 }

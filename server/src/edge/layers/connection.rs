@@ -229,7 +229,7 @@ impl Connection {
         if self.write == Write::Done
             && let Err(error) = self.stream.try_write(GO_AWAY)
         {
-            tracing::trace!(%error, "an idle peer is not told that its connection ends");
+            tracing::trace!(%error, "GOAWAY not sent on an idle connection");
         }
     }
 

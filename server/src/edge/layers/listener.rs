@@ -75,7 +75,7 @@ impl<L: Listen> Acceptor<L> {
                 Ok((stream, peer)) => match self.connections.admit(peer.ip()) {
                     Ok(place) => {
                         if let Err(error) = stream.set_nodelay(true) {
-                            tracing::debug!(%error, "small packets are held back");
+                            tracing::debug!(%error, "TCP_NODELAY not set");
                         }
                         return (stream, place);
                     }
@@ -95,13 +95,13 @@ impl<L: Listen> Acceptor<L> {
                 Refusal::Address => "max-connections-per-address",
                 Refusal::Descriptors => "open files",
             };
-            tracing::warn!(%peer, limit, "connections are refused: there are as many as the limit allows");
+            tracing::warn!(%peer, limit, "connection limit reached: connections are refused");
         }
     }
 
     async fn pause(&mut self, error: &io::Error) {
         if self.may_say() {
-            tracing::error!(%error, "no connection can be accepted; raise the limit of open files (ulimit -n)");
+            tracing::error!(%error, "cannot accept connections; raise the limit of open files (ulimit -n)");
         }
         self.refuse_those_who_wait();
         sleep(PAUSE).await;
@@ -137,7 +137,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// Closes the connection and says why, if the peer can still be told.
 fn close(stream: TcpStream) {
     if let Err(error) = stream.into_std().and_then(|mut stream| stream.write_all(REFUSED)) {
-        tracing::trace!(%error, "a refused caller is not told why");
+        tracing::trace!(%error, "GOAWAY not sent on a refused connection");
     }
 }
 

@@ -125,7 +125,7 @@ fn span_of<B>(method: &'static str, request: &Request<B>) -> Span {
     let headers = Headers(request.headers());
     let parent = global::get_text_map_propagator(|propagator| propagator.extract(&headers));
     if let Err(error) = span.set_parent(parent) {
-        tracing::trace!(%error, "the span has no exporter, so no parent");
+        tracing::trace!(%error, "trace context not set: no trace exporter");
     }
     span
 }

@@ -117,7 +117,7 @@ impl Node {
 
     /// Voids what is remembered, here at once, elsewhere with this node's next message.
     fn renew(&self, cause: &'static str) {
-        tracing::debug!(cause, "remembered profiles are void");
+        tracing::debug!(cause, "local profile cache invalidated");
         self.liveness().renew(now_ms());
         self.remembering.forget_all();
     }
@@ -146,7 +146,7 @@ impl Node {
     async fn say(&self, body: Body) {
         let message = self.liveness().next(body);
         if let Err(outage) = self.publish(&message).await {
-            tracing::trace!(%outage, "a message to the other nodes is lost");
+            tracing::trace!(%outage, "message to the other nodes not published");
             self.renew("a message could not be sent");
         }
     }
@@ -227,7 +227,7 @@ impl Node {
     /// A subscription that fails is tried again when this node does not hear itself.
     async fn subscribe(&self, subscriber: &SubscriberClient) {
         if let Err(error) = subscriber.subscribe(self.channel.as_str()).await {
-            tracing::debug!(%error, "no subscription to the other nodes' messages yet");
+            tracing::debug!(%error, "not yet subscribed to the other nodes' messages");
         }
     }
 

@@ -63,7 +63,7 @@ impl Cache for RedisCache {
                 client.set::<(), _, _>(name, value, Some(end), None, false).await
             };
             if let Err(outage) = redis.call(Purpose::Put, write).await {
-                tracing::trace!(%outage, "a value is not remembered");
+                tracing::trace!(%outage, "value not written to the cache");
             }
             drop(permit);
         });
@@ -74,7 +74,7 @@ impl Cache for RedisCache {
         let removal =
             self.redis.call(Purpose::Remove, |client| async move { client.del::<(), _>(name).await });
         if let Err(outage) = removal.await {
-            tracing::trace!(%outage, "a value is forgotten at the end of its time");
+            tracing::trace!(%outage, "value not removed from the cache; it expires");
         }
     }
 }

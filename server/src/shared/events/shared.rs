@@ -223,7 +223,7 @@ impl Sender {
             return;
         }
         if let Err(outage) = self.stream.add(&events).await {
-            tracing::debug!(%outage, count = events.len(), "events are missing in the stream");
+            tracing::debug!(%outage, count = events.len(), "events dropped: not written to the event stream");
             self.dropped.count(events.len());
         }
     }

@@ -23,7 +23,7 @@ pub(crate) async fn keep_alive(client: impl ClientLike) {
     loop {
         sleep(REST).await;
         if client.is_connected() && !all_answer(&client).await {
-            tracing::debug!(client = client.id(), "Redis is silent; connecting anew");
+            tracing::debug!(client = client.id(), "no answer to the heartbeat; reconnecting to Redis");
             let _still_trying = timeout(CONNECT_TIMEOUT, client.force_reconnection()).await;
         }
     }

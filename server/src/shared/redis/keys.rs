@@ -91,12 +91,7 @@ impl Redis {
         };
         let Some(found) = self.call(Purpose::Remove, free).await? else { return Ok(()) };
         let (key_name, now_at) = (key.shown(), aside.as_deref().unwrap_or("deleted"));
-        tracing::warn!(
-            key = key_name,
-            found,
-            now_at,
-            "a key in Redis held what is not ours; it is free again"
-        );
+        tracing::warn!(key = key_name, found, now_at, "freed a Redis key that held another program's value");
         self.metrics.freed(key.holds);
         Ok(())
     }

@@ -59,8 +59,8 @@ pub enum RedisError {
 /// Why a command was not answered. The caller goes on without Redis.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Outage {
-    /// Redis failed a moment ago and is left alone for now.
-    #[error("Redis is left alone after failures")]
+    /// Redis failed several times in a row: the circuit breaker is open.
+    #[error("the circuit breaker of Redis is open")]
     Open,
     /// There is no connection.
     #[error("there is no connection to Redis")]
@@ -72,7 +72,7 @@ pub enum Outage {
     #[error("too many commands wait for Redis")]
     Full,
     /// The key holds a value of another type. Redis is well.
-    #[error("a key in Redis holds what is not ours")]
+    #[error("a key in Redis holds a value of another type")]
     WrongType,
     /// Redis answered with an error, or the connection broke.
     #[error("Redis failed: {0}")]
@@ -211,10 +211,10 @@ impl Redis {
         };
         match (change, &answer) {
             (Some(Change::Opened), Err(outage)) => {
-                tracing::warn!(%outage, "Redis is left alone; answers are computed without it");
+                tracing::warn!(%outage, "circuit breaker open: working without Redis");
                 self.metrics.opened();
             }
-            (Some(Change::Closed), _) => tracing::info!("Redis answers again"),
+            (Some(Change::Closed), _) => tracing::info!("circuit breaker closed: Redis answers again"),
             _ => {}
         }
         answer

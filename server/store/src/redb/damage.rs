@@ -44,7 +44,7 @@ impl OnDamage {
             Self::Refuse => Err(StoreError::Damaged(format!("{folder}: {}", all()))),
             Self::GoOn => {
                 for lost in damage {
-                    tracing::error!(%folder, "recovered with a loss: {lost}");
+                    tracing::error!(%folder, "recovered with data loss: {lost}");
                 }
                 Ok(())
             }

@@ -43,7 +43,7 @@ impl Disk {
             Ok(true) => {}
             Ok(false) => return Err(in_use(folder)),
             // Some file systems lock files only, and that of the tables is locked too.
-            Err(error) => tracing::debug!(%error, "the data folder cannot be locked"),
+            Err(error) => tracing::debug!(%error, "data folder not locked"),
         }
         Ok(Self { folder: folder.to_owned(), fault: None, _lock: Arc::new(lock) })
     }

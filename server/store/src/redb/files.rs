@@ -57,7 +57,7 @@ impl Files {
         let state = State::new(stored)?;
         let mut files = Self { file, tables, journal, state, under_way: None, _disk: disk.clone() };
         if !recovered.is_nothing() {
-            tracing::info!(events = recovered.events.len(), "recording the journal's events again");
+            tracing::info!(events = recovered.events.len(), "replaying the journal");
             files.replay(&recovered)?;
             files.checkpoint()?;
         }

@@ -64,7 +64,7 @@ impl Standing {
     pub(super) fn refuse(&self, error: &StoreError) {
         tracing::error!(
             error = reason(error),
-            "a write to the disk failed: writes are refused until the disk takes them, reads go on"
+            "write to disk failed: refusing writes until one succeeds, reads go on"
         );
         self.refusal.store(Some(Self::refusal(error).into()));
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
@@ -78,7 +78,10 @@ impl Standing {
         let since = self.since.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.refuses.record(0, &[]);
         let after = since.map_or(Duration::ZERO, |since| since.elapsed());
-        tracing::info!(?after, "the disk takes writes again; nothing that was acknowledged is lost");
+        tracing::info!(
+            ?after,
+            "write to disk succeeded: accepting writes again, no acknowledged write is lost"
+        );
     }
 }
 

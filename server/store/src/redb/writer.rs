@@ -110,7 +110,7 @@ impl Run {
         if self.standing.check().is_ok()
             && let Err(error) = self.files.close(&self.view)
         {
-            tracing::error!(%error, "the last checkpoint failed; the journal is recovered at the next start");
+            tracing::error!(%error, "last checkpoint failed; the next start replays the journal");
         }
         self.view.close();
     }
@@ -139,7 +139,7 @@ impl Run {
         loop {
             match self.files.start_over(&self.view) {
                 Ok(()) => return self.standing.take_again(),
-                Err(error) => tracing::debug!(%error, "the store could not start over"),
+                Err(error) => tracing::debug!(%error, "store files not reopened; trying again"),
             }
             let end = Instant::now() + pause;
             while let Some(left) = end.checked_duration_since(Instant::now()) {

@@ -215,14 +215,14 @@ async fn heal(shared: Arc<Shared>) {
             continue;
         }
         let Err(error) = shared.reconnects().await else { continue };
-        tracing::warn!(%error, "the store cannot be reached; calls that need it are refused");
+        tracing::warn!(%error, "CQL store unreachable: refusing calls that need it");
         shared.metrics.lost();
         shared.is_down.store(true, Ordering::Relaxed);
         while !shared.answers().await && shared.reconnects().await.is_err() {
             sleep(RECONNECT_EVERY).await;
         }
         shared.is_down.store(false, Ordering::Relaxed);
-        tracing::info!("the store answers again");
+        tracing::info!("CQL store reachable again");
     }
 }
 

@@ -160,7 +160,7 @@ impl Journal {
         written.map_err(|error| failed(&error))?;
         self.end += block.len() as u64;
         if let Err(error) = self.seal() {
-            tracing::debug!(%error, "the next write will fail");
+            tracing::debug!(%error, "journal entry written but not sealed");
         }
         Ok(())
     }
@@ -225,7 +225,7 @@ impl Recovered {
             tracing::warn!(
                 journal = name,
                 bytes = scan.unfinished,
-                "the last write to the journal was cut off: nobody was told that it was stored, and it is left out"
+                "discarded a torn write at the end of the journal; it was never acknowledged"
             );
         }
         Ok(scan.end)
