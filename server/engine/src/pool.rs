@@ -1,11 +1,14 @@
-//! The scheduler and its inbox, a mailbox for each worker, and the counts.
+//! The scheduler behind flat combining, a mailbox for each worker, and the counts.
 //!
-//! Whoever has news hands it in. Who finds nobody at the scheduler steps it, with what others hand in meanwhile
-//! too, and carries out what it says: a batch goes into the mailbox of an idle worker, a refusal to its caller.
-//! So nobody waits for a lock: with sixteen cores and a hundred thousand jobs a second, callers spent a third of
-//! their time waiting for one. A worker that finishes a batch and steps the scheduler itself gets its next batch
-//! from the same call, without another thread, and leaves the rest of the news to others. Workers' news goes first: a
-//! device waits for it, while those who bring jobs wait for the device.
+//! Flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010): a thread publishes its event and then becomes the
+//! combiner, unless another thread is. The combiner applies what all threads have published to the scheduler, and
+//! carries out the actions: a batch goes into the mailbox of an idle worker, a refusal to its caller. So no thread
+//! waits for a lock: with sixteen cores and a hundred thousand jobs a second, callers spent a third of their time
+//! waiting for one. The publication list is two queues here instead of a slot a thread, since threads come and go.
+//!
+//! A worker that finishes a batch and combines gets its next batch from the same call, without another thread, and
+//! leaves the remaining events to others. Workers' events go first: a device waits for them, while those that bring
+//! jobs wait for the device.
 
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -19,7 +22,7 @@ use super::metrics::Metrics;
 use super::model::Core;
 use super::scheduler::{Action, Batch, Event, JobId, Phase, Policy, Scheduler, Submission, WorkerId};
 
-/// A job on its way: what it wants, of which model, and who waits for it.
+/// A job on its way: what it wants, of which model, and where its answer goes.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) want: Want,
@@ -40,11 +43,11 @@ pub(crate) struct Reply {
 pub(crate) struct Pool {
     from_workers: mpsc::Sender<Event<Pending>>,
     from_others: mpsc::Sender<Event<Pending>>,
-    /// Events that the scheduler has not been told; less for a moment when one is told before it is counted.
-    handed_in: AtomicIsize,
-    /// Whether somebody is at the scheduler.
-    attended: AtomicBool,
-    desk: Mutex<Desk>,
+    /// Events that are published and not applied; less for a moment when one is applied before it is counted.
+    published: AtomicIsize,
+    /// Whether a thread is the combiner.
+    combining: AtomicBool,
+    combined: Mutex<Combined>,
     mailboxes: Vec<Mailbox>,
     queue_limit: usize,
     next_job: AtomicU64,
@@ -55,9 +58,9 @@ pub(crate) struct Pool {
     pub(crate) metrics: Metrics,
 }
 
-/// The scheduler, and what it has not been told yet.
+/// What the combiner works on: the scheduler, and the events that are published.
 #[derive(Debug)]
-struct Desk {
+struct Combined {
     scheduler: Scheduler<Pending>,
     from_workers: mpsc::Receiver<Event<Pending>>,
     from_others: mpsc::Receiver<Event<Pending>>,
@@ -98,9 +101,9 @@ impl Pool {
             queue_limit: policy.queue_limit,
             from_workers,
             from_others,
-            handed_in: AtomicIsize::new(0),
-            attended: AtomicBool::new(false),
-            desk: Mutex::new(Desk {
+            published: AtomicIsize::new(0),
+            combining: AtomicBool::new(false),
+            combined: Mutex::new(Combined {
                 scheduler: Scheduler::new(policy),
                 from_workers: of_workers,
                 from_others: of_others,
@@ -137,41 +140,42 @@ impl Pool {
 
     /// Jobs that wait, and how long the oldest has.
     pub(crate) fn queue(&self) -> (usize, Duration) {
-        let desk = self.lock();
-        (desk.scheduler.depth(), desk.scheduler.oldest_wait(Instant::now()))
+        let combined = self.lock();
+        (combined.scheduler.depth(), combined.scheduler.oldest_wait(Instant::now()))
     }
 
-    /// Hands in an event. Unless another thread is at the scheduler, and takes it along, the scheduler is stepped
-    /// and its actions are carried out: a batch for the worker `me`, who is calling, is returned instead of mailed.
+    /// Publishes an event and combines, unless another thread does and applies it. A batch for the worker `me`,
+    /// which is calling, is returned instead of mailed.
     pub(crate) fn step(
         self: &Arc<Self>,
         event: Event<Pending>,
         me: Option<WorkerId>,
     ) -> Option<Batch<Pending>> {
-        let inbox = if me.is_some() { &self.from_workers } else { &self.from_others };
+        let publication = if me.is_some() { &self.from_workers } else { &self.from_others };
         // The receiver lives as long as the pool.
-        let _ = inbox.send(event);
-        self.handed_in.fetch_add(1, Ordering::SeqCst);
-        let mine = self.attend(me);
-        if mine.is_some() && self.has_news() {
+        let _ = publication.send(event);
+        self.published.fetch_add(1, Ordering::SeqCst);
+        let mine = self.combine(me);
+        if mine.is_some() && self.has_events() {
             let pool = Arc::clone(self);
-            self.runtime.spawn(async move { pool.attend(None) });
+            self.runtime.spawn(async move { pool.combine(None) });
         }
         mine
     }
 
-    /// Steps the scheduler while there is news, unless another thread does. Ends at once when there is a batch for
-    /// the worker `me`, and returns it: under load there is always news, and the device would wait for its worker.
-    fn attend(&self, me: Option<WorkerId>) -> Option<Batch<Pending>> {
+    /// Applies events while there are any, unless another thread does. Ends at once when there is a batch for the
+    /// worker `me`, and returns it: under load there are always events, and the device would wait for its worker.
+    fn combine(&self, me: Option<WorkerId>) -> Option<Batch<Pending>> {
         let mut mine = None;
-        // Who finds the turn taken has counted his news before, so that it is seen here when the turn has ended.
+        // A thread that finds a combiner has counted its event before, so that the event is seen here once the
+        // combiner has ended.
         while mine.is_none()
-            && self.has_news()
-            && let Some(_turn) = Turn::take(&self.attended)
+            && self.has_events()
+            && let Some(_combiner) = Combiner::become_one(&self.combining)
         {
             // What an event leads to is done before the next is looked at: a worker would wait for its batch.
             while mine.is_none()
-                && let Some(actions) = self.decide()
+                && let Some(actions) = self.apply_next()
             {
                 for action in actions {
                     mine = self.carry_out(action, me).or(mine);
@@ -184,15 +188,15 @@ impl Pool {
         mine
     }
 
-    fn has_news(&self) -> bool {
-        self.handed_in.load(Ordering::SeqCst) > 0
+    fn has_events(&self) -> bool {
+        self.published.load(Ordering::SeqCst) > 0
     }
 
-    /// Tells the scheduler the next event, and what is to be done about it; `None` when there is nothing new.
-    fn decide(&self) -> Option<Vec<Action<Pending>>> {
-        let Desk { scheduler, from_workers, from_others } = &mut *self.lock();
+    /// Applies the next event to the scheduler: the actions that follow, or `None` when no event is published.
+    fn apply_next(&self) -> Option<Vec<Action<Pending>>> {
+        let Combined { scheduler, from_workers, from_others } = &mut *self.lock();
         let event = from_workers.try_recv().or_else(|_| from_others.try_recv()).ok()?;
-        self.handed_in.fetch_sub(1, Ordering::SeqCst);
+        self.published.fetch_sub(1, Ordering::SeqCst);
         Some(scheduler.step(Instant::now(), event))
     }
 
@@ -235,7 +239,7 @@ impl Pool {
 
     pub(crate) fn refuse(&self, pending: Pending, error: EngineError) {
         self.count_refusal(&error);
-        // Nobody listens any more when the caller has gone; that is no failure.
+        // The receiver is dropped when the caller has gone; that is no failure.
         let _ = pending.reply.send(Err(error));
     }
 
@@ -248,7 +252,7 @@ impl Pool {
     pub(crate) async fn emptied(&self) {
         loop {
             let notified = self.empty.notified();
-            if !self.has_news() && self.lock().scheduler.is_empty() {
+            if !self.has_events() && self.lock().scheduler.is_empty() {
                 return;
             }
             notified.await;
@@ -261,22 +265,22 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Combined> {
+        self.combined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The turn of who steps the scheduler; it ends with him, should he panic too.
-struct Turn<'a>(&'a AtomicBool);
+/// The role of the combiner; it ends with this value, after a panic too.
+struct Combiner<'a>(&'a AtomicBool);
 
-impl<'a> Turn<'a> {
-    /// `None` when it is another's.
-    fn take(attended: &'a AtomicBool) -> Option<Self> {
-        (!attended.swap(true, Ordering::SeqCst)).then(|| Self(attended))
+impl<'a> Combiner<'a> {
+    /// `None` when another thread is the combiner.
+    fn become_one(combining: &'a AtomicBool) -> Option<Self> {
+        (!combining.swap(true, Ordering::SeqCst)).then(|| Self(combining))
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Combiner<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::SeqCst);
     }
@@ -292,7 +296,7 @@ impl Mailbox {
         let mut mail = self.mail.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if mail.stop {
-                // Whoever waits for this batch learns that the engine stopped when its sender is dropped.
+                // The callers of this batch learn that the engine stopped when its senders are dropped.
                 mail.batch = None;
                 return None;
             }
@@ -331,15 +335,15 @@ mod tests {
         Arc::new(Pool::new(policy, Handle::current()))
     }
 
-    /// Waits until a thread has its turn, and for the desk, which the test holds.
-    fn somebody_attends(pool: &Pool) {
-        while !pool.attended.load(Ordering::SeqCst) {
+    /// Waits until a thread is the combiner, which waits for the lock that the test holds.
+    fn until_a_thread_combines(pool: &Pool) {
+        while !pool.combining.load(Ordering::SeqCst) {
             thread::yield_now();
         }
     }
 
     #[tokio::test]
-    async fn what_many_threads_hand_in_at_once_is_all_taken() {
+    async fn what_many_threads_publish_at_once_is_all_applied() {
         let (pool, start) = (pool(), Barrier::new(THREADS));
         thread::scope(|scope| {
             for _ in 0..THREADS {
@@ -351,25 +355,25 @@ mod tests {
                 });
             }
         });
-        assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
-        assert!(pool.decide().is_none());
+        assert_eq!(pool.published.load(Ordering::Relaxed), 0);
+        assert!(pool.apply_next().is_none());
         assert_eq!(pool.counts.cancelled.load(Ordering::Relaxed), (THREADS * EVENTS) as u64);
         pool.emptied().await;
     }
 
     #[tokio::test]
-    async fn who_hands_in_while_another_steps_the_scheduler_goes_on_at_once() {
+    async fn a_thread_that_publishes_while_another_combines_goes_on_at_once() {
         let pool = pool();
-        let desk = pool.lock();
+        let combined = pool.lock();
         thread::scope(|scope| {
             let first = scope.spawn(|| pool.cancel(1));
-            somebody_attends(&pool);
+            until_a_thread_combines(&pool);
             pool.cancel(2);
-            assert_eq!(pool.handed_in.load(Ordering::Relaxed), 2);
+            assert_eq!(pool.published.load(Ordering::Relaxed), 2);
             assert!(!first.is_finished());
-            drop(desk);
+            drop(combined);
         });
-        assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
+        assert_eq!(pool.published.load(Ordering::Relaxed), 0);
     }
 
     fn submission(of: &Arc<Core>) -> Submission<Pending> {
@@ -389,56 +393,56 @@ mod tests {
     #[tokio::test]
     async fn a_batch_is_with_its_worker_before_the_next_event_is_looked_at() {
         let (pool, core) = (pool(), core());
-        let desk = pool.lock();
+        let combined = pool.lock();
         thread::scope(|scope| {
             let first = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| pool.submit(submission(&core)))));
-            somebody_attends(&pool);
-            // There is no such worker: the scheduler ends here.
+            until_a_thread_combines(&pool);
+            // There is no such worker: the scheduler panics here.
             pool.step(Event::Recovered { worker: 99 }, None);
-            drop(desk);
+            drop(combined);
             assert!(first.join().unwrap().is_err());
         });
         assert!(pool.mailboxes[0].mail.lock().unwrap().batch.is_some());
     }
 
     #[tokio::test]
-    async fn a_worker_leaves_with_its_batch_and_the_runtime_takes_in_the_rest() {
+    async fn a_worker_leaves_with_its_batch_and_the_runtime_applies_the_rest() {
         let (pool, core) = (pool(), core());
-        let desk = pool.lock();
+        let combined = pool.lock();
         let batch = thread::scope(|scope| {
             let free = Event::Finished { worker: 0, vectors: Vec::new(), ran: None };
             let worker = scope.spawn(|| pool.step(free, Some(0)));
-            somebody_attends(&pool);
+            until_a_thread_combines(&pool);
             pool.submit(submission(&core));
             pool.cancel(7);
-            drop(desk);
+            drop(combined);
             worker.join().unwrap()
         });
         assert_eq!(batch.unwrap().groups.len(), 1);
-        assert_eq!(pool.handed_in.load(Ordering::SeqCst), 1);
+        assert_eq!(pool.published.load(Ordering::SeqCst), 1);
         tokio::task::yield_now().await;
-        assert_eq!(pool.handed_in.load(Ordering::SeqCst), 0);
+        assert_eq!(pool.published.load(Ordering::SeqCst), 0);
     }
 
     #[tokio::test]
-    async fn the_scheduler_hears_of_a_free_worker_before_it_hears_of_jobs() {
+    async fn a_free_worker_is_applied_before_jobs_that_were_published_earlier() {
         let (pool, core) = (pool(), core());
-        let turn = Turn::take(&pool.attended);
+        let combiner = Combiner::become_one(&pool.combining);
         pool.submit(submission(&core));
         pool.step(Event::Finished { worker: 0, vectors: Vec::new(), ran: None }, Some(0));
-        assert!(pool.decide().unwrap().is_empty());
-        assert!(matches!(pool.decide().unwrap()[..], [Action::Dispatch { worker: 0, .. }]));
-        assert!(pool.decide().is_none());
-        drop(turn);
+        assert!(pool.apply_next().unwrap().is_empty());
+        assert!(matches!(pool.apply_next().unwrap()[..], [Action::Dispatch { worker: 0, .. }]));
+        assert!(pool.apply_next().is_none());
+        drop(combiner);
     }
 
     #[tokio::test]
-    async fn a_panic_at_the_scheduler_does_not_keep_others_from_it() {
+    async fn a_combiner_that_panics_does_not_keep_others_from_combining() {
         let pool = pool();
         let nobody = Event::Recovered { worker: 99 };
         assert!(catch_unwind(AssertUnwindSafe(|| pool.step(nobody, None))).is_err());
         pool.cancel(1);
-        assert_eq!(pool.handed_in.load(Ordering::Relaxed), 0);
-        assert!(pool.decide().is_none());
+        assert_eq!(pool.published.load(Ordering::Relaxed), 0);
+        assert!(pool.apply_next().is_none());
     }
 }
