@@ -11,9 +11,13 @@ use sha2::{Digest, Sha256};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-#[path = "src/wheel.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the CUDA wheel is fetched at run time, by another crate")]
-mod wheel;
+#[path = "src/download.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the CUDA libraries are downloaded at run time, by another crate"
+)]
+mod download;
 
 /// The folders of the repository that are packed, by the names of their packages.
 const FOLDERS: [(&str, &str); 2] =
@@ -21,7 +25,7 @@ const FOLDERS: [(&str, &str); 2] =
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/wheel.rs");
+    println!("cargo::rerun-if-changed=src/download.rs");
     println!("cargo::rerun-if-env-changed=ORT_DYLIB_PATH");
     if let Err(sentence) = pack_all() {
         println!("cargo::error={sentence}");
@@ -74,15 +78,15 @@ fn pack(out: &Path, name: &str, files: &[PathBuf]) -> Result<(), String> {
 /// ONNX Runtime's library, fetched unless it is there.
 fn fetch(out: &Path) -> Result<PathBuf, String> {
     let (system, architecture) = (variable("CARGO_CFG_TARGET_OS")?, variable("CARGO_CFG_TARGET_ARCH")?);
-    let wheel = wheel::cpu(&architecture).filter(|_| system == "linux").ok_or_else(|| {
+    let wheel = download::cpu_wheel(&architecture).filter(|_| system == "linux").ok_or_else(|| {
         format!(
             "there is no pinned ONNX Runtime for {system} on {architecture}: set ORT_DYLIB_PATH to a libonnxruntime \
              of version {} or later that you have",
-            wheel::VERSION
+            download::VERSION
         )
     })?;
-    let folder = target_folder(out)?.join(wheel::folder_name());
-    wheel::fetch(wheel, &folder).map_err(|error| error.to_string())
+    let folder = target_folder(out)?.join(download::folder_name());
+    download::fetch(wheel, &folder).map_err(|error| error.to_string())
 }
 
 /// The target folder that all profiles share: `OUT_DIR` is `<target>/<profile>/build/<package>/out`.

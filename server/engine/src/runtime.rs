@@ -15,7 +15,7 @@ use ort::environment::Environment;
 use ort::ep::ExecutionProvider;
 use ort::logging::LogLevel;
 
-use marquee_shipped::{RUNTIME, ShippedError, wheel};
+use marquee_shipped::{RUNTIME, ShippedError, download};
 
 /// The environment variable that names another library.
 pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
@@ -70,11 +70,11 @@ pub enum RuntimeError {
         "ONNX Runtime's library is not at {}; build again without ORT_DYLIB_PATH, or set it to a libonnxruntime.so of \
          version {} or later",
         .0.display(),
-        wheel::VERSION
+        download::VERSION
     )]
     Missing(PathBuf),
     /// The library in the program can't be unpacked.
-    #[error("{0}; or set ORT_DYLIB_PATH to a libonnxruntime.so of version {version} or later", version = wheel::VERSION)]
+    #[error("{0}; or set ORT_DYLIB_PATH to a libonnxruntime.so of version {version} or later", version = download::VERSION)]
     Shipped(#[from] ShippedError),
     /// A library that can't be loaded.
     #[error("ONNX Runtime could not be loaded from {}: {why}; set ORT_DYLIB_PATH to one that works", path.display())]
@@ -146,7 +146,7 @@ pub fn library() -> Result<Library, RuntimeError> {
     if let Some(library) = outside_the_program() {
         return Ok(library);
     }
-    let path = wheel::library(&RUNTIME.folder()?);
+    let path = download::library(&RUNTIME.folder()?);
     Ok(Library { path, origin: Origin::Shipped })
 }
 
@@ -164,9 +164,9 @@ fn outside_the_program() -> Option<Library> {
 /// of a build, whose tests lie two folders below the target folder.
 fn beside(program: &Path) -> Option<PathBuf> {
     let folders = program.ancestors().skip(1).take(3);
-    let places =
-        folders.flat_map(|folder| [folder.to_owned(), folder.join("lib"), folder.join(wheel::folder_name())]);
-    places.map(|folder| wheel::library(&folder)).find(|library| library.is_file())
+    let places = folders
+        .flat_map(|folder| [folder.to_owned(), folder.join("lib"), folder.join(download::folder_name())]);
+    places.map(|folder| download::library(&folder)).find(|library| library.is_file())
 }
 
 fn load() -> Result<Environment, RuntimeError> {
@@ -221,10 +221,10 @@ pub fn comes_with_cuda() -> bool {
 /// [`RuntimeError::Fetch`] when pip, the network or the disk fails, or there is no wheel for the machine.
 pub fn fetch_cuda(cache: &Path) -> Result<PathBuf, RuntimeError> {
     let architecture = env::consts::ARCH;
-    let wheel = wheel::cuda(architecture).ok_or_else(|| {
+    let wheel = download::cuda_wheel(architecture).ok_or_else(|| {
         RuntimeError::Fetch(format!("there is no ONNX Runtime wheel for CUDA on {architecture}"))
     })?;
-    wheel::fetch(wheel, &cache.join(format!("onnxruntime-cuda-{}", wheel::VERSION)))
+    download::fetch(wheel, &cache.join(format!("onnxruntime-cuda-{}", download::VERSION)))
         .map_err(|error| RuntimeError::Fetch(error.to_string()))
 }
 
@@ -254,13 +254,13 @@ mod tests {
         assert_eq!(beside(&program), None);
         let folder = root.path().join("prefix/lib");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(wheel::library(&folder), "").unwrap();
-        assert_eq!(beside(&program), Some(wheel::library(&folder)));
-        let build = root.path().join("target").join(wheel::folder_name());
+        std::fs::write(download::library(&folder), "").unwrap();
+        assert_eq!(beside(&program), Some(download::library(&folder)));
+        let build = root.path().join("target").join(download::folder_name());
         std::fs::create_dir_all(&build).unwrap();
-        std::fs::write(wheel::library(&build), "").unwrap();
+        std::fs::write(download::library(&build), "").unwrap();
         let test = root.path().join("target/debug/deps/engine-0123");
-        assert_eq!(beside(&test), Some(wheel::library(&build)));
+        assert_eq!(beside(&test), Some(download::library(&build)));
     }
 
     #[test]

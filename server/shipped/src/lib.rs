@@ -1,12 +1,13 @@
-//! What the program brings along: the model of the first start, the sample, and ONNX Runtime for the CPU.
+//! What the program brings along: the [model](MODEL) of the first start, the [sample data](SAMPLE), and
+//! [ONNX Runtime](RUNTIME) for the CPU; [`download`] fetches the runtime for CUDA.
 //!
 //! The build packs them into the binary, so that it runs from any folder and without the repository and the target
-//! folder that it was built in. Each is unpacked on first use into the user's data folder, under a name with the
-//! digest of what it holds: builds that bring the same share it, and none replaces another's.
+//! folder that it was built in. Each is a [`Package`], which is unpacked on first use into the user's data folder, under
+//! a name with the digest of what it holds: builds that bring the same share it, and none replaces another's.
 //!
-//! Nothing here knows what is in a package.
+//! Nothing here knows what is in a package. The engine takes the runtime from here, the server the rest.
 
-pub mod wheel;
+pub mod download;
 
 use std::env;
 use std::fs::{self, File};

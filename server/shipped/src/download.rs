@@ -1,7 +1,7 @@
-//! ONNX Runtime's shared library, taken out of a Python wheel.
+//! The download of ONNX Runtime's shared library, which is taken out of a Python wheel.
 //!
 //! The library is published for every platform as a wheel on PyPI, and pip is the client that knows where
-//! the nearest index is; so pip fetches it, by package name, and this file checks its sha256 and takes
+//! the configured index is; so pip fetches it, by package name, and this file checks its sha256 and takes
 //! the libraries out. The build script does so for the CPU, `marquee-server runtime fetch` for CUDA: the
 //! file is compiled into both and so uses nothing of the crate.
 
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 /// The version of ONNX Runtime that the server is built for.
 pub const VERSION: &str = "1.31.1";
 
-/// A wheel, pinned.
+/// A Python wheel, pinned by its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Wheel {
     /// The package's name on PyPI.
@@ -31,7 +31,7 @@ const X86_64: &[&str] = &["manylinux_2_27_x86_64", "manylinux_2_28_x86_64"];
 const AARCH64: &[&str] = &["manylinux_2_27_aarch64", "manylinux_2_28_aarch64"];
 
 /// The wheel whose library runs on the CPU, for an architecture as Rust names it; Linux only.
-pub fn cpu(architecture: &str) -> Option<Wheel> {
+pub fn cpu_wheel(architecture: &str) -> Option<Wheel> {
     let (platforms, sha256) = match architecture {
         "x86_64" => (X86_64, "1f3dea47f2f0e5117c2404cea7d21fd253ae7836a3bf167a501cdfbb2600d536"),
         "aarch64" => (AARCH64, "0b9a492176886992e0e875f06bc0367e333f5fff11711a2d642e18b02f3009cc"),
@@ -41,19 +41,19 @@ pub fn cpu(architecture: &str) -> Option<Wheel> {
 }
 
 /// The wheel whose libraries run on CUDA 13; there is one for x86-64 only.
-pub fn cuda(architecture: &str) -> Option<Wheel> {
+pub fn cuda_wheel(architecture: &str) -> Option<Wheel> {
     let sha256 = "05d548956197b9d01f59b625de740e0d6be3593f874e241a12dc0362650ecdf7";
     (architecture == "x86_64").then_some(Wheel { package: "onnxruntime-gpu", platforms: X86_64, sha256 })
 }
 
 /// Why there is no library. Each message is one sentence that says what to do.
 #[derive(Debug)]
-pub enum WheelError {
+pub enum DownloadError {
     /// There is no pip, or it could not fetch the wheel.
     Fetch(String),
     /// The wheel is not the pinned one.
     Hash {
-        /// Whose wheel.
+        /// The package.
         package: &'static str,
         /// The digest that it has.
         found: String,
@@ -62,7 +62,7 @@ pub enum WheelError {
     Io(String),
 }
 
-impl std::fmt::Display for WheelError {
+impl std::fmt::Display for DownloadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fetch(why) => write!(
@@ -83,9 +83,9 @@ impl std::fmt::Display for WheelError {
     }
 }
 
-impl std::error::Error for WheelError {}
+impl std::error::Error for DownloadError {}
 
-impl From<io::Error> for WheelError {
+impl From<io::Error> for DownloadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error.to_string())
     }
@@ -105,19 +105,19 @@ pub fn library(folder: &Path) -> PathBuf {
 /// already is taken as it is: the folder appears whole or not at all.
 ///
 /// # Errors
-/// [`WheelError`] when pip or the disk fails, or the wheel is another one than the pinned.
-pub fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
+/// [`DownloadError`] when pip or the disk fails, or the wheel is another one than the pinned.
+pub fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, DownloadError> {
     let library = library(folder);
     if library.exists() {
         return Ok(library);
     }
     let parent =
-        folder.parent().ok_or_else(|| WheelError::Io(format!("{} has no parent", folder.display())))?;
+        folder.parent().ok_or_else(|| DownloadError::Io(format!("{} has no parent", folder.display())))?;
     fs::create_dir_all(parent)?;
     let work = parent.join(format!(".{}-{}", wheel.package, std::process::id()));
     let unpacked = work.join("libraries");
     fs::create_dir_all(&unpacked)?;
-    let result = download(wheel, &work)
+    let result = pip_download(wheel, &work)
         .and_then(|file| verify(wheel, &file).and_then(|()| unpack(&file, &unpacked)))
         .and_then(|()| place(&unpacked, folder));
     // What is left of the work folder is of no use to anyone, and a failure to remove it harms nobody.
@@ -126,7 +126,7 @@ pub fn fetch(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
 }
 
 /// Moves the unpacked libraries to where they are looked for; another process may have been faster.
-fn place(unpacked: &Path, folder: &Path) -> Result<(), WheelError> {
+fn place(unpacked: &Path, folder: &Path) -> Result<(), DownloadError> {
     match fs::rename(unpacked, folder) {
         Err(_) if library(folder).exists() => Ok(()),
         Err(_) if folder.exists() => {
@@ -138,12 +138,12 @@ fn place(unpacked: &Path, folder: &Path) -> Result<(), WheelError> {
 }
 
 /// The wheel of the pinned version in `folder`, by whichever pip there is.
-fn download(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
+fn pip_download(wheel: Wheel, folder: &Path) -> Result<PathBuf, DownloadError> {
     let mut why = "there is no Python 3 with pip on the path".to_owned();
     for (program, leading) in [("python3", &["-m", "pip"][..]), ("python", &["-m", "pip"]), ("pip3", &[])] {
         let mut command = Command::new(program);
         command.args(leading).args(["download", "--quiet", "--disable-pip-version-check", "--no-input"]);
-        // An old pip finds the wheel only when it is told what it is for.
+        // An old pip finds the wheel only by the tags of its platform.
         command.args(["--no-deps", "--only-binary=:all:", "--implementation", "cp"]);
         command.args(["--python-version", "3.12", "--abi", "cp312"]);
         for platform in wheel.platforms {
@@ -157,7 +157,7 @@ fn download(wheel: Wheel, folder: &Path) -> Result<PathBuf, WheelError> {
             Err(error) => why = error.to_string(),
         }
     }
-    Err(WheelError::Fetch(why))
+    Err(DownloadError::Fetch(why))
 }
 
 fn last_line(stderr: &[u8]) -> Option<String> {
@@ -165,14 +165,14 @@ fn last_line(stderr: &[u8]) -> Option<String> {
     text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
-fn downloaded(folder: &Path) -> Result<PathBuf, WheelError> {
+fn downloaded(folder: &Path) -> Result<PathBuf, DownloadError> {
     fs::read_dir(folder)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| WheelError::Fetch("pip reported success and left no wheel".to_owned()))
+        .ok_or_else(|| DownloadError::Fetch("pip reported success and left no wheel".to_owned()))
 }
 
-fn verify(wheel: Wheel, file: &Path) -> Result<(), WheelError> {
+fn verify(wheel: Wheel, file: &Path) -> Result<(), DownloadError> {
     let mut reader = io::BufReader::with_capacity(1 << 20, File::open(file)?);
     let mut digest = Sha256::new();
     loop {
@@ -185,12 +185,12 @@ fn verify(wheel: Wheel, file: &Path) -> Result<(), WheelError> {
         reader.consume(read);
     }
     let found = hex::encode(digest.finalize());
-    if found == wheel.sha256 { Ok(()) } else { Err(WheelError::Hash { package: wheel.package, found }) }
+    if found == wheel.sha256 { Ok(()) } else { Err(DownloadError::Hash { package: wheel.package, found }) }
 }
 
 /// Takes every `libonnxruntime*.so*` of the wheel into `folder`.
-fn unpack(file: &Path, folder: &Path) -> Result<(), WheelError> {
-    let zip_error = |error: zip::result::ZipError| WheelError::Io(error.to_string());
+fn unpack(file: &Path, folder: &Path) -> Result<(), DownloadError> {
+    let zip_error = |error: zip::result::ZipError| DownloadError::Io(error.to_string());
     let mut archive = zip::ZipArchive::new(File::open(file)?).map_err(zip_error)?;
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(zip_error)?;
