@@ -37,15 +37,15 @@ impl From<IdempotencyLevel> for Repeat {
     }
 }
 
-/// What is called.
+/// A remote procedure call: its path, and whether it may be repeated.
 #[derive(Clone, Debug)]
-pub struct Method {
+pub struct Rpc {
     path: PathAndQuery,
     repeat: Repeat,
 }
 
-impl Method {
-    /// The method `/package.Service/Name`.
+impl Rpc {
+    /// The RPC `/package.Service/Name`.
     ///
     /// # Errors
     /// When the path is not one.
@@ -54,7 +54,7 @@ impl Method {
     }
 }
 
-impl From<methods::Method> for Method {
+impl From<methods::Method> for Rpc {
     /// A method of the API, to be repeated if its proto lets it be.
     fn from(method: methods::Method) -> Self {
         Self { path: PathAndQuery::from_static(method.path), repeat: method.idempotency.into() }
@@ -123,11 +123,11 @@ impl Client {
         Ok(Self { request_id: Some(id), ..self.clone() })
     }
 
-    /// Sends one message and waits for one, repeating as the method and the policy allow.
+    /// Sends one message and waits for one, repeating as the RPC and the policy allow.
     ///
     /// # Errors
     /// The status of the last attempt; DEADLINE_EXCEEDED when the deadline passed first.
-    pub async fn unary<C>(&self, method: Method, codec: C, message: C::Encode) -> Result<C::Decode, Status>
+    pub async fn unary<C>(&self, rpc: Rpc, codec: C, message: C::Encode) -> Result<C::Decode, Status>
     where
         C: Codec + Clone,
         C::Encode: Clone + Sync,
@@ -138,11 +138,11 @@ impl Client {
         let mut attempt = 1;
         loop {
             let request = self.request(message.clone(), &request_id, &deadline);
-            let failed = match deadline.bound(self.attempt(request, &method, codec.clone())).await {
+            let failed = match deadline.bound(self.attempt(request, &rpc, codec.clone())).await {
                 Ok(reply) => return Ok(reply),
                 Err(status) => status,
             };
-            let pause = match method.repeat {
+            let pause = match rpc.repeat {
                 Repeat::Allowed => self.shared.retry.pause_after(attempt, &failed, rand::random()),
                 Repeat::Forbidden => None,
             };
@@ -158,12 +158,7 @@ impl Client {
     ///
     /// # Errors
     /// The server's status; a stream is never repeated.
-    pub async fn client_streaming<C, S>(
-        &self,
-        method: Method,
-        codec: C,
-        messages: S,
-    ) -> Result<C::Decode, Status>
+    pub async fn client_streaming<C, S>(&self, rpc: Rpc, codec: C, messages: S) -> Result<C::Decode, Status>
     where
         C: Codec,
         C::Encode: Sync,
@@ -175,7 +170,7 @@ impl Client {
         deadline
             .bound(async {
                 let mut grpc = self.ready().await?;
-                Ok(grpc.client_streaming(request, method.path, codec).await?.into_inner())
+                Ok(grpc.client_streaming(request, rpc.path, codec).await?.into_inner())
             })
             .await
     }
@@ -187,7 +182,7 @@ impl Client {
     /// elements of the stream. A stream is never repeated.
     pub async fn streaming<C, S>(
         &self,
-        method: Method,
+        rpc: Rpc,
         codec: C,
         messages: S,
     ) -> Result<DeadlineStream<C::Decode>, Status>
@@ -202,25 +197,20 @@ impl Client {
         let replies = deadline
             .bound(async {
                 let mut grpc = self.ready().await?;
-                Ok(grpc.streaming(request, method.path, codec).await?.into_inner())
+                Ok(grpc.streaming(request, rpc.path, codec).await?.into_inner())
             })
             .await?;
         Ok(DeadlineStream::new(replies, deadline))
     }
 
-    async fn attempt<C>(
-        &self,
-        request: Request<C::Encode>,
-        method: &Method,
-        codec: C,
-    ) -> Result<C::Decode, Status>
+    async fn attempt<C>(&self, request: Request<C::Encode>, rpc: &Rpc, codec: C) -> Result<C::Decode, Status>
     where
         C: Codec,
         C::Encode: Sync,
         C::Decode: Sync,
     {
         let mut grpc = self.ready().await?;
-        Ok(grpc.unary(request, method.path.clone(), codec).await?.into_inner())
+        Ok(grpc.unary(request, rpc.path.clone(), codec).await?.into_inner())
     }
 
     /// The next channel in turn, once it takes a request.

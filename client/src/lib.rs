@@ -26,6 +26,9 @@
 //! # }
 //! ```
 //!
+//! [`Client`] has a method for each unary RPC, and [`Client::recommend_stream`], [`Client::watch_interactions`] and the
+//! like for streams; messages are those of `marquee_proto::v1`. An error is a [`tonic::Status`].
+//!
 //! The `cli` feature (on by default) adds the `marquee` command line; services that only call the
 //! API switch it off.
 
@@ -38,7 +41,7 @@ mod options;
 mod retry;
 mod typed;
 
-pub use call::{Client, Method, Repeat};
+pub use call::{Client, Repeat, Rpc};
 pub use connection::ConnectError;
 pub use deadline::DeadlineStream;
 pub use options::{ApiKey, ConnectOptions};

@@ -8,6 +8,19 @@ use crate::RetryPolicy;
 /// How to reach the server and how to treat its calls.
 ///
 /// All fields are public: start from [`ConnectOptions::to`] and change what differs.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use marquee_client::{ConnectOptions, RetryPolicy};
+///
+/// let options = ConnectOptions {
+///     timeout: Some(Duration::from_millis(200)),
+///     retry: RetryPolicy::never(),
+///     ..ConnectOptions::to("127.0.0.1:50051")
+/// };
+/// assert_eq!(options.endpoints, ["127.0.0.1:50051"]);
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// Where the servers listen, such as `http://127.0.0.1:50051`; a missing scheme means `http`, a

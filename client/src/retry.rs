@@ -8,6 +8,18 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// When an idempotent call is repeated.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use marquee_client::RetryPolicy;
+/// use tonic::Status;
+///
+/// let policy = RetryPolicy::default();
+/// let pause = policy.pause_after(1, &Status::unavailable("starting"), 1.0);
+/// assert_eq!(pause, Some(Duration::from_millis(50)));
+/// assert_eq!(policy.pause_after(1, &Status::invalid_argument("k"), 1.0), None);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// Attempts in all, the first included: 4. 1 repeats nothing.

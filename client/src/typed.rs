@@ -85,6 +85,24 @@ impl Client {
 
     /// A stream of requests, answered in their order.
     ///
+    /// ```no_run
+    /// use futures::{StreamExt as _, stream};
+    /// use marquee_client::Client;
+    /// use marquee_proto::v1::{RecommendRequest, RecommendStreamRequest, recommend_request::Subject};
+    ///
+    /// # async fn example(client: Client) -> Result<(), tonic::Status> {
+    /// let requests = stream::iter(1..=3).map(|user_id| {
+    ///     let subject = Some(Subject::UserId(user_id));
+    ///     RecommendStreamRequest { request: Some(RecommendRequest { subject, ..Default::default() }) }
+    /// });
+    /// let mut answers = client.recommend_stream(requests).await?;
+    /// while let Some(answer) = answers.next().await {
+    ///     println!("{:?}", answer?.outcome);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// The server's status, if it comes before the first answer.
     pub async fn recommend_stream(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 use hyper_util::rt::TokioIo;
-use marquee_client::{ApiKey, Client, ConnectOptions, Method, Repeat, RetryPolicy};
+use marquee_client::{ApiKey, Client, ConnectOptions, Repeat, RetryPolicy, Rpc};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use support::{Fake, Trouble};
@@ -150,12 +150,12 @@ async fn attempts_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_method_that_may_not_be_repeated_is_sent_once() {
+async fn an_rpc_that_may_not_be_repeated_is_sent_once() {
     let fake = Fake::with_troubles([lost()]);
     let client = connect(&fake, &ConnectOptions::default()).await;
-    let method = Method::new("/marquee.v1.RecommendationService/Recommend", Repeat::Forbidden).unwrap();
+    let rpc = Rpc::new("/marquee.v1.RecommendationService/Recommend", Repeat::Forbidden).unwrap();
     let codec = ProstCodec::<v1::RecommendRequest, v1::RecommendResponse>::default();
-    assert!(client.unary(method, codec, for_user(1)).await.is_err());
+    assert!(client.unary(rpc, codec, for_user(1)).await.is_err());
     assert_eq!(fake.header("x-request-id").len(), 1);
 }
 
