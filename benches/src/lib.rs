@@ -1,5 +1,10 @@
-//! What the measurements share: tables like those of trained models, a clock that other processes do not
-//! disturb much, the contestants of the end-to-end measurement, and the figures of one and many nodes.
+//! What the measurements share; the measurements are the programs in `src/bin` and the micro-benchmarks in
+//! `benches`, and README.md says which is for what.
+//!
+//! - Input: [`tables`] like those of trained models, [`synthetic`] histories, [`requests`], a [`bundle`].
+//! - Contestants: [`loops`] around the bare runtime, and [`served`], a server in its own [`process`].
+//! - Figures: a [`clock`] that other processes do not disturb much, [`curve`]s, [`plot`]s, the [`machine`], [`report`].
+//! - Whole measurements: [`faults`] and [`many_nodes`].
 
 pub mod arguments;
 pub mod bundle;

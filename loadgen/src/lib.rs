@@ -1,8 +1,11 @@
 //! `marquee-loadgen`: load, and the truth about what came of it.
 //!
 //! The way of a run: a [`workload`] makes requests, a [`schedule`] says when they are due, [`drive`] sends
-//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells with [`plot`]s. [`search`] looks
-//! for the highest rate that keeps an objective, [`metrics`] reads the server's own counters, [`cli`] joins it all.
+//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells with [`plot`]s. [`search`] looks for the
+//! highest rate that keeps an objective, [`metrics`] reads the server's own counters, [`cli`] joins it all.
+//!
+//! Begin with [`workload::Workload`] and [`report::Report`]. The library serves the program and the benches; it drives
+//! any gRPC or HTTP server, and of the project's crates it uses the API's alone.
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare figures that are exact"))]
 

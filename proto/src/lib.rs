@@ -5,6 +5,9 @@
 //! into [`Validate`], so that the server checks what the documentation says; `dynamic`, behind the feature of that
 //! name, reads the same options at run time, for the command line.
 //!
+//! Begin with [`v1`], the messages and services, and [`Validate`]. Clients and the server's edge use this crate, and
+//! nothing below the edge does.
+//!
 //! ```
 //! use marquee_proto::{Validate, v1};
 //!

@@ -1,4 +1,4 @@
-//! The words that all rooms share: users, movies and what users do with them.
+//! The domain, in words that all crates share: users, movies and what users do with them.
 //!
 //! Nothing here knows how a thing is stored, sent or computed.
 

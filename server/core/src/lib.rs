@@ -1,6 +1,12 @@
-//! The ground that every part of the server stands on: the [words](domain) that all share and what
-//! [the events of all users add up to](statistics), [the clock](clock) and [idle time](idle), whom an
-//! encrypted connection trusts (`tls`, behind the feature of that name), how [durations are counted](meters), and how [text of others](text) is shown.
+//! The ground that every crate of the server stands on.
+//!
+//! - [`domain`]: users, movies and what users do with them. [`domain::Interaction`] and [`domain::Profile`] are the
+//!   types to begin with.
+//! - [`statistics`]: what the events of all users add up to, with [`Trend`] for what is popular lately.
+//! - [`clock`] and [`idle`]: the time, as tests can set it, and threads that run only while nothing else does.
+//! - `tls`, behind the feature of that name: which authorities an encrypted connection trusts.
+//! - [`text`]: how text of others is shown.
+//! - [`meters`]: the one way to make a metric.
 //!
 //! Nothing here knows how a thing is stored, sent, computed, configured or exported, and nothing here uses
 //! another crate of the project.

@@ -1,8 +1,29 @@
 //! Retrieval: the best items for a vector, by the cheapest plan that is right.
 //!
+//! [`query`] is the contract: a [`Query`] says how many items are wanted and which may be answered, and a [`Scorer`]
+//! answers. [`Planner`] is the scorer of production; it chooses between the scan of all rows ([`ScanScorer`]), the rows
+//! that pass a selective filter, and the approximate index ([`AnnIndex`]). The engine holds one for each model and
+//! knows no more of it than the trait.
+//!
 //! What "best" means is written once, in [`exact`]: inner products or cosines accumulated in f64 and
 //! rounded to f32, ties by ascending movie id. Whatever else stands here is a faster way to that ranking,
 //! and is held to it by tests.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use marquee_retrieval::{Planner, PlannerOptions, Query, Scorer, ScorerQuery, TableValues};
+//!
+//! // Three movies in two dimensions.
+//! let values = TableValues::from(vec![1.0, 0.0, 0.6, 0.8, 0.0, 1.0]);
+//! let planner = Planner::build(values, 2, &[10, 20, 30], PlannerOptions::default())?;
+//!
+//! let excluded = Arc::new([0].into_iter().collect());
+//! let query = Query { excluded, ..Query::exact(2) };
+//! let best = planner.top_k(&[ScorerQuery { vector: &[1.0, 0.0], query: &query }])?;
+//! assert_eq!(best[0].items[0].row, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod ann;
 pub mod exact;

@@ -135,11 +135,6 @@ impl Planner {
         if self.shared.index.get().is_none() { self.shared.build_index() } else { Ok(()) }
     }
 
-    /// The recall@10 of the index when it was built; `None` before it is.
-    pub fn index_recall(&self) -> Option<f64> {
-        self.shared.index.get().map(AnnIndex::recall)
-    }
-
     /// The instruction set of the scan.
     pub fn kernel_name(&self) -> &'static str {
         self.shared.scan.kernel_name()

@@ -1,7 +1,7 @@
 //! Where users, interactions and movies are kept.
 //!
 //! One trait serves an embedded file (one machine) and ScyllaDB (many); one conformance suite,
-//! [`conformance`], runs against both. The trait promises:
+//! `conformance`, which the feature `testing` makes public, runs against both. The trait promises:
 //!
 //! - **Durable**: a write that returned `Ok` survives the process.
 //! - **Idempotent by key**: an event is (user, movie, time, kind); sent twice it counts once, and any
@@ -10,7 +10,27 @@
 //! - **Bounded**: every read has a limit that its caller names.
 //! - **Given up with its future**: a caller that waits no longer, as the edge at a request's deadline,
 //!   drops the call. A write is then stored or not; it may be repeated.
+//!
+//! Begin with [`Store`]; [`RedbStore`] and [`ScyllaStore`] are the two. Nothing here knows settings, metrics exporters or
+//! gRPC, and of the project's crates only `marquee-core` is used.
+//!
+//! ```
+//! use marquee_core::domain::{Interaction, Kind};
+//! use marquee_store::{RedbStore, Store};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let store = RedbStore::open(folder.path())?;
+//! let viewed = Interaction { user_id: 7, movie_id: 2571, time_ms: 1_000, kind: Kind::View, rating: None };
+//! store.record(&[viewed], 1_000).await?;
+//! let profile = store.profile(7, 200).await?.expect("the user has an event");
+//! assert!(profile.seen.contains(2571));
+//! # Ok(())
+//! # }
+//! ```
 
+#[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 #[cfg(test)]
 pub(crate) mod model;

@@ -172,11 +172,6 @@ impl Bundle {
         self.manifest.maximum_length
     }
 
-    /// What it was trained on and under which terms, as the manifest says it.
-    pub fn training(&self) -> &Map<String, Value> {
-        &self.manifest.training
-    }
-
     /// The row of a movie; `None` when the model does not know it.
     pub fn row_of(&self, movie_id: u32) -> Option<ItemRow> {
         self.rows.get(&movie_id).copied()
@@ -276,7 +271,7 @@ fn check_hashes(
             };
             return Err(BundleError::Missing { bundle: name.to_owned(), file: file.clone(), advice });
         }
-        let opened = BundleFile::open(&path, manifest.most_bytes(file), wanted)?;
+        let opened = BundleFile::open(&path, manifest.max_bytes(file), wanted)?;
         let found = hash_of(&opened.bytes, wanted);
         require_wanted(wanted, &path)?;
         if found != *expected {
