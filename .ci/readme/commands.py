@@ -20,7 +20,7 @@ WORDS = {
     "INPUT": "{own}/input.txt",
     "OUTPUT": "{own}/output.txt",
 }
-# Longer texts that the reader replaces by his own.
+# Longer texts that the reader replaces by its own.
 TEXTS = {
     "scylla://db1,db2/": "$MARQUEE_TEST_CQL/",
     "redis://cache1:6379": "$MARQUEE_TEST_REDIS",

@@ -133,7 +133,7 @@ def loops(arguments: argparse.Namespace, scratch: Path) -> dict:
     command = [arguments.binaries / "gpu", "--bundle", arguments.bundle, "--device", arguments.device]
     command += ["--sessions", arguments.sessions, "--json", output]
     if arguments.quick:
-        command += ["--seconds", 0.2, "--checked", 32, "--most-tokens", 16 * 200]
+        command += ["--seconds", 0.2, "--checked", 32, "--max-tokens", 16 * 200]
     subprocess.run([str(part) for part in command], check=True)
     return json.loads(output.read_text())
 

@@ -1,7 +1,7 @@
 //! Nodes that share one store and one real Redis: what one writes, the others read, whatever happens to
 //! Redis meanwhile.
 //!
-//! Most of the nodes here are the rooms of a server without its socket, so that they can share an
+//! Most of the nodes here are a server without its socket, so that they can share an
 //! embedded store; the whole servers need a CQL store.
 
 mod common;

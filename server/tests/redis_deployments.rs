@@ -63,7 +63,7 @@ fn view(user_id: UserId, movie_id: MovieId) -> Interaction {
 }
 
 /// Both nodes have read all users, and one writes for all of them at once: the other sees it, at once with
-/// the consistency_token of the write, else soon.
+/// the consistency token of the write, else soon.
 async fn a_write_of_many_users_is_seen(here: &Node, there: &Node, movie_id: MovieId) {
     for (movie_id, is_marked) in [(movie_id, false), (movie_id + 1, true)] {
         let views: Vec<Interaction> = USERS.map(|user_id| view(user_id, movie_id)).collect();

@@ -16,7 +16,7 @@ use clap::Parser;
 use comfy_table::Table;
 use cpu_time::ThreadTime;
 use http::HeaderMap;
-use marquee_server::edge::layers::most_compressed;
+use marquee_server::edge::layers::max_compressed_bytes;
 use marquee_server::edge::{ApiError, MAX_STATUS_BYTES};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -121,7 +121,7 @@ fn both(target: &Target, what: &str, message: &[u8], dearest: &mut Dearest) {
         dearest.add(cost(target, what, &framed(message, false), None));
     }
     let compressed = gzip(message);
-    if compressed.len() <= most_compressed(SIZE) {
+    if compressed.len() <= max_compressed_bytes(SIZE) {
         let what = format!("{what}, gzip of {} bytes", compressed.len());
         dearest.add(cost(target, &what, &framed(&compressed, true), Some(CompressionEncoding::Gzip)));
     }
@@ -152,7 +152,7 @@ fn dearest_of(target: &Target, routes: &[Route], arguments: &Arguments) -> Deare
         let bomb = segment(route, FILLS[0], 16 * SIZE);
         both(target, &format!("{} bomb", field.join(".")), &bomb, &mut dearest);
     }
-    let blocks = framed(&empty_blocks(most_compressed(SIZE)), true);
+    let blocks = framed(&empty_blocks(max_compressed_bytes(SIZE)), true);
     // An empty message in the end, but its cost counts.
     let mut emptied = cost(target, "gzip blocks without text", &blocks, Some(CompressionEncoding::Gzip));
     emptied.refused = true;

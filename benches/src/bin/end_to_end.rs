@@ -19,7 +19,7 @@ use marquee_benches::requests::{Request, cancelling, decoded, workload};
 use marquee_benches::served::{Arrivals, Server, Shape};
 use marquee_benches::stress;
 use marquee_engine::{Bundle, Precision};
-use marquee_loadgen::workload::{Cancellation, Rehearsed, Workload};
+use marquee_loadgen::workload::{Cancellation, Preencoded, Workload};
 use mimalloc::MiMalloc;
 
 /// The server's, so that the loops have the memory that it has.
@@ -156,7 +156,7 @@ impl Field {
         let workload = workload(&bundle, arguments.seed)?;
         let requests = decoded(&workload, &bundle, REQUESTS)?;
         // The loops read theirs prepared, too.
-        let workload = Arc::new(Workload::Rehearsed(Box::new(Rehearsed::new(workload, REQUESTS as u64))));
+        let workload = Arc::new(Workload::Preencoded(Box::new(Preencoded::new(workload, REQUESTS as u64))));
         let scorer = scan(&bundle)?;
         let bare = |precision| -> anyhow::Result<Vec<Bare>> {
             (0..threads).map(|_| Bare::new(&bundle, precision, Arc::clone(&scorer))).collect()
@@ -266,7 +266,7 @@ impl Field {
     async fn measure_remembered(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
         let server = self.start(&["--vector-cache-mib", "64"]).await?;
         let workload = workload(&self.bundle, self.seed)?;
-        let again = Arc::new(Workload::Rehearsed(Box::new(Rehearsed::new(workload, REMEMBERED as u64))));
+        let again = Arc::new(Workload::Preencoded(Box::new(Preencoded::new(workload, REMEMBERED as u64))));
         eprintln!("remembered vectors");
         let once = Shape { time: Duration::from_mins(1), count: Some(REMEMBERED as u64), ..self.closed(64) };
         server.drive(&again, once).await?;

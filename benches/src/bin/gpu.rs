@@ -48,7 +48,7 @@ struct Arguments {
     checked: usize,
     /// Leave out shapes of more tokens than this.
     #[arg(long, default_value_t = usize::MAX)]
-    most_tokens: usize,
+    max_tokens: usize,
     /// Where the figures go, as JSON; to the terminal when absent.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -133,7 +133,7 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// UserVectorCache against the CPU's, answers against the exact scan of the CPU's vectors.
+/// The vectors against the CPU's, answers against the exact scan of the CPU's vectors.
 fn check(session: &mut Session, bundle: &Arc<Bundle>, requests: &[Request]) -> anyhow::Result<Value> {
     let mut cpu = bare_encoder(bundle, Device::Cpu, Precision::Fp32)?;
     let sequences: Vec<&[u32]> = requests.iter().map(|request| &*request.sequence).collect();
@@ -175,7 +175,7 @@ fn time_shapes(
     let mut figures = Vec::new();
     for (batch, length) in SHAPES {
         let length = length.min(bundle.maximum_length());
-        if batch * length > arguments.most_tokens {
+        if batch * length > arguments.max_tokens {
             continue;
         }
         let rows: Vec<Vec<u32>> = (0..batch)

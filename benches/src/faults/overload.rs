@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_engine::Bundle;
-use marquee_loadgen::workload::{Rehearsed, Workload};
+use marquee_loadgen::workload::{Preencoded, Workload};
 
 use super::{Field, Row};
 use crate::loops::WARMUP;
@@ -83,7 +83,7 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
 impl Overload {
     async fn run(&self, field: &Field, bundle: &Path) -> anyhow::Result<Row> {
         let requests = workload(&Bundle::open(bundle)?, field.seed)?;
-        let requests = Arc::new(Workload::Rehearsed(Box::new(Rehearsed::new(requests, REQUESTS))));
+        let requests = Arc::new(Workload::Preencoded(Box::new(Preencoded::new(requests, REQUESTS))));
         let server = Server::start(&field.binary, bundle, self.options).await?;
         let calm = Shape {
             arrivals: Arrivals::Callers(CALLERS),

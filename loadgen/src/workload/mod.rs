@@ -118,17 +118,17 @@ pub enum Workload {
     /// Any call of any server, from a template.
     Template(Box<Template>),
     /// The first requests of another workload, again and again.
-    Rehearsed(Box<Rehearsed>),
+    Preencoded(Box<Preencoded>),
 }
 
 /// Requests that were prepared before the load, so that drawing them takes no processor time from a server on
 /// the same machine. Only for servers that remember nothing: every request comes again.
-pub struct Rehearsed {
+pub struct Preencoded {
     of: Workload,
     requests: Vec<Prepared>,
 }
 
-impl Rehearsed {
+impl Preencoded {
     /// The first `count` requests of a workload, at least one.
     pub fn new(of: Workload, count: u64) -> Self {
         let requests = (0..count.max(1)).map(|index| of.prepare(index)).collect();
@@ -146,7 +146,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.prepare(index),
             Self::Template(workload) => workload.prepare(index),
-            Self::Rehearsed(workload) => workload.prepare(index),
+            Self::Preencoded(workload) => workload.prepare(index),
         }
     }
 
@@ -155,7 +155,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.names(),
             Self::Template(workload) => vec![workload.name().to_owned()],
-            Self::Rehearsed(workload) => workload.of.names(),
+            Self::Preencoded(workload) => workload.of.names(),
         }
     }
 
@@ -164,7 +164,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.routes(),
             Self::Template(workload) => vec![workload.route()],
-            Self::Rehearsed(workload) => workload.of.routes(),
+            Self::Preencoded(workload) => workload.of.routes(),
         }
     }
 
@@ -173,7 +173,7 @@ impl Workload {
         match self {
             Self::Marquee(workload) => workload.shapes(),
             Self::Template(_) => vec![Shape::Opaque],
-            Self::Rehearsed(workload) => workload.of.shapes(),
+            Self::Preencoded(workload) => workload.of.shapes(),
         }
     }
 
@@ -182,7 +182,7 @@ impl Workload {
         match self {
             Self::Marquee(_) => true,
             Self::Template(workload) => workload.is_grpc(),
-            Self::Rehearsed(workload) => workload.of.is_grpc(),
+            Self::Preencoded(workload) => workload.of.is_grpc(),
         }
     }
 }
@@ -192,14 +192,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rehearsed_workload_goes_round() {
+    fn a_preencoded_workload_goes_round() {
         let settings = || marquee::tests::settings("Recommend", Subject::Users);
         let plain = Marquee::new(settings()).unwrap();
         let of = Workload::Marquee(Box::new(Marquee::new(settings()).unwrap()));
-        let rehearsed = Workload::Rehearsed(Box::new(Rehearsed::new(of, 3)));
+        let preencoded = Workload::Preencoded(Box::new(Preencoded::new(of, 3)));
         for index in 0..7 {
-            assert_eq!(rehearsed.prepare(index).body, plain.prepare(index % 3).body);
+            assert_eq!(preencoded.prepare(index).body, plain.prepare(index % 3).body);
         }
-        assert_eq!(rehearsed.names(), ["Recommend"]);
+        assert_eq!(preencoded.names(), ["Recommend"]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! As many workers as cores share them best if each has its own, and Linux does not see to that: beside a thread of the
 //! idle class, which loads a model, two busy workers were left on one core for a seventh of a second, and their
-//! calls waited. Fewer or more workers are left to Linux: who has not all cores shares them with somebody, and would
+//! calls waited. Fewer or more workers are left to Linux: a process without all cores shares them with another, and would
 //! wait for a core that is taken while another is free.
 
 /// A core, by the system's number.

@@ -16,7 +16,7 @@ pub struct Job {
     pub want: Want,
     /// The moment after which nobody waits for the answer.
     pub deadline: Option<Instant>,
-    /// Who goes first.
+    /// Which jobs go first.
     pub priority: Priority,
 }
 
@@ -38,7 +38,7 @@ pub enum Want {
     TopK(Query),
 }
 
-/// Who goes first when there is more work than can be done at once.
+/// Which jobs go first when there is more work than can be done at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
     /// A person waits.

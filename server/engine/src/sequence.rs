@@ -1,8 +1,8 @@
 //! A sequence of items with its hash.
 //!
 //! Identical sequences share an encoding, so a sequence is looked up at every step of its job. Its hash is made
-//! once, by who makes the sequence: he has the rows in his cache, while the one thread that looks it up for all
-//! would wait for them.
+//! once, by the thread that makes the sequence: it has the rows in its cache, while the one thread that looks the
+//! sequence up for all would wait for them.
 
 use std::hash::{BuildHasher as _, Hash, Hasher, RandomState};
 use std::ops::Deref;

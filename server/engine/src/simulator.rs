@@ -126,21 +126,21 @@ mod tests {
 
     #[test]
     fn every_job_is_in_one_batch_that_ends() {
-        let mut rehearsal = SchedulerSimulator::new(2, &[]);
+        let mut simulator = SchedulerSimulator::new(2, &[]);
         let now = Instant::now();
         for row in 0..10 {
-            rehearsal.submit(now, [row][..].into(), Priority::Interactive);
+            simulator.submit(now, [row][..].into(), Priority::Interactive);
         }
-        assert_eq!(rehearsal.waiting(), 8);
+        assert_eq!(simulator.waiting(), 8);
         assert_eq!(
-            rehearsal.finish(now, Duration::from_millis(1)),
+            simulator.finish(now, Duration::from_millis(1)),
             5,
             "they are scored when no more wait than are ready"
         );
         let mut answered = 5;
-        while let jobs @ 1.. = rehearsal.finish(now, Duration::from_millis(1)) {
+        while let jobs @ 1.. = simulator.finish(now, Duration::from_millis(1)) {
             answered += jobs;
         }
-        assert_eq!((answered, rehearsal.waiting()), (10, 0));
+        assert_eq!((answered, simulator.waiting()), (10, 0));
     }
 }

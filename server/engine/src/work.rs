@@ -55,7 +55,7 @@ pub(super) struct Outcome {
 }
 
 impl Work {
-    /// A batch without the members who have gone; `None` when it has no model, for it is empty.
+    /// A batch without the members that were cancelled; `None` when it has no model, for it is empty.
     pub(super) fn new(batch: Batch<Pending>, taken: Instant) -> Option<Self> {
         let core = core_of(&batch)?;
         let Batch { phase, reason, shape, used_tokens, predicted, groups } = batch;

@@ -20,7 +20,7 @@ use super::pool::{Pending, Pool};
 use super::scheduler::{Batch, Event, Group, Phase, Ran, WorkerId};
 use super::work::{Outcome, Spent, Task, Work, caught, reply};
 
-/// Batches that wait for a partner who is busy; the worker waits with the next.
+/// Batches that wait for a busy partner; the worker waits with the next.
 const WAITING_FOR_PARTNER: usize = 1;
 
 /// Starts a worker of the pool; on `cpu` it stays. Batches of `hand_over_from` queries or more are left to a partner,
@@ -64,7 +64,7 @@ struct Worker {
     encoded: EncodedBatch,
 }
 
-/// Who ranks and answers for a worker; he stops when the worker has.
+/// The thread that ranks and answers for a worker; it stops after the worker.
 struct Partner {
     works: SyncSender<Work>,
     /// Fewer queries are ranked faster than handed over.
@@ -72,7 +72,7 @@ struct Partner {
 }
 
 impl Worker {
-    /// Runs a batch, answers who has all that he wants, and returns the next batch.
+    /// Runs a batch, answers the jobs that are complete, and returns the next batch.
     fn run(&mut self, batch: Batch<Pending>) -> Option<Batch<Pending>> {
         let Some(mut work) = Work::new(batch, Instant::now()) else {
             return self.report(Event::Finished { worker: self.id, vectors: Vec::new(), ran: None });
@@ -139,7 +139,7 @@ impl Worker {
         }
     }
 
-    /// Gives back what wants scoring, and answers who wants the vector alone.
+    /// Gives back what is to be scored, and answers the jobs that want the vector alone.
     fn hand_back(&self, work: Work) -> Option<Batch<Pending>> {
         let Work { core, tasks, predicted, encode, as_formed, .. } = work;
         self.worked(predicted, encode);
@@ -148,7 +148,7 @@ impl Worker {
         let mut replies = Vec::new();
         let mut groups = Vec::with_capacity(tasks.len());
         for Task { group, vector, .. } in tasks {
-            // Who left meanwhile was not in the queue to be taken out of it.
+            // A job that was cancelled meanwhile was not in the queue to be taken out of it.
             let here = group.members.into_iter().filter(|member| !member.payload.reply.is_closed());
             let (done, members): (Vec<_>, Vec<_>) =
                 here.partition(|member| matches!(member.payload.want, Want::Vector));

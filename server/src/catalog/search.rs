@@ -16,7 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::movies::Movies;
 use super::text;
-use super::typo::Near;
+use super::typo::WithinErrors;
 
 const EXACT: f32 = 1.0;
 const PREFIX: f32 = 0.9;
@@ -177,19 +177,19 @@ impl Titles {
         if number || letters < SHORTEST_WITH_ONE_ERROR {
             return Vec::new();
         }
-        let near = self.within(word, 1, last);
-        if near.is_empty() && letters >= SHORTEST_WITH_TWO_ERRORS {
+        let found = self.within(word, 1, last);
+        if found.is_empty() && letters >= SHORTEST_WITH_TWO_ERRORS {
             return self.within(word, 2, last);
         }
-        near
+        found
     }
 
     fn within(&self, word: &str, errors: u8, prefix: bool) -> Vec<Match> {
-        let Some(near) = Near::new(word, errors, prefix) else { return Vec::new() };
+        let Some(automaton) = WithinErrors::new(word, errors, prefix) else { return Vec::new() };
         let mut found = Vec::new();
-        let mut stream = self.vocabulary.search_with_state(&near).into_stream();
+        let mut stream = self.vocabulary.search_with_state(&automaton).into_stream();
         while let Some((_, number, state)) = stream.next() {
-            let quality = match near.errors_of_word(&state) {
+            let quality = match automaton.errors_of_word(&state) {
                 0 => EXACT,
                 1 => ONE_ERROR,
                 2 if errors == 2 => TWO_ERRORS,

@@ -13,7 +13,7 @@ pub(super) const LONGEST: usize = 24;
 type Row = [u8; LONGEST + 1];
 
 /// Accepts words within `errors` of the query; with `prefix`, words that begin with such a word.
-pub(super) struct Near {
+pub(super) struct WithinErrors {
     query: Vec<char>,
     errors: u8,
     prefix: bool,
@@ -31,7 +31,7 @@ pub(super) struct State {
     partial_len: u8,
 }
 
-impl Near {
+impl WithinErrors {
     /// `None` when the query is longer than [`LONGEST`].
     pub(super) fn new(query: &str, errors: u8, prefix: bool) -> Option<Self> {
         let query: Vec<char> = query.chars().collect();
@@ -68,7 +68,7 @@ impl Near {
     }
 }
 
-impl Automaton for Near {
+impl Automaton for WithinErrors {
     type State = State;
 
     fn start(&self) -> State {
@@ -115,7 +115,7 @@ mod tests {
 
     use super::*;
 
-    fn matches(words: &[&str], near: &Near) -> Vec<String> {
+    fn matches(words: &[&str], near: &WithinErrors) -> Vec<String> {
         let mut words: Vec<_> = words.to_vec();
         words.sort_unstable();
         let set = Set::from_iter(words).expect("the words are sorted");
@@ -127,8 +127,8 @@ mod tests {
         found
     }
 
-    fn near(query: &str, errors: u8, prefix: bool) -> Near {
-        Near::new(query, errors, prefix).expect("short enough")
+    fn near(query: &str, errors: u8, prefix: bool) -> WithinErrors {
+        WithinErrors::new(query, errors, prefix).expect("short enough")
     }
 
     /// Optimal string alignment distance, written from its definition.

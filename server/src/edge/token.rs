@@ -31,7 +31,7 @@ pub(super) fn of(consistency_token: &ConsistencyToken) -> String {
     format!("{PREFIX}{}", hex::encode(bytes))
 }
 
-/// The consistency_token of a token; nobody's for no token.
+/// What the token of a request names; nothing for no token.
 pub(super) fn read(token: &str) -> Result<ConsistencyToken, ApiError> {
     if token.is_empty() {
         return Ok(ConsistencyToken::default());

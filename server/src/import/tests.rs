@@ -453,16 +453,16 @@ async fn an_import_interrupted_anywhere_goes_on_and_ends_with_the_same_store() {
     assert_eq!(contents(&*fresh.store, 1..672).await, expected);
 }
 
-/// A store with two turns for its writes that fails for good after some of them.
+/// A store with two permits for its writes that fails for good after some of them.
 struct Interrupted {
     store: Arc<RedbStore>,
-    turns: Semaphore,
+    permits: Semaphore,
     writes: AtomicUsize,
 }
 
 impl Interrupted {
     fn after(writes: usize, store: &Arc<RedbStore>) -> Self {
-        Self { store: Arc::clone(store), turns: Semaphore::new(2), writes: AtomicUsize::new(writes) }
+        Self { store: Arc::clone(store), permits: Semaphore::new(2), writes: AtomicUsize::new(writes) }
     }
 }
 
@@ -472,7 +472,7 @@ impl Store for Interrupted {
         let writes =
             self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         writes.map_err(|_| StoreError::Corrupt("interrupted".to_owned()))?;
-        let _turn = self.turns.acquire().await;
+        let _permit = self.permits.acquire().await;
         self.store.record(events, now_ms).await
     }
 
@@ -547,7 +547,7 @@ impl Store for Interrupted {
     }
 
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
-        let _turn = self.turns.acquire().await;
+        let _permit = self.permits.acquire().await;
         self.store.put_note(key, value).await
     }
 

@@ -1,6 +1,6 @@
 //! What a read must contain: the meaning of a consistency token.
 //!
-//! A consistency_token names events, not times or versions: whether a profile contains them can be seen from the
+//! A consistency token names events, not times or versions: whether a profile contains them can be seen from the
 //! profile itself, so no clock, counter or cache has to be believed.
 
 use marquee_core::domain::{EventKey, Interaction, Profile, UserId};

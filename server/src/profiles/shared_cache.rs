@@ -1,7 +1,7 @@
 //! The cache of profiles that all nodes share, in Redis.
 //!
-//! A copy is the generation it belongs to, in 16 hexadecimal digits, and the encoded profile. A write
-//! buries the copy: a tombstone, which stands above every generation, keeps fills away for
+//! An entry is the generation it belongs to, in 16 hexadecimal digits, and the encoded profile. A write
+//! replaces the entry by a tombstone, which stands above every generation and keeps fills away for
 //! [`TOMBSTONE_TIME`], so that a fill that read the store before the write cannot end after it. Fills
 //! that took longer than [`LONGEST_FILL`] are not kept. One script compares and fills in one step.
 
@@ -22,16 +22,16 @@ use super::entry::Entry;
 use crate::shared::cache::{Lookups, Space, Tier};
 use crate::shared::redis::{Holds, Key, Purpose, Redis};
 
-/// How long nobody may fill a copy after a write.
+/// How long no entry is filled after a write.
 const TOMBSTONE_TIME: Duration = Duration::from_secs(10);
 
 /// A fill that took longer might end after the tombstone that stands against it.
 const LONGEST_FILL: Duration = Duration::from_secs(5);
 
-/// How long a copy may be read: the bound for what changes the store without a server, such as an import.
+/// How long an entry may be read: the bound for what changes the store without a server, such as an import.
 const TIME_TO_LIVE: Duration = Duration::from_mins(1);
 
-/// Larger cache are not shared: they would hold up the connection for everybody.
+/// Larger entries are not shared: they would hold up the connection for all.
 const MAX_BYTES: usize = 256 << 10;
 
 /// Fills that may be under way at once; one more is dropped.
@@ -41,12 +41,12 @@ const GENERATION_DIGITS: usize = 16;
 const TOMBSTONE: &str = "ffffffffffffffff";
 const FILL: &str = include_str!("fill.lua");
 
-/// The key of a user's copy.
+/// The key of a user's entry.
 pub(super) fn key(redis: &Redis, user_id: UserId) -> Key {
     redis.key("profile", user_id, Holds::Value)
 }
 
-/// Overwrites a copy with a tombstone.
+/// Overwrites an entry with a tombstone.
 pub(super) async fn write_tombstone(client: &impl KeysInterface, name: String) -> Result<(), Error> {
     let end = Expiration::PX(TOMBSTONE_TIME.as_millis() as i64);
     client.set::<(), _, _>(name, TOMBSTONE, Some(end), None, false).await

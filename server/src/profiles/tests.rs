@@ -1,4 +1,4 @@
-//! SharedProfileCache in a real Redis, which `MARQUEE_TEST_REDIS` names.
+//! The shared cache of profiles in a real Redis, which `MARQUEE_TEST_REDIS` names.
 
 use std::io::Write as _;
 use std::sync::Arc;

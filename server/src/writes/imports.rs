@@ -46,13 +46,13 @@ struct Waiting {
 struct Import {
     movies: Vec<MovieRecord>,
     bytes: usize,
-    tell: oneshot::Sender<Added>,
+    reply: oneshot::Sender<Added>,
 }
 
 impl Imports {
     /// Puts movies at the end of the line. They leave it when the receiver is dropped.
     pub(super) fn join(&self, movies: Vec<MovieRecord>) -> Result<oneshot::Receiver<Added>, Crowded> {
-        let (tell, told) = oneshot::channel();
+        let (reply, added) = oneshot::channel();
         let bytes = CALLER_BYTES + movies.iter().map(MovieRecord::bytes).sum::<usize>();
         let mut waiting = self.waiting();
         if !waiting.has_room(bytes) {
@@ -62,8 +62,8 @@ impl Imports {
             return Err(Crowded);
         }
         waiting.bytes += bytes;
-        waiting.imports.push(Import { movies, bytes, tell });
-        Ok(told)
+        waiting.imports.push(Import { movies, bytes, reply });
+        Ok(added)
     }
 
     /// Everything that waits and whose caller is still there.
@@ -78,7 +78,7 @@ impl Imports {
 }
 
 impl Waiting {
-    /// Who waits alone may bring more than the bound.
+    /// A caller that waits alone may bring more than the bound.
     fn has_room(&self, bytes: usize) -> bool {
         self.imports.is_empty() || self.bytes.saturating_add(bytes) <= MAX_BYTES
     }
@@ -91,7 +91,7 @@ impl Waiting {
 
 impl Import {
     fn is_wanted(&self) -> bool {
-        !self.tell.is_closed()
+        !self.reply.is_closed()
     }
 }
 
@@ -103,12 +103,12 @@ pub(super) struct Batch {
     pub(super) callers: Callers,
 }
 
-/// Those who brought a batch.
+/// The callers of a batch.
 #[derive(Default)]
 pub(super) struct Callers {
     /// For each movie the number of the caller who brought it first.
     first: Vec<usize>,
-    tell: Vec<oneshot::Sender<Added>>,
+    replies: Vec<oneshot::Sender<Added>>,
 }
 
 impl FromIterator<Import> for Batch {
@@ -122,26 +122,26 @@ impl FromIterator<Import> for Batch {
                     Entry::Vacant(place) => {
                         place.insert(batch.movies.len());
                         batch.movies.push(movie);
-                        batch.callers.first.push(batch.callers.tell.len());
+                        batch.callers.first.push(batch.callers.replies.len());
                     }
                 }
             }
-            batch.callers.tell.push(import.tell);
+            batch.callers.replies.push(import.reply);
         }
         batch
     }
 }
 
 impl Callers {
-    /// Tells each how many of its movies were new; `outcome` says it of every movie of the batch.
-    pub(super) fn tell(self, outcome: &Result<Vec<bool>, StoreError>) {
-        let mut added = vec![0; self.tell.len()];
+    /// Answers each how many of its movies were new; `outcome` says it of every movie of the batch.
+    pub(super) fn answer(self, outcome: &Result<Vec<bool>, StoreError>) {
+        let mut added = vec![0; self.replies.len()];
         for (caller, is_new) in self.first.iter().zip(outcome.iter().flatten()) {
             added[*caller] += u64::from(*is_new);
         }
-        for (tell, added) in self.tell.into_iter().zip(added) {
+        for (reply, added) in self.replies.into_iter().zip(added) {
             // A caller that went away has no use for it.
-            let _ = tell.send(outcome.as_ref().map(|_| added).map_err(StoreError::clone));
+            let _ = reply.send(outcome.as_ref().map(|_| added).map_err(StoreError::clone));
         }
     }
 }
@@ -165,7 +165,7 @@ mod tests {
         let mut second = imports.join(vec![movie(2, "D"), movie(3, "E")]).unwrap();
         let batch = imports.take();
         assert_eq!(titles(&batch), ["C", "D", "E"]);
-        batch.callers.tell(&Ok(vec![true, true, false]));
+        batch.callers.answer(&Ok(vec![true, true, false]));
         assert_eq!(first.try_recv().unwrap().unwrap(), 2);
         assert_eq!(second.try_recv().unwrap().unwrap(), 0);
         assert!(imports.take().movies.is_empty());
@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn every_caller_hears_of_a_failure() {
         let imports = Imports::default();
-        let mut told = imports.join(vec![movie(1, "A")]).unwrap();
-        imports.take().callers.tell(&Err(StoreError::Timeout));
-        assert!(matches!(told.try_recv().unwrap(), Err(StoreError::Timeout)));
+        let mut added = imports.join(vec![movie(1, "A")]).unwrap();
+        imports.take().callers.answer(&Err(StoreError::Timeout));
+        assert!(matches!(added.try_recv().unwrap(), Err(StoreError::Timeout)));
     }
 
     #[test]

@@ -72,7 +72,7 @@ struct Parts {
     max_clock_skew: Duration,
     /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
     /// the store has, and one title index is built at a time.
-    turn: Arc<Mutex<()>>,
+    movie_writer: Arc<Mutex<()>>,
 }
 
 impl WriteCoordinator {
@@ -84,8 +84,8 @@ impl WriteCoordinator {
         events: Arc<dyn EventLog>,
         max_clock_skew: Duration,
     ) -> Self {
-        let (imports, turn) = (Imports::default(), Arc::default());
-        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, turn });
+        let (imports, movie_writer) = (Imports::default(), Arc::default());
+        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, movie_writer });
         Self { parts, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
@@ -171,28 +171,28 @@ impl WriteCoordinator {
     /// # Errors
     /// [`PutMoviesError`] when too many wait, or the store did not acknowledge them.
     pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
-        let mut told = self.parts.imports.join(self.parts.catalog.with_tags(movies))?;
-        let turn = Arc::clone(&self.parts.turn).lock_owned();
-        let told = tokio::select! {
+        let mut reply = self.parts.imports.join(self.parts.catalog.with_tags(movies))?;
+        let writer = Arc::clone(&self.parts.movie_writer).lock_owned();
+        let added = tokio::select! {
             biased;
             // Another caller's write took them along.
-            told = &mut told => told,
-            turn = turn => {
-                self.write_movies(turn).await?;
-                told.await
+            added = &mut reply => added,
+            writer = writer => {
+                self.write_movies(writer).await?;
+                reply.await
             }
         };
-        Ok(told.map_err(|_| StoreError::Unavailable("the write of movies broke off".to_owned()))??)
+        Ok(added.map_err(|_| StoreError::Unavailable("the write of movies broke off".to_owned()))??)
     }
 
-    /// Stores and shows all movies that wait, and tells their callers.
-    async fn write_movies(&self, turn: OwnedMutexGuard<()>) -> Result<(), StoreError> {
+    /// Stores and shows all movies that wait, and answers their callers.
+    async fn write_movies(&self, writer: OwnedMutexGuard<()>) -> Result<(), StoreError> {
         let parts = Arc::clone(&self.parts);
         self.to_its_end(async move {
             let Batch { movies, callers } = parts.imports.take();
             let outcome = if movies.is_empty() { Ok(Vec::new()) } else { parts.put_movies(movies).await };
-            callers.tell(&outcome);
-            drop(turn);
+            callers.answer(&outcome);
+            drop(writer);
             Ok(())
         })
         .await
@@ -400,14 +400,14 @@ mod tests {
     async fn a_hundred_imports_that_wait_are_one_write_and_one_index() {
         let folder = tempfile::tempdir().unwrap();
         let (coordinator, _) = coordinator(&folder);
-        let turn = Arc::clone(&coordinator.parts.turn).lock_owned().await;
+        let writer = Arc::clone(&coordinator.parts.movie_writer).lock_owned().await;
         let mut writes: Vec<_> =
             (1..=100).map(|id| Box::pin(coordinator.put_movies(vec![movie(id, "Title (1999)")]))).collect();
         for write in &mut writes {
             assert!(futures::poll!(write).is_pending());
         }
         let builds = coordinator.parts.catalog.index_builds();
-        drop(turn);
+        drop(writer);
         for added in futures::future::join_all(writes).await {
             assert_eq!(added.unwrap(), 1);
         }

@@ -1,4 +1,4 @@
-//! The rooms of a server that write and read what users do, without its socket, so that several nodes can
+//! The part of a server that writes and reads what users do, without its socket, so that several nodes can
 //! share an embedded store.
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub fn event(movie_id: MovieId) -> Interaction {
     Interaction { user_id: USER, movie_id, time_ms: movie_id.into(), kind: Kind::View, rating: None }
 }
 
-/// A server's rooms that write and read what users do.
+/// The part of a server that writes and reads what users do.
 pub struct Node {
     pub coordinator: WriteCoordinator,
     pub profiles: Arc<Profiles>,
@@ -67,7 +67,7 @@ impl Node {
         until("the node remembers", patience, async || self.profiles.are_remembered()).await;
     }
 
-    /// Writes an event; its consistency_token.
+    /// Writes an event; its consistency token.
     pub async fn write(&self, movie_id: MovieId) -> ConsistencyToken {
         let event = event(movie_id);
         let mut consistency_token = ConsistencyToken::default();

@@ -60,19 +60,19 @@ impl From<&Metadata> for Identity {
 
 impl BundleFile {
     /// Takes a regular file of at most so many bytes into memory.
-    pub(super) fn open(path: &Path, most_bytes: u64, wanted: Wanted<'_>) -> Result<Self, BundleError> {
-        Self::open_with(path, most_bytes, wanted, LARGEST_COPY)
+    pub(super) fn open(path: &Path, max_bytes: u64, wanted: Wanted<'_>) -> Result<Self, BundleError> {
+        Self::open_with(path, max_bytes, wanted, LARGEST_COPY)
     }
 
     /// Copies a file of up to so many bytes, and maps a larger one.
     fn open_with(
         path: &Path,
-        most_bytes: u64,
+        max_bytes: u64,
         wanted: Wanted<'_>,
         largest_copy: u64,
     ) -> Result<Self, BundleError> {
         let read = |error| BundleError::read(path, &error);
-        let (file, metadata) = open_regular(path, most_bytes)?;
+        let (file, metadata) = open_regular(path, max_bytes)?;
         let bytes = if metadata.len() <= largest_copy {
             copy(&file, path, metadata.len() as usize, wanted)?
         } else {
@@ -100,22 +100,22 @@ impl BundleFile {
 }
 
 /// The text of a regular file of at most so many bytes.
-pub(super) fn read_text(path: &Path, most_bytes: u64) -> Result<String, BundleError> {
-    let (file, metadata) = open_regular(path, most_bytes)?;
+pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<String, BundleError> {
+    let (file, metadata) = open_regular(path, max_bytes)?;
     let mut bytes = vec![0; metadata.len() as usize];
     file.read_exact_at(&mut bytes, 0).map_err(|error| BundleError::read(path, &error))?;
     String::from_utf8(bytes).map_err(|error| BundleError::read(path, &error))
 }
 
 /// Opens a regular file of at most so many bytes.
-fn open_regular(path: &Path, most_bytes: u64) -> Result<(File, Metadata), BundleError> {
+fn open_regular(path: &Path, max_bytes: u64) -> Result<(File, Metadata), BundleError> {
     let read = |error| BundleError::read(path, &error);
     // To open a device may already do something, so one is looked at first; what was opened in the end counts.
-    check(path, &path.metadata().map_err(read)?, most_bytes)?;
+    check(path, &path.metadata().map_err(read)?, max_bytes)?;
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = opened.map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
-    check(path, &metadata, most_bytes)?;
+    check(path, &metadata, max_bytes)?;
     Ok((file, metadata))
 }
 

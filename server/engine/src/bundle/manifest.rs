@@ -104,7 +104,7 @@ impl Manifest {
     }
 
     /// The most bytes that a file of the bundle has.
-    pub(super) fn most_bytes(&self, file: &str) -> u64 {
+    pub(super) fn max_bytes(&self, file: &str) -> u64 {
         let items = self.items as u64;
         if file == self.tables.file {
             let rows = 2 * items + self.maximum_length as u64;

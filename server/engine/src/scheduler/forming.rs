@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::queue::{Choice, Entry, LaneKey};
 use super::{
     Action, Batch, BatchShape, DeadlinePoint, EngineError, Group, Input, Member, ModelKey, Padding, Phase,
-    Reason, Scheduler, least_that_holds,
+    Reason, Scheduler, smallest_that_holds,
 };
 
 impl<T> Scheduler<T> {
@@ -54,7 +54,7 @@ impl<T> Scheduler<T> {
             let Some(mut entry) = self.queue.pop(choice.lane) else { break };
             let someone_left = refuse_late(now, predicted, &mut entry.members, actions);
             if someone_left && first {
-                // The lane was chosen for who is gone now: another may be due before it.
+                // The lane was chosen for a job that is gone now: another may be due before it.
                 self.queue.put(choice.lane, entry);
                 break;
             }
@@ -80,7 +80,7 @@ impl<T> Scheduler<T> {
         let Padding::Buckets { lengths, sizes, .. } = &self.policy.padding else { return };
         let Some(length) = lane.end(lengths).filter(|_| !batch.groups.is_empty()) else { return };
         let taken = batch.shape.sequences;
-        let mut room = least_that_holds(sizes, taken) - taken;
+        let mut room = smallest_that_holds(sizes, taken) - taken;
         for shorter in self.queue.shorter_lanes(lane) {
             while room > 0
                 && let Some((_, members)) = self.queue.peek(shorter)
@@ -137,7 +137,7 @@ impl<T> Batch<T> {
     }
 }
 
-/// Takes out the members who would be answered too late, and says whether there were any.
+/// Takes out the members that would be answered too late, and says whether there were any.
 fn refuse_late<T>(
     now: Instant,
     predicted: Duration,

@@ -1,6 +1,6 @@
-//! The scheduler: which job runs when, on which worker, with whom.
+//! The scheduler: which job runs when, on which worker, in which batch.
 //!
-//! A pure state machine: it is told what happened and when, and answers what to do. It has no threads, no
+//! A pure state machine: events and their times go in, actions come out. It has no threads, no
 //! clock and no knowledge of models, so that every rule below is tested by handing it events.
 //!
 //! 1. An idle worker takes what waits at once; while workers run, the next batches form in the queue. Of workers
@@ -424,7 +424,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Takes in what a worker encoded: it waits for scoring now, with those who waited for the encoding.
+    /// Takes in what a worker encoded: it waits for scoring now, with the jobs that waited for the encoding.
     fn collect(&mut self, running: &Running, groups: Vec<Group<T>>) {
         for (key, Group { input, members }) in running.keys.iter().zip(groups) {
             if let (Some(key), Input::Vector(vector)) = (key, input) {
@@ -433,7 +433,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Lets go of those who waited for the encodings of a batch; `vectors` are those of its groups, in order.
+    /// Releases the jobs that waited for the encodings of a batch; `vectors` are those of its groups, in order.
     fn release_followers(&mut self, running: &Running, vectors: &[Arc<[f32]>]) {
         for (group, key) in running.keys.iter().enumerate() {
             if let Some(key) = key {
@@ -442,7 +442,7 @@ impl<T> Scheduler<T> {
         }
     }
 
-    /// Those who wanted or waited for an encoding wait for the scoring of its vector; without one, those who
+    /// Jobs that wanted or waited for an encoding wait for the scoring of its vector; without one, jobs that
     /// waited for it wait for an encoding of their own.
     fn release(&mut self, key: &SequenceKey, vector: Option<&Arc<[f32]>>, mut members: Vec<Member<T>>) {
         let followers = self.followers.remove(key).unwrap_or_default();
@@ -512,7 +512,7 @@ impl Padding {
     pub(crate) fn padded(&self, length: usize) -> usize {
         match self {
             Self::None => length,
-            Self::Buckets { lengths, .. } => least_that_holds(lengths, length),
+            Self::Buckets { lengths, .. } => smallest_that_holds(lengths, length),
         }
     }
 
@@ -525,6 +525,6 @@ impl Padding {
 }
 
 /// The least of ascending sizes that holds `count`; `count` itself when none does.
-fn least_that_holds(sizes: &[usize], count: usize) -> usize {
+fn smallest_that_holds(sizes: &[usize], count: usize) -> usize {
     sizes.iter().copied().find(|size| *size >= count).unwrap_or(count)
 }

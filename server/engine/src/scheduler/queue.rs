@@ -32,7 +32,7 @@ impl LaneKey {
     }
 }
 
-/// The order within a lane: when due, then who came first.
+/// The order within a lane: when due, then first come.
 pub(super) type Rank = (Instant, JobId);
 
 /// The first in a lane.
@@ -42,7 +42,7 @@ pub(super) struct Head {
     pub(super) rank: Rank,
 }
 
-/// Members who want the same input done; ranked as the first of them.
+/// Members that want the same input done; ranked as the first of them.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
     pub(super) input: Input,
@@ -76,7 +76,7 @@ struct Lane<T> {
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     bucket_ends: Vec<usize>,
-    most_members: usize,
+    max_members: usize,
     lanes: BTreeMap<LaneKey, Lane<T>>,
     places: FxHashMap<JobId, (LaneKey, Rank)>,
     sequences: FxHashMap<SequenceKey, (LaneKey, Rank)>,
@@ -85,10 +85,10 @@ pub(super) struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(bucket_ends: Vec<usize>, most_members: usize) -> Self {
+    pub(super) fn new(bucket_ends: Vec<usize>, max_members: usize) -> Self {
         Self {
             bucket_ends,
-            most_members,
+            max_members,
             lanes: BTreeMap::new(),
             places: FxHashMap::default(),
             sequences: FxHashMap::default(),
@@ -146,7 +146,7 @@ impl<T> Queue<T> {
         let lane = LaneKey { model: key.model, bucket: READY };
         let mut rest = members.into_iter().peekable();
         while rest.peek().is_some() {
-            let members: Vec<Member<T>> = rest.by_ref().take(self.most_members).collect();
+            let members: Vec<Member<T>> = rest.by_ref().take(self.max_members).collect();
             let cost = each * members.len() as u32;
             let input = Input::Vector(Arc::clone(vector));
             self.put(lane, Entry { input, members, key: Some(key.clone()), cost });
@@ -155,7 +155,7 @@ impl<T> Queue<T> {
 
     fn has_room(&self, lane: LaneKey, rank: Rank) -> bool {
         let entry = self.lanes.get(&lane).and_then(|queue| queue.entries.get(&rank));
-        entry.is_some_and(|entry| entry.members.len() < self.most_members)
+        entry.is_some_and(|entry| entry.members.len() < self.max_members)
     }
 
     fn bucket(&self, input: &Input) -> usize {

@@ -321,7 +321,7 @@ impl Model {
         }
     }
 
-    /// Among sequences, and among the vectors of a model, nobody who is due earlier stays behind, unless it waits
+    /// Among sequences, and among the vectors of a model, no job that is due earlier stays behind, unless it waits
     /// for an encoding that runs; and no vector goes before a sequence that is due before it. So bulk work waits
     /// only for what arrived until its handicap had passed, and vectors only for as many encodings as fill a batch:
     /// nothing starves.

@@ -1,9 +1,9 @@
 //! When ready vectors are scored, and when another sequence is encoded first.
 //!
-//! One pass over the catalogue serves all vectors that are there, whoever encoded them. So a vector that waits
+//! One pass over the catalogue serves all vectors that are there, whichever worker encoded them. So a vector that waits
 //! for others saves passes, and costs its caller time:
 //!
-//! - Who is due first goes first: a sequence that is due before every ready vector is encoded.
+//! - Earliest deadline first: a sequence that is due before every ready vector is encoded.
 //! - With no sequence waiting, vectors are scored at once.
 //! - In a burst, they are scored when no more sequences wait than vectors are ready: what is ready waits for
 //!   that, what waits saves a pass.
@@ -12,7 +12,7 @@
 //!   queue, for passes that are hardly cheaper. Nor are fewer than half as many as in the last pass scored then: right
 //!   after it few wait because its callers are not back yet, and a pass of three costs more than half of one of nine.
 //! - They wait no longer than the bound of a batch and their first deadline allow, and if somebody waits for one
-//!   of them who should not wait for bulk jobs, then for no bulk job.
+//!   of them that should not wait for bulk jobs, then for no bulk job.
 
 use std::time::{Duration, Instant};
 

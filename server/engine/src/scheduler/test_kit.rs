@@ -22,15 +22,15 @@ impl Actions {
 }
 
 /// A scheduler with a clock that the test moves.
-pub(super) struct Bench {
+pub(super) struct TestKit {
     pub(super) scheduler: Scheduler<u64>,
     pub(super) now: Instant,
     /// What the workers do.
     pub(super) running: HashMap<WorkerId, Batch<u64>>,
 }
 
-pub(super) fn cpu(workers: usize) -> Bench {
-    bench(Policy {
+pub(super) fn cpu(workers: usize) -> TestKit {
+    kit(Policy {
         workers,
         queue_limit: 100,
         batch_jobs: 8,
@@ -40,13 +40,13 @@ pub(super) fn cpu(workers: usize) -> Bench {
     })
 }
 
-pub(super) fn gpu(batch_jobs: usize) -> Bench {
+pub(super) fn gpu(batch_jobs: usize) -> TestKit {
     shared_gpu(1, batch_jobs)
 }
 
 /// A GPU on which two batches run side by side, and further ones of three jobs or more.
-pub(super) fn shared_gpu(workers: usize, batch_jobs: usize) -> Bench {
-    bench(Policy {
+pub(super) fn shared_gpu(workers: usize, batch_jobs: usize) -> TestKit {
+    kit(Policy {
         workers,
         queue_limit: 100,
         batch_jobs,
@@ -62,8 +62,8 @@ pub(super) fn shared_gpu(workers: usize, batch_jobs: usize) -> Bench {
     })
 }
 
-pub(super) fn bench(policy: Policy) -> Bench {
-    Bench { scheduler: Scheduler::new(policy), now: Instant::now(), running: HashMap::new() }
+pub(super) fn kit(policy: Policy) -> TestKit {
+    TestKit { scheduler: Scheduler::new(policy), now: Instant::now(), running: HashMap::new() }
 }
 
 /// A sequence of its own for each job.
@@ -76,7 +76,7 @@ pub(super) fn submission(id: JobId, length: usize) -> Submission<u64> {
     Submission { id, model: MODEL, input, deadline: None, priority: Priority::Interactive, payload: id }
 }
 
-impl Bench {
+impl TestKit {
     pub(super) fn pass(&mut self, time: Duration) -> &mut Self {
         self.now += time;
         self

@@ -23,7 +23,7 @@ const ENCODING: &str = "grpc-encoding";
 const ALWAYS_TAKEN: usize = 512 << 10;
 
 /// The most bytes of a compressed message where a plain one has `limit` at most.
-pub fn most_compressed(limit: usize) -> usize {
+pub fn max_compressed_bytes(limit: usize) -> usize {
     limit.min(ALWAYS_TAKEN.max(limit / 8))
 }
 
@@ -36,7 +36,7 @@ pub struct CompressedLayer {
 impl CompressedLayer {
     /// For plain messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { most: most_compressed(limit) }
+        Self { most: max_compressed_bytes(limit) }
     }
 }
 
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn the_bound_is_an_eighth_and_no_less_than_small_messages_have() {
-        assert_eq!(most_compressed(4 << 20), 512 << 10);
-        assert_eq!(most_compressed(64 << 20), 8 << 20);
-        assert_eq!(most_compressed(64 << 10), 64 << 10);
+        assert_eq!(max_compressed_bytes(4 << 20), 512 << 10);
+        assert_eq!(max_compressed_bytes(64 << 20), 8 << 20);
+        assert_eq!(max_compressed_bytes(64 << 10), 64 << 10);
     }
 }

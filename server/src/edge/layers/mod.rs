@@ -33,7 +33,7 @@ use marquee_core::meters::Metric;
 pub use admission::{AdmissionLayer, Admitted};
 pub use call_log::CallLog;
 pub use caller::Origin;
-pub use compressed::{CompressedLayer, most_compressed};
+pub use compressed::{CompressedLayer, max_compressed_bytes};
 pub use connection::{Connection, ConnectionInfo, ConnectionTimes};
 pub use connections::{ConnectionLimits, Connections};
 pub use content_type::ContentTypeLayer;

@@ -36,7 +36,7 @@ impl Unread {
         loop {
             sleep(patience).await;
             let written = self.written.load(Ordering::Relaxed);
-            if written - before < self.turn() as u64 * TAKEN_BYTES {
+            if written - before < self.rotate() as u64 * TAKEN_BYTES {
                 return;
             }
             before = written;
@@ -45,7 +45,7 @@ impl Unread {
 
     /// The replies that have waited since the look before this one. When there are none, those that came since
     /// are the older generation from here on.
-    fn turn(&self) -> usize {
+    fn rotate(&self) -> usize {
         let newer = self.newer.load(Ordering::Relaxed);
         let older = newer ^ 1;
         let waiting = self.generations[older].load(Ordering::Relaxed);

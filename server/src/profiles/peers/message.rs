@@ -30,7 +30,7 @@ pub(super) struct Message {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Body {
     /// Only that the node lives.
-    Beat,
+    Heartbeat,
     /// These users' profiles changed.
     Written(Vec<UserId>),
     /// The node ends and will write no more.
@@ -40,7 +40,7 @@ pub(super) enum Body {
 impl Message {
     pub(super) fn encode(&self) -> Bytes {
         let (kind, users): (u8, &[UserId]) = match &self.body {
-            Body::Beat => (0, &[]),
+            Body::Heartbeat => (0, &[]),
             Body::Written(users) => (1, users),
             Body::Goodbye => (2, &[]),
         };
@@ -62,7 +62,7 @@ impl Message {
         let (node, number, generation) = (NodeId(bytes.get_u64_le()), bytes.get_u64_le(), bytes.get_u64_le());
         let (users, []) = bytes.as_chunks::<8>() else { return None };
         let body = match kind {
-            0 => Body::Beat,
+            0 => Body::Heartbeat,
             1 => Body::Written(users.iter().map(|user| u64::from_le_bytes(*user)).collect()),
             2 => Body::Goodbye,
             _ => return None,
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_as_it_was() {
-        for body in [Body::Beat, Body::Goodbye, Body::Written(vec![1, u64::MAX])] {
+        for body in [Body::Heartbeat, Body::Goodbye, Body::Written(vec![1, u64::MAX])] {
             let message = Message { node: NodeId(7), number: 8, generation: 9, body };
             assert_eq!(Message::decode(&message.encode()), Some(message));
         }

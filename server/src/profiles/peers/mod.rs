@@ -1,12 +1,12 @@
-//! The nodes tell each other whose profiles changed, over a Redis channel.
+//! The nodes announce to each other whose profiles changed, over a Redis channel.
 //!
 //! A write waits until Redis has its announcement (25 ms at most), so that another node hears of it
 //! about when its caller does. Announcements of writes that wait at the same time go out together.
 //! [`liveness`] decides what a node may believe: lost messages, lag, reconnections and a Redis that does
 //! not answer void what is remembered instead of leaving it stale.
 //!
-//! Together with the announcement, and before it, the users' shared cache are buried (see
-//! [`cache`](super::cache)).
+//! Together with the announcement, and before it, tombstones replace the users' entries in the
+//! [shared cache](super::shared_cache).
 
 mod liveness;
 mod message;
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use liveness::{BEAT, PeerLiveness, Verdict};
+use liveness::{CacheAction, HEARTBEAT_INTERVAL, PeerLiveness};
 use message::{Body, Message, NodeId};
 
 use super::shared_cache;
@@ -122,15 +122,15 @@ impl Node {
         self.remembering.forget_all();
     }
 
-    /// Sends announcements as they come, and a beat when none come.
+    /// Sends announcements as they come, and a heartbeat when none come.
     async fn speak(self: Arc<Self>, mut waiting: mpsc::Receiver<Announcement>) {
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut together = Vec::with_capacity(TOGETHER);
         loop {
             tokio::select! {
                 count = waiting.recv_many(&mut together, TOGETHER) => if count == 0 { return },
-                _ = beat.tick() => self.say(Body::Beat).await,
+                _ = heartbeat.tick() => self.say(Body::Heartbeat).await,
             }
             let users: Vec<UserId> =
                 together.iter().flat_map(|announcement| &announcement.users).copied().collect();
@@ -158,7 +158,7 @@ impl Node {
             Body::Written(users) => {
                 users.iter().map(|user| shared_cache::key(&self.redis, *user).name).collect()
             }
-            Body::Beat | Body::Goodbye => Vec::new(),
+            Body::Heartbeat | Body::Goodbye => Vec::new(),
         };
         let (channel, payload) = (self.channel.clone(), message.encode());
         let send = |client: Client| async move {
@@ -181,8 +181,8 @@ impl Node {
         let mut messages = subscriber.message_rx();
         let (mut connections, mut failures) = (subscriber.reconnect_rx(), subscriber.error_rx());
         let _connection = AbortOnDropHandle::new(subscriber.connect());
-        let mut beat = interval(BEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heartbeat = interval(HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -196,7 +196,7 @@ impl Node {
                     Err(RecvError::Lagged(_)) => self.renew("messages came too fast"),
                     Err(RecvError::Closed) => break,
                 },
-                _ = beat.tick() => self.look_for_the_silent(&subscriber).await,
+                _ = heartbeat.tick() => self.look_for_the_silent(&subscriber).await,
             }
         }
     }
@@ -206,19 +206,19 @@ impl Node {
         let Some(message) = payload.and_then(|payload| Message::decode(&payload)) else {
             return self.renew("another version of the program speaks");
         };
-        let verdict = self.liveness().hear(&message, Instant::now(), now_ms());
-        self.follow(verdict);
+        let action = self.liveness().hear(&message, Instant::now(), now_ms());
+        self.follow(action);
         if let Body::Written(users) = &message.body {
             self.remembering.forget(users);
         }
     }
 
     async fn look_for_the_silent(&self, subscriber: &SubscriberClient) {
-        let (verdict, hears_itself) = {
+        let (action, hears_itself) = {
             let mut liveness = self.liveness();
             (liveness.tick(Instant::now(), now_ms()), liveness.hears_itself())
         };
-        self.follow(verdict);
+        self.follow(action);
         if !hears_itself {
             self.subscribe(subscriber).await;
         }
@@ -231,8 +231,8 @@ impl Node {
         }
     }
 
-    fn follow(&self, verdict: Verdict) {
-        if verdict == Verdict::Flush {
+    fn follow(&self, action: CacheAction) {
+        if action == CacheAction::Flush {
             self.remembering.forget_all();
         }
     }

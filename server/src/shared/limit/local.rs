@@ -33,7 +33,7 @@ impl LocalBuckets {
     /// come. Says how long until there is one otherwise.
     pub(super) fn take(&self, name: &str, tokens: u32, now: Instant) -> Result<(), Duration> {
         let full = || {
-            let bucket = Bucket { tokens: self.rate.most_tokens(), at: now };
+            let bucket = Bucket { tokens: self.rate.capacity(), at: now };
             Ok::<_, Infallible>(Arc::new(Mutex::new(bucket)))
         };
         let Ok(bucket) = self.buckets.get_or_insert_with(name, full);
@@ -43,9 +43,9 @@ impl LocalBuckets {
 
 impl Bucket {
     fn take(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<(), Duration> {
-        let token_seconds = rate.fill_time().as_secs_f64() / rate.most_tokens();
+        let token_seconds = rate.fill_time().as_secs_f64() / rate.capacity();
         let since = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + since / token_seconds).min(rate.most_tokens());
+        self.tokens = (self.tokens + since / token_seconds).min(rate.capacity());
         self.at = self.at.max(now);
         if self.tokens >= 1.0 {
             self.tokens -= f64::from(tokens);

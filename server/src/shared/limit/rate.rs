@@ -27,7 +27,7 @@ pub struct RateError(String);
 
 impl Rate {
     /// The tokens that a full bucket holds.
-    pub(super) fn most_tokens(self) -> f64 {
+    pub(super) fn capacity(self) -> f64 {
         f64::from(self.calls)
     }
 

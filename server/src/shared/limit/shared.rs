@@ -22,7 +22,7 @@ pub(super) struct SharedBuckets {
 
 impl SharedBuckets {
     pub(super) fn new(rate: Rate, redis: Arc<Redis>) -> Self {
-        let arguments = [rate.most_tokens().to_string(), rate.fill_time().as_millis().to_string()];
+        let arguments = [rate.capacity().to_string(), rate.fill_time().as_millis().to_string()];
         Self { redis, arguments }
     }
 

@@ -134,14 +134,14 @@ impl Redis {
         }))
     }
 
-    /// A key named by namespace, room and id.
-    pub fn key(&self, room: &str, id: impl std::fmt::Display, holds: Holds) -> Key {
-        Key { name: self.name(room, id), holds }
+    /// A key named by namespace, kind and id.
+    pub fn key(&self, kind: &str, id: impl std::fmt::Display, holds: Holds) -> Key {
+        Key { name: self.name(kind, id), holds }
     }
 
-    /// A name of namespace, room and id.
-    pub fn name(&self, room: &str, id: impl std::fmt::Display) -> String {
-        format!("{}:{room}:{id}", self.namespace)
+    /// A name of namespace, kind and id.
+    pub fn name(&self, kind: &str, id: impl std::fmt::Display) -> String {
+        format!("{}:{kind}:{id}", self.namespace)
     }
 
     /// A connection of its own that hears channels and comes back by itself, if [`keep_alive`] is run for it;

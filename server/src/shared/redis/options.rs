@@ -34,7 +34,7 @@ const UNRESPONSIVE_CHECK: Duration = Duration::from_millis(250);
 
 /// Reconnection: without end, 50 ms at first and 1 s at most apart.
 const RECONNECT_FIRST_MS: u32 = 50;
-const RECONNECT_MOST_MS: u32 = 1000;
+const MAX_RECONNECT_DELAY_MS: u32 = 1000;
 const RECONNECT_BASE: u32 = 2;
 
 const DEFAULT_NAMESPACE: &str = "marquee";
@@ -147,7 +147,7 @@ fn returning(config: Config) -> Builder {
     builder.set_policy(ReconnectPolicy::new_exponential(
         0,
         RECONNECT_FIRST_MS,
-        RECONNECT_MOST_MS,
+        MAX_RECONNECT_DELAY_MS,
         RECONNECT_BASE,
     ));
     builder

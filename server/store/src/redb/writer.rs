@@ -28,7 +28,7 @@ const GROUP_WORK: usize = 16_384;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Work inside a group, or why there is none. It returns how to tell its caller, once the group is durable
+/// Work inside a group, or why there is none. It returns how to answer its caller, once the group is durable
 /// or failed.
 type Write = Box<dyn FnOnce(Result<&mut State, StoreError>) -> Reply + Send>;
 type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -59,18 +59,18 @@ impl Writer {
         work: impl FnOnce(&mut State) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.standing.check()?;
-        let (tell, told) = oneshot::channel();
+        let (reply, outcome) = oneshot::channel();
         let write: Write = Box::new(move |state| {
             let done = state.and_then(work);
             // A caller that went away has no use for the outcome.
-            Box::new(move |committed| drop(tell.send(committed.and(done))))
+            Box::new(move |committed| drop(reply.send(committed.and(done))))
         });
         let closing = || StoreError::Unavailable("it is closing".to_owned());
         self.inbox.as_ref().ok_or_else(closing)?.send(write).await.map_err(|_| closing())?;
         if self.standing.check().is_err() {
             self.wake();
         }
-        told.await.map_err(|_| closing())?
+        outcome.await.map_err(|_| closing())?
     }
 
     /// Ends a pause of the thread.
@@ -115,7 +115,7 @@ impl Run {
         self.view.close();
     }
 
-    /// Makes a group durable, the first write and those that wait, and tells the callers.
+    /// Makes a group durable, the first write and those that wait, and answers the callers.
     fn group(&mut self, first: Write) -> Result<(), StoreError> {
         let mut replies = Vec::new();
         let mut next = Some(first);

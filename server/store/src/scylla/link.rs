@@ -5,9 +5,9 @@
 //! instead of waiting for nobody, and four times a second another session is tried. A new session
 //! takes the place of the old one; statements under way end on the one that they began with.
 //!
-//! More statements than [`IN_FLIGHT`] wait for a turn with their callers, and no longer than a
+//! More statements than [`IN_FLIGHT`] wait for a permit with their callers, and no longer than a
 //! statement may take. A caller that gives up, which the edge does at the request's deadline, drops
-//! its statement and with it the turn.
+//! its statement and with it the permit.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ struct Shared {
     settings: ScyllaSettings,
     connected: ArcSwap<Connected>,
     is_down: AtomicBool,
-    turns: Semaphore,
+    permits: Semaphore,
     metrics: Metrics,
 }
 
@@ -64,7 +64,7 @@ impl Link {
             settings,
             connected,
             is_down: AtomicBool::new(false),
-            turns: Semaphore::new(IN_FLIGHT),
+            permits: Semaphore::new(IN_FLIGHT),
             metrics: Metrics::default(),
         });
         let healer = AbortOnDropHandle::new(tokio::spawn(heal(Arc::clone(&shared))));
@@ -114,7 +114,7 @@ impl Link {
         Ok(all)
     }
 
-    /// Hands every row to `take`, page by page. A turn is taken for each page.
+    /// Hands every row to `take`, page by page. A permit is taken for each page.
     pub(super) async fn each<R>(
         &self,
         statement: Statement,
@@ -165,7 +165,7 @@ impl Link {
         self.shared.connected.load_full()
     }
 
-    /// Waits for a turn, works, and counts what came of it.
+    /// Waits for a permit, works, and counts what came of it.
     async fn in_turn<T>(
         &self,
         statement: Statement,
@@ -187,8 +187,8 @@ impl Shared {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(Failure::Down);
         }
-        let turn = timeout(statement.timeout(&self.settings), self.turns.acquire()).await;
-        let _turn = turn.map_err(|_| Failure::Full)?;
+        let permit = timeout(statement.timeout(&self.settings), self.permits.acquire()).await;
+        let _permit = permit.map_err(|_| Failure::Full)?;
         let connected = self.connected.load_full();
         Ok(work(&connected).await?)
     }

@@ -140,7 +140,7 @@ impl Statement {
         self.entry().label
     }
 
-    /// How long one page or write of it may take, waiting for its turn not included.
+    /// How long one page or write of it may take, waiting for a permit not included.
     pub(super) fn timeout(self, settings: &ScyllaSettings) -> Duration {
         match self.entry().audience {
             Audience::Users | Audience::Writes | Audience::Catalogue => settings.timeout,

@@ -15,7 +15,7 @@ const LIBRARY: &str = "libcudart.so.13";
 
 /// `cudaStreamNonBlocking`: no order with the default stream.
 const NON_BLOCKING: c_uint = 1;
-/// `cudaDeviceScheduleYield`: who waits for the GPU lets others have his processor meanwhile.
+/// `cudaDeviceScheduleYield`: a thread that waits for the GPU yields its processor.
 const YIELD: c_uint = 2;
 /// `cudaInitDeviceFlagsAreValid`
 const WITH_FLAGS: c_uint = 1;

@@ -38,7 +38,7 @@ use crate::job::{Ask, AskInput, EncodedBatch, Encoder};
 use crate::metrics;
 
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:
-/// what DESIGN allows between a request alone and in a batch.
+/// what a request may differ by between a request alone and in a batch.
 const REPLAY_TOLERANCE: f32 = 2e-3;
 
 /// How long the wait for a large batch sleeps before it asks again.
@@ -344,7 +344,7 @@ impl GpuEncoder {
     }
 
     /// Waits for a large batch, which runs for milliseconds. `synchronize` asks all the time: eight workers took three
-    /// cores for it, which those need who bring the next jobs.
+    /// cores for it, which the threads that submit the next jobs need.
     fn sleep_until_done(&self) -> ort::Result<()> {
         while !self.stream.is_done()? {
             thread::sleep(NAP);
