@@ -1,5 +1,7 @@
 //! The command line.
 
+#![allow(rustdoc::bare_urls, reason = "the docs of options are their help on the command line")]
+
 mod compare;
 mod options;
 mod run;

@@ -68,7 +68,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), StartError> 
     };
     // Who started the server may have closed its output; that is no reason to stop.
     if let Err(error) = writeln!(std::io::stdout(), "{}", welcome(&running, &model).await) {
-        tracing::debug!(%error, "nobody reads the welcome");
+        tracing::debug!(%error, "welcome not written to standard output");
     }
     drop(model);
     let first = signals.next().await;

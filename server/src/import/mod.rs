@@ -8,7 +8,7 @@
 //! repeated one changes nothing.
 //!
 //! 100K numbers its movies in its own way; the other releases share their numbers, so that they can be
-//! imported into one store. The sample of the first start is not mixed with anything: see [`sample`].
+//! imported into one store. The sample of the first start is not mixed with anything: see `sample`.
 
 mod movies;
 mod progress;

@@ -1,7 +1,7 @@
 //! What users did, as a recommendation reads it: remembered here, shared in Redis, and never older than
 //! promised.
 //!
-//! A write is reflected on its own node at once, on other nodes as soon as they hear of it ([`peers`]),
+//! A write is reflected on its own node at once, on other nodes as soon as they hear of it (`peers`),
 //! and anywhere at once for a read that carries the write's [`ConsistencyToken`]. A node that may have missed
 //! something, or has no connection to Redis, reads the store.
 

@@ -4,7 +4,7 @@
 //!
 //! A write runs to its end even when its caller goes away: what is durable without having been made
 //! known would be stale in every cache. So writes under way are bounded, and one more waits with its
-//! caller. Movies are written by one write at a time, which takes all that wait: see [`imports`].
+//! caller. Movies are written by one write at a time, which takes all that wait: see `imports`.
 
 mod accept;
 mod imports;

@@ -1,7 +1,7 @@
 //! The exact ranking at the price of an integer scan.
 //!
 //! A copy of the table in 8-bit codes is a quarter of its bytes and a fraction of its arithmetic. Every
-//! row's score is known from the codes up to a proven margin ([`codes`]), so a scan leaves few rows in
+//! row's score is known from the codes up to a proven margin (`codes`), so a scan leaves few rows in
 //! question, and those are scored in full:
 //!
 //! 1. While scanning, the k-th greatest lower bound so far is the threshold. A row whose upper bound is

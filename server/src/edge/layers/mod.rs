@@ -2,9 +2,9 @@
 //! count, a line of the log, and an end.
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
-//! outside: [`admission`] (is there time for it), [`request_id`], [`observe`] (span, metrics and log), [`status`],
-//! [`content_type`], [`compressed`], [`deadline`], [`receive`] (what is not whole), [`limit`], [`streams`]. They come
-//! over [`connection`]s that [`listener`] accepts, as many as [`connections`] allows; these end with the server too.
+//! outside: `admission` (is there time for it), `request_id`, `observe` (span, metrics and log), `status`,
+//! `content_type`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`. They come
+//! over `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
 
 mod admission;
 mod call_log;

@@ -1,7 +1,7 @@
 //! The one way to Redis: cache and rate limits share its connections and its fate.
 //!
 //! Redis only saves time and shares counts; nothing may wait for it. So every command has a short
-//! timeout, the buffers are bounded, and after a few failures in a row a [`Breaker`] refuses commands
+//! timeout, the buffers are bounded, and after a few failures in a row a `Breaker` refuses commands
 //! at once and lets one through now and then to see whether Redis is back. A caller gets an [`Outage`]
 //! and goes on without.
 
@@ -144,7 +144,7 @@ impl Redis {
         format!("{}:{kind}:{id}", self.namespace)
     }
 
-    /// A connection of its own that hears channels and comes back by itself, if [`keep_alive`] is run for it;
+    /// A connection of its own that hears channels and comes back by itself, if `keep_alive` is run for it;
     /// not yet connected.
     ///
     /// # Errors
