@@ -61,6 +61,7 @@ pub struct Settings {
     #[arg(long, env = "MARQUEE_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where users, histories and movies are kept: redb, or scylla://[USER:PASSWORD@]HOST[:PORT],HOST.../KEYSPACE?OPTION=VALUE&... with the options consistency, replication_factor, timeout_ms, tls=true and ca=FILE
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the doc is the option's help")]
     #[arg(long, env = "MARQUEE_STORE", hide_env_values = true, value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub store: Option<StoreUrl>,
@@ -69,6 +70,7 @@ pub struct Settings {
     #[serde(default, deserialize_with = "from_text")]
     pub statistics_interval: Option<Span>,
     /// Where answers are remembered: local, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], also with rediss, redis-cluster or redis-sentinel, and the options namespace=NAME (first part of the keys) and ca=FILE
+    #[allow(rustdoc::broken_intra_doc_links, reason = "the doc is the option's help")]
     #[arg(long, env = "MARQUEE_CACHE", hide_env_values = true, value_name = "URL")]
     #[serde(default, deserialize_with = "from_text")]
     pub cache: Option<CacheUrl>,
