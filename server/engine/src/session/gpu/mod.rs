@@ -38,7 +38,7 @@ use crate::job::{Ask, AskInput, EncodedBatch, Encoder};
 use crate::metrics;
 
 /// The largest difference between a replayed vector and a plain one, relative to the vector's largest number:
-/// what a request may differ by between a request alone and in a batch.
+/// what the vector of a request may differ by alone and in a batch.
 const REPLAY_TOLERANCE: f32 = 2e-3;
 
 /// How long the wait for a large batch sleeps before it asks again.
