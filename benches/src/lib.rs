@@ -3,7 +3,7 @@
 //!
 //! - Input: [`tables`] like those of trained models, [`synthetic`] histories, [`requests`], a [`bundle`].
 //! - Contestants: [`loops`] around the bare runtime, and [`served`], a server in its own [`process`].
-//! - Figures: a [`clock`] that other processes do not disturb much, [`curve`]s, [`plot`]s, the [`machine`], [`report`].
+//! - Figures: a [`clock`] that other processes do not disturb much, [`curve`]s, the [`machine`], [`report`].
 //! - Whole measurements: [`faults`] and [`many_nodes`].
 
 pub mod arguments;
