@@ -75,10 +75,6 @@ CIRCLES: list[tuple[str, tuple[str, ...], set[str]]] = [
     ("marquee_retrieval", ("scan",), {"codes", "kernel"}),
     # For now: what workers need of a model stands in the model's file.
     ("marquee_engine", (), {"model", "pool"}),
-    # For now: the page of a report shows what a search found.
-    ("marquee_loadgen", (), {"report", "search"}),
-    # For now: the names of codes stand in the layer's file.
-    ("marquee_server", ("edge", "layers"), {"call_log", "observe"}),
 ]
 
 # Imports against the order that stay for now: the file, what it imports, and why.

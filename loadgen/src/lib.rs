@@ -1,8 +1,9 @@
 //! `marquee-loadgen`: load, and the truth about what came of it.
 //!
 //! The way of a run: a [`workload`] makes requests, a [`schedule`] says when they are due, [`drive`] sends
-//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells with [`plot`]s. [`search`] looks for the
-//! highest rate that keeps an objective, [`metrics`] reads the server's own counters, [`cli`] joins it all.
+//! them over the connections of [`wire`], [`measure`] counts, [`report`] tells. [`search`] looks for the highest
+//! rate that keeps an objective, [`page`] shows both with [`plot`]s, [`metrics`] reads the server's own counters,
+//! [`cli`] joins it all.
 //!
 //! Begin with [`workload::Workload`] and [`report::Report`]. The library serves the program and the benches; it drives
 //! any gRPC or HTTP server, and of the project's crates it uses the API's alone.
@@ -13,6 +14,7 @@ pub mod cli;
 pub mod drive;
 pub mod measure;
 pub mod metrics;
+pub mod page;
 pub mod plot;
 pub mod report;
 pub mod schedule;

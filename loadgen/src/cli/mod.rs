@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 pub use options::LoadOptions;
 
-use crate::report::{FORMAT, Report, html, table};
+use crate::page;
+use crate::report::{FORMAT, Report, table};
 
 /// Drives a Marquee server, or any other gRPC or HTTP server, and tells what came of it.
 #[derive(Debug, Parser)]
@@ -126,7 +127,7 @@ impl Output {
             write_json(path, report)?;
         }
         if let Some(path) = &self.html {
-            write(path, &html::page(report, None))?;
+            write(path, &page::html(report, None))?;
         }
         Ok(())
     }

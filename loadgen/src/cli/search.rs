@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::run::observed;
 use super::{CliError, LoadOptions, Output, write, write_json};
 use crate::drive::Load;
-use crate::report::{Report, html, table};
+use crate::page;
+use crate::report::{Report, table};
 use crate::schedule::{Profile, Spacing, parse_time};
 use crate::search::{Bisection, Finding, Objective, Probe, Standing, WINDOWS};
 use crate::wire::Target;
@@ -90,7 +91,7 @@ impl SearchArguments {
         }
         print!("{}", table::render(&report));
         if let Some(path) = &self.output.html {
-            write(path, &html::page(&report, Some(&finding)))?;
+            write(path, &page::html(&report, Some(&finding)))?;
         }
         let kept = finding.highest_rate.is_some();
         if let Some(path) = &self.output.json {

@@ -1,13 +1,12 @@
-//! Results: the JSON document, the table, the live view and the HTML page.
+//! Results: the JSON document, the table and the live view.
 //!
 //! A document holds a [`Tally`], which can be added to others, and figures derived from it. Merging adds
 //! tallies and derives again, so that merged percentiles are those of all calls together.
 
-pub mod html;
 pub mod live;
 mod merge;
 pub mod table;
-mod tally;
+pub(crate) mod tally;
 
 use std::collections::BTreeMap;
 

@@ -207,12 +207,12 @@ impl WindowTally {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::super::{Report, Setup};
     use super::*;
     use crate::measure::{Outcome, Settings, Verdict};
 
-    pub(in crate::report) fn tally(name: &str, latencies_ms: &[u64]) -> Tally {
+    pub(crate) fn tally(name: &str, latencies_ms: &[u64]) -> Tally {
         let mut recorder = Recorder::new(Settings {
             calls: vec![name.to_owned()],
             warmup: Duration::ZERO,
@@ -229,7 +229,7 @@ pub(super) mod tests {
         Tally::new(&recorder, &[name.to_owned()], measured, window, Some(0.1), Some(25.0))
     }
 
-    pub(in crate::report) fn report(tally: Tally, valid: bool) -> Report {
+    pub(crate) fn report(tally: Tally, valid: bool) -> Report {
         let setup = Setup { machines: 1, ..Setup::default() };
         Report::new(setup, 0, Verdict { valid, reasons: vec![] }, tally, None)
     }

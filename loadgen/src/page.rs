@@ -1,19 +1,19 @@
-//! The HTML page: one file, no network, no scripts.
+//! The HTML page of a report, and of the search that it comes from: one file, no network, no scripts.
 
 use std::fmt::Write as _;
 
 use hdrhistogram::Histogram;
 
-use super::{Quantiles, Report};
 use crate::measure::STAGES;
 use crate::measure::histogram::quantile_ms;
 use crate::plot::{self, Axis, Kind, Plot, Series, escape};
+use crate::report::{Quantiles, Report, WindowTally};
 use crate::search::{Finding, Probe};
 
 const STYLE: &str = include_str!("page.css");
 
 /// The whole page; with what a search found, where it comes from one.
-pub fn page(report: &Report, finding: Option<&Finding>) -> String {
+pub fn html(report: &Report, finding: Option<&Finding>) -> String {
     let probes = finding.map(|finding| finding.probes.as_slice());
     let mut out = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
@@ -186,7 +186,7 @@ fn number_of_percent(quantile: f64) -> String {
 }
 
 fn throughput_over_time(report: &Report) -> String {
-    let line = |name: &str, count: fn(&super::WindowTally) -> u64| Series {
+    let line = |name: &str, count: fn(&WindowTally) -> u64| Series {
         name: name.to_owned(),
         points: report
             .tally
@@ -348,8 +348,8 @@ fn delta_table(deltas: &std::collections::BTreeMap<String, f64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::tests::{report, tally};
     use super::*;
+    use crate::report::tally::tests::{report, tally};
 
     #[test]
     fn the_plot_of_percentiles_reaches_the_maximum() {
@@ -366,7 +366,7 @@ mod tests {
         let report = report(tally("Recommend", &[5]), true);
         let objective = "p99<20ms".to_owned();
         let finding = Finding { objective, highest_rate: Some(12_000.0), probes: vec![] };
-        let page = page(&report, Some(&finding));
+        let page = html(&report, Some(&finding));
         let place = |text: &str| page.find(text).unwrap();
         let answer = place("<p class=\"answer\">highest rate with p99&lt;20ms: 12000.0 requests/s</p>");
         assert!(answer < place("<div class=\"figures\">"));
