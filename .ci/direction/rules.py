@@ -47,8 +47,8 @@ EXPORTERS = [
 ]
 NOT_BELOW = [*WIRE, *SETTINGS, *EXPORTERS, "marquee-server", "marquee-client", "marquee-loadgen"]
 MUST_NOT_KNOW = {
-    "server/core": [*NOT_BELOW, "marquee-retrieval", "marquee-engine", "marquee-store", "opentelemetry"],
-    "server/retrieval": [*NOT_BELOW, "marquee-engine", "marquee-store", "opentelemetry"],
+    "server/core": [*NOT_BELOW, "marquee-retrieval", "marquee-engine", "marquee-store"],
+    "server/retrieval": [*NOT_BELOW, "marquee-engine", "marquee-store"],
     "server/engine": [*NOT_BELOW, "marquee-store"],
     "server/store": [*NOT_BELOW, "marquee-retrieval", "marquee-engine"],
     "proto": [*SETTINGS, *EXPORTERS, "marquee-server", "marquee-client", "marquee-loadgen"],

@@ -11,10 +11,13 @@ use roaring::RoaringBitmap;
 
 use super::history::bitmap_of;
 use super::model_index::ModelIndex;
-use super::stages::{Run, Stage};
+use super::stage::Stage;
 use super::timings::Stopwatch;
 use super::{Pick, Question, RecommendError, Recommended, Recommender, RequestOptions, Source, Subject};
 use crate::catalog::{Filter, Movies};
+
+/// A stage that turns what was found so far into more of an answer.
+pub(super) type Run = fn(&mut RequestContext<'_>);
 
 /// What one request asks, what was looked up for it, and how far its answer is.
 pub(super) struct RequestContext<'a> {

@@ -8,8 +8,8 @@ use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
 use opentelemetry::metrics::{BoundCounter, BoundHistogram};
 
-use super::request::Source;
-use super::stages::Stage;
+use super::source::Source;
+use super::stage::Stage;
 
 const STAGES: [&str; Stage::ALL.len()] = {
     let mut names = [""; Stage::ALL.len()];

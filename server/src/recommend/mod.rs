@@ -14,6 +14,8 @@ mod history;
 mod metrics;
 mod model_index;
 mod request;
+mod source;
+mod stage;
 mod stages;
 mod taste;
 mod timings;
@@ -30,9 +32,10 @@ use metrics::RecommendMetrics;
 pub use model_index::Mismatch;
 use model_index::ModelIndexes;
 pub use request::{
-    Encoded, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion, Source, Subject,
+    Encoded, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion, Subject,
 };
-pub use stages::Stage;
+pub use source::Source;
+pub use stage::Stage;
 use stages::{candidates, profile};
 pub use timings::Timings;
 pub use vector_cache::UserVectorCache;

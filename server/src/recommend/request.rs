@@ -9,6 +9,7 @@ use marquee_retrieval::Method;
 use marquee_store::StoreError;
 
 use super::Timings;
+use super::source::Source;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::profiles::ConsistencyToken;
 
@@ -69,31 +70,6 @@ pub struct SimilarQuestion {
     pub filter: Filter,
     /// Version, priority and deadline.
     pub options: RequestOptions,
-}
-
-/// Which path answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// The sequence model.
-    Model,
-    /// The onboarding preferences.
-    Preferences,
-    /// Popularity with decay.
-    Popularity,
-}
-
-impl Source {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
-
-    /// Its label in metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Preferences => "preferences",
-            Self::Popularity => "popularity",
-        }
-    }
 }
 
 /// One recommended movie.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use marquee_engine::JobTimings;
 
 use super::metrics::RecommendMetrics;
-use super::stages::{self, Stage};
+use super::stage::{self, Stage};
 
 /// Where the time went. The stages add up to `total`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Stopwatch {
         self.times.total = self.began.elapsed();
         self.times[Stage::Other] = self.times.total.saturating_sub(known);
         metrics.stages(self.times.stages);
-        stages::log(&self.times);
+        stage::log(self.times.total, &self.times.stages);
         self.times
     }
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use marquee_store::StoreError;
 
-use super::Stage;
 use crate::profiles::ConsistencyToken;
 use crate::recommend::Subject;
 use crate::recommend::context::RequestContext;
+use crate::recommend::stage::Stage;
 use crate::recommend::taste::taste_of;
 
 /// How many of a user's newest events are read for one place in the model's sequence: some events
