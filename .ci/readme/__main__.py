@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from blocks import Block, Command, DocumentError, blocks_of
@@ -91,7 +92,7 @@ class Reader:
         """Whether the document has a server at the address that clients take by themselves."""
         return any(DEFAULT_ADDRESS in server.addresses for server in self.servers)
 
-    def make_room(self, chosen) -> None:
+    def make_room(self, chosen: Callable[[Server], bool]) -> None:
         """Ends the servers that are chosen."""
         for server in [server for server in self.servers if chosen(server)]:
             server.end()
@@ -125,7 +126,7 @@ def arguments() -> argparse.Namespace:
 class Results:
     """What came of all documents."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.failures: list[str] = []
         self.not_run: list[str] = []
         self.count = 0

@@ -7,8 +7,11 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 DEFAULT_PACKAGE = "marquee-server"
+# A package as stage.py writes it down: its folder, its default program, its programs and examples.
+Package = dict[str, Any]
 # Options of cargo that take a value.
 WITH_VALUE = ("-p", "--package", "--bin", "--example", "--path")
 
@@ -32,7 +35,7 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
     return options, arguments[cut + 1 :]
 
 
-def package_of(options: dict[str, str], packages: dict) -> dict:
+def package_of(options: dict[str, str], packages: dict[str, Package]) -> Package:
     """The package that is named, or the one that cargo takes by itself."""
     name = options.get("-p", DEFAULT_PACKAGE)
     if name not in packages:
@@ -40,7 +43,7 @@ def package_of(options: dict[str, str], packages: dict) -> dict:
     return packages[name]
 
 
-def program(options: dict[str, str], packages: dict) -> str:
+def program(options: dict[str, str], packages: dict[str, Package]) -> str:
     """The path of the program below the folder of the binaries."""
     package = package_of(options, packages)
     if "--example" in options:
@@ -57,7 +60,7 @@ def program(options: dict[str, str], packages: dict) -> str:
     return folder + name
 
 
-def plan(arguments: list[str], packages: dict) -> tuple[str, list[str]]:
+def plan(arguments: list[str], packages: dict[str, Package]) -> tuple[str, list[str]]:
     """What a command comes to: a program to run with its arguments, or words to say."""
     command, *arguments = arguments or [""]
     if command not in ("run", "build", "test", "install"):

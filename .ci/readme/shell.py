@@ -69,7 +69,7 @@ class Shell:
         self.scratch = scratch
         self.transcript = ""
         self.count = 0
-        self.bash = subprocess.Popen(
+        bash = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=folder,
             env=environment,
@@ -80,14 +80,17 @@ class Shell:
             bufsize=1,
             start_new_session=True,
         )
+        assert bash.stdin
+        assert bash.stdout
+        self.bash, self.stdin, self.stdout = bash, bash.stdin, bash.stdout
         # Job control, so that what goes to the background has a process group of its own.
         self.ask("set -m -o pipefail")
 
     def ask(self, command: str) -> str:
         """What bash itself says to a command of ours."""
-        self.bash.stdin.write(command + "\necho .\n")
+        self.stdin.write(command + "\necho .\n")
         said = ""
-        for line in self.bash.stdout:
+        for line in self.stdout:
             if line == ".\n":
                 return said.strip()
             said += line
@@ -128,6 +131,6 @@ class Shell:
 
     def end(self) -> None:
         """Ends the shell itself."""
-        self.bash.stdin.close()
+        self.stdin.close()
         self.bash.wait()
-        self.bash.stdout.close()
+        self.stdout.close()

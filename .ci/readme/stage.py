@@ -123,8 +123,8 @@ class Stage:
         (self.bin / "python3").symlink_to(self.bin / "python")
         subprocess.run([self.bin / "python", "-m", "venv", own], check=True)
         # The package itself, as it is after the installation that onnx/README.md begins with.
-        for packages in own.glob("lib/python*/site-packages"):
-            (packages / "onnx.pth").write_text(f"{self.repository}/onnx\n")
+        for folder in own.glob("lib/python*/site-packages"):
+            (folder / "onnx.pth").write_text(f"{self.repository}/onnx\n")
 
 
 def script(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ import shell
 import stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = {
+PACKAGES: dict[str, cargo_shim.Package] = {
     "marquee-server": {"folder": "server", "default": None, "bin": ["marquee-server"], "example": ["make"]},
     "marquee-client": {"folder": "client", "default": "marquee", "bin": ["marquee", "b"], "example": []},
     "marquee-benches": {"folder": "benches", "default": None, "bin": ["bare", "planner"], "example": []},

@@ -124,7 +124,7 @@ def check_types(values: Mapping[str, Any], types: Mapping[str, tuple[type, ...]]
 
 def read_reports(folder: Path | None) -> dict[str, Mapping[str, Any]]:
     """The reports of `evaluate --json` in a folder, by what their files are called."""
-    reports = {}
+    reports: dict[str, Mapping[str, Any]] = {}
     for path in sorted(folder.glob("*.json")) if folder else ():
         reports[path.stem.replace("_", " ")] = report = read_object(path)
         check_types(report, MEASURED, path)

@@ -139,6 +139,7 @@ def written_time(time: pl.Expr) -> pl.Expr:
 def first_wrong_row(form: Form, path: Path) -> str | None:
     """What is wrong with the first row that is, or None."""
     places, width = form.places, None
+    wrong: str | None
     for number, fields in form.rows(path):
         if width is None:
             width = len(fields)

@@ -197,6 +197,7 @@ def test_the_rate_warms_up_and_falls_to_zero():
     assert rates == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
 
 
+@pytest.mark.slow
 def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_evaluates(tmp_path, capsys):
     run = tmp_path / "run"
     options = "--epochs 15 --dimension 32 --maximum-length 50 --dropout 0.2 --negatives 512"

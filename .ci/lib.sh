@@ -1,0 +1,106 @@
+# What `.ci/check`, `.ci/run` and `.ci/full` share: sections and their summary, tools, and the checks of more than
+# one of them. Sourced, from any folder; goes to the root of the repository.
+#
+# Tools come from package registries into a cache folder outside the clone. A section that fails does not stop the
+# others; `summary` ends the script with what each took and 1 if one failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+cache="${MARQUEE_CI_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/marquee-ci}"
+mkdir -p "$cache"
+export CARGO_TERM_COLOR=never
+python="$cache/venv/bin/python"
+failed=()
+times=()
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+
+log_of() { echo "$logs/${1// /-}.log"; }
+
+section() { # NAME COMMAND...: runs a section, remembers how long it took and whether it failed
+  local name=$1 log began outcome=passed
+  shift
+  log=$(log_of "$name")
+  began=$SECONDS
+  printf '\n===== %s\n' "$name"
+  "$@" > >(tee "$log") 2>&1 || outcome=FAILED
+  wait $! # tee, so that the log is whole
+  if [ "${CI:-}" = true ] && grep -qE "$SKIPPED" "$log"; then
+    echo "a skipped test is a failure under CI=true"
+    outcome=FAILED
+  fi
+  [ "$outcome" = passed ] || failed+=("$name")
+  times+=("$(printf '%5d s  %-6s  %s' $((SECONDS - began)) "$outcome" "$name")")
+  printf -- '----- %s: %s in %d s\n' "$name" "$outcome" $((SECONDS - began))
+}
+
+# How the tests of Rust and of Python begin the line that says that one was skipped.
+SKIPPED='(^|[.]{3} )skipped: |^SKIPPED '
+
+not_on_this_machine() { # what no section can try here, for want of hardware
+  nvidia-smi >/dev/null 2>&1 || echo "CUDA: kernels, streams and captured graphs (benches/gpu/run.py tries them)"
+  grep -qw avx512_vnni /proc/cpuinfo 2>/dev/null || echo "the AVX-512 VNNI kernel of the scan"
+  [ "$(uname -m)" = aarch64 ] || echo "the AArch64 kernel of the scan"
+}
+
+summary() { # prints the ends of the failed sections, the times of all and what was not run; exits
+  local name
+  for name in "${failed[@]}"; do
+    printf '\n===== FAILED: %s\n' "$name"
+    tail -n 60 "$(log_of "$name")" 2>/dev/null
+  done
+  printf '\n===== summary\n'
+  printf '%s\n' "${times[@]}"
+  cat "$logs"/*.log | grep -E "$SKIPPED" | sort | uniq -c
+  not_on_this_machine | sed 's/^/not on this machine: /'
+  if [ ${#failed[@]} -gt 0 ]; then
+    printf '%d failed in %d s: %s\n' "${#failed[@]}" "$SECONDS" "$(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
+    exit 1
+  fi
+  printf 'all passed in %d s\n' "$SECONDS"
+}
+
+python_tools() {
+  [ -x "$python" ] || python3 -m venv "$cache/venv" || return 1
+  local wanted
+  wanted=$(sha256sum onnx/pyproject.toml .ci/requirements.txt | sha256sum)
+  [ "$(cat "$cache/venv/installed" 2>/dev/null)" = "$wanted" ] && return 0
+  "$python" -m pip install --quiet --disable-pip-version-check -r .ci/requirements.txt || return 1
+  echo "$wanted" > "$cache/venv/installed"
+}
+
+cargo_tool() { # NAME VERSION: built once a machine; optimisation would cost more than it saves
+  local name=$1 version=$2 root="$cache/$1"
+  "$root/bin/$name" --version 2>/dev/null | grep -q " $version\$" && return 0
+  CARGO_TARGET_DIR="$cache/$name-target" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    cargo install --quiet --locked --root "$root" --version "$version" "$name" || return 1
+  rm -rf "$cache/$name-target"
+}
+
+buf() { "$cache/venv/bin/buf" "$@"; }
+
+lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
+
+python_lint() {
+  (cd onnx && "$cache/venv/bin/ruff" check . && "$cache/venv/bin/ruff" format --check .) &&
+    "$cache/venv/bin/ruff" check --config onnx/pyproject.toml .ci client &&
+    "$cache/venv/bin/ruff" format --config onnx/pyproject.toml --check .ci client
+}
+
+direction() { # imports go one way, and the check of it is right
+  (cd .ci/direction && "$python" -m pytest -q -rs -p no:cacheprovider) && "$python" .ci/direction
+}
+
+python_types() {
+  (cd onnx && "$cache/venv/bin/mypy" marquee_onnx) &&
+    (cd .ci/readme && "$cache/venv/bin/mypy" --config-file ../../onnx/pyproject.toml .) &&
+    "$cache/venv/bin/mypy" --config-file onnx/pyproject.toml .ci/coverage.py
+}
+
+python_tests() { # with what is given to pytest
+  (cd onnx && OMP_NUM_THREADS=1 "$python" -m pytest -q -rs "$@")
+}
+
+readme_tests() {
+  (cd .ci/readme && "$python" -m pytest -q -rs -p no:cacheprovider)
+}
