@@ -58,6 +58,7 @@ summary() { # prints the ends of the failed sections, the times of all and what 
     exit 1
   fi
   printf 'all passed in %d s\n' "$SECONDS"
+  exit 0
 }
 
 python_tools() {
@@ -98,7 +99,7 @@ python_types() {
 }
 
 python_tests() { # with what is given to pytest
-  (cd onnx && OMP_NUM_THREADS=1 "$python" -m pytest -q -rs "$@")
+  (cd onnx && OMP_NUM_THREADS=1 COVERAGE_FILE="$logs/coverage" "$python" -m pytest -q -rs "$@")
 }
 
 readme_tests() {
