@@ -245,7 +245,7 @@ def test_ones_own_data_are_the_sample_of_a_few_users(tmp_path):
 EXAMPLES = {
     "rust": "recommend.rs",
     "python": "python/recommend.py",
-    "javascript": "node/recommend.js",
+    "typescript": "typescript/recommend.ts",
     "go": "go/recommend.go",
 }
 

@@ -1,15 +1,17 @@
 """Recommends for a stored user, records a rating, and recommends again.
 
-    pip install grpcio grpcio-tools
-    PYTHONPATH=proto python client/examples/python/recommend.py
+client/packages/build
+pip install client/packages/dist/marquee_client-*.whl
+python client/examples/python/recommend.py
 """
 
 import os
 
 import grpc
-
-messages, services = grpc.protos_and_services("marquee/v1/recommendation.proto")
-events, event_services = grpc.protos_and_services("marquee/v1/interaction.proto")
+from marquee.v1 import interaction_pb2 as events
+from marquee.v1 import interaction_pb2_grpc as event_services
+from marquee.v1 import recommendation_pb2 as messages
+from marquee.v1 import recommendation_pb2_grpc as services
 
 with grpc.insecure_channel(os.environ.get("MARQUEE_SERVER", "127.0.0.1:50051")) as channel:
     recommender = services.RecommendationServiceStub(channel)

@@ -1,0 +1,1 @@
+"""Marquee, a recommendation server: the client that is generated from its protos."""
