@@ -92,10 +92,13 @@ direction() { # imports go one way, and the check of it is right
   (cd .ci/direction && "$python" -m pytest -q -rs -p no:cacheprovider) && "$python" .ci/direction
 }
 
-python_types() {
-  (cd onnx && "$cache/venv/bin/mypy" marquee_onnx) &&
-    (cd .ci/readme && "$cache/venv/bin/mypy" --config-file ../../onnx/pyproject.toml .) &&
-    "$cache/venv/bin/mypy" --config-file onnx/pyproject.toml .ci/coverage.py
+python_types() { # of all but tests
+  local mypy="$cache/venv/bin/mypy" folder modules
+  (cd onnx && "$mypy" marquee_onnx) && "$mypy" --config-file onnx/pyproject.toml .ci/*.py || return 1
+  for folder in .ci/*/; do # programs of their own, with modules beside them
+    mapfile -t modules < <(cd "$folder" && find . -name '*.py' -not -name 'test_*')
+    [ ${#modules[@]} -eq 0 ] || (cd "$folder" && "$mypy" --config-file ../../onnx/pyproject.toml "${modules[@]}") || return 1
+  done
 }
 
 python_tests() { # with what is given to pytest
