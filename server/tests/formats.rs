@@ -21,9 +21,10 @@ fn kept(version: &str) -> PathBuf {
 
 /// A copy of the kept store, which opening it changes.
 fn store_of(version: &str) -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let file = File::open(kept(version).join("store.zip")).unwrap();
-    zip::ZipArchive::new(file).unwrap().extract(folder.path()).unwrap();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = File::open(kept(version).join("store.zip")).expect("the store is kept");
+    let mut archive = zip::ZipArchive::new(file).expect("the store is a zip");
+    archive.extract(folder.path()).expect("the store can be unpacked");
     folder
 }
 
