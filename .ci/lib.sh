@@ -35,7 +35,7 @@ section() { # NAME COMMAND...: runs a section, remembers how long it took and wh
 }
 
 # How the tests of Rust and of Python begin the line that says that one was skipped.
-SKIPPED='(^|[.]{3} )skipped: |^SKIPPED '
+SKIPPED='(^|[. ])skipped: .*|^SKIPPED .*'
 
 not_on_this_machine() { # what no section can try here, for want of hardware
   nvidia-smi >/dev/null 2>&1 || echo "CUDA: kernels, streams and captured graphs (benches/gpu/run.py tries them)"
@@ -51,7 +51,7 @@ summary() { # prints the ends of the failed sections, the times of all and what 
   done
   printf '\n===== summary\n'
   printf '%s\n' "${times[@]}"
-  cat "$logs"/*.log | grep -E "$SKIPPED" | sort | uniq -c
+  cat "$logs"/*.log | grep -oE "$SKIPPED" | sed 's/^[. ]//' | sort | uniq -c
   not_on_this_machine | sed 's/^/not on this machine: /'
   if [ ${#failed[@]} -gt 0 ]; then
     printf '%d failed in %d s: %s\n' "${#failed[@]}" "$SECONDS" "$(printf '%s, ' "${failed[@]}" | sed 's/, $//')"
