@@ -51,21 +51,21 @@ fn vectors(criterion: &mut Criterion) {
     let vectors = UserVectorCache::new(Arc::new(cache));
     let sequence = |n: u32| -> Vec<ItemRow> { (n..n + 200).collect() };
     for n in 0..REMEMBERED {
-        runtime.block_on(vectors.put(UserVectorCache::key("1", &sequence(n)), &[0.5; DIMENSION]));
+        runtime.block_on(vectors.put(UserVectorCache::key(1, "1", &sequence(n)), &[0.5; DIMENSION]));
     }
     let mut group = criterion.benchmark_group("vector cache");
     let (known, unknown) = (sequence(77), sequence(REMEMBERED + 1));
     group.bench_function("key of 200 items", |bencher| {
-        bencher.iter(|| black_box(UserVectorCache::key("1", black_box(&known))));
+        bencher.iter(|| black_box(UserVectorCache::key(1, "1", black_box(&known))));
     });
     for (name, sequence) in [("hit", &known), ("miss", &unknown)] {
-        let key = UserVectorCache::key("1", sequence);
+        let key = UserVectorCache::key(1, "1", sequence);
         group.bench_function(name, |bencher| {
             bencher.iter(|| black_box(runtime.block_on(vectors.get(key, DIMENSION))));
         });
     }
     group.bench_function("put", |bencher| {
-        let key = UserVectorCache::key("1", &known);
+        let key = UserVectorCache::key(1, "1", &known);
         bencher.iter(|| runtime.block_on(vectors.put(key, &[0.5; DIMENSION])));
     });
 }

@@ -65,8 +65,12 @@ unary_calls! {
     get_stats(GetStatsRequest) -> GetStatsResponse = operations::GET_STATS;
     /// The models that the server knows.
     list_models(ListModelsRequest) -> ListModelsResponse = operations::LIST_MODELS;
-    /// Loads, checks and warms a bundle, and makes it the active model.
+    /// Loads, checks and warms a bundle, and leaves its model on standby.
+    load_model(LoadModelRequest) -> LoadModelResponse = operations::LOAD_MODEL;
+    /// Makes a model the active one, loading its bundle first where one is named.
     activate_model(ActivateModelRequest) -> ActivateModelResponse = operations::ACTIVATE_MODEL;
+    /// Lets a model go. A repeated call says NOT_FOUND.
+    unload_model(UnloadModelRequest) -> UnloadModelResponse = operations::UNLOAD_MODEL;
 }
 
 impl Client {

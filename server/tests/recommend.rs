@@ -391,7 +391,8 @@ fn engine() -> Arc<Engine> {
 /// A node that remembers user vectors in this cache.
 async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
     let engine = engine();
-    engine.activate(load(&engine, &common::fixture_bundle(), precision).await);
+    let model = load(&engine, &common::fixture_bundle(), precision).await;
+    engine.activate(model.bundle().version()).expect("the model is loaded");
     pipeline(&engine, Some(cache)).await
 }
 
@@ -405,9 +406,9 @@ async fn a_pinned_model_reads_as_much_of_a_history_as_it_has_room_for() {
     let version = Some(long.bundle().version().to_owned());
     let pinned = RequestOptions { model_version: version, ..RequestOptions::default() };
 
-    engine.activate(Arc::clone(&long));
+    engine.activate(long.bundle().version()).unwrap();
     let active = recommender.encode(&user, &RequestOptions::default()).await.unwrap();
-    engine.activate(short);
+    engine.activate(short.bundle().version()).unwrap();
     let pinned = recommender.encode(&user, &pinned).await.unwrap();
     assert_eq!(pinned.model_version, active.model_version);
     assert_eq!(pinned.vector, active.vector);

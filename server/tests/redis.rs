@@ -16,7 +16,7 @@ use marquee_server::shared::redis::{Redis, RedisError};
 const HOUR: Duration = Duration::from_hours(1);
 
 fn key(id: u128) -> Key {
-    Key { space: Space::Vector, id }
+    Key { space: Space::Vector, model: 0, id }
 }
 
 async fn cache(url: &str) -> RedisCache {

@@ -28,7 +28,7 @@ async fn redis(url: &str) -> Arc<Redis> {
 }
 
 fn vector(id: u128) -> Key {
-    Key { space: Space::Vector, id }
+    Key { space: Space::Vector, model: 0, id }
 }
 
 /// Puts values on one node until another has them all.

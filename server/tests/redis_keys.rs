@@ -34,7 +34,7 @@ async fn pair(redis: &RedisServer) -> Pair {
 }
 
 fn vector(id: u128) -> cache::Key {
-    cache::Key { space: Space::Vector, id }
+    cache::Key { space: Space::Vector, model: 0, id }
 }
 
 async fn limiter(redis: &RedisServer) -> Limiter {

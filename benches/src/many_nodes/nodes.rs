@@ -189,7 +189,7 @@ impl Field<'_> {
 /// Time of reading a vector by the server's own link to Redis, one after another, p50.
 async fn redis_get(url: &str, dimension: usize) -> anyhow::Result<Duration> {
     let cache = RedisCache::new(Redis::connect(url).await?);
-    let key = Key { space: Space::Vector, id: 1 };
+    let key = Key { space: Space::Vector, model: 0, id: 1 };
     cache.put(key, Bytes::from(vec![1; 1 + 4 * dimension]), PATIENCE).await;
     let began = Instant::now();
     while cache.get(key).await.is_none() {

@@ -28,6 +28,8 @@ mod tests {
         for path in [
             "/marquee.v1.CatalogService/ImportMovies",
             "/marquee.v1.OperationsService/ActivateModel",
+            "/marquee.v1.OperationsService/LoadModel",
+            "/marquee.v1.OperationsService/UnloadModel",
             "/marquee.v1.UserService/DeleteUser",
             "/marquee.v1.UserService/RegisterUser",
             "/marquee.v1.UserService/SetPreferences",

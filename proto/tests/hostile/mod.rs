@@ -49,9 +49,9 @@ macro_rules! targets {
 targets! {
     ActivateModelRequest DeleteUserRequest EncodeHistoryRequest GetMovieRequest GetStatsRequest GetUserRequest
     GetUserStatsRequest ImportMoviesRequest ListGenresRequest ListHistoryRequest ListModelsRequest
-    ListPopularMoviesRequest ListTrendingMoviesRequest RecommendBatchRequest RecommendRequest
+    ListPopularMoviesRequest ListTrendingMoviesRequest LoadModelRequest RecommendBatchRequest RecommendRequest
     RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest
-    SearchMoviesRequest SetPreferencesRequest SimilarMoviesRequest WatchInteractionsRequest
+    SearchMoviesRequest SetPreferencesRequest SimilarMoviesRequest UnloadModelRequest WatchInteractionsRequest
 }
 
 fn offer<M: Message + Default + Validate + Wire + Send + 'static>(

@@ -50,30 +50,25 @@ mod affinity;
 pub mod bundle;
 mod cost;
 pub mod job;
-mod lifecycle;
 mod metrics;
-mod model;
-mod pool;
 pub mod runtime;
 mod scheduler;
 mod sequence;
+mod serving;
 mod session;
 mod shortlist;
 mod simulator;
 #[cfg(test)]
 mod tests;
-mod work;
-mod worker;
 
 pub use bundle::{Bundle, BundleError};
 pub use job::{
     Answer, Ask, AskInput, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, JobTimings,
     Priority, Shortlists, Want,
 };
-pub use lifecycle::{Engine, EngineOptions, EngineStats, ModelState, ModelStatus};
 pub use metrics::METRICS;
-pub use model::Model;
 pub use runtime::Device;
 pub use sequence::Sequence;
+pub use serving::{Engine, EngineOptions, EngineStats, Model, ModelSetError, ModelState};
 pub use session::{Precision, bare_encoder};
 pub use simulator::SchedulerSimulator;

@@ -11,9 +11,8 @@ use marquee_retrieval::{BackendError, ExactScorer, ItemRow, Method, Query, Score
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
-use super::model::Core;
-use super::pool::Pool;
 use super::scheduler::{Padding, Policy};
+use super::serving::{Core, Pool, worker};
 use super::*;
 
 pub(super) fn fixture() -> PathBuf {
@@ -28,7 +27,7 @@ pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, marquee_ret
 async fn started(options: EngineOptions) -> (Engine, Arc<Model>) {
     let engine = Engine::start(options);
     let model = engine.load(&fixture(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
-    engine.activate(Arc::clone(&model));
+    engine.activate(model.bundle().version()).unwrap();
     (engine, model)
 }
 
@@ -73,7 +72,7 @@ where
         Ok(Arc::new(Scripted { before, scorer: exact(bundle)? }))
     };
     let model = engine.load(&fixture(), Device::Cpu, Precision::Fp32, make).await.unwrap();
-    engine.activate(Arc::clone(&model));
+    engine.activate(model.bundle().version()).unwrap();
     (engine, model)
 }
 
@@ -158,7 +157,7 @@ where
     let core = Arc::new(Core::new(0, bundle, scorer, rebuilt, vec![Box::new(encoder)]));
     let threads = worker::spawn(&pool, 0, "test", None, Some(1)).unwrap();
     let (placement, arithmetic) = ("test".to_owned(), "test".to_owned());
-    Partnered { model: Model { core, pool, placement, arithmetic }, threads, encoded }
+    Partnered { model: Model::new(core, pool, placement, arithmetic, 0), threads, encoded }
 }
 
 fn one_worker() -> EngineOptions {
@@ -297,7 +296,7 @@ async fn a_sequence_without_a_finite_vector_fails_alone() {
     bundle::spoil_item(folder.path(), 1);
     let engine = Engine::start(one_worker());
     let model = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
-    engine.activate(Arc::clone(&model));
+    engine.activate(model.bundle().version()).unwrap();
     let answers = join_all((0..4).map(|row| model.submit(job(&[row], top(3))))).await;
     for (row, answer) in answers.iter().enumerate() {
         match row {
@@ -386,7 +385,7 @@ async fn three_failures_in_a_row_take_the_model_out_of_service() {
     }
     until(|| !model.in_service()).await;
     assert!(matches!(model.submit(job(&[0], top(3))).await, Err(EngineError::OutOfService(_))));
-    assert!(matches!(&engine.models()[0].state, ModelState::OutOfService(why) if why.contains("always")));
+    assert!(matches!(engine.state(&model), ModelState::Failed(why) if why.contains("always")));
 }
 
 #[tokio::test]
@@ -397,8 +396,18 @@ async fn an_out_of_service_version_can_be_loaded_again() {
     }
     until(|| !model.in_service()).await;
     let again = engine.load(&fixture(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
-    engine.activate(Arc::clone(&again));
+    assert_eq!(engine.models().len(), 1, "it takes the place of the one that failed");
+    assert_eq!(engine.state(&again), ModelState::Active);
     again.submit(job(&[0], top(3))).await.unwrap();
+}
+
+/// Loads the fixture under another version.
+async fn load_version(engine: &Engine, version: &str) -> Result<Arc<Model>, BundleError> {
+    engine.load(other_version(version).path(), Device::Cpu, Precision::Fp32, exact).await
+}
+
+fn versions(engine: &Engine) -> Vec<String> {
+    engine.models().iter().map(|model| model.bundle().version().to_owned()).collect()
 }
 
 /// The fixture under another version.
@@ -420,7 +429,7 @@ async fn a_swap_loses_no_request_and_the_old_version_can_still_be_pinned() {
     let before = join_all(sequences.iter().map(|sequence| old.submit(job(sequence, top(5)))));
     let swap = async {
         let new = engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
-        engine.activate(Arc::clone(&new));
+        engine.activate("tiny@2").unwrap();
         new
     };
     let (answers, new) = futures::join!(before, swap);
@@ -428,12 +437,9 @@ async fn a_swap_loses_no_request_and_the_old_version_can_still_be_pinned() {
     assert_eq!(engine.model(None).unwrap().bundle().version(), "tiny@2");
     assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
     assert!(matches!(engine.model(Some("tiny@3")), Err(EngineError::UnknownVersion(_))));
-    let states: Vec<_> = engine.models().into_iter().map(|status| (status.version, status.state)).collect();
-    let expected = [("tiny@1", ModelState::Standby), ("tiny@2", ModelState::Active)];
-    for (version, state) in expected {
-        assert!(states.contains(&(version.to_owned(), state)), "{states:?}");
-    }
-    engine.activate(Arc::clone(&old));
+    assert_eq!(engine.state(&old), ModelState::Standby);
+    assert_eq!(engine.state(&new), ModelState::Active);
+    engine.activate("tiny@1").unwrap();
     assert_eq!(engine.model(None).unwrap().bundle().version(), "tiny@1");
     drop((old, new));
 }
@@ -443,11 +449,11 @@ async fn an_activation_that_is_repeated_keeps_the_model_on_standby() {
     let (engine, old) = started(one_worker()).await;
     let folder = other_version("2");
     let load = async || engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
-    engine.activate(load().await);
-    let before = engine.models();
-    engine.activate(load().await);
-    engine.activate(engine.model(Some("tiny@2")).unwrap());
-    assert_eq!(engine.models(), before);
+    let first = load().await;
+    engine.activate("tiny@2").unwrap();
+    assert!(Arc::ptr_eq(&load().await, &first));
+    engine.activate("tiny@2").unwrap();
+    assert_eq!(engine.models().len(), 2);
     assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
 }
 
@@ -511,7 +517,7 @@ async fn one_bundle_is_loaded_at_a_time_and_another_hears_so_at_once() {
         matches!(&busy, Some(BundleError::Busy { loading, .. }) if *loading == fixture.display().to_string()),
         "{busy:?}"
     );
-    assert_eq!(engine.models().len(), 1, "only the first one is listed");
+    assert_eq!(engine.loading(), Some(fixture.clone()));
     building.go_on.send(()).unwrap();
     first.await.unwrap();
     assert_eq!(load().await.unwrap().bundle().version(), "tiny@2");
@@ -528,8 +534,175 @@ async fn a_load_whose_caller_went_away_ends_and_leaves_nothing() {
         building.began.recv().unwrap();
     }
     building.go_on.send(()).unwrap();
-    until(|| engine.models().is_empty()).await;
+    until(|| engine.loading().is_none()).await;
+    assert!(engine.models().is_empty());
     engine.load(&fixture, Device::Cpu, Precision::Fp32, exact).await.unwrap();
+}
+
+fn never_made(_: &Arc<Bundle>) -> Built {
+    unreachable!("the bundle is loaded already")
+}
+
+#[tokio::test]
+async fn who_asks_for_the_bundle_that_is_being_loaded_waits_for_it() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let fixture = fixture();
+    let mut first = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+    assert!(futures::poll!(&mut first).is_pending());
+    building.began.recv().unwrap();
+    let mut second = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, never_made));
+    assert!(futures::poll!(&mut second).is_pending());
+    building.go_on.send(()).unwrap();
+    let (first, second) = futures::join!(first, second);
+    assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
+}
+
+#[tokio::test]
+async fn the_same_folder_by_another_path_is_the_same_bundle() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let (fixture, whole) = (fixture(), fixture().canonicalize().unwrap());
+    assert_ne!(fixture, whole);
+    let mut first = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+    assert!(futures::poll!(&mut first).is_pending());
+    building.began.recv().unwrap();
+    let second = engine.load(&whole, Device::Cpu, Precision::Fp32, never_made);
+    let go_on = async {
+        tokio::task::yield_now().await;
+        building.go_on.send(()).unwrap();
+    };
+    let (first, second, ()) = futures::join!(first, second, go_on);
+    assert!(Arc::ptr_eq(&first.unwrap(), &second.unwrap()));
+}
+
+#[tokio::test]
+async fn a_load_goes_on_while_one_of_its_callers_waits() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let fixture = fixture();
+    let mut first = Box::pin(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+    assert!(futures::poll!(&mut first).is_pending());
+    building.began.recv().unwrap();
+    let mut second = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, never_made));
+    assert!(futures::poll!(&mut second).is_pending());
+    drop(first);
+    building.go_on.send(()).unwrap();
+    assert_eq!(second.await.unwrap().bundle().version(), "tiny@1");
+}
+
+#[tokio::test]
+async fn models_stay_until_they_are_unloaded_and_each_can_be_pinned() {
+    let (engine, first) = started(one_worker()).await;
+    for version in ["2", "3"] {
+        load_version(&engine, version).await.unwrap();
+        engine.activate(&format!("tiny@{version}")).unwrap();
+    }
+    assert_eq!(versions(&engine), ["tiny@1", "tiny@2", "tiny@3"]);
+    assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &first));
+    engine.unload("tiny@2").unwrap();
+    assert_eq!(versions(&engine), ["tiny@1", "tiny@3"]);
+    assert!(matches!(engine.model(Some("tiny@2")), Err(EngineError::UnknownVersion(_))));
+}
+
+#[tokio::test]
+async fn the_active_model_and_an_unknown_one_are_not_unloaded() {
+    let (engine, _) = started(one_worker()).await;
+    assert_eq!(engine.unload("tiny@1").err(), Some(ModelSetError::Active("tiny@1".to_owned())));
+    assert_eq!(engine.unload("tiny@2").err(), Some(ModelSetError::NotLoaded("tiny@2".to_owned())));
+    assert_eq!(engine.activate("tiny@2").err(), Some(ModelSetError::NotLoaded("tiny@2".to_owned())));
+    assert_eq!(versions(&engine), ["tiny@1"]);
+}
+
+#[tokio::test]
+async fn a_model_that_failed_is_not_activated() {
+    let (engine, _) = started(one_worker()).await;
+    let failing = load_version(&engine, "2").await.unwrap();
+    failing.core.take_out_of_service("it failed".to_owned());
+    let refused = engine.activate("tiny@2").err();
+    assert!(matches!(refused, Some(ModelSetError::Failed { why, .. }) if why == "it failed"));
+    assert_eq!(engine.model(None).unwrap().bundle().version(), "tiny@1");
+}
+
+/// Says when it is dropped.
+struct Mourned(Arc<AtomicU32>);
+
+impl Drop for Mourned {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn jobs_in_flight_finish_on_an_unloaded_model_and_then_all_of_it_goes() {
+    let (engine, model, gate) = gated(one_worker()).await;
+    load_version(&engine, "2").await.unwrap();
+    engine.activate("tiny@2").unwrap();
+    let dropped = Arc::new(AtomicU32::new(0));
+    model.extension(|| Mourned(Arc::clone(&dropped)));
+    let (bundle, core) = (Arc::downgrade(model.bundle()), Arc::downgrade(&model.core));
+    let mut running = Box::pin(model.submit(job(&[0], top(3))));
+    assert!(futures::poll!(&mut running).is_pending());
+    drop(engine.unload("tiny@1").unwrap());
+    assert_eq!(dropped.load(Ordering::SeqCst), 0);
+    drop(gate);
+    assert_eq!(running.await.unwrap().items.len(), 3);
+    drop(model);
+    until(|| dropped.load(Ordering::SeqCst) == 1).await;
+    until(|| core.strong_count() == 0 && bundle.strong_count() == 0).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_those_who_hold_an_unloaded_model() {
+    let (engine, held) = started(one_worker()).await;
+    load_version(&engine, "2").await.unwrap();
+    engine.activate("tiny@2").unwrap();
+    engine.unload("tiny@1").unwrap();
+    engine.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test]
+async fn over_the_bound_of_models_a_bundle_is_refused_until_one_is_unloaded() {
+    let (engine, _) = started(EngineOptions { max_models: 2, ..one_worker() }).await;
+    load_version(&engine, "2").await.unwrap();
+    let refused = load_version(&engine, "3").await.unwrap_err();
+    assert!(matches!(&refused, BundleError::TooManyModels { most: 2, .. }), "{refused}");
+    let why = refused.to_string();
+    for named in ["tiny@1 (active, ", "tiny@2 (", "UnloadModel", "--max-models"] {
+        assert!(why.contains(named), "{named} in: {why}");
+    }
+    assert_eq!(load_version(&engine, "2").await.unwrap().bundle().version(), "tiny@2", "it is loaded");
+    engine.unload("tiny@2").unwrap();
+    load_version(&engine, "3").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_model_that_failed_leaves_its_room_to_the_one_that_replaces_it() {
+    let (engine, model) = started(EngineOptions { max_models: 1, ..one_worker() }).await;
+    model.core.take_out_of_service("it failed".to_owned());
+    let refused = load_version(&engine, "2").await.unwrap_err();
+    assert!(matches!(refused, BundleError::TooManyModels { .. }), "{refused}");
+    let again = engine.load(&fixture(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
+    assert_eq!(engine.state(&again), ModelState::Active);
+}
+
+#[tokio::test]
+async fn a_bundle_that_would_take_more_memory_than_is_left_is_refused_before_it_is_read() {
+    let (_, alone) = started(one_worker()).await;
+    let bytes = alone.memory_bytes();
+    assert!(bytes > fixture().join("tables.safetensors").metadata().unwrap().len());
+    let options = EngineOptions { max_model_bytes: Some(2 * bytes - 1), ..one_worker() };
+    let (engine, _) = started(options).await;
+    let folder = other_version("2");
+    let vocabulary = folder.path().join("vocabulary.u32");
+    std::fs::write(&vocabulary, vec![0; vocabulary.metadata().unwrap().len() as usize]).unwrap();
+    let refused = engine.load(folder.path(), Device::Cpu, Precision::Fp32, never_made).await.unwrap_err();
+    assert!(matches!(refused, BundleError::TooMuchMemory { .. }), "{refused}");
+    let why = refused.to_string();
+    assert!(why.contains("tiny@1 (active, 1 MiB)") && why.contains("--model-memory-mib"), "{why}");
+    let (fits, _) = started(EngineOptions { max_model_bytes: Some(2 * bytes), ..one_worker() }).await;
+    load_version(&fits, "2").await.unwrap();
 }
 
 #[tokio::test]
@@ -554,9 +727,9 @@ async fn a_model_that_is_loaded_again_after_it_failed_keeps_the_one_on_standby()
     let folder = other_version("2");
     let load = async || engine.load(folder.path(), Device::Cpu, Precision::Fp32, exact).await.unwrap();
     let failing = load().await;
-    engine.activate(Arc::clone(&failing));
+    engine.activate("tiny@2").unwrap();
     failing.core.take_out_of_service("it failed".to_owned());
-    engine.activate(load().await);
+    load().await;
     assert!(engine.model(None).unwrap().in_service());
     assert!(Arc::ptr_eq(&engine.model(Some("tiny@1")).unwrap(), &old));
 }

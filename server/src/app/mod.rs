@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use marquee_core::clock::now_ms;
 use marquee_engine::runtime::RuntimeError;
-use marquee_engine::{Bundle, BundleError, Engine, EngineOptions, Model};
+use marquee_engine::{Bundle, BundleError, Engine, EngineOptions, Model, ModelSetError};
 use marquee_retrieval::{Planner, PlannerOptions, RetrievalError, Scorer, TableValues};
 use marquee_shipped::ShippedError;
 use marquee_store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
@@ -66,6 +66,9 @@ pub enum StartError {
     /// The model cannot be loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The model cannot be activated.
+    #[error(transparent)]
+    Models(#[from] ModelSetError),
     /// ONNX Runtime cannot be loaded, or the device cannot be had.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -318,7 +321,7 @@ async fn first_model(folder: PathBuf, state: Arc<AppState>) -> Result<Arc<Model>
             loaded => break loaded?,
         }
     };
-    state.engine.activate(Arc::clone(&model));
+    state.engine.activate(model.bundle().version())?;
     state.health.set_serving(true).await;
     Ok(model)
 }

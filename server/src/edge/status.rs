@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use marquee_core::domain::{MovieId, UserId};
 use marquee_core::text::printable;
-use marquee_engine::EngineError;
+use marquee_engine::{EngineError, ModelSetError};
 use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
 use marquee_store::StoreError;
 use tonic::{Code, Status};
@@ -42,6 +42,9 @@ const LIST_BYTES: usize = 600;
 
 /// The reason for a deadline that is missed, wherever that is seen.
 const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
+
+/// The reason for a version that names no loaded model, in a request that pins it or one that is about it.
+const MODEL_NOT_LOADED: &str = "MODEL_VERSION_NOT_LOADED";
 
 /// How long a caller should wait before it asks again where nothing better is known.
 const STORE_RETRY: Duration = Duration::from_millis(500);
@@ -140,6 +143,12 @@ pub enum ApiError {
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
+    /// There is no room for a further model.
+    #[error("{0}")]
+    NoRoomForModel(String),
+    /// A loaded model stays as it is.
+    #[error(transparent)]
+    Models(#[from] ModelSetError),
     /// A bundle has to wait until another one is loaded.
     #[error("{0}; wait for the time in RetryInfo")]
     LoadingAnother(String),
@@ -220,6 +229,12 @@ impl ApiError {
             Self::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
             Self::Bundle(_) => status_parts(Code::FailedPrecondition, "BUNDLE_REFUSED"),
+            Self::NoRoomForModel(_) => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_MODEL"),
+            Self::Models(error) => match error {
+                ModelSetError::NotLoaded(_) => status_parts(Code::NotFound, MODEL_NOT_LOADED),
+                ModelSetError::Active(_) => status_parts(Code::FailedPrecondition, "MODEL_ACTIVE"),
+                ModelSetError::Failed { .. } => status_parts(Code::FailedPrecondition, "MODEL_FAILED"),
+            },
             Self::Store(error) | Self::PutMovies(PutMoviesError::Store(error)) => of_store(error),
             Self::LoadingAnother(_) => {
                 retryable(Code::ResourceExhausted, "LOADING_ANOTHER_MODEL", LOAD_RETRY)
@@ -307,7 +322,7 @@ fn of_engine(error: &EngineError) -> StatusParts {
             retryable(Code::ResourceExhausted, "QUEUE_FULL", *retry_after)
         }
         EngineError::DeadlineExceeded { .. } => status_parts(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
-        EngineError::UnknownVersion(_) => status_parts(Code::FailedPrecondition, "MODEL_VERSION_NOT_LOADED"),
+        EngineError::UnknownVersion(_) => status_parts(Code::FailedPrecondition, MODEL_NOT_LOADED),
         EngineError::BadJob(_) => status_parts(Code::Internal, "BAD_JOB"),
         EngineError::Backend(_) => retryable(Code::Unavailable, "MODEL_FAILED", STORE_RETRY),
         EngineError::OutOfService(_) => retryable(Code::Unavailable, "MODEL_OUT_OF_SERVICE", STORE_RETRY),

@@ -5,7 +5,7 @@ use marquee_engine::{Answer, EngineError, Input, Model, Sequence, Want};
 use super::context::RequestContext;
 use super::history::EncodableHistory;
 use super::stages::profile::profile;
-use super::{Encoded, RecommendError, Recommender, RequestOptions, Subject, UserVectorCache};
+use super::{Encoded, RecommendError, Recommender, RequestOptions, Served, Subject, Usage};
 use crate::catalog::Filter;
 use crate::profiles::ConsistencyToken;
 
@@ -29,6 +29,7 @@ impl Recommender {
         }
         let sequence = encodable.newest(&model);
         let answer = self.run_sequence(&model, sequence, Want::Vector, options).await?;
+        Usage::of(&model).count(Served::Encoding, options.model_version.as_deref());
         context.watch.engine(answer.timings);
         Ok(Encoded {
             vector: answer.vector,
@@ -49,7 +50,7 @@ impl Recommender {
         let Some(vectors) = &self.vectors else {
             return model.submit(options.job(Input::Sequence(sequence), want)).await;
         };
-        let key = UserVectorCache::key(model.arithmetic(), &sequence);
+        let key = vectors.key_for(model, &sequence);
         let remembered = vectors.get(key, model.bundle().dimension()).await;
         self.metrics.vector_lookup(remembered.is_some());
         if let Some(vector) = remembered {

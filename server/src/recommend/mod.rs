@@ -19,6 +19,7 @@ mod stage;
 mod stages;
 mod taste;
 mod timings;
+mod usage;
 mod vector_cache;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub use source::Source;
 pub use stage::Stage;
 use stages::{candidates, profile};
 pub use timings::Timings;
+pub use usage::{Served, Usage, UsageCounts};
 pub use vector_cache::UserVectorCache;
 
 use crate::catalog::Catalog;

@@ -2,12 +2,14 @@
 //!
 //! The key is a hash of what was encoded and of how, (model, precision, device and its kernels; item
 //! rows), so an entry is never wrong and needs no invalidation: a new interaction makes a new sequence,
-//! and a new key, and nodes that compute differently do not read each other's vectors.
+//! and a new key, and nodes that compute differently do not read each other's vectors. What this node holds of a
+//! model's vectors is forgotten when the model is unloaded, so that others have the room.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use marquee_engine::Model;
 use marquee_retrieval::ItemRow;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -29,13 +31,19 @@ impl UserVectorCache {
         Self { cache }
     }
 
-    /// The key of a sequence under an [`arithmetic`](marquee_engine::Model::arithmetic).
-    pub fn key(arithmetic: &str, rows: &[ItemRow]) -> Key {
+    /// The key of a sequence that a model encodes; what is remembered under it is forgotten with the model.
+    pub fn key_for(&self, model: &Model, rows: &[ItemRow]) -> Key {
+        model.extension(|| VectorsOf { model: model.number(), cache: Arc::clone(&self.cache) });
+        Self::key(model.number(), model.arithmetic(), rows)
+    }
+
+    /// The key of a sequence under the number and the [`arithmetic`](Model::arithmetic) of a model.
+    pub fn key(model: u64, arithmetic: &str, rows: &[ItemRow]) -> Key {
         let mut hash = Xxh3::new();
         hash.update(arithmetic.as_bytes());
         hash.update(&[0]);
         hash.update(bytemuck::cast_slice(rows));
-        Key { space: Space::Vector, id: hash.digest128() }
+        Key { space: Space::Vector, model, id: hash.digest128() }
     }
 
     /// The vector, if it is remembered and has this dimension.
@@ -46,6 +54,18 @@ impl UserVectorCache {
     /// Remembers a vector.
     pub async fn put(&self, key: Key, vector: &[f32]) {
         self.cache.put(key, encode(vector), TIME_TO_LIVE).await;
+    }
+}
+
+/// What is remembered of one model's vectors; kept with the model.
+struct VectorsOf {
+    model: u64,
+    cache: Arc<dyn Cache>,
+}
+
+impl Drop for VectorsOf {
+    fn drop(&mut self) {
+        self.cache.forget_model(self.model);
     }
 }
 
@@ -89,9 +109,10 @@ mod tests {
 
     #[test]
     fn arithmetics_and_sequences_have_keys_of_their_own() {
-        let key = UserVectorCache::key("a", &[1, 2]);
-        assert_ne!(key, UserVectorCache::key("b", &[1, 2]));
-        assert_ne!(key, UserVectorCache::key("a", &[2, 1]));
-        assert_eq!(key, UserVectorCache::key("a", &[1, 2]));
+        let key = UserVectorCache::key(1, "a", &[1, 2]);
+        assert_ne!(key, UserVectorCache::key(1, "b", &[1, 2]));
+        assert_ne!(key, UserVectorCache::key(1, "a", &[2, 1]));
+        assert_eq!(key, UserVectorCache::key(1, "a", &[1, 2]));
+        assert_ne!(key, UserVectorCache::key(2, "a", &[1, 2]));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::runtime::RuntimeError;
 
 /// Why a bundle was refused. Nothing of a refused bundle is in use.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum BundleError {
     /// A file can't be read.
     #[error("{} can't be read: {why}; a bundle is a folder with a bundle.json, see onnx/BUNDLE.md", path.display())]
@@ -40,6 +40,34 @@ pub enum BundleError {
         bundle: String,
         /// The folder of the other one.
         loading: String,
+    },
+    /// As many models are loaded as may be.
+    #[error(
+        "bundle {bundle} is not loaded: at most {most} models may be (--max-models), and these are: {loaded}; unload one \
+         of them first (UnloadModel)"
+    )]
+    TooManyModels {
+        /// The bundle's folder.
+        bundle: String,
+        /// The most models that may be loaded.
+        most: usize,
+        /// Those that are, with what each takes.
+        loaded: String,
+    },
+    /// The models would take more memory than they may.
+    #[error(
+        "bundle {bundle} is not loaded: it takes {needs_mib} MiB, all models together may take {most_mib} \
+         (--model-memory-mib), and {loaded}; unload one first (UnloadModel), or allow more"
+    )]
+    TooMuchMemory {
+        /// The bundle's folder.
+        bundle: String,
+        /// What it takes.
+        needs_mib: u64,
+        /// What all may take.
+        most_mib: u64,
+        /// A clause that names the loaded ones, with what each takes.
+        loaded: String,
     },
     /// Whoever wanted it went away.
     #[error("loading {} was given up, because nobody waits for it any more", path.display())]

@@ -10,6 +10,7 @@ mod file;
 #[cfg(test)]
 mod fuzz_tests;
 mod manifest;
+mod memory;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,12 @@ impl Announced {
     /// As [`Bundle::seal`].
     pub(crate) fn seal(&self) -> &str {
         &self.manifest.seal
+    }
+
+    /// The bytes that its model takes with so many sessions on a device, in a precision, both as the manifest writes
+    /// them.
+    pub(crate) fn memory_bytes(&self, device: &str, precision: &str, sessions: usize) -> u64 {
+        memory::bytes_of(&self.folder, &self.manifest, device, precision, sessions)
     }
 
     /// Reads the bundle and checks it whole, as long as it is wanted.
@@ -145,6 +152,11 @@ impl Bundle {
     /// The hash of the manifest, and so of everything that the bundle holds.
     pub(crate) fn seal(&self) -> &str {
         &self.manifest.seal
+    }
+
+    /// As [`Announced::memory_bytes`].
+    pub(crate) fn memory_bytes(&self, device: &str, precision: &str, sessions: usize) -> u64 {
+        memory::bytes_of(&self.folder, &self.manifest, device, precision, sessions)
     }
 
     /// The model's name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
-use marquee_engine::{BundleError, Engine, Model, ModelState, ModelStatus};
+use marquee_engine::{BundleError, Engine, Model, ModelState};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_server::OperationsService;
@@ -14,7 +14,7 @@ use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
 use crate::edge::{ApiError, convert, valid};
-use crate::recommend::RecommendError;
+use crate::recommend::Usage;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
 pub type LoadModel =
@@ -34,40 +34,53 @@ impl OperationsApi {
         Self { engine, store, load, started_ms: now_ms() }
     }
 
-    fn active(&self) -> Option<ModelStatus> {
-        self.engine.models().into_iter().find(|model| model.state == ModelState::Active)
+    /// Loads the bundle in a folder of this machine.
+    async fn loaded(&self, folder: String) -> Result<Arc<Model>, ApiError> {
+        (self.load)(PathBuf::from(folder)).await.map_err(|error| match error {
+            BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
+            BundleError::TooManyModels { .. } | BundleError::TooMuchMemory { .. } => {
+                ApiError::NoRoomForModel(error.to_string())
+            }
+            other => ApiError::Bundle(other.to_string()),
+        })
     }
 
-    /// A model with what its bundle says; a model that is still loading has none yet.
-    fn described(&self, status: ModelStatus) -> v1::Model {
-        let (device, precision) = status.placement.split_once(' ').unwrap_or_default();
-        let (state, error) = match status.state {
-            ModelState::Loading => (v1::ModelState::Loading, String::new()),
+    fn described(&self, model: &Model) -> v1::Model {
+        let bundle = model.bundle();
+        let (device, precision) = model.placement().split_once(' ').unwrap_or_default();
+        let (state, error) = match self.engine.state(model) {
             ModelState::Active => (v1::ModelState::Active, String::new()),
             ModelState::Standby => (v1::ModelState::Standby, String::new()),
-            ModelState::OutOfService(why) => (v1::ModelState::Failed, why),
+            ModelState::Failed(why) => (v1::ModelState::Failed, why),
         };
-        let mut model = v1::Model {
+        let metrics = bundle.metrics.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        v1::Model {
+            version: bundle.version().to_owned(),
+            name: bundle.name().to_owned(),
+            state: state.into(),
+            items: bundle.items() as u32,
+            dimension: bundle.dimension() as u32,
+            maximum_length: bundle.maximum_length() as u32,
             device: device.to_owned(),
             precision: precision.to_owned(),
-            state: state.into(),
-            name: status.name,
+            metrics: metrics.collect(),
             error,
-            ..Default::default()
-        };
-        if let Ok(loaded) = self.engine.model(Some(&status.version)) {
-            let bundle = loaded.bundle();
-            model.items = bundle.items() as u32;
-            model.dimension = bundle.dimension() as u32;
-            model.maximum_length = bundle.maximum_length() as u32;
-            model.metrics = bundle
-                .metrics
-                .iter()
-                .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)))
-                .collect();
+            memory_bytes: model.memory_bytes(),
+            load_time: Some(convert::timestamp(model.loaded_ms())),
+            usage: Some(usage(model)),
         }
-        model.version = status.version;
-        model
+    }
+}
+
+/// The requests that a model has answered.
+fn usage(model: &Model) -> v1::ModelUsage {
+    let counts = Usage::of(model).counts();
+    v1::ModelUsage {
+        recommendations: counts.recommendations,
+        similar_movies: counts.similar_movies,
+        encodings: counts.encodings,
+        pinned: counts.pinned,
+        last_time: counts.last_ms.map(convert::timestamp),
     }
 }
 
@@ -79,15 +92,16 @@ impl OperationsService for OperationsApi {
     ) -> Result<Response<v1::GetStatsResponse>, Status> {
         let store = self.store.stats().await.map_err(ApiError::from)?;
         let engine = self.engine.stats();
+        let active = self.engine.model(None).ok();
         let (model_version, placement) =
-            self.active().map(|model| (model.version, model.placement)).unwrap_or_default();
+            active.as_deref().map(|model| (model.bundle().version(), model.placement())).unwrap_or_default();
         Ok(Response::new(v1::GetStatsResponse {
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             start_time: Some(convert::timestamp(self.started_ms)),
             movies: store.movies as u32,
             users: store.users,
             interactions: store.interactions,
-            model_version,
+            model_version: model_version.to_owned(),
             device: placement.split(' ').next().unwrap_or_default().to_owned(),
             queue_depth: engine.queue_depth as u32,
             workers: engine.workers as u32,
@@ -102,39 +116,47 @@ impl OperationsService for OperationsApi {
         _: Request<v1::ListModelsRequest>,
     ) -> Result<Response<v1::ListModelsResponse>, Status> {
         let mut models = self.engine.models();
-        models.sort_by_key(|model| model.state != ModelState::Active);
-        let models = models.into_iter().map(|model| self.described(model)).collect();
+        models.sort_by_key(|model| self.engine.state(model) != ModelState::Active);
+        let loading = self.engine.loading().map(|folder| v1::Model {
+            version: folder.display().to_string(),
+            state: v1::ModelState::Loading.into(),
+            ..Default::default()
+        });
+        let models = models.iter().map(|model| self.described(model)).chain(loading).collect();
         Ok(Response::new(v1::ListModelsResponse { models }))
+    }
+
+    async fn load_model(
+        &self,
+        request: Request<v1::LoadModelRequest>,
+    ) -> Result<Response<v1::LoadModelResponse>, Status> {
+        let request = valid(request.into_inner())?;
+        let model = self.loaded(request.bundle_dir).await?;
+        Ok(Response::new(v1::LoadModelResponse { model: Some(self.described(&model)) }))
     }
 
     async fn activate_model(
         &self,
         request: Request<v1::ActivateModelRequest>,
     ) -> Result<Response<v1::ActivateModelResponse>, Status> {
-        let request = valid(request.into_inner())?;
-        let model = match request.target {
-            Some(Target::BundleDir(folder)) => {
-                let loaded = (self.load)(PathBuf::from(folder)).await;
-                loaded.map_err(refused)?
-            }
-            Some(Target::Version(version)) => self
-                .engine
-                .model(Some(&version))
-                .map_err(|error| ApiError::from(RecommendError::from(error)))?,
+        let version = match valid(request.into_inner())?.target {
+            Some(Target::BundleDir(folder)) => self.loaded(folder).await?.bundle().version().to_owned(),
+            Some(Target::Version(version)) => version,
             None => {
                 return Err(ApiError::invalid("target", "must be there: a bundle_dir, or a version").into());
             }
         };
-        self.engine.activate(model);
-        let model = self.active().map(|status| self.described(status));
-        Ok(Response::new(v1::ActivateModelResponse { model }))
+        let model = self.engine.activate(&version).map_err(ApiError::from)?;
+        Ok(Response::new(v1::ActivateModelResponse { model: Some(self.described(&model)) }))
     }
-}
 
-fn refused(error: BundleError) -> ApiError {
-    match error {
-        BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
-        other => ApiError::Bundle(other.to_string()),
+    async fn unload_model(
+        &self,
+        request: Request<v1::UnloadModelRequest>,
+    ) -> Result<Response<v1::UnloadModelResponse>, Status> {
+        let version = valid(request.into_inner())?.version;
+        let model = self.engine.unload(&version).map_err(ApiError::from)?;
+        Ok(Response::new(v1::UnloadModelResponse { model: Some(self.described(&model)) }))
     }
 }
 

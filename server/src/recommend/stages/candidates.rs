@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use crate::recommend::context::{Excluded, Found, RequestContext};
 use crate::recommend::history::{EncodableHistory, bitmap_of};
-use crate::recommend::{Question, RecommendError, SimilarQuestion, Source, taste};
+use crate::recommend::{Question, RecommendError, Served, SimilarQuestion, Source, Usage, taste};
 
 /// The best movies for the subject's taste; where it has none, for the movies of its preferences. Nothing is found
 /// for who has neither, or nothing that the model knows.
@@ -39,6 +39,7 @@ pub(in crate::recommend) async fn for_taste(
         metric: Metric::InnerProduct,
     };
     let answer = context.parts.run_sequence(&model, sequence, Want::TopK(query), context.options).await?;
+    Usage::of(&model).count(Served::Recommendation, context.options.model_version.as_deref());
     found(context, model, answer, source);
     Ok(())
 }
@@ -62,6 +63,7 @@ pub(in crate::recommend) async fn like_movie(
     };
     let input = Input::Vector(model.bundle().output_embedding(row).into());
     let answer = model.submit(context.options.job(input, Want::TopK(query))).await?;
+    Usage::of(&model).count(Served::SimilarMovies, context.options.model_version.as_deref());
     found(context, model, answer, Source::Model);
     Ok(())
 }

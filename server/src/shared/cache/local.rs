@@ -66,6 +66,10 @@ impl Cache for LocalCache {
     async fn remove(&self, key: Key) {
         self.entries.remove(&key);
     }
+
+    fn forget_model(&self, model: u64) {
+        self.entries.retain(|key, _| key.model != model);
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +80,7 @@ mod tests {
     use crate::shared::cache::Space;
 
     fn key(id: u128) -> Key {
-        Key { space: Space::Vector, id }
+        Key { space: Space::Vector, model: 0, id }
     }
 
     #[tokio::test(start_paused = true)]
@@ -117,5 +121,17 @@ mod tests {
         }
         assert!(cache.entries.weight() <= 64 << 10);
         assert!(!cache.entries.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_model_is_forgotten_alone() {
+        let cache = LocalCache::new(1 << 20, 100);
+        let other = Key { model: 1, ..key(1) };
+        for key in [key(1), key(2), other] {
+            cache.put(key, Bytes::from_static(b"vector"), Duration::from_secs(10)).await;
+        }
+        cache.forget_model(0);
+        assert!(cache.get(key(1)).await.is_none() && cache.get(key(2)).await.is_none());
+        assert!(cache.get(other).await.is_some());
     }
 }

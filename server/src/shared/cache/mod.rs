@@ -45,6 +45,9 @@ impl Space {
 pub struct Key {
     /// What kind of thing it is.
     pub space: Space,
+    /// The number that its model has here. Other nodes number theirs in their own order, so it is no part of the name
+    /// that nodes share.
+    pub model: u64,
     /// Which one: a user id, or a 128-bit hash.
     pub id: u128,
 }
@@ -60,4 +63,8 @@ pub trait Cache: Send + Sync + 'static {
 
     /// Forgets the value, on every node before long.
     async fn remove(&self, key: Key);
+
+    /// Forgets what this process holds of a model. What nodes share stays until the end of its time: others may serve
+    /// the same model.
+    fn forget_model(&self, model: u64);
 }

@@ -77,4 +77,6 @@ impl Cache for RedisCache {
             tracing::trace!(%outage, "value not removed from the cache; it expires");
         }
     }
+
+    fn forget_model(&self, _: u64) {}
 }

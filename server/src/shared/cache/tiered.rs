@@ -50,13 +50,18 @@ impl<C: Cache> Cache for TieredCache<C> {
         self.local.remove(key).await;
         self.shared.remove(key).await;
     }
+
+    fn forget_model(&self, model: u64) {
+        self.local.forget_model(model);
+        self.shared.forget_model(model);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const KEY: Key = Key { space: Space::Vector, id: 7 };
+    const KEY: Key = Key { space: Space::Vector, model: 0, id: 7 };
     const HOUR: Duration = Duration::from_hours(1);
 
     fn local() -> LocalCache {

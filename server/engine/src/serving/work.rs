@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use marquee_retrieval::{BackendError, ItemRow, Query, ScorerQuery, TopK};
 
-use super::cost::BatchShape;
-use super::job::{Answer, EngineError, Input, JobTimings, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool, Reply};
-use super::scheduler::{Batch, Group, Member, Phase, Reason};
-use super::shortlist;
+use crate::cost::BatchShape;
+use crate::job::{Answer, EngineError, Input, JobTimings, Want};
+use crate::scheduler::{Batch, Group, Member, Phase, Reason};
+use crate::shortlist;
 
 /// A batch while it runs.
 pub(super) struct Work {

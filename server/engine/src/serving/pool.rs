@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
-use super::job::{Answer, EngineError, Want};
-use super::metrics::Metrics;
 use super::model::Core;
-use super::scheduler::{Action, Batch, Event, JobId, Phase, Policy, Scheduler, Submission, WorkerId};
+use crate::job::{Answer, EngineError, Want};
+use crate::metrics::Metrics;
+use crate::scheduler::{Action, Batch, Event, JobId, Phase, Policy, Scheduler, Submission, WorkerId};
 
 /// A job on its way: what it wants, of which model, and where its answer goes.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use marquee_retrieval::BackendError;
 
-use super::affinity::{self, Cpu};
-use super::job::{Ask, AskInput, EncodedBatch, EngineError, Input, Want};
 use super::model::Core;
 use super::pool::{Pending, Pool};
-use super::scheduler::{Batch, Event, Group, Phase, Ran, WorkerId};
 use super::work::{Outcome, Spent, Task, Work, caught, reply};
+use crate::affinity::{self, Cpu};
+use crate::job::{Ask, AskInput, EncodedBatch, EngineError, Input, Want};
+use crate::scheduler::{Batch, Event, Group, Phase, Ran, WorkerId};
 
 /// Batches that wait for a busy partner; the worker waits with the next.
 const WAITING_FOR_PARTNER: usize = 1;

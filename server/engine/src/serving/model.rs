@@ -1,17 +1,22 @@
 //! A model in the engine: its bundle, its scorer, an encoder for each worker, and whether it serves.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
+use marquee_core::clock::now_ms;
+use marquee_core::domain::TimeMs;
 use marquee_retrieval::{BackendError, Scorer};
 use tokio::sync::oneshot;
 
-use super::bundle::{Bundle, BundleError};
-use super::job::{Answer, Ask, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, Want};
+use super::extensions::Extensions;
 use super::pool::{Pending, Pool};
-use super::scheduler::{JobId, ModelKey, Submission, WorkerId};
+use crate::bundle::{Bundle, BundleError};
+use crate::job::{Answer, Ask, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, Want};
+use crate::scheduler::{JobId, ModelKey, Submission, WorkerId};
 
 /// Failures in a row after which a model is taken out of service.
 const MAX_FAILURES: u32 = 3;
@@ -21,13 +26,18 @@ const CALLERS_THAT_FILL_THE_QUEUE: usize = 16;
 /// Makes an encoder, at first and after a failure.
 pub(crate) type MakeEncoder = Box<dyn Fn() -> Result<Box<dyn Encoder>, BundleError> + Send + Sync>;
 
-/// A loaded model. Cheap to hold; the last holder lets it go.
+/// A loaded model. Cheap to hold; it goes when it is unloaded and the last holder lets it go.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) core: Arc<Core>,
     pub(crate) pool: Arc<Pool>,
-    pub(crate) placement: String,
-    pub(crate) arithmetic: String,
+    placement: String,
+    arithmetic: String,
+    memory_bytes: u64,
+    loaded_ms: TimeMs,
+    extensions: Arc<Extensions>,
+    /// Who takes the memory when the last holder has gone.
+    outlasting: OnceLock<Thread>,
 }
 
 /// What workers need of a model.
@@ -118,6 +128,30 @@ impl Core {
 }
 
 impl Model {
+    /// A model that is loaded now.
+    pub(crate) fn new(
+        core: Arc<Core>,
+        pool: Arc<Pool>,
+        placement: String,
+        arithmetic: String,
+        memory_bytes: u64,
+    ) -> Self {
+        let (loaded_ms, extensions, outlasting) = (now_ms(), Arc::default(), OnceLock::new());
+        Self { core, pool, placement, arithmetic, memory_bytes, loaded_ms, extensions, outlasting }
+    }
+
+    /// Waits until nobody else holds the model, or the engine ends, and takes its memory then.
+    pub(super) fn outlast(self: Arc<Self>, engine_ends: &AtomicBool) {
+        let owned = (Arc::clone(&self.core), Arc::clone(&self.extensions));
+        let _ = self.outlasting.set(thread::current());
+        let held = Arc::downgrade(&self);
+        drop(self);
+        while held.strong_count() > 0 && !engine_ends.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        drop(owned);
+    }
+
     /// The bundle.
     pub fn bundle(&self) -> &Arc<Bundle> {
         &self.core.bundle
@@ -133,6 +167,31 @@ impl Model {
     /// the device itself does: bitwise on a CPU.
     pub fn arithmetic(&self) -> &str {
         &self.arithmetic
+    }
+
+    /// Its number, which no other model of this engine has or had.
+    pub fn number(&self) -> u64 {
+        self.core.key
+    }
+
+    /// The bytes of its tables, and of its graph for each session; on a GPU each session has tables of its own. What
+    /// its scorer builds from the tables is not among them.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// When it was loaded.
+    pub fn loaded_ms(&self) -> TimeMs {
+        self.loaded_ms
+    }
+
+    /// What the caller keeps of this model, of each type one; the first call makes it. It goes with the model.
+    pub fn extension<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        self.extensions.get_or_insert_with(make)
+    }
+
+    pub(super) fn why_out_of_service(&self) -> Option<&str> {
+        self.core.out_of_service()
     }
 
     /// Whether it takes jobs; `false` after three failures in a row.
@@ -220,6 +279,14 @@ impl Model {
                 }
                 _ => Ok(()),
             },
+        }
+    }
+}
+
+impl Drop for Model {
+    fn drop(&mut self) {
+        if let Some(thread) = self.outlasting.get() {
+            thread.unpark();
         }
     }
 }

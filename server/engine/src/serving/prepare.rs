@@ -1,0 +1,135 @@
+//! From a bundle to a model that is warm: its scorer, and an encoder for each worker of its device.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use marquee_retrieval::Scorer;
+
+use super::EngineOptions;
+use super::model::Core;
+use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
+use crate::job::{EncodedBatch, Encoder};
+use crate::runtime::{self, Device};
+use crate::scheduler::{ModelKey, Padding, Policy};
+use crate::session::{self, Placement, Precision};
+
+/// A GPU always runs this graph.
+const GPU_PRECISION: &str = "fp16";
+const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 1];
+const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);
+/// Batches that run on a GPU at once, whatever their size.
+const GPU_SIDE_BY_SIDE: usize = 3;
+/// The jobs for which another batch joins them.
+const GPU_WORTH_JOINING: usize = 64;
+
+/// How a bundle is to become a model.
+pub(super) struct LoadRequest<S> {
+    pub(super) device: Device,
+    pub(super) precision: Precision,
+    pub(super) make_scorer: S,
+    pub(super) options: EngineOptions,
+    pub(super) key: ModelKey,
+}
+
+/// A model that is ready to be registered.
+pub(super) struct Prepared {
+    pub(super) core: Core,
+    pub(super) placement: Placement,
+    pub(super) precision: String,
+    pub(super) arithmetic: String,
+    pub(super) policy: Policy,
+    pub(super) memory_bytes: u64,
+}
+
+impl<S> LoadRequest<S> {
+    /// The bytes that the model will take at most. Whether device auto takes the GPU is seen by trying alone, so the
+    /// larger of both counts.
+    pub(super) fn memory_bytes(&self, bundle: &Announced) -> u64 {
+        let EngineOptions { workers, gpu_workers, .. } = self.options;
+        let on_cpu = || bundle.memory_bytes("cpu", &self.precision.to_string(), workers);
+        let on_cuda = || bundle.memory_bytes("cuda", GPU_PRECISION, gpu_workers);
+        match self.device {
+            Device::Cpu => on_cpu(),
+            Device::Cuda(_) => on_cuda(),
+            Device::Auto if runtime::has_cuda().unwrap_or(false) => on_cpu().max(on_cuda()),
+            Device::Auto => on_cpu(),
+        }
+    }
+
+    /// Builds and warms all that the model needs, as long as it is wanted.
+    pub(super) fn prepare<E>(self, bundle: Bundle, wanted: Wanted<'_>) -> Result<Prepared, BundleError>
+    where
+        S: FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, E>,
+        E: fmt::Display,
+    {
+        let Self { device, precision, make_scorer, options, key } = self;
+        let bundle = Arc::new(bundle);
+        let (placement, graph) = session::place(&bundle, device, precision)?;
+        let policy = policy(placement, options, bundle.maximum_length());
+        let (device, precision) = match placement {
+            Placement::Cpu => ("cpu", precision.to_string()),
+            Placement::Cuda(_) => ("cuda", GPU_PRECISION.to_owned()),
+        };
+        let memory_bytes = bundle.memory_bytes(device, &precision, policy.workers);
+        let scorer = make_scorer(&bundle).map_err(|error| BundleError::Scorer {
+            bundle: bundle.folder().display().to_string(),
+            why: error.to_string(),
+        })?;
+        let source = Arc::clone(&bundle);
+        let make_encoder = Box::new(move || session::build(&source, placement, &graph));
+        let mut encoders = Vec::with_capacity(policy.workers);
+        for _ in 0..policy.workers {
+            require_wanted(wanted, bundle.folder())?;
+            let mut encoder = make_encoder()?;
+            warm_up(&bundle, encoder.as_mut())?;
+            encoders.push(encoder);
+        }
+        let arithmetic = format!("{} {precision} {}", bundle.seal(), session::kernels(placement));
+        let core = Core::new(key, bundle, scorer, make_encoder, encoders);
+        Ok(Prepared { core, placement, precision, arithmetic, policy, memory_bytes })
+    }
+}
+
+/// Runs sequences of every length class once, so that no request pays for first-time allocations.
+fn warm_up(bundle: &Bundle, encoder: &mut dyn Encoder) -> Result<(), BundleError> {
+    let sequence = vec![0; bundle.maximum_length()];
+    let lengths = (0..).map(|power| 1_usize << power).take_while(|length| *length < sequence.len());
+    let mut out = EncodedBatch::default();
+    for length in lengths.chain([sequence.len()]) {
+        encoder.encode(&[&sequence[..length]], &mut out).map_err(|error| BundleError::Graph {
+            bundle: bundle.folder().display().to_string(),
+            file: format!("the encoder, warmed at length {length},"),
+            why: error.to_string(),
+        })?;
+    }
+    Ok(())
+}
+
+fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Policy {
+    let EngineOptions { workers, gpu_workers, queue_limit, batch_jobs, bulk_handicap, .. } = options;
+    match placement {
+        Placement::Cpu => Policy {
+            workers,
+            queue_limit,
+            batch_jobs,
+            batch_tokens: batch_jobs * longest,
+            bulk_handicap,
+            padding: Padding::None,
+        },
+        Placement::Cuda(_) => Policy {
+            workers: gpu_workers,
+            queue_limit: queue_limit.max(32 * GPU_BATCH_JOBS),
+            batch_jobs: GPU_BATCH_JOBS,
+            batch_tokens: GPU_BATCH_JOBS * longest,
+            bulk_handicap,
+            padding: Padding::Buckets {
+                lengths: session::gpu_buckets(longest),
+                sizes: session::GPU_BATCHES.to_vec(),
+                misfit_bound: GPU_MISFIT_BOUND,
+                side_by_side: GPU_SIDE_BY_SIDE,
+                worth_joining: GPU_WORTH_JOINING,
+            },
+        },
+    }
+}
