@@ -9,6 +9,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_server::app;
+use marquee_server::config::Config;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -112,6 +113,20 @@ async fn an_unloaded_model_is_gone_and_the_active_one_stays() {
     assert_refused(recommended_by(&server, &loaded.version).await, Code::FailedPrecondition, not_loaded);
     assert_refused(unload(&server, &loaded.version).await, Code::NotFound, not_loaded);
     assert_refused(activate(&server, Target::Version(loaded.version)).await, Code::NotFound, not_loaded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_beyond_the_bound_is_refused_with_what_to_do() {
+    let data = common::sample_data().await;
+    let config = Config { max_models: 1, ..common::config(&data) };
+    let server = TestServer::start_with(config, data).await;
+    let refused = load(&server, sample_bundle()).await;
+    let refused = assert_refused(refused, Code::FailedPrecondition, "NO_ROOM_FOR_MODEL");
+    for named in [FIXTURE, "UnloadModel", "--max-models"] {
+        assert!(refused.message().contains(named), "{named} in: {refused}");
+    }
+    assert!(refused.get_details_retry_info().is_none(), "to wait does not help");
+    assert_eq!(states(&list(&server).await), [(FIXTURE, v1::ModelState::Active)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -196,6 +196,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         workers: config.worker_threads(),
         gpu_workers: config.gpu_workers(),
         queue_limit: config.queue_limit,
+        max_models: config.max_models,
+        max_model_bytes: config.max_model_bytes(),
         ..EngineOptions::default()
     }));
     let redis = open_redis(&config.cache).await?;

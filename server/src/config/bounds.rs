@@ -17,9 +17,11 @@ struct Bounds<T> {
     found: fn(&Config) -> T,
 }
 
-const NUMBERS: [Bounds<u64>; 11] = [
+const NUMBERS: [Bounds<u64>; 13] = [
     Bounds { name: "workers", least: 0, most: 1024, found: |config| config.workers as u64 },
     Bounds { name: "queue-limit", least: 1, most: 1_000_000, found: |config| config.queue_limit as u64 },
+    Bounds { name: "max-models", least: 1, most: 1024, found: |config| config.max_models as u64 },
+    Bounds { name: "model-memory-mib", least: 0, most: MAX_MIB, found: |config| config.model_memory_mib },
     Bounds { name: "vector-cache-mib", least: 0, most: MAX_MIB, found: |config| config.vector_cache_mib },
     Bounds { name: "profile-cache-mib", least: 0, most: MAX_MIB, found: |config| config.profile_cache_mib },
     Bounds {

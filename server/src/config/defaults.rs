@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use marquee_core::clock::MAX_CLOCK_SKEW;
-use marquee_engine::Precision;
 use marquee_engine::runtime::Device;
+use marquee_engine::{EngineOptions, Precision};
 use marquee_store::OnDamage;
 
 use super::{BUNDLED, CacheUrl, Config, LogFormat, Span, StoreUrl};
@@ -27,6 +27,8 @@ impl Default for Config {
             workers: 0,
             wake_latency_us: None,
             queue_limit: 1024,
+            max_models: EngineOptions::MAX_MODELS,
+            model_memory_mib: 0,
             vector_cache_mib: 64,
             profile_cache_mib: 64,
             rate_limit: None,

@@ -100,6 +100,12 @@ pub struct Settings {
     /// Jobs that may wait for a worker, on a GPU 32768 at least; one more is refused with RESOURCE_EXHAUSTED
     #[arg(long, env = "MARQUEE_QUEUE_LIMIT", value_name = "N")]
     pub queue_limit: Option<usize>,
+    /// Models that may be loaded at once; one more is refused until another one is unloaded
+    #[arg(long, env = "MARQUEE_MAX_MODELS", value_name = "N")]
+    pub max_models: Option<usize>,
+    /// Memory that all models together may take, in MiB, told by the sizes of their files; 0 for no bound
+    #[arg(long, env = "MARQUEE_MODEL_MEMORY_MIB", value_name = "MIB")]
+    pub model_memory_mib: Option<u64>,
     /// Memory for remembered user vectors, in MiB; 0 to remember none
     #[arg(long, env = "MARQUEE_VECTOR_CACHE_MIB", value_name = "MIB")]
     pub vector_cache_mib: Option<u64>,
@@ -209,6 +215,10 @@ pub struct Config {
     pub wake_latency_us: Option<u16>,
     /// See [`Settings::queue_limit`].
     pub queue_limit: usize,
+    /// See [`Settings::max_models`].
+    pub max_models: usize,
+    /// See [`Settings::model_memory_mib`].
+    pub model_memory_mib: u64,
     /// See [`Settings::vector_cache_mib`].
     pub vector_cache_mib: u64,
     /// See [`Settings::profile_cache_mib`].
@@ -336,6 +346,8 @@ impl Config {
             precision,
             workers,
             queue_limit,
+            max_models,
+            model_memory_mib,
             vector_cache_mib,
             profile_cache_mib,
             max_message_kib,
@@ -398,6 +410,11 @@ impl Config {
             0 => EngineOptions::default().gpu_workers,
             workers => workers,
         }
+    }
+
+    /// The bytes that `model_memory_mib` stands for; `None` for no bound.
+    pub fn max_model_bytes(&self) -> Option<u64> {
+        (self.model_memory_mib > 0).then_some(self.model_memory_mib << 20)
     }
 
     /// The threads on which calls are received and answered, on a machine of so many `cores`. More threads than

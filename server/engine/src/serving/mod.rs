@@ -60,6 +60,11 @@ pub struct EngineOptions {
     pub max_model_bytes: Option<u64>,
 }
 
+impl EngineOptions {
+    /// The most models at once where nothing else is said.
+    pub const MAX_MODELS: usize = 4;
+}
+
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
@@ -68,7 +73,7 @@ impl Default for EngineOptions {
             queue_limit: 4096,
             batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
-            max_models: 4,
+            max_models: Self::MAX_MODELS,
             max_model_bytes: None,
         }
     }
@@ -206,16 +211,12 @@ impl Engine {
     /// [`EngineError::UnknownVersion`] when the version is not loaded; [`EngineError::OutOfService`] when no
     /// model is active yet.
     pub fn model(&self, version: Option<&str>) -> Result<Arc<Model>, EngineError> {
-        match version {
-            Some(version) => {
-                let found = self.shared.models.get(version);
-                found.map_err(|_| EngineError::UnknownVersion(version.to_owned()))
-            }
-            None => {
-                let active = self.shared.models.active();
-                active.ok_or_else(|| EngineError::OutOfService("no model is active yet".to_owned()))
-            }
+        if let Some(version) = version {
+            let found = self.shared.models.get(version);
+            return found.map_err(|_| EngineError::UnknownVersion(version.to_owned()));
         }
+        let active = self.shared.models.active();
+        active.ok_or_else(|| EngineError::OutOfService("no model is active yet".to_owned()))
     }
 
     /// The loaded models, the one that was loaded last at the end.

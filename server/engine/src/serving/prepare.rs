@@ -50,10 +50,9 @@ impl<S> LoadRequest<S> {
         let on_cpu = || bundle.memory_bytes("cpu", &self.precision.to_string(), workers);
         let on_cuda = || bundle.memory_bytes("cuda", GPU_PRECISION, gpu_workers);
         match self.device {
-            Device::Cpu => on_cpu(),
             Device::Cuda(_) => on_cuda(),
             Device::Auto if runtime::has_cuda().unwrap_or(false) => on_cpu().max(on_cuda()),
-            Device::Auto => on_cpu(),
+            Device::Cpu | Device::Auto => on_cpu(),
         }
     }
 
