@@ -85,7 +85,8 @@ impl WriteCoordinator {
         max_clock_skew: Duration,
     ) -> Self {
         let (imports, movie_writer) = (Imports::default(), Arc::default());
-        let parts = Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, movie_writer });
+        let parts =
+            Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, movie_writer });
         Self { parts, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
 
