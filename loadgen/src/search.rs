@@ -4,10 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use marquee_core::duration;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Quantiles, Report};
-use crate::schedule::{MAX_LEVEL, parse_time};
+use crate::schedule::MAX_LEVEL;
 
 /// Windows that must agree before a figure counts.
 pub const WINDOWS: usize = 3;
@@ -81,7 +82,7 @@ impl FromStr for Objective {
             let limit = limit.trim();
             let below = match measure {
                 Measure::Errors => limit.strip_suffix('%')?.trim().parse::<f64>().ok()? / 100.0,
-                _ => parse_time(limit).ok()?.as_secs_f64() * 1e3,
+                _ => duration::parse(limit).ok()?.as_secs_f64() * 1e3,
             };
             Some(Condition { measure, below })
         };

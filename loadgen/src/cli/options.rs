@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use marquee_core::duration;
 use marquee_proto::v1;
 
 use super::CliError;
@@ -14,7 +15,6 @@ use crate::measure::Verdict;
 use crate::metrics::MetricsTarget;
 use crate::report::live::Style;
 use crate::report::{Report, Setup, Tally};
-use crate::schedule::parse_time;
 use crate::wire::Target;
 use crate::workload::{
     Cancellation, Catalogue, Marquee, MarqueeSettings, Population, Rpc, Subject, Template, UserRange,
@@ -81,13 +81,13 @@ pub struct LoadOptions {
     #[arg(long, default_value_t = 16, value_parser = up_to(MAX_REQUESTS), help_heading = "Requests")]
     batch: usize,
     /// The time each call is given; it travels as grpc-timeout, and the client gives up after it.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Requests")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Requests")]
     deadline: Option<Duration>,
     /// The share of calls that are cancelled on purpose, 0 to 1.
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", help_heading = "Requests")]
     cancel: f64,
     /// The longest time after which a call is cancelled.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "10ms", help_heading = "Requests")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10ms", help_heading = "Requests")]
     cancel_within: Duration,
     /// A TOML file that describes calls of another server; see the README.
     #[arg(long, value_name = "FILE", help_heading = "Requests")]
@@ -105,16 +105,16 @@ pub struct LoadOptions {
     #[arg(long, help_heading = "Sending")]
     threads: Option<usize>,
     /// Time before the measurement, at the first level of the load.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1s", help_heading = "Sending")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "1s", help_heading = "Sending")]
     warmup: Duration,
     /// How long answers are waited for after the end; what has not come then is an error.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "5s", help_heading = "Sending")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "5s", help_heading = "Sending")]
     drain: Duration,
     /// Most calls in flight in an open loop; what is due beyond is an error.
     #[arg(long, default_value_t = 10_000, value_parser = up_to(MAX_IN_FLIGHT), value_name = "CALLS", help_heading = "Sending")]
     max_in_flight: usize,
     /// Count the calls answered within this time as goodput; the deadline when absent.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Results")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Results")]
     goodput_under: Option<Duration>,
     /// The server's Prometheus page, such as http://127.0.0.1:9090/metrics; its changes are reported.
     #[arg(long, value_name = "URL", help_heading = "Results")]

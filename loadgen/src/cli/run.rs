@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::Args;
+use marquee_core::duration;
 
 use super::{CliError, LoadOptions, Output};
 use crate::drive::{Load, Plan, Progress, RunOutput, run};
 use crate::metrics::{MetricsReport, MetricsTarget, Reading, compare};
 use crate::report::live::{Live, Style};
 use crate::report::table;
-use crate::schedule::{MAX_LEVEL, Profile, Spacing, parse_time, read_schedule};
+use crate::schedule::{MAX_LEVEL, Profile, Spacing, read_schedule};
 use crate::wire::Target;
 
 /// The arguments of `run`.
@@ -54,7 +55,7 @@ pub(super) struct Shape {
     #[arg(long, value_enum, default_value = "poisson", help_heading = "Load")]
     arrivals: Spacing,
     /// The measured time.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = "Load")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Load")]
     duration: Option<Duration>,
     /// Stop after so many measured requests.
     #[arg(long, help_heading = "Load")]

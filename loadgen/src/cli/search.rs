@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use marquee_core::duration;
 use serde::Serialize;
 
 use super::run::observed;
@@ -11,7 +12,7 @@ use super::{CliError, LoadOptions, Output, write, write_json};
 use crate::drive::Load;
 use crate::page;
 use crate::report::{Report, table};
-use crate::schedule::{Profile, Spacing, parse_time};
+use crate::schedule::{Profile, Spacing};
 use crate::search::{Bisection, Finding, Objective, Probe, Standing, WINDOWS};
 use crate::wire::Target;
 
@@ -34,7 +35,7 @@ pub(super) struct SearchArguments {
     #[arg(long, default_value_t = 0.03, value_name = "SHARE", help_heading = "Search")]
     precision: f64,
     /// The length of one of the three windows of a probe, in whole seconds.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "4s", help_heading = "Search")]
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "4s", help_heading = "Search")]
     window: Duration,
     /// How far the windows may lie from their mean, in throughput and median latency.
     #[arg(long, default_value_t = 0.15, value_name = "SHARE", help_heading = "Search")]

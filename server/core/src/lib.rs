@@ -3,6 +3,7 @@
 //! - [`domain`]: users, movies and what users do with them. [`domain::Interaction`] and [`domain::Profile`] are the
 //!   types to begin with.
 //! - [`statistics`]: what the events of all users add up to, with [`Trend`] for what is popular lately.
+//! - [`duration`]: lengths of time as people write them.
 //! - [`clock`] and [`idle`]: the time, as tests can set it, and threads that run only while nothing else does.
 //! - `tls`, behind the feature of that name: which authorities an encrypted connection trusts.
 //! - [`text`]: how text of others is shown.
@@ -13,6 +14,7 @@
 
 pub mod clock;
 pub mod domain;
+pub mod duration;
 pub mod idle;
 pub mod meters;
 pub mod statistics;
