@@ -46,15 +46,12 @@ impl std::str::FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, WireError> {
         let wrong = || WireError::Target(text.to_owned());
-        let authority = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(_) => return Err(wrong()),
-            None => text,
-        };
-        let authority = authority.trim_end_matches('/');
-        let parsed: http::uri::Authority = authority.parse().map_err(|_| wrong())?;
-        parsed.port_u16().ok_or_else(wrong)?;
-        Ok(Self { authority: authority.to_owned() })
+        let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+        let is_plain = uri.scheme().is_none_or(|scheme| *scheme == http::uri::Scheme::HTTP);
+        let is_place_alone = uri.path_and_query().is_none_or(|path| path == "/");
+        let authority = uri.authority().filter(|authority| authority.port_u16().is_some());
+        let authority = authority.filter(|_| is_plain && is_place_alone).ok_or_else(wrong)?;
+        Ok(Self { authority: authority.to_string() })
     }
 }
 
@@ -140,5 +137,7 @@ mod tests {
         assert_eq!("localhost:1".parse::<Target>().unwrap().authority, "localhost:1");
         assert!("https://example.org:443".parse::<Target>().is_err());
         assert!("http://example.org".parse::<Target>().is_err());
+        assert!("http://example.org:1/path".parse::<Target>().is_err());
+        assert_eq!("http://[::1]:1/".parse::<Target>().unwrap().authority, "[::1]:1");
     }
 }

@@ -116,7 +116,7 @@ impl Redis {
     /// # Errors
     /// [`RedisError`] when the URL, the credentials or the certificate are wrong.
     pub async fn connect(url: &str) -> Result<Arc<Self>, RedisError> {
-        let config = options::config(url)?;
+        let (config, namespace) = options::read(url)?;
         let reachable = options::try_once(&config).await?;
         let pool = options::pool(config.clone())?;
         pool.connect();
@@ -127,7 +127,7 @@ impl Redis {
         Ok(Arc::new(Self {
             config,
             pool,
-            namespace: options::namespace(url).to_owned(),
+            namespace,
             breaker: Breaker::default(),
             metrics: Metrics::default(),
             _heartbeats: heartbeats,

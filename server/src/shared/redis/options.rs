@@ -9,6 +9,7 @@ use fred::types::config::{Config, ReconnectPolicy, TcpConfig, TlsConfig, Unrespo
 use fred::types::{Builder, RespVersion};
 use marquee_core::tls::Trust;
 use tokio::time::timeout;
+use url::Url;
 
 use super::RedisError;
 
@@ -39,32 +40,28 @@ const RECONNECT_BASE: u32 = 2;
 
 const DEFAULT_NAMESPACE: &str = "marquee";
 
-/// What the URL says, in RESP3.
-pub(super) fn config(url: &str) -> Result<Config, RedisError> {
+/// What the URL says, in RESP3, and the first part of all keys.
+pub(super) fn read(url: &str) -> Result<(Config, String), RedisError> {
+    let mut url = Url::parse(url).map_err(|error| RedisError::Url(error.to_string()))?;
     // The driver reads `rediss` as TLS with the system's authorities alone, and fails where there are none.
-    let encrypted = url.strip_prefix("rediss");
-    let plain = encrypted.map_or_else(|| url.to_owned(), |rest| format!("redis{rest}"));
-    let config = Config::from_url(&plain).map_err(|error| unusable(&error))?;
-    let tls = match (encrypted, option(url, "ca")) {
-        (None, None) => None,
-        (None, Some(_)) => return Err(RedisError::Url("ca stands in a rediss URL only".to_owned())),
-        (Some(_), None) => Some(Trust::System),
-        (Some(_), Some(ca)) => Some(Trust::Authority(ca.into())),
+    let plain = url.scheme().strip_prefix("rediss").map(|rest| format!("redis{rest}"));
+    let is_encrypted = plain.is_some_and(|scheme| url.set_scheme(&scheme).is_ok());
+    let config = Config::from_url(url.as_str()).map_err(|error| unusable(&error))?;
+    let tls = match (is_encrypted, option(&url, "ca")) {
+        (false, None) => None,
+        (false, Some(_)) => return Err(RedisError::Url("ca stands in a rediss URL only".to_owned())),
+        (true, None) => Some(Trust::System),
+        (true, Some(ca)) => Some(Trust::Authority(ca.into())),
     };
     let tls = tls.map(|trust| trust.client_config()).transpose()?.map(TlsConfig::from);
-    Ok(Config { version: RespVersion::RESP3, fail_fast: false, tls, ..config })
-}
-
-/// The first part of all keys.
-pub(super) fn namespace(url: &str) -> &str {
-    option(url, "namespace").unwrap_or(DEFAULT_NAMESPACE)
+    let namespace = option(&url, "namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    Ok((Config { version: RespVersion::RESP3, fail_fast: false, tls, ..config }, namespace))
 }
 
 /// The value of an option in the URL's query; `None` when it is absent or empty.
-fn option<'a>(url: &'a str, name: &str) -> Option<&'a str> {
-    let query = url.split_once('?').map_or("", |(_, query)| query);
-    let mut options = query.split('&').filter_map(|pair| pair.split_once('='));
-    options.find_map(|(known, value)| (known == name && !value.is_empty()).then_some(value))
+fn option(url: &Url, name: &str) -> Option<String> {
+    let mut options = url.query_pairs().filter(|(known, value)| known == name && !value.is_empty());
+    options.next().map(|(_, value)| value.into_owned())
 }
 
 /// Connects once, so that wrong settings are said at start. Whether Redis can be reached.
@@ -177,12 +174,25 @@ fn unusable(error: &Error) -> RedisError {
 mod tests {
     use super::*;
 
+    fn config(url: &str) -> Result<Config, RedisError> {
+        read(url).map(|(config, _)| config)
+    }
+
     #[test]
     fn the_namespace_stands_in_the_url() {
+        let namespace = |url| read(url).unwrap().1;
         assert_eq!(namespace("redis://h:1/2"), "marquee");
         assert_eq!(namespace("redis://h?namespace=blue"), "blue");
         assert_eq!(namespace("redis-cluster://h?node=h2:1&namespace=blue"), "blue");
         assert_eq!(namespace("redis://h?namespace="), "marquee");
+        assert_eq!(namespace("redis://h?namespace=a%26b"), "a&b");
+    }
+
+    #[test]
+    fn odd_characters_of_a_password_are_kept_or_percent_decoded() {
+        let password = |url| config(url).unwrap().password;
+        assert_eq!(password("redis://u:p@ss;,%2F:d@h:1/2").as_deref(), Some("p@ss;,/:d"));
+        assert_eq!(password("rediss://u:se%25cret@h:1").as_deref(), Some("se%cret"));
     }
 
     #[test]

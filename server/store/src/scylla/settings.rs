@@ -5,6 +5,7 @@ use std::time::Duration;
 use marquee_core::tls::Trust;
 use percent_encoding::percent_decode_str;
 use scylla::statement::Consistency;
+use url::Url;
 
 use crate::StoreError;
 
@@ -13,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What `scylla://[user:password@]host[:port],host.../keyspace?option=value&...` says.
 ///
-/// User and password are percent-decoded, so `%2F` stands for a slash. Options:
+/// User, password and options are percent-decoded, so `%2F` stands for a slash; in options `+` is a space. Options:
 /// - `consistency` of user data: `local_quorum` if absent, `quorum`, `one`, `local_one`;
 /// - `replication_factor` of a keyspace that the migration makes: 1 if absent; an existing keyspace
 ///   stays as it is;
@@ -42,22 +43,30 @@ impl ScyllaSettings {
                 "{what}; write scylla://host[:port],host.../keyspace?consistency=quorum"
             ))
         };
-        let rest = url.strip_prefix("scylla://").ok_or_else(|| wrong("the URL has another scheme"))?;
-        let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, keyspace) = place.split_once('/').ok_or_else(|| wrong("the keyspace is missing"))?;
-        let (credentials, nodes) = match authority.rsplit_once('@') {
-            Some((credentials, nodes)) => {
-                let pair = credentials.split_once(':').ok_or_else(|| wrong("the password is missing"))?;
-                (Some((decoded(pair.0), decoded(pair.1))), nodes)
-            }
-            None => (None, authority),
-        };
+        let (url, others) = hosts_apart(url);
+        let url =
+            Url::parse(&url).map_err(|why| wrong(&format!("{why}; percent-encode user and password")))?;
+        if url.scheme() != "scylla" {
+            return Err(wrong("the URL has another scheme"));
+        }
+        let first =
+            url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host is named"))?;
+        let first = url.port().map_or_else(|| first.to_owned(), |port| format!("{first}:{port}"));
+        let keyspace = url.path().trim_start_matches('/');
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if keyspace.is_empty() || keyspace.len() > 48 || !keyspace.chars().all(is_name) {
+        if keyspace.is_empty() {
+            return Err(wrong("the keyspace is missing"));
+        }
+        if keyspace.len() > 48 || !keyspace.chars().all(is_name) {
             return Err(wrong("a keyspace has 1 to 48 letters, digits and underscores"));
         }
+        let credentials = match (url.username(), url.password()) {
+            ("", None) => None,
+            (_, None) => return Err(wrong("the password is missing")),
+            (user, Some(password)) => Some((decoded(user), decoded(password))),
+        };
         let mut settings = Self {
-            nodes: nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect(),
+            nodes: [first].into_iter().chain(others).collect(),
             credentials,
             keyspace: keyspace.to_owned(),
             consistency: Consistency::LocalQuorum,
@@ -65,11 +74,8 @@ impl ScyllaSettings {
             timeout: TIMEOUT,
             trust: None,
         };
-        if settings.nodes.is_empty() {
-            return Err(wrong("no host is named"));
-        }
-        for option in options.split('&').filter(|option| !option.is_empty()) {
-            settings.set(option).map_err(|what| wrong(&what))?;
+        for (name, value) in url.query_pairs() {
+            settings.set(&name, &value).map_err(|what| wrong(&what))?;
         }
         Ok(settings)
     }
@@ -79,8 +85,7 @@ impl ScyllaSettings {
         self.nodes.join(",")
     }
 
-    fn set(&mut self, option: &str) -> Result<(), String> {
-        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+    fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let number = || {
             let number = value.parse::<u32>().ok().filter(|number| *number > 0);
             number.ok_or_else(|| format!("{name} is a number from 1"))
@@ -94,11 +99,21 @@ impl ScyllaSettings {
             ("timeout_ms", _) => self.timeout = Duration::from_millis(u64::from(number()?)),
             ("tls", "true") => self.trust = self.trust.take().or(Some(Trust::System)),
             ("ca", path) => self.trust = Some(Trust::Authority(path.into())),
-            ("consistency" | "tls", _) => return Err(format!("the option {option} is not known")),
+            ("consistency" | "tls", _) => return Err(format!("the option {name}={value} is not known")),
             _ => return Err(unknown(name)),
         }
         Ok(())
     }
+}
+
+/// The URL with its first host alone, and the other hosts: a list of them is no URL's.
+fn hosts_apart(url: &str) -> (String, Vec<String>) {
+    let start = url.find("://").map_or(0, |scheme| scheme + 3);
+    let end = url[start..].find(['/', '?', '#']).map_or(url.len(), |length| start + length);
+    let start = url[start..end].rfind('@').map_or(start, |user| start + user + 1);
+    let mut hosts = url[start..end].split(',').filter(|host| !host.is_empty());
+    let first = hosts.next().unwrap_or_default();
+    (format!("{}{first}{}", &url[..start], &url[end..]), hosts.map(str::to_owned).collect())
 }
 
 /// What to say of an option. One without a name is the end of a password that was not percent-encoded.
@@ -145,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn odd_characters_are_kept_or_percent_decoded() {
+        let url = "scylla://m%40e:p@ss;w,%C3%B6r:d@[::1]:9042,b:1/k?ca=/a%2Bb%26c.pem";
+        let settings = ScyllaSettings::parse(url).expect("a good URL");
+        assert_eq!(settings.credentials, Some(("m@e".to_owned(), "p@ss;w,ör:d".to_owned())));
+        assert_eq!(settings.nodes, ["[::1]:9042", "b:1"]);
+        assert_eq!(settings.trust, Some(Trust::Authority("/a+b&c.pem".into())));
+    }
+
+    #[test]
     fn timeout_and_encryption_are_options() {
         let url = "scylla://me:a%2Fb@h/k?timeout_ms=250&tls=true&ca=/etc/ca.pem";
         let settings = ScyllaSettings::parse(url).expect("a good URL");
@@ -169,7 +193,10 @@ mod tests {
             ("scylla://a/k?tls=maybe", "tls=maybe is not known"),
             ("scylla://a/k?password=SECRET", "the option password is not known"),
             ("scylla://me:a/k?SECRET@h/k", "percent-encode"),
-            ("scylla://me:SEC/RET@h/k", "letters, digits"),
+            ("scylla://me:SEC/RET@h/k", "percent-encode"),
+            ("scylla://a:x,b/k", "invalid port"),
+            ("a:9042,b/k", "another scheme"),
+            ("hosts", "relative URL"),
         ] {
             let error = ScyllaSettings::parse(url).expect_err(url).to_string();
             assert!(!error.contains("SEC") && !error.contains("RET"), "{url}: {error}");
