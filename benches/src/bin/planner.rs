@@ -14,7 +14,7 @@ use marquee_benches::clock::{Spread, cpu_time_of};
 use marquee_benches::tables::ClusteredTable;
 use marquee_loadgen::plot::{Axis, Kind, Plot, Series, picture};
 use marquee_retrieval::exact::rank_allowed;
-use marquee_retrieval::{AnnIndex, ItemTable, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner};
+use marquee_retrieval::{AnnIndex, AnnOptions, ItemTable, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;
@@ -81,7 +81,9 @@ impl Catalogue {
         let users = clustered.users(COMPANY);
         let movie_ids = clustered.movie_ids();
         let scan = ScanScorer::new(ItemTable::new(clustered.values.into(), arguments.dimension, &movie_ids)?);
-        let index = (items <= arguments.index_up_to).then(|| AnnIndex::build(&scan, 1)).transpose()?;
+        let index = (items <= arguments.index_up_to)
+            .then(|| AnnIndex::build(&scan, 1, AnnOptions::DEFAULT))
+            .transpose()?;
         Ok(Self { scan, index, users })
     }
 

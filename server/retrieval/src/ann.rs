@@ -15,12 +15,9 @@ use super::scan::ScanScorer;
 use super::table::ItemTable;
 use crate::query::{ItemRow, Metric, Query, Scored, ScorerQuery};
 
-/// Neighbours that a node keeps.
-const CONNECTIVITY: usize = 32;
-/// Candidates that an insertion looks at.
-const EXPANSION_ADD: usize = 256;
-/// Candidates that a search looks at: the first of these that reaches [`RECALL_GOAL`] is taken.
-const EXPANSIONS: [usize; 4] = [128, 256, 512, 1024];
+/// How many times [`AnnOptions::expansion_search`] a search looks at: the first of these that reaches [`RECALL_GOAL`] is
+/// taken.
+const EXPANSION_FACTORS: [usize; 4] = [1, 2, 4, 8];
 /// The recall@10 that an index is tuned to, with room above the 0.99 that is promised.
 const RECALL_GOAL: f64 = 0.995;
 /// The recall@10 below which AUTO does not use an index.
@@ -32,10 +29,64 @@ const RECALL_K: usize = 10;
 /// How many times more candidates are fetched than a filter would leave of them on average.
 const OVERFETCH: f64 = 1.5;
 
+/// How an index is built and searched: more of each is more recall for more time or memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnnOptions {
+    /// Neighbours that a node keeps.
+    pub connectivity: usize,
+    /// Candidates that an insertion looks at.
+    pub expansion_add: usize,
+    /// Candidates that a search looks at, at the least: up to eight times as many where recall asks for it.
+    pub expansion_search: usize,
+    /// How the index keeps its vectors. Candidates are scored in full precision whatever it is.
+    pub quantization: Quantization,
+}
+
+impl AnnOptions {
+    /// What a table like those of trained models needs for a recall@10 of 0.99.
+    pub const DEFAULT: Self = Self {
+        connectivity: 32,
+        expansion_add: 256,
+        expansion_search: 128,
+        quantization: Quantization::Bf16,
+    };
+}
+
+impl Default for AnnOptions {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// The numbers of an index's vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quantization {
+    /// 32-bit floats.
+    F32,
+    /// 16-bit floats with the range of 32-bit ones.
+    Bf16,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit integers, each vector scaled to its length.
+    I8,
+}
+
+impl From<Quantization> for ScalarKind {
+    fn from(quantization: Quantization) -> Self {
+        match quantization {
+            Quantization::F32 => Self::F32,
+            Quantization::Bf16 => Self::BF16,
+            Quantization::F16 => Self::F16,
+            Quantization::I8 => Self::I8,
+        }
+    }
+}
+
 /// An immutable index over a table.
 pub struct AnnIndex {
     table: ItemTable,
     index: Index,
+    expansion_search: usize,
     recall: f64,
 }
 
@@ -45,15 +96,15 @@ impl AnnIndex {
     ///
     /// # Errors
     /// [`RetrievalError::Index`] when usearch refuses, for want of memory for example.
-    pub fn build(scan: &ScanScorer, threads: usize) -> Result<Self, RetrievalError> {
+    pub fn build(scan: &ScanScorer, threads: usize, options: AnnOptions) -> Result<Self, RetrievalError> {
         let table = scan.table().clone();
         let index = Index::new(&IndexOptions {
             dimensions: table.dimension(),
             metric: MetricKind::IP,
-            quantization: ScalarKind::BF16,
-            connectivity: CONNECTIVITY,
-            expansion_add: EXPANSION_ADD,
-            expansion_search: EXPANSIONS[0],
+            quantization: options.quantization.into(),
+            connectivity: options.connectivity,
+            expansion_add: options.expansion_add,
+            expansion_search: options.expansion_search,
             multi: false,
         })
         .map_err(RetrievalError::index)?;
@@ -61,7 +112,7 @@ impl AnnIndex {
         for row in 0..table.items() as ItemRow {
             index.add(u64::from(row), table.row(row)).map_err(RetrievalError::index)?;
         }
-        let mut built = Self { table, index, recall: 0.0 };
+        let mut built = Self { table, index, expansion_search: options.expansion_search, recall: 0.0 };
         built.tune(scan)?;
         Ok(built)
     }
@@ -115,8 +166,8 @@ impl AnnIndex {
         let probes: Vec<ScorerQuery<'_>> =
             vectors.iter().map(|vector| ScorerQuery { vector, query: &query }).collect();
         let expected = scan.rank(&probes);
-        for expansion in EXPANSIONS {
-            self.index.change_expansion_search(expansion);
+        for factor in EXPANSION_FACTORS {
+            self.index.change_expansion_search(factor * self.expansion_search);
             self.recall = self.recall_of(&probes, &expected)?;
             if self.recall >= RECALL_GOAL {
                 break;
@@ -174,14 +225,39 @@ mod tests {
 
     #[test]
     fn an_index_finds_nearly_what_the_scan_finds_with_the_same_scores() {
-        let index = AnnIndex::build(&scan(2_000), 1).unwrap();
+        let index = AnnIndex::build(&scan(2_000), 1, AnnOptions::DEFAULT).unwrap();
         assert!(index.keeps_promise(), "recall {}", index.recall());
+    }
+
+    #[test]
+    fn every_quantization_finds_items_with_the_same_scores() {
+        let scan = scan(500);
+        for (quantization, recall) in [
+            (Quantization::F32, 0.99),
+            (Quantization::Bf16, 0.99),
+            (Quantization::F16, 0.99),
+            (Quantization::I8, 0.8),
+        ] {
+            let index =
+                AnnIndex::build(&scan, 1, AnnOptions { quantization, ..AnnOptions::DEFAULT }).unwrap();
+            assert!(index.recall() > recall, "{quantization:?}: recall {}", index.recall());
+        }
+    }
+
+    #[test]
+    fn fewer_neighbours_and_candidates_find_less() {
+        let (scan, few) = (
+            scan(2_000),
+            AnnOptions { connectivity: 2, expansion_add: 2, expansion_search: 2, ..AnnOptions::DEFAULT },
+        );
+        let index = AnnIndex::build(&scan, 1, few).unwrap();
+        assert!(!index.keeps_promise(), "recall {}", index.recall());
     }
 
     #[test]
     fn what_a_filter_forbids_is_not_answered() {
         let scan = scan(500);
-        let index = AnnIndex::build(&scan, 1).unwrap();
+        let index = AnnIndex::build(&scan, 1, AnnOptions::DEFAULT).unwrap();
         let allowed: RoaringBitmap = (0..500).filter(|row| row % 2 == 0).collect();
         let excluded = RoaringBitmap::from([0, 2, 4]);
         let query =
@@ -195,7 +271,7 @@ mod tests {
     #[test]
     fn an_index_of_inner_products_answers_no_cosine() {
         let scan = scan(100);
-        let index = AnnIndex::build(&scan, 1).unwrap();
+        let index = AnnIndex::build(&scan, 1, AnnOptions::DEFAULT).unwrap();
         let query = Query { metric: Metric::Cosine, ..Query::exact(2) };
         let vector = vec![1.0; 16];
         assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);
@@ -204,7 +280,7 @@ mod tests {
     #[test]
     fn too_few_candidates_are_said_and_not_answered() {
         let scan = scan(100);
-        let index = AnnIndex::build(&scan, 1).unwrap();
+        let index = AnnIndex::build(&scan, 1, AnnOptions::DEFAULT).unwrap();
         let query = Query { allowed: Some(Arc::new(RoaringBitmap::from([1]))), ..Query::exact(2) };
         let vector = vec![1.0; 16];
         assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);

@@ -34,7 +34,7 @@ mod ranking;
 pub mod scan;
 pub mod table;
 
-pub use ann::AnnIndex;
+pub use ann::{AnnIndex, AnnOptions, Quantization};
 pub use exact::ExactScorer;
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
 pub use query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};

@@ -14,7 +14,7 @@ use std::sync::{Arc, Once, OnceLock};
 use marquee_core::domain::MovieId;
 
 use super::RetrievalError;
-use super::ann::AnnIndex;
+use super::ann::{AnnIndex, AnnOptions};
 use super::exact::{self, rank_allowed};
 use super::scan::ScanScorer;
 use super::table::{ItemTable, TableValues};
@@ -25,7 +25,7 @@ pub const ROWS_SHARE_ALONE: f64 = 0.05;
 /// How many allowed rows cost as much as joining a scan that others in the batch need. A number and not
 /// a share: in a great table each row is a miss of the processor's cache.
 pub const ROWS_IN_COMPANY: u64 = 1_500;
-/// The rows from which AUTO prefers the index to a scan. At a million x 256 the index takes 8.5 ms and a scan
+/// The rows from which AUTO prefers the index to a scan unless the options say otherwise. At a million x 256 the index takes 8.5 ms and a scan
 /// for one query 10.7 (for one of 32 queries 3.2); at 84,432 it is 3.3 and 0.6.
 pub const INDEX_FROM_ITEMS: usize = 1_000_000;
 /// The share of rows that must pass a filter for the index to be used by those who ask for it: recall@10
@@ -53,12 +53,21 @@ pub struct PlannerOptions {
     pub search_threads: usize,
     /// When the index is built.
     pub index: IndexPolicy,
+    /// How the index is built and searched.
+    pub ann: AnnOptions,
+    /// The rows from which [`Method::Auto`] uses the index.
+    pub index_from_items: usize,
 }
 
 impl Default for PlannerOptions {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { search_threads: 2 * cores, index: IndexPolicy::InBackground }
+        Self {
+            search_threads: 2 * cores,
+            index: IndexPolicy::InBackground,
+            ann: AnnOptions::DEFAULT,
+            index_from_items: INDEX_FROM_ITEMS,
+        }
     }
 }
 
@@ -70,7 +79,6 @@ impl Default for PlannerOptions {
 #[derive(Debug)]
 pub struct Planner {
     shared: Arc<Shared>,
-    index: IndexPolicy,
     asked: Once,
 }
 
@@ -78,12 +86,12 @@ pub struct Planner {
 struct Shared {
     scan: ScanScorer,
     index: OnceLock<AnnIndex>,
-    search_threads: usize,
+    options: PlannerOptions,
 }
 
 impl Shared {
     fn build_index(&self) -> Result<(), RetrievalError> {
-        let index = AnnIndex::build(&self.scan, self.search_threads)?;
+        let index = AnnIndex::build(&self.scan, self.options.search_threads, self.options.ann)?;
         tracing::info!(items = self.scan.table().items(), recall = index.recall(), "index built");
         // Of two that were built at a time one is dropped: they are the same.
         let _ = self.index.set(index);
@@ -113,15 +121,10 @@ impl Planner {
         let table = ItemTable::new(values, dimension, movie_ids)?;
         let items = table.items();
         let planner = Self {
-            shared: Arc::new(Shared {
-                scan: ScanScorer::new(table),
-                index: OnceLock::new(),
-                search_threads: options.search_threads,
-            }),
-            index: options.index,
+            shared: Arc::new(Shared { scan: ScanScorer::new(table), index: OnceLock::new(), options }),
             asked: Once::new(),
         };
-        if items <= INDEX_AT_ONCE_ITEMS || items >= INDEX_FROM_ITEMS {
+        if items <= INDEX_AT_ONCE_ITEMS || items >= options.index_from_items {
             planner.ask_for_index();
         }
         Ok(planner)
@@ -141,7 +144,7 @@ impl Planner {
     }
 
     fn ask_for_index(&self) {
-        if self.index == IndexPolicy::ByHand {
+        if self.shared.options.index == IndexPolicy::ByHand {
             return;
         }
         self.asked.call_once(|| {
@@ -174,7 +177,7 @@ impl Planner {
             Method::Exact => false,
             Method::Ann => self.selectivity(query) >= INDEX_FROM_SHARE,
             Method::Auto => {
-                self.table().items() >= INDEX_FROM_ITEMS
+                self.table().items() >= self.shared.options.index_from_items
                     && query.allowed.is_none()
                     && self.shared.index.get().is_some_and(AnnIndex::keeps_promise)
             }
@@ -264,7 +267,10 @@ mod tests {
     }
 
     fn planner_of_300() -> Planner {
-        let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+        planner_of_300_with(PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() })
+    }
+
+    fn planner_of_300_with(options: PlannerOptions) -> Planner {
         let values: Vec<f32> = (0..300 * DIMENSION).map(|i| (i as f32).sin()).collect();
         let movie_ids: Vec<u32> = (1..=300).collect();
         Planner::build(values.into(), DIMENSION, &movie_ids, options).unwrap()
@@ -333,5 +339,20 @@ mod tests {
         planner.build_index().unwrap();
         let query = Query { method: Method::Auto, ..Query::exact(10) };
         assert_eq!(plans(&planner, &[query]), [Plan::Scan]);
+    }
+
+    #[test]
+    fn auto_takes_the_index_from_the_rows_that_the_options_say() {
+        let options = |index_from_items| PlannerOptions {
+            index: IndexPolicy::ByHand,
+            index_from_items,
+            ..PlannerOptions::default()
+        };
+        for (from, plan) in [(300, Plan::Index), (301, Plan::Scan)] {
+            let planner = planner_of_300_with(options(from));
+            planner.build_index().unwrap();
+            let query = Query { method: Method::Auto, ..exact_query(10) };
+            assert_eq!(plans(&planner, &[query]), [plan], "from {from}");
+        }
     }
 }
