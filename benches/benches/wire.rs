@@ -34,7 +34,8 @@ fn requests(criterion: &mut Criterion) {
             bencher.iter(|| black_box(v1::RecommendRequest::decode(bytes.as_slice())));
         });
         group.bench_function(BenchmarkId::new("check and convert", name), |bencher| {
-            let convert = |request| black_box(services::question(request, Priority::Interactive, None));
+            let convert =
+                |request| black_box(services::question(request, Priority::Interactive, Method::Auto, None));
             bencher.iter_batched(|| request.clone(), convert, BatchSize::SmallInput);
         });
     }

@@ -146,7 +146,7 @@ def server(arguments: argparse.Namespace, scratch: Path, options: list[str]):
     command = [
         str(arguments.binaries / "marquee-server"),
         "serve",
-        "--sample",
+        "--sample-data",
         "none",
         "--device",
         arguments.device,

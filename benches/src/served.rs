@@ -136,7 +136,11 @@ impl Server {
             binary: binary.to_owned(),
             bundle: bundle.to_owned(),
             data: folder.path().join("store"),
-            options: ["--sample", "none"].iter().chain(options).map(|option| (*option).to_owned()).collect(),
+            options: ["--sample-data", "none"]
+                .iter()
+                .chain(options)
+                .map(|option| (*option).to_owned())
+                .collect(),
             environment: Vec::new(),
         };
         let mut server = launch.start().await?;

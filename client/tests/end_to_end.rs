@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use marquee_server::app::{self, Running};
-use marquee_server::config::{Config, LogFormat};
-use marquee_server::telemetry::Telemetry;
+use marquee_server::config::Config;
+use marquee_server::telemetry::{LogFormat, Telemetry};
 use tempfile::TempDir;
 
 fn repository(path: &str) -> PathBuf {
@@ -14,16 +14,15 @@ fn repository(path: &str) -> PathBuf {
 
 /// A warm server over the bundled sample and the small test bundle.
 async fn server(data: &TempDir) -> Running {
-    let config = Config {
-        listen: "127.0.0.1:0".parse().expect("a valid address"),
-        data_dir: data.path().to_owned(),
-        bundle: repository("onnx/fixtures/tiny"),
-        sample: repository("onnx/data/ml-latest-small"),
-        device: "cpu".parse().expect("a valid device"),
-        workers: 1,
-        ..Config::default()
-    };
-    let telemetry = Telemetry::start(LogFormat::Text).expect("telemetry starts");
+    let mut config = Config::default();
+    config.server.listen = "127.0.0.1:0".parse().expect("a valid address");
+    config.store.data_dir = data.path().to_owned();
+    config.store.sample_data = repository("onnx/data/ml-latest-small");
+    config.engine.bundle = repository("onnx/fixtures/tiny");
+    config.engine.device = "cpu".parse().expect("a valid device");
+    config.engine.workers = 1;
+    let level = config.telemetry.log_level;
+    let telemetry = Telemetry::start(LogFormat::Text, level).expect("telemetry starts");
     let mut running = app::start(config, &telemetry).await.expect("the server starts");
     running.ready().await.expect("the model loads");
     running

@@ -12,7 +12,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 use marquee_proto::v1;
-use marquee_server::config::{Config, Span};
+use marquee_server::config::Config;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -30,19 +30,15 @@ async fn by_itself<T>(outcome: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, outcome).await.expect("the server acts by itself")
 }
 
-async fn server_with(change: impl FnOnce(Config) -> Config) -> TestServer {
+async fn server_with(change: impl FnOnce(&mut Config)) -> TestServer {
     let data = common::sample_data().await;
-    let config = change(common::config(&data));
+    let mut config = common::config(&data);
+    change(&mut config);
     TestServer::start_with(config, data).await
 }
 
-fn soon() -> Span {
-    Span(Duration::from_millis(100))
-}
-
-fn never() -> Span {
-    Span(Duration::from_hours(24))
-}
+const SOON: Duration = Duration::from_millis(100);
+const NEVER: Duration = Duration::from_hours(24);
 
 /// A connection of HTTP/2 that somebody drives.
 async fn connect(server: &TestServer) -> Result<SendRequest<Bytes>, h2::Error> {
@@ -100,7 +96,7 @@ async fn closed(mut stream: TcpStream) {
 #[tokio::test(flavor = "multi_thread")]
 async fn half_sent_messages_are_refused_and_others_find_room() {
     // Two of the largest messages, as much again for their address, and as much beside it.
-    let server = server_with(|config| Config { receive_buffer_mib: 24, ..config }).await;
+    let server = server_with(|config| config.server.receive_buffer_mib = 24).await;
     let mut client = connect(&server).await.unwrap();
     let (mut refused, _bodies): (FuturesUnordered<_>, Vec<_>) =
         (0..5).map(|_| half_sent(&mut client, LARGEST)).unzip();
@@ -119,7 +115,7 @@ async fn half_sent_messages_are_refused_and_others_find_room() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_stays_half_sent_ends_and_its_connection_does_not() {
-    let server = server_with(|config| Config { receive_timeout: soon(), ..config }).await;
+    let server = server_with(|config| config.server.receive_timeout = SOON).await;
     let mut client = connect(&server).await.unwrap();
     for length in [10, LARGEST] {
         let (response, _body) = half_sent(&mut client, length);
@@ -132,7 +128,7 @@ async fn a_request_that_stays_half_sent_ends_and_its_connection_does_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_nobody_reads_end_with_their_connection() {
-    let server = server_with(|config| Config { send_timeout: soon(), ..config }).await;
+    let server = server_with(|config| config.server.send_timeout = SOON).await;
     let socket = TcpStream::connect(server.running.address).await.unwrap();
     let (client, connection) =
         h2::client::Builder::new().initial_window_size(0).handshake(socket).await.unwrap();
@@ -144,7 +140,7 @@ async fn replies_that_nobody_reads_end_with_their_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_begin_to_speak_http_2_is_closed() {
-    let server = server_with(|config| Config { handshake_timeout: soon(), ..config }).await;
+    let server = server_with(|config| config.server.handshake_timeout = SOON).await;
     for beginning in [&b""[..], b"PRI * HTTP/2.0\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
         let mut stream = TcpStream::connect(server.running.address).await.unwrap();
         stream.write_all(beginning).await.unwrap();
@@ -155,7 +151,7 @@ async fn who_does_not_begin_to_speak_http_2_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_something_else_is_closed_at_once() {
-    let server = server_with(|config| Config { handshake_timeout: never(), ..config }).await;
+    let server = server_with(|config| config.server.handshake_timeout = NEVER).await;
     for beginning in
         [&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]
     {
@@ -167,7 +163,7 @@ async fn who_speaks_something_else_is_closed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_told_to_go_and_its_client_calls_again() {
-    let server = server_with(|config| Config { idle_timeout: soon(), ..config }).await;
+    let server = server_with(|config| config.server.idle_timeout = SOON).await;
     let socket = TcpStream::connect(server.running.address).await.unwrap();
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     by_itself(connection).await.expect("it ends without an error");
@@ -178,9 +174,11 @@ async fn an_idle_connection_is_told_to_go_and_its_client_calls_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_over_the_limit_are_refused_until_another_ends() {
-    let metrics_listen = Some("127.0.0.1:0".parse().unwrap());
-    let server =
-        server_with(|config| Config { max_connections_per_address: 3, metrics_listen, ..config }).await;
+    let server = server_with(|config| {
+        config.server.max_connections_per_address = 3;
+        config.telemetry.metrics_listen = Some("127.0.0.1:0".parse().unwrap());
+    });
+    let server = server.await;
     let one = connect(&server).await.unwrap();
     let other = connect(&server).await.unwrap();
     let refused = async || match connect(&server).await {

@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use marquee_core::domain::{Interaction, Kind};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::config::Config;
 use marquee_server::import::{ImportOptions, Silent, import};
 use marquee_store::{MigrateMode, ScyllaSettings, ScyllaStore, Store};
 use tokio::task::JoinHandle;
@@ -189,8 +188,9 @@ async fn the_only_cql_server_frozen_killed_and_restarted_under_load_loses_nothin
     let mut cluster = CqlCluster::start(1, Access::Open);
     let url = new_keyspace(&cluster.url(), "timeout_ms=1000").await;
     let data = tempfile::tempdir().expect("a temporary folder");
-    let store = url.parse().expect("a good URL");
-    let config = Config { store, sample: "none".into(), ..config(&data) };
+    let mut config = config(&data);
+    config.store.store = url.parse().expect("a good URL");
+    config.store.sample_data = "none".into();
     let server = Arc::new(TestServer::start_with(config, data).await);
 
     let coordinator = Arc::new(WriteCoordinator::default());
@@ -292,9 +292,10 @@ async fn two_nodes_on_one_store_agree_on_movies_and_statistics() {
     let url = new_keyspace(&cluster, "").await;
     let node = async || {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let store = url.parse().expect("a good URL");
-        let statistics_interval = "500ms".parse().expect("a span");
-        let config = Config { store, sample: "none".into(), statistics_interval, ..config(&data) };
+        let mut config = config(&data);
+        config.store.store = url.parse().expect("a good URL");
+        config.store.sample_data = "none".into();
+        config.store.statistics_interval = Duration::from_millis(500);
         TestServer::start_with(config, data).await
     };
     let (one, other) = (node().await, node().await);

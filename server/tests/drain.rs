@@ -10,7 +10,6 @@ use futures::{StreamExt as _, stream};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::app::Running;
-use marquee_server::config::{Config, Span};
 use prost::Message as _;
 use tokio::net::TcpStream;
 use tonic::{Code, Status, Streaming};
@@ -25,7 +24,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn patient_server() -> TestServer {
     let data = common::sample_data().await;
-    let config = Config { shutdown_timeout: Span(Duration::from_hours(24)), ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.server.shutdown_timeout = Duration::from_hours(24);
     TestServer::start_with(config, data).await
 }
 

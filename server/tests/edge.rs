@@ -10,7 +10,6 @@ use futures::stream;
 use marquee_core::meters::Metric;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::config::Config;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status};
@@ -69,7 +68,8 @@ async fn a_page_token_is_taken_by_its_own_list_with_the_same_arguments_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_over_the_limit_is_resource_exhausted_whether_compressed_or_not() {
     let data = common::sample_data().await;
-    let config = Config { max_message_kib: 64, ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.server.max_message_kib = 64;
     let server = TestServer::start_with(config, data).await;
     let too_large = || by_history(vec![1; 70_000]);
     let plain = server.recommendation().recommend(too_large()).await.unwrap_err();
@@ -150,8 +150,9 @@ fn labels_of(series: &str) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_that_is_shown_is_a_documented_one() {
     let data = common::sample_data().await;
-    let metrics_listen = Some("127.0.0.1:0".parse().unwrap());
-    let server = TestServer::start_with(Config { metrics_listen, ..common::config(&data) }, data).await;
+    let mut config = common::config(&data);
+    config.telemetry.metrics_listen = Some("127.0.0.1:0".parse().unwrap());
+    let server = TestServer::start_with(config, data).await;
     server.recommendation().recommend(by_history(vec![1, 2, 3])).await.unwrap();
 
     let mut socket = tokio::net::TcpStream::connect(server.running.metrics_address.unwrap()).await.unwrap();

@@ -92,7 +92,7 @@ fn the_bundle_of_v0_1_is_read() {
 async fn the_store_and_the_bundle_of_v0_1_are_served() {
     let data = store_of("v0.1");
     let mut config = config(&data);
-    config.bundle = kept("v0.1").join("bundle");
+    config.engine.bundle = kept("v0.1").join("bundle");
     let server = TestServer::start_with(config, data).await;
 
     let request = RecommendRequest { subject: Some(Subject::UserId(1)), k: Some(5), ..Default::default() };

@@ -189,7 +189,8 @@ async fn a_named_data_folder_stays_empty_unless_a_sample_is_asked_for() {
     assert_eq!(server.movies().await, 0);
     assert!(server.welcome.contains("marquee-server import PATH --data-dir own-store"), "{}", server.welcome);
     drop(server);
-    let server = machine.serve(&["--data-dir", "own-store", "--bundle", &fixture(), "--sample", "bundled"]);
+    let server =
+        machine.serve(&["--data-dir", "own-store", "--bundle", &fixture(), "--sample-data", "bundled"]);
     assert_eq!(server.movies().await, 9125);
 }
 
@@ -199,7 +200,7 @@ async fn a_store_that_an_earlier_version_filled_with_the_sample_goes_on_and_can_
     machine.bring_own_data();
     let bundle = fixture();
     let sample = common::sample().canonicalize().expect("it is there");
-    let arguments = ["--bundle", &bundle, "--sample", sample.to_str().expect("a path of letters")];
+    let arguments = ["--bundle", &bundle, "--sample-data", sample.to_str().expect("a path of letters")];
     drop(machine.serve(&arguments));
     let server = machine.serve(&["--bundle", &bundle]);
     assert_eq!(server.movies().await, 9125);
@@ -230,7 +231,16 @@ fn no_path_of_the_build_is_looked_for_at_run_time() {
     let machine = Machine::new();
     // Where nothing can be unpacked, nothing else is tried.
     let output = machine
-        .command(&["--listen", "127.0.0.1:0", "--device", "cpu", "--sample", "none", "--bundle", &fixture()])
+        .command(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--device",
+            "cpu",
+            "--sample-data",
+            "none",
+            "--bundle",
+            &fixture(),
+        ])
         .env("XDG_DATA_HOME", "/dev/null")
         .output()
         .expect("the program runs");

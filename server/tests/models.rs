@@ -9,7 +9,6 @@ use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_server::app;
-use marquee_server::config::Config;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -118,7 +117,8 @@ async fn an_unloaded_model_is_gone_and_the_active_one_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_beyond_the_bound_is_refused_with_what_to_do() {
     let data = common::sample_data().await;
-    let config = Config { max_models: 1, ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.engine.max_models = 1;
     let server = TestServer::start_with(config, data).await;
     let refused = load(&server, sample_bundle()).await;
     let refused = assert_refused(refused, Code::FailedPrecondition, "NO_ROOM_FOR_MODEL");

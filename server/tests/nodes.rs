@@ -12,7 +12,6 @@ use std::time::Duration;
 use marquee_core::domain::Interaction;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::config::Config;
 use marquee_server::profiles::ConsistencyToken;
 use marquee_server::shared::events::{EventLog as _, EventsError, Position};
 use marquee_store::{RedbStore, Store};
@@ -261,8 +260,9 @@ async fn recommendations_under_load_go_on_while_redis_is_slow_frozen_and_gone() 
     let redis = RedisServer::start();
     let proxy = Proxy::start(redis.port()).await;
     let data = sample_data().await;
-    let cache = format!("redis://127.0.0.1:{}", proxy.port()).parse().expect("a valid URL");
-    let server = TestServer::start_with(Config { cache, ..config(&data) }, data).await;
+    let mut config = config(&data);
+    config.cache.cache = format!("redis://127.0.0.1:{}", proxy.port()).parse().expect("a valid URL");
+    let server = TestServer::start_with(config, data).await;
     recommend_under_load(&server).await;
     proxy.delay(Duration::from_millis(200));
     recommend_under_load(&server).await;
@@ -281,8 +281,10 @@ async fn two_servers() -> Option<(TestServer, TestServer)> {
     let store = new_keyspace(&shared_cql()?, "").await;
     let start = async || {
         let data = tempfile::tempdir().expect("a temporary folder");
-        let (store, cache) = (store.parse().expect("a good URL"), redis.parse().expect("a good URL"));
-        let config = Config { store, cache, sample: "none".into(), ..config(&data) };
+        let mut config = config(&data);
+        config.store.store = store.parse().expect("a good URL");
+        config.store.sample_data = "none".into();
+        config.cache.cache = redis.parse().expect("a good URL");
         TestServer::start_with(config, data).await
     };
     Some((start().await, start().await))

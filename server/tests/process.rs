@@ -31,7 +31,7 @@ impl Process {
     /// Starts the binary over this folder and waits until it says where it listens.
     fn start(data: &Path) -> Self {
         let sample = common::sample();
-        Self::start_with(data, &["--sample", sample.to_str().expect("a path of letters")])
+        Self::start_with(data, &["--sample-data", sample.to_str().expect("a path of letters")])
     }
 
     /// As [`Process::start`], with these arguments too.
@@ -91,7 +91,7 @@ async fn no_acknowledged_interaction_is_lost_to_kill_9() {
 async fn no_acknowledged_interaction_is_lost_to_kill_9_on_the_cql_store() {
     let Some(cluster) = shared_cql() else { return };
     let (data, store) = (TempDir::new().unwrap(), new_keyspace(&cluster, "").await);
-    let start = || Process::start_with(data.path(), &["--store", &store, "--sample", "none"]);
+    let start = || Process::start_with(data.path(), &["--store", &store, "--sample-data", "none"]);
     assert_kill_9_loses_nothing(start).await;
 }
 
@@ -159,12 +159,12 @@ async fn a_full_disk_refuses_writes_alone_and_only_for_as_long_as_it_is_full() {
 #[test]
 fn a_damaged_store_is_refused_with_what_to_do_about_it() {
     let data = TempDir::new().unwrap();
-    let server = Process::start_with(data.path(), &["--sample", "none"]);
+    let server = Process::start_with(data.path(), &["--sample-data", "none"]);
     server.signal("-KILL");
     server.wait();
     std::fs::remove_file(data.path().join("marquee.journal.2")).expect("it was made");
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-        .args(["--listen", "127.0.0.1:0", "--device", "cpu", "--sample", "none", "--bundle"])
+        .args(["--listen", "127.0.0.1:0", "--device", "cpu", "--sample-data", "none", "--bundle"])
         .arg(common::fixture_bundle())
         .arg("--data-dir")
         .arg(data.path())
@@ -173,7 +173,7 @@ fn a_damaged_store_is_refused_with_what_to_do_about_it() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("marquee.journal.2 is missing") && error.contains("--recover"), "{error}");
-    let server = Process::start_with(data.path(), &["--sample", "none", "--recover"]);
+    let server = Process::start_with(data.path(), &["--sample-data", "none", "--recover"]);
     server.signal("-KILL");
     server.wait();
 }
@@ -244,7 +244,7 @@ async fn sigterm_drains_and_ends_with_exit_code_0() {
 async fn after_sigterm_calls_are_served_for_the_delay_while_health_says_no() {
     let data = TempDir::new().unwrap();
     let sample = common::sample();
-    let arguments = ["--sample", sample.to_str().unwrap(), "--drain-delay", "24h"];
+    let arguments = ["--sample-data", sample.to_str().unwrap(), "--drain-delay", "24h"];
     let server = Process::start_with(data.path(), &arguments);
     let channel = Endpoint::from_shared(server.address.clone()).unwrap().connect().await.unwrap();
     let mut watch =
@@ -328,7 +328,7 @@ fn a_bundle_that_is_not_there_is_one_clear_sentence() {
             "127.0.0.1:0",
             "--device",
             "cpu",
-            "--sample",
+            "--sample-data",
             "none",
             "--bundle",
             "no/such/bundle",
@@ -389,7 +389,7 @@ fn an_import_that_reads_nothing_fails() {
 #[test]
 fn a_number_that_cannot_work_is_one_clear_sentence() {
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-        .args(["--sample", "none", "--max-concurrent-streams", "0"])
+        .args(["--sample-data", "none", "--max-concurrent-streams", "0"])
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -402,7 +402,7 @@ fn a_number_beyond_all_bounds_is_one_clear_sentence_wherever_it_stands() {
     const MOST: &str = "18446744073709551615";
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("marquee.toml");
-    std::fs::write(&file, format!("workers = {MOST}\n")).unwrap();
+    std::fs::write(&file, format!("[engine]\nworkers = {MOST}\n")).unwrap();
     let mut by_option = Command::new(env!("CARGO_BIN_EXE_marquee-server"));
     by_option.args(["serve", "--workers", MOST]);
     let mut by_environment = Command::new(env!("CARGO_BIN_EXE_marquee-server"));
@@ -442,7 +442,7 @@ fn a_mistyped_url_is_repeated_without_its_password() {
 fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
     let data = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
-        .args(["--listen", "127.0.0.1:0", "--device", "cuda:63", "--sample", "none", "--bundle"])
+        .args(["--listen", "127.0.0.1:0", "--device", "cuda:63", "--sample-data", "none", "--bundle"])
         .arg(common::fixture_bundle())
         .arg("--data-dir")
         .arg(data.path())
@@ -453,12 +453,13 @@ fn cuda_that_cannot_be_had_is_an_error_and_no_silent_run_on_the_cpu() {
     assert!(error.contains("cuda"), "{error}");
 }
 
-/// What a server without metrics logs until it is ready.
-fn log_in(format: &str) -> String {
+/// What a server without metrics logs until it is ready, with these settings.
+fn log_with(arguments: &[&str]) -> String {
     let data = TempDir::new().expect("a temporary folder");
     let log = data.path().join("log");
     let file = std::fs::File::create(&log).expect("the log can be created");
-    let server = Process::start_logging(data.path(), &["--sample", "none", "--log-format", format], file);
+    let arguments = [&["--sample-data", "none"], arguments].concat();
+    let server = Process::start_logging(data.path(), &arguments, file);
     server.signal("-TERM");
     server.wait();
     std::fs::read_to_string(log).expect("the log is text")
@@ -466,14 +467,20 @@ fn log_in(format: &str) -> String {
 
 #[test]
 fn a_text_log_in_a_file_has_no_colours() {
-    let log = log_in("text");
+    let log = log_with(&["--log-format", "text"]);
     assert!(log.contains("INFO listening address=127.0.0.1:"), "{log}");
     assert!(!log.contains('\u{1b}'), "{log:?}");
 }
 
 #[test]
+fn a_log_has_no_lines_below_its_level() {
+    let log = log_with(&["--log-format", "text", "--log-level", "warn"]);
+    assert!(!log.contains("INFO"), "{log}");
+}
+
+#[test]
 fn a_json_log_leaves_out_what_there_is_not() {
-    let log = log_in("json");
+    let log = log_with(&["--log-format", "json"]);
     let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let listening = lines
         .map(|line| line["fields"].clone())

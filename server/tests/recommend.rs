@@ -12,7 +12,7 @@ use marquee_proto::v1::recommend_request::Subject;
 use marquee_retrieval::{ExactScorer, Method, RetrievalError, Scorer};
 use marquee_server::app;
 use marquee_server::catalog::Filter;
-use marquee_server::config::{Config, StoreUrl};
+use marquee_server::config::StoreUrl;
 use marquee_server::profiles::{ConsistencyToken, Profiles};
 use marquee_server::recommend::{Question, Recommender, RequestOptions, Source};
 use marquee_server::shared::cache::{Cache, LocalCache};
@@ -238,7 +238,9 @@ async fn a_stream_is_answered_in_its_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it_knows_their_ids() {
     let data = TempDir::new().unwrap();
-    let config = Config { bundle: bundled_model(), sample: "none".into(), ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.engine.bundle = bundled_model();
+    config.store.sample_data = "none".into();
     let server = TestServer::start_with(config, data).await;
     let recommend =
         async || server.recommendation().recommend(by_history(&[1, 2])).await.unwrap().into_inner();
@@ -321,7 +323,8 @@ async fn similar_movies_leave_the_movie_out_and_come_with_titles() {
 async fn similar_movies_are_the_nearest_of_all_by_cosine() {
     const MOVIE: u32 = 4055;
     let data = common::sample_data().await;
-    let config = Config { bundle: bundled_model(), ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.engine.bundle = bundled_model();
     let server = TestServer::start_with(config, data).await;
     let request = v1::SimilarMoviesRequest { movie: Some(MOVIE.into()), k: Some(10), ..Default::default() };
     let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();

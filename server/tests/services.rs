@@ -4,7 +4,6 @@ mod common;
 
 use common::TestServer;
 use marquee_proto::v1;
-use marquee_server::config::Config;
 use tonic::{Code, Request, Response};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -325,7 +324,8 @@ async fn a_bundle_of_pipes_is_refused_at_once_however_often_it_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     let data = common::sample_data().await;
-    let config = Config { rate_limit: Some("2/h".parse().unwrap()), ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.server.rate_limit = Some("2/h".parse().unwrap());
     let server = TestServer::start_with(config, data).await;
     let request = v1::GetMovieRequest { movie: Some(1.into()) };
     for _ in 0..2 {

@@ -15,7 +15,6 @@ use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::catalog::Catalog;
-use marquee_server::config::{Config, Span};
 use marquee_server::edge::layers::{DeadlineLayer, Stream, StreamLayer};
 use marquee_server::edge::services::{CatalogApi, InteractionApi};
 use marquee_server::profiles::Profiles;
@@ -132,8 +131,9 @@ async fn a_deadline_ends_every_kind_of_stream() {
 
 async fn server_with_watchers(max_watchers: usize) -> TestServer {
     let data = common::sample_data().await;
-    let send_timeout = Span(Duration::from_secs(1));
-    let config = Config { max_watchers, send_timeout, ..common::config(&data) };
+    let mut config = common::config(&data);
+    config.server.max_watchers = max_watchers;
+    config.server.send_timeout = Duration::from_secs(1);
     TestServer::start_with(config, data).await
 }
 

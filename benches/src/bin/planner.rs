@@ -14,7 +14,9 @@ use marquee_benches::clock::{Spread, cpu_time_of};
 use marquee_benches::tables::ClusteredTable;
 use marquee_loadgen::plot::{Axis, Kind, Plot, Series, picture};
 use marquee_retrieval::exact::rank_allowed;
-use marquee_retrieval::{AnnIndex, AnnOptions, ItemTable, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner};
+use marquee_retrieval::{
+    AnnIndex, AnnOptions, ItemTable, Query, ScanScorer, Scored, Scorer, ScorerQuery, planner,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use roaring::RoaringBitmap;

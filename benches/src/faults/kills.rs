@@ -121,7 +121,7 @@ fn row(field: &Field, kills: usize, seen: &Seen) -> Row {
 /// First starts that are killed while they import the sample, each started once more.
 async fn first_starts(field: &Field) -> anyhow::Result<Row> {
     let folder = tempfile::tempdir()?;
-    let options = ["--sample", SAMPLE];
+    let options = ["--sample-data", SAMPLE];
     let began = Instant::now();
     let whole = counted(&field.launch(&folder.path().join("whole"), &options).start().await?).await?;
     let took = began.elapsed();

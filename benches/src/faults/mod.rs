@@ -176,8 +176,8 @@ impl Field {
 
     /// A server of the small model over `data`, without a sample unless `options` say otherwise.
     fn launch(&self, data: &Path, options: &[&str]) -> Launch {
-        let sample = ["--sample", "none"].into_iter();
-        let sample = sample.filter(|_| !options.contains(&"--sample"));
+        let sample = ["--sample-data", "none"].into_iter();
+        let sample = sample.filter(|_| !options.contains(&"--sample-data"));
         Launch {
             binary: self.binary.clone(),
             bundle: PathBuf::from(FIXTURE),

@@ -351,7 +351,7 @@ mod tests {
         for (from, plan) in [(300, Plan::Index), (301, Plan::Scan)] {
             let planner = planner_of_300_with(options(from));
             planner.build_index().unwrap();
-            let query = Query { method: Method::Auto, ..exact_query(10) };
+            let query = Query { method: Method::Auto, ..Query::exact(10) };
             assert_eq!(plans(&planner, &[query]), [plan], "from {from}");
         }
     }

@@ -33,14 +33,14 @@ pub(super) struct Data {
 /// # Errors
 /// [`StartError`] when the store cannot be opened or the sample cannot be imported.
 pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
-    if config.wanted_sample() == Sample::Auto && config.is_default_store() {
+    if config.store.wanted_sample() == Sample::Auto && config.store.is_default() {
         return match open_own(config).await? {
             Some(store) => Ok(Data { origin: origin(config, store.as_ref()).await?, store }),
             None => open_sample(config).await,
         };
     }
-    let store = open_store(&config.store, &config.data_dir, config.on_damage).await?;
-    match config.wanted_sample() {
+    let store = open_store(&config.store.store, &config.store.data_dir, config.on_damage).await?;
+    match config.store.wanted_sample() {
         Sample::Auto | Sample::None => {}
         Sample::Bundled => import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?,
         Sample::Folder(folder) => import_sample(folder, store.as_ref()).await?,
@@ -50,37 +50,37 @@ pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
 
 /// The store in the data folder, if there is one that holds something.
 async fn open_own(config: &Config) -> Result<Option<Arc<dyn Store>>, StoreError> {
-    if !RedbStore::is_in(&config.data_dir) {
+    if !RedbStore::is_in(&config.store.data_dir) {
         return Ok(None);
     }
-    let store = open_store(&StoreUrl::redb(), &config.data_dir, config.on_damage).await?;
+    let store = open_store(&StoreUrl::redb(), &config.store.data_dir, config.on_damage).await?;
     let stats = store.stats().await?;
     Ok((stats.movies > 0 || stats.users > 0).then_some(store))
 }
 
 /// The sample's own store.
 async fn open_sample(config: &Config) -> Result<Data, StartError> {
-    let folder = config.data_dir.join(FOLDER);
+    let folder = config.store.data_dir.join(FOLDER);
     let store = open_store(&StoreUrl::redb(), &folder, config.on_damage).await?;
     import_sample(&marquee_shipped::SAMPLE.folder()?, store.as_ref()).await?;
     let origin = format!(
         "Movies and users are the sample that comes with the program, in {}; `marquee-server import PATH` brings your \
          own into {}, which is served from the next start on.",
         folder.display(),
-        config.data_dir.display(),
+        config.store.data_dir.display(),
     );
     Ok(Data { store, origin })
 }
 
 async fn origin(config: &Config, store: &dyn Store) -> Result<String, StoreError> {
-    let (option, place) = match config.store.url() {
-        None => ("--data-dir", config.data_dir.display().to_string()),
-        Some(_) => ("--store", config.store.to_string()),
+    let (option, place) = match config.store.store.url() {
+        None => ("--data-dir", config.store.data_dir.display().to_string()),
+        Some(_) => ("--store", config.store.store.to_string()),
     };
     let import = format!("`marquee-server import PATH {option} {place}");
     Ok(if store.movies(None, 1).await?.is_empty() {
         format!(
-            "There are no movies in {place} yet: {import}` or the API brings them, `--sample bundled` a sample."
+            "There are no movies in {place} yet: {import}` or the API brings them, `--sample-data bundled` a sample."
         )
     } else if SampleMark::of(store).await?.is_some() {
         format!(
@@ -119,13 +119,13 @@ pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), Start
 /// # Errors
 /// [`StartError::Shipped`] when the program's own cannot be unpacked.
 pub(super) fn find_model(config: &Config) -> Result<(PathBuf, String), StartError> {
-    if config.is_bundled_model() {
+    if config.engine.is_bundled_model() {
         let folder = marquee_shipped::MODEL.folder()?;
         let origin = format!("The model comes with the program, unpacked into {}.", folder.display());
         return Ok((folder, origin));
     }
-    let origin = format!("The model is the bundle in {}.", config.bundle.display());
-    Ok((config.bundle.clone(), origin))
+    let origin = format!("The model is the bundle in {}.", config.engine.bundle.display());
+    Ok((config.engine.bundle.clone(), origin))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use marquee_core::clock::now_ms;
 use marquee_engine::runtime::RuntimeError;
-use marquee_engine::{Bundle, BundleError, Engine, EngineOptions, Model, ModelSetError};
+use marquee_engine::{Bundle, BundleError, Engine, Model, ModelSetError};
 use marquee_retrieval::{Planner, PlannerOptions, RetrievalError, Scorer, TableValues};
 use marquee_shipped::ShippedError;
 use marquee_store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
@@ -160,8 +160,8 @@ fn open_profiles(
     store: &Arc<dyn Store>,
     redis: Option<&Arc<Redis>>,
 ) -> Result<Profiles, RedisError> {
-    let is_ours_alone = config.store.url().is_none();
-    let limit_mib = if is_ours_alone || redis.is_some() { config.profile_cache_mib } else { 0 };
+    let is_ours_alone = config.store.store.url().is_none();
+    let limit_mib = if is_ours_alone || redis.is_some() { config.cache.profile_cache_mib } else { 0 };
     Profiles::new(Arc::clone(store), limit_mib << 20, redis)
 }
 
@@ -179,7 +179,7 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 /// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
 /// said by [`Running::ready`].
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
-    let cpu_latency = config.wake_latency_us.map(|latency_us| hold_cpu_latency(latency_us.into()));
+    let cpu_latency = config.server.wake_latency_us.map(|latency_us| hold_cpu_latency(latency_us.into()));
     let cpu_latency = cpu_latency.transpose().map_err(StartError::CpuLatencyGuard)?;
     let (bundle, model_origin) = find_model(&config)?;
     let Data { store, origin } = open_data(&config).await?;
@@ -190,24 +190,17 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         store: Arc::clone(&store),
         catalog: Arc::clone(&catalog),
         revision,
-        interval: config.statistics_interval.0,
+        interval: config.store.statistics_interval,
     };
-    let engine = Arc::new(Engine::start(EngineOptions {
-        workers: config.worker_threads(),
-        gpu_workers: config.gpu_workers(),
-        queue_limit: config.queue_limit,
-        max_models: config.max_models,
-        max_model_bytes: config.max_model_bytes(),
-        ..EngineOptions::default()
-    }));
-    let redis = open_redis(&config.cache).await?;
-    let cache = open_cache(redis.as_ref(), config.vector_cache_mib);
+    let engine = Arc::new(Engine::start(config.engine.options()));
+    let redis = open_redis(&config.cache.cache).await?;
+    let cache = open_cache(redis.as_ref(), config.cache.vector_cache_mib);
     let profiles = Arc::new(open_profiles(&config, &store, redis.as_ref())?);
     let events: Arc<dyn EventLog> = match &redis {
         None => Arc::new(LocalEvents::new(now_ms())),
         Some(redis) => Arc::new(SharedEvents::new(Arc::clone(redis))),
     };
-    let mismatch = if config.allow_mismatched_model { Mismatch::Allowed } else { Mismatch::Refused };
+    let mismatch = if config.engine.allow_mismatched_model { Mismatch::Allowed } else { Mismatch::Refused };
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let recommender = Arc::new(recommender.on_mismatch(mismatch));
@@ -216,7 +209,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         Arc::clone(&catalog),
         Arc::clone(&profiles),
         Arc::clone(&events),
-        config.max_clock_skew.0,
+        config.store.max_clock_skew,
     );
     let state = Arc::new(AppState {
         load: loader(&engine, &recommender, &config),
@@ -226,16 +219,16 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         coordinator,
         events,
         recommender,
-        limiter: config.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
+        limiter: config.server.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
         health: Arc::default(),
     });
     state.health.set_serving(false).await;
 
-    let listen = |source| StartError::Listen { address: config.listen, source };
-    let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
+    let listen = |source| StartError::Listen { address: config.server.listen, source };
+    let listener = TcpListener::bind(config.server.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let stop = CancellationToken::new();
-    let metrics_address = match config.metrics_listen {
+    let metrics_address = match config.telemetry.metrics_listen {
         Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
         None => None,
     };
@@ -264,22 +257,23 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
 fn server_options(config: &Config) -> ServerOptions {
     ServerOptions {
         connections: ConnectionLimits {
-            total: files::connections_within(config.max_connections),
-            per_address: config.max_connections_per_address,
+            total: files::connections_within(config.server.max_connections),
+            per_address: config.server.max_connections_per_address,
         },
         times: ConnectionTimes {
-            handshake: config.handshake_timeout.0,
-            idle: config.idle_timeout.0,
-            unread: config.send_timeout.0,
+            handshake: config.server.handshake_timeout,
+            idle: config.server.idle_timeout,
+            unread: config.server.send_timeout,
         },
         receive: ReceiveLimits {
-            buffer: config.receive_buffer_mib << 20,
-            message: config.max_message_kib << 10,
-            timeout: config.receive_timeout.0,
+            buffer: config.server.receive_buffer_mib << 20,
+            message: config.server.max_message_kib << 10,
+            timeout: config.server.receive_timeout,
         },
-        max_concurrent_streams: config.max_concurrent_streams,
-        max_watchers: config.max_watchers,
-        log: CallLog { slow: config.log_slow_calls.0, one_in: config.log_calls_one_in },
+        max_concurrent_streams: config.server.max_concurrent_streams,
+        max_watchers: config.server.max_watchers,
+        default_method: config.retrieval.retrieval_method,
+        log: CallLog { slow: config.telemetry.log_slow_calls, one_in: config.telemetry.log_calls_one_in },
     }
 }
 
@@ -287,11 +281,13 @@ fn server_options(config: &Config) -> ServerOptions {
 /// the catalogue.
 fn loader(engine: &Arc<Engine>, recommender: &Arc<Recommender>, config: &Config) -> LoadModel {
     let (engine, recommender) = (Arc::clone(engine), Arc::clone(recommender));
-    let (device, precision) = (config.device, config.precision);
+    let (device, precision) = (config.engine.device, config.engine.precision);
+    let planner = config.retrieval.options();
     Arc::new(move |folder| {
         let (engine, recommender) = (Arc::clone(&engine), Arc::clone(&recommender));
         Box::pin(async move {
-            let model = engine.load(&folder, device, precision, scorer_of).await?;
+            let model =
+                engine.load(&folder, device, precision, move |bundle| scorer_of(bundle, planner)).await?;
             recommender.mismatch_of(&model);
             Ok(model)
         })
@@ -308,9 +304,9 @@ impl AsRef<[f32]> for OutputEmbeddings {
 }
 
 /// The retrieval of a bundle, as the engine wants it.
-fn scorer_of(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, RetrievalError> {
+fn scorer_of(bundle: &Arc<Bundle>, options: PlannerOptions) -> Result<Arc<dyn Scorer>, RetrievalError> {
     let values = TableValues::shared(OutputEmbeddings(Arc::clone(bundle)));
-    let planner = Planner::build(values, bundle.dimension(), &bundle.vocabulary, PlannerOptions::default())?;
+    let planner = Planner::build(values, bundle.dimension(), &bundle.vocabulary, options)?;
     Ok(Arc::new(planner))
 }
 
@@ -357,7 +353,7 @@ impl Running {
 
     /// How long the server goes on after SIGTERM while health says NOT_SERVING.
     pub(crate) fn drain_delay(&self) -> Duration {
-        self.config.drain_delay.0
+        self.config.server.drain_delay
     }
 
     /// Lets health say NOT_SERVING. Calls are served as before, over new connections too.
@@ -374,7 +370,7 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), StartError> {
         self.leave().await;
         self.stop.cancel();
-        let limit = self.config.shutdown_timeout.0;
+        let limit = self.config.server.shutdown_timeout;
         let drained = match tokio::time::timeout(limit, &mut self.serving).await {
             Ok(Ok(Ok(()))) => Ok(()),
             Ok(Ok(Err(error))) => Err(StartError::Stopped(error.to_string())),

@@ -65,10 +65,10 @@ pub(super) async fn run(args: ImportArgs) -> Outcome {
     let (time_unit, highest_rating) = (args.time_unit, args.rating_scale);
     let sample = if args.replace_sample { OnSample::Replace } else { OnSample::Refuse };
     let config = args.resolve()?;
-    let times = EventTimes::at(now_ms(), config.max_clock_skew.0);
+    let times = EventTimes::at(now_ms(), config.store.max_clock_skew);
     let units = Units { time_unit, highest_rating, times };
     let options = ImportOptions { strict, units, sample, ..ImportOptions::new(now_ms()) };
-    let store = app::open_store(&config.store, &config.data_dir, config.on_damage).await?;
+    let store = app::open_store(&config.store.store, &config.store.data_dir, config.on_damage).await?;
     let report = import(&path, store.as_ref(), options, &Bar::new()).await?;
     // For the nodes that share the store; their next start would read the whole of it otherwise.
     store.sum_up(Duration::ZERO, now_ms()).await?;

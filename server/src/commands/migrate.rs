@@ -19,7 +19,7 @@ pub(super) struct MigrateArgs {
 pub(super) async fn run(args: MigrateArgs) -> Outcome {
     let mode = if args.dry_run { MigrateMode::DryRun } else { MigrateMode::Apply };
     let config = args.layers.resolve()?;
-    let Some(url) = config.store.url() else {
+    let Some(url) = config.store.store.url() else {
         println!("The embedded store brings itself up to date when it is opened.");
         return Ok(());
     };

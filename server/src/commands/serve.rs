@@ -40,12 +40,12 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     let print_only = args.print_config;
     let config = args.resolve()?;
     if print_only {
-        print!("{}", config.to_toml()?);
+        print!("{}", config.to_toml());
         return Ok(());
     }
     let threads = config.async_threads(available_parallelism().map_or(1, usize::from));
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()?.block_on(async {
-        let telemetry = Telemetry::start(config.log_format)?;
+        let telemetry = Telemetry::start(config.telemetry.log_format, config.telemetry.log_level)?;
         let served = serve(config, &telemetry).await;
         tokio::task::spawn_blocking(move || telemetry.flush()).await?;
         Ok(served?)

@@ -13,6 +13,7 @@ use roaring::RoaringBitmap;
 
 use crate::app::Running;
 use crate::catalog::{Catalog, Filter, Movie};
+use crate::config::Config;
 use crate::profiles::ConsistencyToken;
 use crate::recommend::{Question, Recommended, RequestOptions, Source, Subject};
 
@@ -96,10 +97,9 @@ fn write_commands(text: &mut String, running: &Running, user_id: UserId) {
     // Cargo says so to what it runs; else the client is installed as the server is.
     let is_run_by_cargo = env::var_os("CARGO").is_some();
     let program = if is_run_by_cargo { "cargo run --release -p marquee-client --" } else { "marquee" };
-    let marquee = match address.port() {
-        50051 => program.to_owned(),
-        _ => format!("MARQUEE_SERVER=http://{address} {program}"),
-    };
+    let is_default = address == Config::default().server.listen;
+    let marquee =
+        if is_default { program.to_owned() } else { format!("MARQUEE_SERVER=http://{address} {program}") };
     let _ = writeln!(text, "\nTry next:");
     let _ = writeln!(text, "  {marquee} recommend {user_id}");
     if let Some(movie) = most_popular(running.catalog()) {

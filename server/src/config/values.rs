@@ -1,129 +1,174 @@
-//! The values that need more than a number or a path.
+//! The values of settings: which there are of a type, how they are read and how they are written.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize as _, Deserializer, Serializer};
+use marquee_core::duration;
+use marquee_engine::{Device, Precision};
+use marquee_retrieval::{Method, Quantization};
+use tracing::Level;
 
 use super::redact::without_password;
+use crate::shared::limit::Rate;
+use crate::telemetry::LogFormat;
 
-/// Why a value cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not accepted here; {accepted}")]
-pub struct ValueError {
-    found: String,
-    accepted: &'static str,
+/// A type that settings have. What is written is read back.
+pub(super) trait Value: Sized {
+    /// Which texts are read, for people.
+    fn accepted() -> String;
+    fn read(text: &str) -> Option<Self>;
+    fn written(&self) -> String;
 }
 
-/// Reads an optional setting from its text form.
-pub(super) fn from_text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    let text = String::deserialize(deserializer)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
+/// The value of a text, if it is one that lies within the bounds.
+pub(super) fn read_within<T: Value + PartialOrd>(text: &str, bounds: &RangeInclusive<T>) -> Option<T> {
+    T::read(text).filter(|value| bounds.contains(value))
 }
 
-/// Writes a setting in its text form.
-pub(super) fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+/// Which values lie within the bounds, for people.
+pub(super) fn accepted_within<T: Value>(bounds: &RangeInclusive<T>) -> String {
+    format!("{} to {}", bounds.start().written(), bounds.end().written())
 }
 
-/// Reads an address to listen at from its text form.
-pub(super) fn address_from_text<'de, D>(deserializer: D) -> Result<Option<SocketAddr>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    let text = String::deserialize(deserializer)?;
-    listen_address(&text).map(Some).map_err(serde::de::Error::custom)
+/// `none` is a value of its own, so that a layer can take back what the one below says.
+impl<T: Value> Value for Option<T> {
+    fn accepted() -> String {
+        format!("none, or {}", T::accepted())
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "none" { Some(None) } else { T::read(text).map(Some) }
+    }
+
+    fn written(&self) -> String {
+        self.as_ref().map_or_else(|| "none".to_owned(), T::written)
+    }
 }
 
-/// An address to listen at: `ADDR:PORT`, `localhost:PORT` or `:PORT`. The last two are this machine's own
-/// IPv4 address: whoever opens the server to others names the address.
-pub(super) fn listen_address(text: &str) -> Result<SocketAddr, ValueError> {
-    let wrong = || ValueError {
-        found: text.to_owned(),
-        accepted: "ADDR:PORT such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:50051, localhost:PORT or :PORT is",
+impl Value for Duration {
+    fn accepted() -> String {
+        "a time such as 250ms, 10s, 2m or 1h".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        duration::parse(text).ok()
+    }
+
+    fn written(&self) -> String {
+        duration::format(*self)
+    }
+}
+
+impl Value for PathBuf {
+    fn accepted() -> String {
+        "a path".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        Some(text.into())
+    }
+
+    fn written(&self) -> String {
+        self.to_string_lossy().into_owned()
+    }
+}
+
+/// An address to listen at. `localhost:PORT` and `:PORT` are this machine's own IPv4 address: whoever opens the server
+/// to others names the address.
+impl Value for SocketAddr {
+    fn accepted() -> String {
+        "ADDR:PORT such as 127.0.0.1:50051, 0.0.0.0:50051 or [::1]:50051, localhost:PORT or :PORT".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
+        match port.and_then(|port| port.parse().ok()) {
+            Some(port) => Some(Self::from((Ipv4Addr::LOCALHOST, port))),
+            None => text.parse().ok(),
+        }
+    }
+
+    fn written(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Types that read what they print.
+macro_rules! printed {
+    ($($type:ty: $accepted:literal,)+) => {
+        $(impl Value for $type {
+            fn accepted() -> String {
+                $accepted.to_owned()
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                text.parse().ok()
+            }
+
+            fn written(&self) -> String {
+                self.to_string()
+            }
+        })+
     };
-    let port = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
-    match port.and_then(|port| port.parse().ok()) {
-        Some(port) => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        None => text.parse().map_err(|_| wrong()),
+}
+
+printed! {
+    u16: "0 to 65535",
+    u32: "a whole number",
+    u64: "a whole number",
+    usize: "a whole number",
+    bool: "true or false",
+    Device: "auto, cpu, cuda or cuda:N",
+    Precision: "fp32 or int8",
+    Rate: "100/s, 600/m or 5000/h",
+    StoreUrl: "redb or scylla://HOST[:PORT],HOST.../KEYSPACE",
+    CacheUrl: "local, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or the same with rediss, redis-cluster or redis-sentinel",
+}
+
+/// Types whose values have a name each.
+macro_rules! named {
+    ($($type:ty: $accepted:literal { $($name:literal = $value:expr),+ })+) => {
+        $(impl Value for $type {
+            fn accepted() -> String {
+                $accepted.to_owned()
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                $(if text == $name { return Some($value); })+
+                None
+            }
+
+            fn written(&self) -> String {
+                $(if *self == $value { return $name.to_owned(); })+
+                unreachable!("every value has a name: {self:?}")
+            }
+        })+
+    };
+}
+
+named! {
+    LogFormat: "auto, text or json" {
+        "auto" = LogFormat::Auto, "text" = LogFormat::Text, "json" = LogFormat::Json
     }
-}
-
-/// The form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(ValueError { found: text.to_owned(), accepted: "auto, text or json is" }),
-        }
+    Level: "error, warn, info, debug or trace" {
+        "error" = Level::ERROR, "warn" = Level::WARN, "info" = Level::INFO, "debug" = Level::DEBUG,
+        "trace" = Level::TRACE
     }
-}
-
-impl fmt::Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Text => "text",
-            Self::Json => "json",
-        })
+    Method: "auto, exact or ann" {
+        "auto" = Method::Auto, "exact" = Method::Exact, "ann" = Method::Ann
     }
-}
-
-/// A span of time, written as `250ms`, `10s`, `2m` or `1h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
-
-impl FromStr for Span {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        let wrong =
-            || ValueError { found: text.to_owned(), accepted: "a span such as 250ms, 10s, 2m or 1h is" };
-        let digits = text.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
-        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-        let unit_ms = match &text[digits..] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        number.checked_mul(unit_ms).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(wrong)
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_millis() {
-            ms if ms % 1_000 == 0 => write!(f, "{}s", ms / 1_000),
-            ms => write!(f, "{ms}ms"),
-        }
+    Quantization: "f32, bf16, f16 or i8" {
+        "f32" = Quantization::F32, "bf16" = Quantization::Bf16, "f16" = Quantization::F16, "i8" = Quantization::I8
     }
 }
 
 /// A URL, or the name of the choice that needs none; printed without its password.
 macro_rules! url_value {
-    ($(#[$doc:meta])* $type:ident, $name:ident = $plain:literal, $schemes:expr, $accepted:literal) => {
+    ($(#[$doc:meta])* $type:ident, $name:ident = $plain:literal, $schemes:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq)]
         pub struct $type(String);
@@ -141,14 +186,12 @@ macro_rules! url_value {
         }
 
         impl FromStr for $type {
-            type Err = ValueError;
+            type Err = UrlError;
 
-            fn from_str(text: &str) -> Result<Self, ValueError> {
-                if text == $plain || $schemes.iter().any(|scheme| text.starts_with(scheme)) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(ValueError { found: without_password(text), accepted: $accepted })
-                }
+            fn from_str(text: &str) -> Result<Self, UrlError> {
+                let has = |scheme: &&str| text.split_once("://").is_some_and(|(found, _)| found == *scheme);
+                let is_known = text == $plain || $schemes.iter().any(has);
+                is_known.then(|| Self(text.to_owned())).ok_or_else(|| UrlError(without_password(text)))
             }
         }
 
@@ -166,18 +209,19 @@ macro_rules! url_value {
     };
 }
 
+/// The URL has a scheme of something else.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is of no store or cache that is known")]
+pub struct UrlError(String);
+
 url_value!(
     /// Where users, histories and movies are kept.
-    StoreUrl, redb = "redb", ["scylla://"], "redb or scylla://HOST[:PORT],HOST.../KEYSPACE is"
+    StoreUrl, redb = "redb", ["scylla"]
 );
 url_value!(
     /// Where answers are remembered.
     CacheUrl, local = "local",
-    [
-        "redis://", "rediss://", "redis-cluster://", "rediss-cluster://", "redis-sentinel://",
-        "rediss-sentinel://",
-    ],
-    "local, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or the same with rediss, redis-cluster or redis-sentinel is"
+    ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"]
 );
 
 #[cfg(test)]
@@ -185,40 +229,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_reads_what_it_prints() {
-        for text in ["auto", "text", "json"] {
-            assert_eq!(text.parse::<LogFormat>().unwrap().to_string(), text);
-        }
-        for text in ["250ms", "10s", "0s"] {
-            assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
-        }
-        assert_eq!("2m".parse::<Span>().unwrap().to_string(), "120s");
-    }
-
-    #[test]
     fn localhost_and_a_bare_port_are_addresses_of_this_machine() {
         for text in ["127.0.0.1:50051", "localhost:50051", ":50051"] {
-            assert_eq!(listen_address(text).unwrap().to_string(), "127.0.0.1:50051", "{text}");
+            assert_eq!(SocketAddr::read(text).unwrap().written(), "127.0.0.1:50051", "{text}");
         }
         for text in ["0.0.0.0:9090", "[::1]:50051"] {
-            assert_eq!(listen_address(text).unwrap().to_string(), text);
+            assert_eq!(SocketAddr::read(text).unwrap().written(), text);
         }
-    }
-
-    #[test]
-    fn an_address_that_is_none_says_what_is_one() {
         for text in ["50051", "localhost", "localhost:", ":70000", "example.org:50051", ""] {
-            let error = listen_address(text).unwrap_err().to_string();
-            assert!(error.contains("localhost:PORT or :PORT"), "{error}");
+            assert_eq!(SocketAddr::read(text), None, "{text}");
         }
     }
 
+    fn assert_read_back<T: Value>(texts: &[&str]) {
+        assert!(texts.iter().all(|text| T::read(text).is_some_and(|value| value.written() == *text)));
+    }
+
     #[test]
-    fn a_wrong_value_says_what_is_accepted() {
-        let error = "xml".parse::<LogFormat>().unwrap_err().to_string();
-        assert_eq!(error, "\"xml\" is not accepted here; auto, text or json is");
-        assert!("10".parse::<Span>().is_err());
-        assert!("99999999999999999999h".parse::<Span>().is_err());
+    fn every_name_reads_what_it_prints() {
+        assert_read_back::<Level>(&["error", "warn", "info", "debug", "trace"]);
+        assert_read_back::<Quantization>(&["f32", "bf16", "f16", "i8"]);
+        assert_read_back::<LogFormat>(&["auto", "text", "json"]);
+        assert_read_back::<Method>(&["auto", "exact", "ann"]);
+        assert!(LogFormat::read("xml").is_none());
     }
 
     #[test]

@@ -57,10 +57,11 @@ pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {
     })
 }
 
-/// AUTO when absent.
-pub(super) fn method(method: v1::Method) -> Method {
+/// The server's own method when absent.
+pub(super) fn method(method: v1::Method, default: Method) -> Method {
     match method {
-        v1::Method::Unspecified | v1::Method::Auto => Method::Auto,
+        v1::Method::Unspecified => default,
+        v1::Method::Auto => Method::Auto,
         v1::Method::Exact => Method::Exact,
         v1::Method::Ann => Method::Ann,
     }
@@ -253,6 +254,12 @@ mod tests {
         assert_eq!(timestamp(964_982_703_000_000), last);
         assert_eq!(timestamp(TimeMs::MAX), last);
         assert_eq!(timestamp(TimeMs::MIN), Timestamp { seconds: -62_135_596_800, nanos: 0 });
+    }
+
+    #[test]
+    fn a_request_that_names_no_method_is_answered_as_the_server_is_set() {
+        assert_eq!(method(v1::Method::Unspecified, Method::Ann), Method::Ann);
+        assert_eq!(method(v1::Method::Auto, Method::Ann), Method::Auto);
     }
 
     #[test]

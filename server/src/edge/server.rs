@@ -11,6 +11,7 @@ use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::user_service_server::UserServiceServer;
+use marquee_retrieval::Method;
 use marquee_store::Store;
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
@@ -95,6 +96,8 @@ pub struct ServerOptions {
     pub max_concurrent_streams: u32,
     /// Calls that watch at once.
     pub max_watchers: usize,
+    /// How requests that name no method find candidates.
+    pub default_method: Method,
     /// Which calls have a line in the log.
     pub log: CallLog,
 }
@@ -110,7 +113,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let ServerOptions { connections, times, receive, .. } = options;
-    let recommendation = RecommendationApi::new(Arc::clone(&state.recommender));
+    let recommendation = RecommendationApi::new(Arc::clone(&state.recommender), options.default_method);
     let coordinator = state.coordinator.clone();
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
     let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));

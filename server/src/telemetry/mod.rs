@@ -18,12 +18,11 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-use crate::config::LogFormat;
 
 pub use exposition::serve_metrics;
 use lines::{PrintableFields, PrintableJson};
@@ -49,6 +48,17 @@ pub enum TelemetryError {
     },
 }
 
+/// The form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
 /// Everything that must be flushed before the process ends.
 pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
@@ -57,13 +67,14 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Sets up the logs, the meter and, where an OTLP endpoint is named, the exporters.
+    /// Sets up the logs, the meter and, where an OTLP endpoint is named, the exporters. `level` is the least that is
+    /// logged unless `RUST_LOG` says otherwise.
     ///
     /// Must be called within a tokio runtime, once a process.
     ///
     /// # Errors
     /// [`TelemetryError`] when an exporter refuses its settings.
-    pub fn start(format: LogFormat) -> Result<Self, TelemetryError> {
+    pub fn start(format: LogFormat, level: Level) -> Result<Self, TelemetryError> {
         let otlp = std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some();
         let resource = Resource::builder().with_service_name("marquee-server").build();
         let registry = prometheus::Registry::new();
@@ -72,7 +83,7 @@ impl Telemetry {
 
         global::set_meter_provider(meter.clone());
         global::set_text_map_propagator(TraceContextPropagator::new());
-        start_logs(format, tracer.as_ref());
+        start_logs(format, level, tracer.as_ref());
         Ok(Self { tracer, meter, registry })
     }
 
@@ -123,10 +134,8 @@ fn tracer_provider(resource: Resource) -> Result<SdkTracerProvider, TelemetryErr
     Ok(SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build())
 }
 
-fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
-    // The CQL driver logs each failed attempt as an error; the store says once what it means.
-    let quiet = "info,ort=warn,scylla=off";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+fn start_logs(format: LogFormat, level: Level, tracer: Option<&SdkTracerProvider>) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter_from(level)));
     let spans =
         tracer.map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("marquee-server")));
     let terminal = std::io::stderr().is_terminal();
@@ -148,6 +157,12 @@ fn start_logs(format: LogFormat, tracer: Option<&SdkTracerProvider>) {
     }
 }
 
+/// What is logged from a level on. The CQL driver logs each failed attempt as an error; the store says once what it
+/// means. ONNX Runtime tells of itself at `INFO`.
+fn filter_from(level: Level) -> String {
+    format!("{level},ort={},scylla=off", level.min(Level::WARN))
+}
+
 /// Whether text is written in colours: on a terminal whose user has not set `NO_COLOR` (no-color.org).
 fn in_colours(terminal: bool, no_color: Option<&OsStr>) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty)
@@ -156,6 +171,12 @@ fn in_colours(terminal: bool, no_color: Option<&OsStr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_is_that_of_all_modules_but_the_loud_ones() {
+        assert_eq!(filter_from(Level::ERROR), "ERROR,ort=ERROR,scylla=off");
+        assert_eq!(filter_from(Level::DEBUG), "DEBUG,ort=WARN,scylla=off");
+    }
 
     #[test]
     fn colours_are_for_terminals_whose_user_wants_them() {

@@ -18,8 +18,8 @@ use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
 use marquee_server::app::{self, Running};
-use marquee_server::config::{Config, LogFormat, StoreUrl};
-use marquee_server::telemetry::Telemetry;
+use marquee_server::config::{Config, StoreUrl};
+use marquee_server::telemetry::{LogFormat, Telemetry};
 use marquee_store::OnDamage;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -43,7 +43,8 @@ pub fn sample() -> PathBuf {
 /// One telemetry for all tests of a process.
 pub fn telemetry() -> &'static Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
-    TELEMETRY.get_or_init(|| Telemetry::start(LogFormat::Text).expect("telemetry starts"))
+    let level = Config::default().telemetry.log_level;
+    TELEMETRY.get_or_init(|| Telemetry::start(LogFormat::Text, level).expect("telemetry starts"))
 }
 
 /// A server and its data folder.
@@ -75,15 +76,14 @@ pub async fn sample_data() -> TempDir {
 
 /// Settings of a test server: a free port, a new folder, the fixture bundle, two workers.
 pub fn config(data: &TempDir) -> Config {
-    Config {
-        listen: "127.0.0.1:0".parse().expect("a valid address"),
-        data_dir: data.path().to_owned(),
-        bundle: fixture_bundle(),
-        sample: sample(),
-        device: "cpu".parse().expect("a valid device"),
-        workers: 2,
-        ..Config::default()
-    }
+    let mut config = Config::default();
+    config.server.listen = "127.0.0.1:0".parse().expect("a valid address");
+    config.store.data_dir = data.path().to_owned();
+    config.store.sample_data = sample();
+    config.engine.bundle = fixture_bundle();
+    config.engine.device = "cpu".parse().expect("a valid device");
+    config.engine.workers = 2;
+    config
 }
 
 impl TestServer {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_server::config::Config;
 use tonic::Request;
 
 use super::nodes::PATIENCE;
@@ -22,8 +21,8 @@ pub struct Recommender {
 impl Recommender {
     pub async fn start(redis_url: &str) -> Self {
         let data = sample_data().await;
-        let cache = redis_url.parse().expect("a valid URL");
-        let config = Config { cache, ..config(&data) };
+        let mut config = config(&data);
+        config.cache.cache = redis_url.parse().expect("a valid URL");
         Self { server: TestServer::start_with(config, data).await, asked: 0 }
     }
 

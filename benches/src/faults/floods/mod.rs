@@ -42,7 +42,7 @@ struct Template<'a> {
 impl<'a> Template<'a> {
     async fn new(field: &'a Field, folder: &'a Path) -> anyhow::Result<Self> {
         let template = Self { field, folder };
-        let server = field.launch(&template.data("template"), &["--sample", SAMPLE]).start().await?;
+        let server = field.launch(&template.data("template"), &["--sample-data", SAMPLE]).start().await?;
         server.kill()?;
         Ok(template)
     }
@@ -60,7 +60,7 @@ impl<'a> Template<'a> {
             std::fs::copy(&file, data.join(file.file_name().context("a file has a name")?))?;
         }
         let environment = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        Launch { environment, ..self.field.launch(&data, &["--sample", SAMPLE]) }.start().await
+        Launch { environment, ..self.field.launch(&data, &["--sample-data", SAMPLE]) }.start().await
     }
 }
 

@@ -61,6 +61,8 @@ pub struct EngineOptions {
 }
 
 impl EngineOptions {
+    /// Jobs that may wait where nothing else is said.
+    pub const QUEUE_LIMIT: usize = 1024;
     /// The most models at once where nothing else is said.
     pub const MAX_MODELS: usize = 4;
 }
@@ -70,7 +72,7 @@ impl Default for EngineOptions {
         Self {
             workers: thread::available_parallelism().map_or(1, usize::from),
             gpu_workers: 8,
-            queue_limit: 4096,
+            queue_limit: Self::QUEUE_LIMIT,
             batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
             max_models: Self::MAX_MODELS,

@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt as _, stream};
 use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_proto::v1::recommendation_service_server::RecommendationService;
+use marquee_retrieval::Method;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::edge::{ApiError, convert, token, valid};
@@ -23,12 +24,13 @@ const MAX_BATCH_MOVIES: u64 = 100_000;
 #[derive(Clone)]
 pub struct RecommendationApi {
     recommender: Arc<Recommender>,
+    default_method: Method,
 }
 
 impl RecommendationApi {
-    /// The service over a pipeline.
-    pub fn new(recommender: Arc<Recommender>) -> Self {
-        Self { recommender }
+    /// The service over a pipeline; `default_method` is that of requests that name none.
+    pub fn new(recommender: Arc<Recommender>, default_method: Method) -> Self {
+        Self { recommender, default_method }
     }
 
     async fn answer(
@@ -37,7 +39,7 @@ impl RecommendationApi {
         of_method: Priority,
         deadline: Option<Instant>,
     ) -> Result<v1::RecommendResponse, ApiError> {
-        let question = question(request, of_method, deadline)?;
+        let question = question(request, of_method, self.default_method, deadline)?;
         Ok(response(self.recommender.recommend(&question).await?))
     }
 
@@ -161,20 +163,21 @@ impl RecommendationService for RecommendationApi {
 }
 
 /// What a request asks of the pipeline, once its constraints hold; `of_method` is the priority of those
-/// that name none.
+/// that name none, and `default_method` is how they find candidates.
 ///
 /// # Errors
 /// [`ApiError`] that names the field.
 pub fn question(
     request: v1::RecommendRequest,
     of_method: Priority,
+    default_method: Method,
     deadline: Option<Instant>,
 ) -> Result<Question, ApiError> {
     use v1::recommend_request::Subject as Wire;
     let request = valid(request)?;
     let consistency_token = token::read(&request.consistency_token)?;
     let priority = convert::priority(request.priority(), of_method);
-    let method = convert::method(request.method());
+    let method = convert::method(request.method(), default_method);
     let subject = match request.subject {
         Some(Wire::UserId(user_id)) => Subject::User(user_id),
         Some(Wire::History(history)) => Subject::History(history.movie_ids),
