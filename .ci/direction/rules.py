@@ -73,8 +73,6 @@ CRATES = {
 CIRCLES: list[tuple[str, tuple[str, ...], set[str]]] = [
     # Codes and the kernels that scan them are one thing, a file for each processor.
     ("marquee_retrieval", ("scan",), {"codes", "kernel"}),
-    # For now: what workers need of a model stands in the model's file.
-    ("marquee_engine", (), {"model", "pool"}),
 ]
 
 # Imports against the order that stay for now: the file, what it imports, and why.

@@ -8,6 +8,7 @@ mod devices;
 mod extensions;
 mod load;
 mod model;
+mod model_core;
 mod model_set;
 mod pool;
 mod prepare;
@@ -25,9 +26,9 @@ use marquee_retrieval::Scorer;
 
 use devices::Devices;
 use load::{Begun, Loads};
-#[cfg(test)]
-pub(crate) use model::Core;
 pub use model::Model;
+#[cfg(test)]
+pub(crate) use model_core::Core;
 use model_set::ModelSet;
 pub use model_set::{ModelSetError, ModelState};
 pub(crate) use pool::Pool;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 
-use super::model::Core;
+use super::model_core::Core;
 use crate::job::{Answer, EngineError, Want};
 use crate::metrics::Metrics;
 use crate::scheduler::{Action, Batch, Event, JobId, Phase, Policy, Scheduler, Submission, WorkerId};

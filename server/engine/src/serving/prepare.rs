@@ -7,7 +7,7 @@ use std::time::Duration;
 use marquee_retrieval::Scorer;
 
 use super::EngineOptions;
-use super::model::Core;
+use super::model_core::Core;
 use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use crate::job::{EncodedBatch, Encoder};
 use crate::runtime::{self, Device};

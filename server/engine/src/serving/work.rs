@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use marquee_retrieval::{BackendError, ItemRow, Query, ScorerQuery, TopK};
 
-use super::model::Core;
+use super::model_core::Core;
 use super::pool::{Pending, Pool, Reply};
 use crate::cost::BatchShape;
 use crate::job::{Answer, EngineError, Input, JobTimings, Want};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use marquee_retrieval::BackendError;
 
-use super::model::Core;
+use super::model_core::Core;
 use super::pool::{Pending, Pool};
 use super::work::{Outcome, Spent, Task, Work, caught, reply};
 use crate::affinity::{self, Cpu};
