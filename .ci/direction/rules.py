@@ -76,9 +76,7 @@ CIRCLES: list[tuple[str, tuple[str, ...], set[str]]] = [
 ]
 
 # Imports against the order that stay for now: the file, what it imports, and why.
-ALLOWED: dict[tuple[str, str], str] = {
-    ("server/src/telemetry/mod.rs", "config"): "the form of the log is a setting's type",
-}
+ALLOWED: dict[tuple[str, str], str] = {}
 
 
 def order(imports: Iterable[Import]) -> Iterator[str]:

@@ -5,6 +5,7 @@
 //! not later by calls that hang or by a machine that has no more memory. A test holds `server/CONFIGURATION.md` to what
 //! stands there.
 
+mod layers;
 mod redact;
 mod sections;
 mod setting;
@@ -17,11 +18,11 @@ use marquee_engine::EngineOptions;
 use marquee_engine::runtime::{self, Device};
 use marquee_retrieval::{AnnOptions, PlannerOptions};
 
+pub use layers::Settings;
 pub(crate) use redact::without_password;
 pub use sections::{
     CacheConfig, Config, EngineConfig, RetrievalConfig, ServerConfig, StoreConfig, TelemetryConfig,
 };
-pub use setting::Settings;
 pub use values::{CacheUrl, StoreUrl, UrlError};
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
@@ -85,7 +86,7 @@ impl Config {
     pub fn resolve(file: Option<&Path>, command_line: &Settings) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         if let Some(path) = file {
-            setting::apply_file(&mut config, path)?;
+            layers::apply_file(&mut config, path)?;
         }
         command_line.apply(&mut config)?;
         Ok(config)

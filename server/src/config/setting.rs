@@ -1,16 +1,13 @@
-//! What a setting is, and its three ways in: the command line with its environment variables, and the TOML file.
+//! What a setting is, and how one is declared.
 
-use std::path::Path;
+use clap::Arg;
+use toml::de::DeValue;
 
-use clap::{Arg, ArgMatches, Command};
-use toml::de::{DeTable, DeValue};
+use super::ConfigError;
+use super::redact::without_password;
 
-use super::redact::{without_password, without_passwords};
-use super::sections::SETTINGS;
-use super::{Config, ConfigError};
-
-/// One setting of one section, by its text form.
-pub(super) struct Setting {
+/// One setting of one section of a configuration `C`, by its text form.
+pub(super) struct Setting<C> {
     pub(super) section: &'static str,
     /// As the field is called.
     pub(super) field: &'static str,
@@ -19,9 +16,9 @@ pub(super) struct Setting {
     pub(super) form: &'static str,
     /// Which values it takes.
     pub(super) accepted: fn() -> String,
-    pub(super) get: fn(&Config) -> String,
+    pub(super) get: fn(&C) -> String,
     /// `None` for a text that is not accepted.
-    pub(super) set: fn(&mut Config, &str) -> Option<()>,
+    pub(super) set: fn(&mut C, &str) -> Option<()>,
 }
 
 /// Makes of each section a struct with its defaults, of all of them [`Config`], and of all settings a list.
@@ -52,7 +49,7 @@ macro_rules! sections {
             pub on_damage: marquee_store::OnDamage,
         }
 
-        pub(super) static SETTINGS: &[$crate::config::setting::Setting] = &[
+        pub(super) static SETTINGS: &[$crate::config::setting::Setting<Config>] = &[
             $($($crate::config::setting::Setting {
                 section: stringify!($section),
                 field: stringify!($field),
@@ -92,7 +89,7 @@ macro_rules! read {
 }
 pub(super) use read;
 
-impl Setting {
+impl<C: Default> Setting<C> {
     /// The option, and the key of the file.
     pub(super) fn name(&self) -> String {
         self.field.replace('_', "-")
@@ -103,11 +100,11 @@ impl Setting {
     }
 
     pub(super) fn default(&self) -> String {
-        (self.get)(&Config::default())
+        (self.get)(&C::default())
     }
 
     /// What is in force, as the file says it.
-    pub(super) fn line(&self, config: &Config) -> String {
+    pub(super) fn line(&self, config: &C) -> String {
         let text = (self.get)(config);
         let is_bare =
             text.parse::<bool>().is_ok() || text.parse::<i64>().is_ok_and(|it| it.to_string() == text);
@@ -116,7 +113,7 @@ impl Setting {
     }
 
     /// Sets it, or says which values it takes.
-    fn set(&self, config: &mut Config, text: &str) -> Result<(), ConfigError> {
+    pub(super) fn set(&self, config: &mut C, text: &str) -> Result<(), ConfigError> {
         (self.set)(config, text).ok_or_else(|| ConfigError::NotAccepted {
             name: self.name(),
             found: without_password(text),
@@ -124,14 +121,14 @@ impl Setting {
         })
     }
 
-    fn set_from(&self, config: &mut Config, value: &DeValue<'_>) -> Result<(), String> {
+    pub(super) fn set_from(&self, config: &mut C, value: &DeValue<'_>) -> Result<(), String> {
         let text =
             text_of(value).ok_or_else(|| format!("{} is a text, a number or a truth value", self.name()))?;
         self.set(config, &text).map_err(|error| error.to_string())
     }
 
     /// The default is none to clap, which would lay it over the file.
-    fn argument(&self) -> Arg {
+    pub(super) fn argument(&self) -> Arg {
         let help = format!("{} [default: {}]", self.help.trim(), self.default());
         let argument = Arg::new(self.name()).long(self.name()).env(self.environment()).value_name(self.form);
         let argument = argument.help(help).help_heading(format!("Settings of [{}]", self.section));
@@ -141,82 +138,6 @@ impl Setting {
             "URL" => argument.hide_env_values(true),
             _ => argument,
         }
-    }
-}
-
-/// What the command line and its environment variables say.
-#[derive(Clone, Default)]
-pub struct Settings(Vec<(&'static Setting, String)>);
-
-impl clap::Args for Settings {
-    fn augment_args(command: Command) -> Command {
-        command.args(SETTINGS.iter().map(Setting::argument))
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl clap::FromArgMatches for Settings {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let said = |setting: &'static Setting| matches.get_one::<String>(&setting.name()).cloned();
-        Ok(Self(SETTINGS.iter().filter_map(|setting| Some((setting, said(setting)?))).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
-    }
-}
-
-impl Settings {
-    /// Lays them over `config`.
-    pub(super) fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
-        self.0.iter().try_for_each(|(setting, text)| setting.set(config, text))
-    }
-}
-
-/// Lays a TOML file over `config`: a table for each section, keys as the options are spelled.
-pub(super) fn apply_file(config: &mut Config, path: &Path) -> Result<(), ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    apply_toml(config, &text).map_err(|(at, why)| {
-        let line = 1 + text[..at].matches('\n').count();
-        ConfigError::Parse { path: path.to_owned(), line, why }
-    })
-}
-
-/// What is wrong, and the byte where it is.
-type Fault = (usize, String);
-
-fn apply_toml(config: &mut Config, text: &str) -> Result<(), Fault> {
-    let document = DeTable::parse(text)
-        .map_err(|error| (error.span().map_or(0, |span| span.start), without_passwords(error.message())))?;
-    for (section, table) in document.get_ref() {
-        let name: &str = section.get_ref();
-        let table = table_of(name, table.get_ref()).map_err(|why| (section.span().start, why))?;
-        for (key, value) in table {
-            let setting =
-                SETTINGS.iter().find(|it| it.section == name && it.name() == key.get_ref().as_ref());
-            let setting = setting.ok_or_else(|| (key.span().start, misplaced(key.get_ref())))?;
-            setting.set_from(config, value.get_ref()).map_err(|why| (value.span().start, why))?;
-        }
-    }
-    Ok(())
-}
-
-fn table_of<'a, 'i>(section: &str, value: &'a DeValue<'i>) -> Result<&'a DeTable<'i>, String> {
-    let table = value.as_table().ok_or_else(|| misplaced(section))?;
-    let is_known = SETTINGS.iter().any(|setting| setting.section == section);
-    is_known.then_some(table).ok_or_else(|| format!("there is no section {}", without_password(section)))
-}
-
-/// What to say of a key that is not where it stands.
-fn misplaced(name: &str) -> String {
-    match SETTINGS.iter().find(|setting| setting.name() == name) {
-        Some(setting) => format!("{name} stands in [{}]", setting.section),
-        None => format!("there is no setting {}", without_password(name)),
     }
 }
 

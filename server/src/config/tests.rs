@@ -29,7 +29,7 @@ fn refusal(text: &str, arguments: &[&str]) -> String {
     error.to_string()
 }
 
-fn setting(name: &str) -> &'static Setting {
+fn setting(name: &str) -> &'static Setting<Config> {
     SETTINGS.iter().find(|setting| setting.name() == name).unwrap()
 }
 
