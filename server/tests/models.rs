@@ -24,23 +24,33 @@ fn sample_bundle() -> String {
     bundle_dir(&common::root().join("onnx/bundles/movielens-small"))
 }
 
+fn model_of(reply: Option<v1::Model>) -> v1::Model {
+    reply.expect("the reply has the model")
+}
+
 async fn load(server: &TestServer, bundle_dir: String) -> Result<v1::Model, Status> {
     let request = v1::LoadModelRequest { bundle_dir };
-    server.operations().load_model(request).await.map(|reply| reply.into_inner().model.unwrap())
+    server.operations().load_model(request).await.map(|reply| model_of(reply.into_inner().model))
 }
 
 async fn activate(server: &TestServer, target: Target) -> Result<v1::Model, Status> {
     let request = v1::ActivateModelRequest { target: Some(target) };
-    server.operations().activate_model(request).await.map(|reply| reply.into_inner().model.unwrap())
+    server.operations().activate_model(request).await.map(|reply| model_of(reply.into_inner().model))
 }
 
 async fn unload(server: &TestServer, version: &str) -> Result<v1::Model, Status> {
     let request = v1::UnloadModelRequest { version: version.to_owned() };
-    server.operations().unload_model(request).await.map(|reply| reply.into_inner().model.unwrap())
+    server.operations().unload_model(request).await.map(|reply| model_of(reply.into_inner().model))
 }
 
 async fn list(server: &TestServer) -> Vec<v1::Model> {
-    server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner().models
+    server
+        .operations()
+        .list_models(v1::ListModelsRequest {})
+        .await
+        .expect("the server lists")
+        .into_inner()
+        .models
 }
 
 fn states(models: &[v1::Model]) -> Vec<(&str, v1::ModelState)> {
@@ -61,9 +71,9 @@ async fn recommended_by(server: &TestServer, model_version: &str) -> Result<Stri
 
 #[track_caller]
 fn assert_refused<T: std::fmt::Debug>(outcome: Result<T, Status>, code: Code, reason: &str) -> Status {
-    let status = outcome.unwrap_err();
+    let status = outcome.expect_err("it is refused");
     assert_eq!(status.code(), code, "{status}");
-    assert_eq!(status.get_details_error_info().unwrap().reason, reason, "{status}");
+    assert_eq!(status.get_details_error_info().expect("a reason").reason, reason, "{status}");
     status
 }
 
