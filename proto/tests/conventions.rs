@@ -7,7 +7,7 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 /// All messages that requests are made of, by name.
 fn of_requests() -> BTreeMap<String, MessageDescriptor> {
-    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the build wrote it");
     let mut found = BTreeMap::new();
     for method in pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
         collect(method.input(), &mut found);
@@ -56,7 +56,7 @@ fn who_and_what_a_request_is_about_may_be_said_by_another_key() {
 
 #[test]
 fn no_number_is_held_back() {
-    let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+    let pool = DescriptorPool::decode(DESCRIPTOR_SET).expect("the build wrote it");
     let ours = pool.all_messages().filter(|message| message.package_name() == "marquee.v1");
     let holding = ours.filter(|message| message.reserved_ranges().len() > 0);
     assert_eq!(holding.map(|message| message.full_name().to_owned()).collect::<Vec<_>>(), [""; 0]);
