@@ -196,14 +196,6 @@ pub(super) fn inverse_norm(vector: &[f32]) -> f64 {
 /// f64 is not associative.
 const LANES: usize = 16;
 
-/// The inner product of two vectors of one length, accumulated in f64 and rounded to f32; never -0.
-///
-/// # Panics
-/// When the lengths differ.
-pub fn inner_product(x: &[f32], y: &[f32]) -> f32 {
-    narrow(wide_inner_product(x, y))
-}
-
 /// Rounds a score. Adding +0 turns -0 into +0, so that equal scores are equal bitwise.
 fn narrow(score: f64) -> f32 {
     score as f32 + 0.0
@@ -280,13 +272,13 @@ mod tests {
 
     #[test]
     fn cancellation_beyond_f32_is_not_lost() {
-        let product = inner_product(&[1e8, 1.0, -1e8], &[1e8, 1.0, 1e8]);
+        let product = narrow(wide_inner_product(&[1e8, 1.0, -1e8], &[1e8, 1.0, 1e8]));
         assert_eq!(product.to_bits(), 1f32.to_bits());
     }
 
     #[test]
     fn a_negative_zero_is_never_answered() {
-        assert_eq!(inner_product(&[-1e-30], &[1e-30]).to_bits(), 0);
+        assert_eq!(narrow(wide_inner_product(&[-1e-30], &[1e-30])).to_bits(), 0);
     }
 
     #[test]
