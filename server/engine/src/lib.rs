@@ -27,12 +27,7 @@
 //!     })
 //!     .await?;
 //! let history = Sequence::from(&[3, 1, 4][..]);
-//! let query = Query {
-//!     k: 10,
-//!     allowed: None,
-//!     excluded: Arc::new(history.iter().copied().collect()),
-//!     method: Default::default(),
-//! };
+//! let query = Query { excluded: Arc::new(history.iter().copied().collect()), ..Query::exact(10) };
 //! let job = Job {
 //!     input: Input::Sequence(history),
 //!     want: Want::TopK(query),
