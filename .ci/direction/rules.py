@@ -73,8 +73,6 @@ CRATES = {
 CIRCLES: list[tuple[str, tuple[str, ...], set[str]]] = [
     # Codes and the kernels that scan them are one thing, a file for each processor.
     ("marquee_retrieval", ("scan",), {"codes", "kernel"}),
-    # The macro that makes the table of settings stands beside what reads that table.
-    ("marquee_server", ("config",), {"sections", "setting"}),
 ]
 
 # Imports against the order that stay for now: the file, what it imports, and why.

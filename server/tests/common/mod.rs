@@ -78,7 +78,7 @@ pub async fn sample_data() -> TempDir {
 pub fn config(data: &TempDir) -> Config {
     let mut config = Config::default();
     config.server.listen = "127.0.0.1:0".parse().expect("a valid address");
-    config.store.data_dir = data.path().to_owned();
+    data.path().clone_into(&mut config.store.data_dir);
     config.store.sample_data = sample();
     config.engine.bundle = fixture_bundle();
     config.engine.device = "cpu".parse().expect("a valid device");
