@@ -111,7 +111,7 @@ impl Config {
     /// cores cost whoever wakes up a turn of the processor.
     ///
     /// On a CPU the model takes nearly all the time, and half as many threads as cores answered one caller 1.5%
-    /// sooner and 64 callers 2% more often (two cores). A GPU's workers need [`CORES_OF_A_GPU`]: with fourteen cores,
+    /// sooner and 64 callers 2% more often (two cores). A GPU's workers need `CORES_OF_A_GPU`: with fourteen cores,
     /// eight workers and half the load that they can bear, the slowest of a hundred calls took 5.1 ms with eleven
     /// threads, 4.4 ms with nine.
     pub fn async_threads(&self, cores: usize) -> usize {
