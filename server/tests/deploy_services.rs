@@ -22,7 +22,7 @@ impl Checkout {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/services");
         fs::create_dir(folder.path().join("deploy")).expect("a folder");
-        fs::copy(script, folder.path().join("deploy/services")).expect("a copy");
+        common::copy_program(&script, &folder.path().join("deploy/services"));
         Self { folder, state: state.to_owned() }
     }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use common::cql::{new_keyspace, shared_cql};
@@ -42,8 +42,10 @@ impl Machine {
         for folder in ["bin", "home", "work"] {
             fs::create_dir(root.path().join(folder)).expect("the folder is ours");
         }
-        fs::copy(env!("CARGO_BIN_EXE_marquee-server"), root.path().join("bin/marquee-server"))
-            .expect("the program is copied");
+        common::copy_program(
+            Path::new(env!("CARGO_BIN_EXE_marquee-server")),
+            &root.path().join("bin/marquee-server"),
+        );
         Self { root }
     }
 

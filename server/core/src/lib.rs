@@ -7,7 +7,7 @@
 //! - [`clock`] and [`idle`]: the time, as tests can set it, and threads that run only while nothing else does.
 //! - `tls`, behind the feature of that name: which authorities an encrypted connection trusts.
 //! - [`text`]: how text of others is shown.
-//! - [`meters`]: the one way to make a metric.
+//! - `meters`, behind the feature of that name: the one way to make a metric.
 //!
 //! Nothing here knows how a thing is stored, sent, computed, configured or exported, and nothing here uses
 //! another crate of the project.
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod domain;
 pub mod duration;
 pub mod idle;
+#[cfg(feature = "meters")]
 pub mod meters;
 pub mod statistics;
 pub mod text;

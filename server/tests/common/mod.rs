@@ -10,6 +10,7 @@ pub mod recommender;
 pub mod redis;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
@@ -72,6 +73,13 @@ pub async fn sample_data() -> TempDir {
         std::fs::copy(file.path(), data.path().join(file.file_name())).expect("the template can be copied");
     }
     data
+}
+
+/// Copies a program to where it will run. A process of its own writes it: a child that another test starts at that
+/// moment would inherit our descriptor, and nobody runs a file that is open for writing.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args([from, to]).status().expect("cp starts");
+    assert!(copied.success(), "{} is not copied to {}", from.display(), to.display());
 }
 
 /// Settings of a test server: a free port, a new folder, the fixture bundle, two workers.
