@@ -39,14 +39,14 @@ def test_the_paths_that_the_map_names_are_there(document):
 
 
 # Where the sentences of the map stand, so that a path need not begin at the root.
-ROOMS = [
-    REPOSITORY / room for room in ("", "server", "server/src", "server/src/edge", "server/src/recommend")
+FOLDERS = [
+    REPOSITORY / start for start in ("", "server", "server/src", "server/src/edge", "server/src/recommend")
 ]
 
 
 def places(folder: Path, path: str) -> list[Path]:
     """The files that a path leads to; SERVICE stands for any."""
-    return [match for room in (folder, *ROOMS) for match in room.glob(path.replace("SERVICE", "*"))]
+    return [match for start in (folder, *FOLDERS) for match in start.glob(path.replace("SERVICE", "*"))]
 
 
 @pytest.mark.parametrize("document", MAP)
