@@ -39,7 +39,7 @@ fn scans(criterion: &mut Criterion) {
     filters(criterion, &table, &users);
     sizes_of_k(criterion, &table, &users);
     metrics(criterion, &table, &users);
-    let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+    let options = PlannerOptions { index: IndexPolicy::Never, ..PlannerOptions::default() };
     let planner = Planner::build(values, DIMENSION, &movie_ids, options).expect("the table is finite");
     plans(criterion, &planner, &users);
     let mut group = criterion.benchmark_group("reference");

@@ -48,7 +48,7 @@ impl RetryPolicy {
     /// `jitter` is a random number from 0 to 1. Without a word from the server the pause is half to
     /// all of the doubled one. The server's `RetryInfo` is a lower bound: what it asks for, and up to
     /// a quarter more, so that callers who were refused together do not come back together.
-    pub fn pause_after(&self, attempt: u32, status: &Status, jitter: f64) -> Option<Duration> {
+    pub(crate) fn pause_after(&self, attempt: u32, status: &Status, jitter: f64) -> Option<Duration> {
         let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
         if attempt >= self.max_attempts || !is_transient(status.code(), asked) {
             return None;

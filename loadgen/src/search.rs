@@ -127,7 +127,7 @@ impl Objective {
     }
 
     /// The shortest latency limit, in milliseconds: what goodput means here.
-    pub fn latency_limit_ms(&self) -> Option<f64> {
+    pub(crate) fn latency_limit_ms(&self) -> Option<f64> {
         let times = self.conditions.iter().filter(|condition| condition.measure != Measure::Errors);
         times.map(|condition| condition.below).reduce(f64::min)
     }
@@ -154,7 +154,7 @@ const LATENCY_NOISE_MS: f64 = 0.25;
 /// that chance makes anyway are no objection.
 ///
 /// Fewer than [`WINDOWS`] windows are never stable.
-pub fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
+pub(crate) fn is_stable(windows: &[WindowFigures], tolerance: f64) -> bool {
     let level = |figure: fn(&WindowFigures) -> f64, noise: fn(&WindowFigures) -> f64| {
         let mean = windows.iter().map(figure).sum::<f64>() / windows.len() as f64;
         windows.iter().all(|window| (figure(window) - mean).abs() <= (tolerance * mean).max(noise(window)))
@@ -211,7 +211,7 @@ pub struct Probe {
 
 impl Probe {
     /// Judges the result of a run at `rate`, cut into [`WINDOWS`] windows.
-    pub fn judge(rate: f64, report: &Report, objective: &Objective, tolerance: f64) -> Self {
+    pub(crate) fn judge(rate: f64, report: &Report, objective: &Objective, tolerance: f64) -> Self {
         let windows: Vec<WindowFigures> = thirds(report);
         let mut because = objective.broken(&report.latency_ms, report.error_rate);
         let breaking = windows
@@ -320,7 +320,7 @@ impl Finding {
     }
 
     /// Why the server may do better than the answer says.
-    pub fn caveat(&self) -> Option<&'static str> {
+    pub(crate) fn caveat(&self) -> Option<&'static str> {
         if !self.probes.is_empty() && self.probes.iter().all(Probe::kept) {
             return Some(
                 "No rate that was tried broke the objective: with a higher --max the server may do better.",
@@ -357,7 +357,7 @@ impl Bisection {
     }
 
     /// The next rate to probe; `None` when the search is over.
-    pub fn next_rate(&self) -> Option<f64> {
+    pub(crate) fn next_rate(&self) -> Option<f64> {
         match (self.kept, self.broken) {
             (None, None) => Some(self.min),
             // Below the lowest rate there is nothing to find.

@@ -26,7 +26,7 @@ pub fn precise() -> Histogram<u64> {
 ///
 /// # Panics
 /// Never: the bounds are constants in range.
-pub fn coarse() -> Histogram<u64> {
+pub(crate) fn coarse() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LONGEST_US, 2).expect("constant bounds are in range")
 }
 

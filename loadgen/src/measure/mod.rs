@@ -7,4 +7,5 @@ mod verdict;
 pub use recorder::{
     CallStats, Failure, Outcome, Recorder, STAGES, Settings, StageStats, StageTimes, StageWindow, Window,
 };
-pub use verdict::{Evidence, Loop, Verdict, judge};
+pub(crate) use verdict::judge;
+pub use verdict::{Evidence, Loop, Verdict};

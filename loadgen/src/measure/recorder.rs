@@ -273,7 +273,7 @@ impl Recorder {
     }
 
     /// The window that holds `time`, if it is a measured one.
-    pub fn window_index(&self, time: Duration) -> Option<usize> {
+    pub(crate) fn window_index(&self, time: Duration) -> Option<usize> {
         let index = time.checked_sub(self.settings.warmup)?.as_nanos() / self.settings.window.as_nanos();
         (time < self.settings.end).then_some(index as usize)
     }

@@ -60,7 +60,7 @@ pub struct Verdict {
 }
 
 /// Judges a run.
-pub fn judge(evidence: &Evidence) -> Verdict {
+pub(crate) fn judge(evidence: &Evidence) -> Verdict {
     let mut reasons = Vec::new();
     if evidence.due == 0 {
         reasons.push("no request was due in the measured time; run longer or at a higher rate".to_owned());

@@ -18,7 +18,7 @@ enum Scale {
 
 impl Axis {
     /// Equal room for equal differences.
-    pub fn linear(label: &str) -> Self {
+    pub(crate) fn linear(label: &str) -> Self {
         Self { label: label.to_owned(), scale: Scale::Linear, ticks: None, in_percent: false }
     }
 
@@ -35,7 +35,7 @@ impl Axis {
 
     /// The axis with these texts at these values, and no others.
     #[must_use]
-    pub fn with_ticks(self, ticks: Vec<(f64, String)>) -> Self {
+    pub(crate) fn with_ticks(self, ticks: Vec<(f64, String)>) -> Self {
         Self { ticks: Some(ticks), ..self }
     }
 

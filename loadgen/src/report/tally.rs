@@ -144,7 +144,7 @@ impl Tally {
     }
 
     /// The seconds of window `index` that were measured: the last one may be cut short.
-    pub fn window_seconds(&self, index: usize) -> f64 {
+    pub(crate) fn window_seconds(&self, index: usize) -> f64 {
         (self.measured_s - index as f64 * self.window_s).clamp(1e-9, self.window_s)
     }
 

@@ -79,7 +79,7 @@ impl Catalogue {
     }
 
     /// Whether any movie has a title.
-    pub fn has_titles(&self) -> bool {
+    pub(crate) fn has_titles(&self) -> bool {
         self.titles.iter().any(|title| !title.is_empty())
     }
 
@@ -89,7 +89,7 @@ impl Catalogue {
     }
 
     /// A movie's title, by popularity; empty if that movie has none.
-    pub fn draw_title(&self, random: &mut Xoshiro256PlusPlus) -> &str {
+    pub(crate) fn draw_title(&self, random: &mut Xoshiro256PlusPlus) -> &str {
         &self.titles[self.popularity.sample(random)]
     }
 }
@@ -101,7 +101,7 @@ impl Catalogue {
 ///
 /// # Errors
 /// [`WorkloadError::Discover`] when the server does not answer, or knows no movies.
-pub async fn discover(target: &Target) -> Result<Catalogue, WorkloadError> {
+pub(crate) async fn discover(target: &Target) -> Result<Catalogue, WorkloadError> {
     let failed = |error: &dyn std::fmt::Display| WorkloadError::Discover(error.to_string());
     let url = format!("http://{}", target.authority);
     let mut client = v1::catalog_service_client::CatalogServiceClient::connect(url)

@@ -63,7 +63,7 @@ impl<T> Weighted<T> {
     }
 
     /// The place of a drawn thing.
-    pub fn draw_index(&self, random: &mut Xoshiro256PlusPlus) -> usize {
+    pub(crate) fn draw_index(&self, random: &mut Xoshiro256PlusPlus) -> usize {
         let [.., total] = self.cumulative.as_slice() else { return 0 };
         if self.items.len() == 1 {
             return 0;

@@ -133,7 +133,7 @@ impl Marquee {
     }
 
     /// The first call of the mix that cannot be made without a catalogue.
-    pub fn needs_movies(mix: &Weighted<Rpc>, subject: Subject) -> Option<&'static str> {
+    pub(crate) fn needs_movies(mix: &Weighted<Rpc>, subject: Subject) -> Option<&'static str> {
         let histories = matches!(subject, Subject::Histories { .. });
         let needs = |rpc: &Rpc| match rpc {
             Rpc::Recommend | Rpc::RecommendBatch | Rpc::RecommendStream | Rpc::EncodeHistory => histories,

@@ -14,7 +14,8 @@ mod writes;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use catalogue::{Catalogue, discover};
+pub use catalogue::Catalogue;
+pub(crate) use catalogue::discover;
 pub use draw::{Weighted, request_random};
 pub use marquee::{FilterSpec, Marquee, MarqueeSettings, Priority, Subject};
 pub use population::{Population, UserRange};

@@ -58,7 +58,7 @@ impl Rules {
     }
 
     /// What is wrong with the number of elements, if anything is.
-    pub fn fault_of_count(&self, count: usize) -> Option<String> {
+    pub(crate) fn fault_of_count(&self, count: usize) -> Option<String> {
         let most = self.max_items.filter(|most| count > *most as usize)?;
         Some(format!("has {count} elements; at most {most} are accepted"))
     }

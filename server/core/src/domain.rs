@@ -87,7 +87,7 @@ pub struct Interaction {
 }
 
 /// The fewest half stars that count as taste: 3 stars. Fewer count as seen only.
-pub const TASTE_FROM_HALF_STARS: u8 = 6;
+const TASTE_FROM_HALF_STARS: u8 = 6;
 
 impl Interaction {
     /// Whether the model may read this event as taste: ratings from 3 stars, views, likes and the

@@ -16,7 +16,7 @@ use opentelemetry::metrics::{
 use opentelemetry::{KeyValue, Value, global};
 
 /// From 0.1 ms to 10 s: the smallest lets a cached answer be told from an encoded one.
-pub const LATENCY_BUCKETS_SECONDS: [f64; 16] =
+const LATENCY_BUCKETS_SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What a metric is.
@@ -208,7 +208,8 @@ impl Metric {
         builder.with_description(self.description).with_boundaries(bounds.to_vec()).build()
     }
 
-    /// The distribution of durations over [`LATENCY_BUCKETS_SECONDS`], so that those of all areas compare.
+    /// The distribution of durations, from 0.1 ms to 10 s in the same buckets everywhere, so that those of all areas
+    /// compare.
     pub fn seconds(&self) -> Histogram<f64> {
         debug_assert_eq!(self.unit, "s", "{}", self.name);
         self.f64_histogram(&LATENCY_BUCKETS_SECONDS)

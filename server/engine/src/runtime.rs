@@ -18,7 +18,7 @@ use ort::logging::LogLevel;
 use marquee_shipped::{RUNTIME, ShippedError, download};
 
 /// The environment variable that names another library.
-pub const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
+const DYLIB_VARIABLE: &str = "ORT_DYLIB_PATH";
 
 /// What the caller wants the model to run on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ pub struct Library {
 /// Where a library comes from; the first that there is counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// [`DYLIB_VARIABLE`] names it.
+    /// `ORT_DYLIB_PATH` names it.
     Named,
     /// It lies beside the program, in a `lib` beside that, or in the target folder.
     Beside,
@@ -203,7 +203,7 @@ fn log_level() -> LogLevel {
 ///
 /// # Errors
 /// [`RuntimeError`] when there is no library.
-pub fn has_cuda() -> Result<bool, RuntimeError> {
+pub(crate) fn has_cuda() -> Result<bool, RuntimeError> {
     init()?;
     Ok(ort::ep::CUDA::is_available().unwrap_or(false))
 }

@@ -123,7 +123,7 @@ impl AnnIndex {
     }
 
     /// Whether it is good enough for those who did not ask for it.
-    pub fn keeps_promise(&self) -> bool {
+    pub(crate) fn keeps_promise(&self) -> bool {
         self.recall >= RECALL_PROMISED
     }
 

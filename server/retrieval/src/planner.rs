@@ -31,7 +31,7 @@ pub const INDEX_FROM_ITEMS: usize = 1_000_000;
 /// The share of rows that must pass a filter for the index to be used by those who ask for it: recall@10
 /// is 0.994 without a filter, 0.988 at 50% and 0.963 at 20% (84,432 x 256). AUTO, which promises 0.99,
 /// never uses it under a filter.
-pub const INDEX_FROM_SHARE: f64 = 0.5;
+const INDEX_FROM_SHARE: f64 = 0.5;
 /// Up to this many rows an index takes seconds to build, and is built at once.
 const INDEX_AT_ONCE_ITEMS: usize = 20_000;
 
@@ -42,8 +42,8 @@ pub enum IndexPolicy {
     /// the first request for [`Method::Ann`] otherwise.
     #[default]
     InBackground,
-    /// Only by [`Planner::build_index`].
-    ByHand,
+    /// Never: every answer is exact.
+    Never,
 }
 
 /// How a planner works.
@@ -131,10 +131,8 @@ impl Planner {
     }
 
     /// Builds the index on the calling thread, unless there is one.
-    ///
-    /// # Errors
-    /// As [`AnnIndex::build`].
-    pub fn build_index(&self) -> Result<(), RetrievalError> {
+    #[cfg(test)]
+    fn build_index(&self) -> Result<(), RetrievalError> {
         if self.shared.index.get().is_none() { self.shared.build_index() } else { Ok(()) }
     }
 
@@ -144,7 +142,7 @@ impl Planner {
     }
 
     fn ask_for_index(&self) {
-        if self.shared.options.index == IndexPolicy::ByHand {
+        if self.shared.options.index == IndexPolicy::Never {
             return;
         }
         self.asked.call_once(|| {
@@ -261,13 +259,13 @@ mod tests {
         let values: Vec<f32> =
             std::iter::repeat_with(|| random.random_range(-1.0..1.0)).take(ITEMS * DIMENSION).collect();
         let movie_ids: Vec<u32> = (1..=ITEMS as u32).rev().collect();
-        let options = PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() };
+        let options = PlannerOptions { index: IndexPolicy::Never, ..PlannerOptions::default() };
         let exact = ExactScorer::build(&values, DIMENSION, &movie_ids).unwrap();
         (Planner::build(values.into(), DIMENSION, &movie_ids, options).unwrap(), exact)
     }
 
     fn planner_of_300() -> Planner {
-        planner_of_300_with(PlannerOptions { index: IndexPolicy::ByHand, ..PlannerOptions::default() })
+        planner_of_300_with(PlannerOptions { index: IndexPolicy::Never, ..PlannerOptions::default() })
     }
 
     fn planner_of_300_with(options: PlannerOptions) -> Planner {
@@ -344,7 +342,7 @@ mod tests {
     #[test]
     fn auto_takes_the_index_from_the_rows_that_the_options_say() {
         let options = |index_from_items| PlannerOptions {
-            index: IndexPolicy::ByHand,
+            index: IndexPolicy::Never,
             index_from_items,
             ..PlannerOptions::default()
         };

@@ -41,7 +41,7 @@ where
 }
 
 /// A retry must not count.
-pub async fn the_same_event_twice_counts_once(store: &impl Store) {
+async fn the_same_event_twice_counts_once(store: &impl Store) {
     let event = rating(7, 42, 1_000, 8);
     let first = store.record(&[event], 1).await.expect("a first write succeeds");
     let second = store.record(&[event, event], 2).await.expect("a retry succeeds");
@@ -55,7 +55,7 @@ pub async fn the_same_event_twice_counts_once(store: &impl Store) {
 }
 
 /// Who never wrote is not there, and asking does not make them.
-pub async fn an_unknown_user_is_none_everywhere(store: &impl Store) {
+async fn an_unknown_user_is_none_everywhere(store: &impl Store) {
     assert!(store.record(&[], 1).await.expect("an empty call succeeds").is_empty());
     assert_eq!(store.profile(5, 10).await.expect("a read"), None);
     assert_eq!(store.history(5, None, 10).await.expect("a read"), None);
@@ -68,7 +68,7 @@ pub async fn an_unknown_user_is_none_everywhere(store: &impl Store) {
 }
 
 /// The first registration counts.
-pub async fn registering_again_changes_nothing(store: &impl Store) {
+async fn registering_again_changes_nothing(store: &impl Store) {
     let (first, created) = store.register(3, 111).await.expect("a write");
     assert!(created && first.created_ms == 111, "the first registration creates");
     let (second, created) = store.register(3, 222).await.expect("a write");
@@ -85,7 +85,7 @@ pub async fn registering_again_changes_nothing(store: &impl Store) {
 }
 
 /// Preferences are one value.
-pub async fn preferences_replace_those_before(store: &impl Store) {
+async fn preferences_replace_those_before(store: &impl Store) {
     let first = Preferences { genres: vec!["Drama".to_owned()], movie_ids: vec![3, 1, 2] };
     let user = store.set_preferences(6, first.clone(), 10).await.expect("a write");
     assert_eq!((user.created_ms, &user.preferences), (10, &first));
@@ -101,7 +101,7 @@ pub async fn preferences_replace_those_before(store: &impl Store) {
 }
 
 /// Equal times are ordered by movie, equal movies by kind.
-pub async fn history_is_ordered_by_time_movie_and_kind(store: &impl Store) {
+async fn history_is_ordered_by_time_movie_and_kind(store: &impl Store) {
     let events = [
         of_kind(1, 20, 500, Kind::View),
         rating(1, 30, 500, 7),
@@ -122,7 +122,7 @@ pub async fn history_is_ordered_by_time_movie_and_kind(store: &impl Store) {
 }
 
 /// Seen is everything, newest is bounded.
-pub async fn a_profile_is_the_newest_and_all_that_was_seen(store: &impl Store) {
+async fn a_profile_is_the_newest_and_all_that_was_seen(store: &impl Store) {
     let events: Vec<_> = (0..300).map(|i| rating(2, 1000 + i, i64::from(i), 6)).collect();
     store.record(&events, 1).await.expect("a write");
     for newest in [0, 1, 200, 299, 300, 1000] {
@@ -133,7 +133,7 @@ pub async fn a_profile_is_the_newest_and_all_that_was_seen(store: &impl Store) {
 }
 
 /// Arrival does not matter, event time does.
-pub async fn the_latest_rating_by_event_time_counts(store: &impl Store) {
+async fn the_latest_rating_by_event_time_counts(store: &impl Store) {
     let newer = store.record(&[rating(1, 5, 2_000, 10)], 1).await.expect("a write")[0];
     assert_eq!(ratings_of(newer), (None, stars(10)));
     let older = store.record(&[rating(1, 5, 1_000, 2)], 1).await.expect("a write")[0];
@@ -147,7 +147,7 @@ pub async fn the_latest_rating_by_event_time_counts(store: &impl Store) {
 }
 
 /// Kinds without stars count as seen and change no rating.
-pub async fn views_of_a_rated_movie_keep_its_rating(store: &impl Store) {
+async fn views_of_a_rated_movie_keep_its_rating(store: &impl Store) {
     let view = of_kind(1, 5, 900, Kind::View);
     let first = store.record(&[view], 1).await.expect("a write")[0];
     assert_eq!((first.before, ratings_of(first)), (None, (None, None)));
@@ -159,7 +159,7 @@ pub async fn views_of_a_rated_movie_keep_its_rating(store: &impl Store) {
 }
 
 /// A user counts once a movie, by the newest event: what is disliked, hidden or rated low raises nothing.
-pub async fn only_the_newest_taste_of_a_user_counts(store: &impl Store) {
+async fn only_the_newest_taste_of_a_user_counts(store: &impl Store) {
     let mut events: Vec<_> = (0..200).map(|i| of_kind(1, 5, 1_000 + i, Kind::View)).collect();
     events.extend((2..=4).map(|user| of_kind(user, 5, 500, Kind::View)));
     let disliked = [of_kind(2, 6, 10, Kind::Dislike), of_kind(3, 6, 10, Kind::Hide), rating(4, 6, 10, 1)];
@@ -175,7 +175,7 @@ pub async fn only_the_newest_taste_of_a_user_counts(store: &impl Store) {
 }
 
 /// What users liked years ago stays when somebody of today, who outweighs them a billionfold, goes.
-pub async fn deletion_leaves_the_trend_of_long_ago(store: &impl Store) {
+async fn deletion_leaves_the_trend_of_long_ago(store: &impl Store) {
     let (long_ago, today) = (946_684_800_000, 1_790_000_000_000);
     store.record(&[rating(1, 5, long_ago, 10), rating(2, 5, long_ago + 1, 10)], 1).await.expect("a write");
     let before = sorted_sums(store).await;
@@ -185,7 +185,7 @@ pub async fn deletion_leaves_the_trend_of_long_ago(store: &impl Store) {
 }
 
 /// Nothing of a deleted user is left, and nobody else loses anything.
-pub async fn deletion_takes_everything_of_the_user(store: &impl Store) {
+async fn deletion_takes_everything_of_the_user(store: &impl Store) {
     let gone: Vec<_> =
         (0..600).map(|i| rating(1, 1 + i % 400, 10_000 + i64::from(i), 1 + (i % 10) as u8)).collect();
     let stays = [rating(2, 7, 50_000, 6), of_kind(2, 8, 50_000, Kind::View)];
@@ -210,7 +210,7 @@ pub async fn deletion_takes_everything_of_the_user(store: &impl Store) {
 }
 
 /// A reader of pages sees every event once, whatever is recorded meanwhile.
-pub async fn pages_have_no_gaps_and_no_duplicates(store: &impl Store) {
+async fn pages_have_no_gaps_and_no_duplicates(store: &impl Store) {
     // Three events share each time, so that pages end within one.
     let events: Vec<_> = (0..700).map(|i| rating(1, 1 + i, 1_000 + i64::from(i / 3), 6)).collect();
     store.record(&events, 1).await.expect("a write");
@@ -235,7 +235,7 @@ pub async fn pages_have_no_gaps_and_no_duplicates(store: &impl Store) {
 }
 
 /// Events that arrive late, one at a time or together, stand where their time says.
-pub async fn late_events_find_their_place(store: &impl Store) {
+async fn late_events_find_their_place(store: &impl Store) {
     let on_time: Vec<_> = (0..600).map(|i| rating(1, 1 + i, i64::from(i) * 10, 6)).collect();
     store.record(&on_time, 1).await.expect("a write");
     let late = [-5, 5, 1_234, 3_333, 5_555, 5_991].map(|time| of_kind(1, 2_000, time, Kind::View));
@@ -254,7 +254,7 @@ pub async fn late_events_find_their_place(store: &impl Store) {
 }
 
 /// Large, and still bounded reads.
-pub async fn a_hundred_thousand_events_are_one_history(store: &impl Store) {
+async fn a_hundred_thousand_events_are_one_history(store: &impl Store) {
     const EVENTS: u32 = 100_000;
     // Every movie ten times; the times are a permutation of 0 to 99,999.
     let event = |i: u32| rating(1, 1 + i / 10, i64::from(i * 7_919 % EVENTS), 1 + (i % 10) as u8);
@@ -279,7 +279,7 @@ pub async fn a_hundred_thousand_events_are_one_history(store: &impl Store) {
 }
 
 /// Callers at once, of the same user and of others.
-pub async fn concurrent_writes_all_count(store: &impl Store) {
+async fn concurrent_writes_all_count(store: &impl Store) {
     let writes = (0..32_u32).map(|caller| async move {
         for i in 0..20 {
             let own = rating(100 + u64::from(caller), 1 + i, i64::from(i), 4);
@@ -298,7 +298,7 @@ pub async fn concurrent_writes_all_count(store: &impl Store) {
 }
 
 /// The catalogue.
-pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
+async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
     let movie =
         |movie_id, title: &str| MovieRecord { movie_id, title: title.to_owned(), ..MovieRecord::default() };
     let first: Vec<_> = [5, 1, 9, 70_000].map(|id| movie(id, "A (1999)")).into();
@@ -314,7 +314,7 @@ pub async fn movies_come_by_id_and_replace_each_other(store: &impl Store) {
 }
 
 /// Of the catalogue alone: users keep what they did.
-pub async fn removed_movies_are_gone_and_may_come_again(store: &impl Store) {
+async fn removed_movies_are_gone_and_may_come_again(store: &impl Store) {
     let movie = |movie_id| MovieRecord { movie_id, title: "A (1999)".to_owned(), ..MovieRecord::default() };
     store.put_movies(&[movie(1), movie(2), movie(3)]).await.expect("a write");
     store.record(&[rating(1, 2, 5, 8)], 1).await.expect("a write");
@@ -328,7 +328,7 @@ pub async fn removed_movies_are_gone_and_may_come_again(store: &impl Store) {
 }
 
 /// Unicode, empty and long text, the ends of number ranges.
-pub async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
+async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
     let movie = MovieRecord {
         movie_id: u32::MAX,
         title: "七人の侍 🎬 é\u{0}".to_owned(),
@@ -356,7 +356,7 @@ pub async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
 }
 
 /// Small values by name.
-pub async fn notes_keep_their_last_value(store: &impl Store) {
+async fn notes_keep_their_last_value(store: &impl Store) {
     assert_eq!(store.get_note("import/ratings.csv").await.expect("a read"), None);
     store.put_note("import/ratings.csv", b"one").await.expect("a write");
     store.put_note("import/ratings.csv", &[0, 255]).await.expect("a write");

@@ -102,7 +102,7 @@ impl Model {
     }
 
     /// Whether it takes jobs; `false` after three failures in a row.
-    pub fn in_service(&self) -> bool {
+    pub(crate) fn in_service(&self) -> bool {
         self.core.out_of_service().is_none()
     }
 
