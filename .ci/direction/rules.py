@@ -16,7 +16,6 @@ ORDER = [
     ["catalog", "profiles"],  # what is known
     ["shared"],  # what lives on the Redis link
     ["telemetry"],  # what is measured and said
-    ["brief"],  # texts that are short enough to be answered
 ]
 
 # Crates that only some modules of the server import. What is not named here is free.

@@ -10,34 +10,34 @@ use crate::catalog::{Catalog, Movie};
 
 /// Answers questions about users.
 #[derive(Clone)]
-pub struct Users {
+pub(crate) struct Users {
     store: Arc<dyn Store>,
     catalog: Arc<Catalog>,
 }
 
 /// What a user's events add up to.
 #[derive(Clone, Debug, PartialEq)]
-pub struct UserSummary {
+pub(crate) struct UserSummary {
     /// How many there are of which, from when to when.
-    pub stats: UserStats,
+    pub(crate) stats: UserStats,
     /// The average of the ratings in stars; `None` without ratings.
-    pub average_rating: Option<f64>,
+    pub(crate) average_rating: Option<f64>,
     /// The genres of the movies with their numbers of movies, most first.
-    pub genres: Vec<(Arc<str>, u32)>,
+    pub(crate) genres: Vec<(Arc<str>, u32)>,
 }
 
 /// A part of a user's history, newest first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HistoryPage {
+pub(crate) struct HistoryPage {
     /// Each event, and its movie if the catalogue has it.
-    pub events: Vec<(Interaction, Option<Arc<Movie>>)>,
+    pub(crate) events: Vec<(Interaction, Option<Arc<Movie>>)>,
     /// After which event the next page goes on, if there is one.
-    pub next: Option<EventKey>,
+    pub(crate) next: Option<EventKey>,
 }
 
 impl Users {
     /// Answers from a store, and the catalogue that follows it.
-    pub fn new(store: Arc<dyn Store>, catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, catalog: Arc<Catalog>) -> Self {
         Self { store, catalog }
     }
 
@@ -45,12 +45,12 @@ impl Users {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read, as for the other questions.
-    pub async fn find(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
+    pub(crate) async fn find(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
         self.store.user(user_id).await
     }
 
     /// What the user's events add up to.
-    pub async fn summary(&self, user_id: UserId) -> Result<Option<UserSummary>, StoreError> {
+    pub(crate) async fn summary(&self, user_id: UserId) -> Result<Option<UserSummary>, StoreError> {
         let Some(stats) = self.store.user_stats(user_id).await? else { return Ok(None) };
         let Some(profile) = self.store.profile(user_id, 0).await? else { return Ok(None) };
         let average = stats.half_stars as f64 / 2.0 / stats.ratings as f64;
@@ -62,7 +62,7 @@ impl Users {
     }
 
     /// The user's events after one of them, at most `size`.
-    pub async fn history(
+    pub(crate) async fn history(
         &self,
         user_id: UserId,
         after: Option<EventKey>,

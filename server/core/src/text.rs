@@ -2,7 +2,7 @@
 //!
 //! A title that holds an escape sequence commands the terminal that it is shown on, one with a line break
 //! writes a line of the log by itself, and one that changes the direction of writing looks like another. Such
-//! characters are shown as what they are.
+//! characters are shown as what they are. And of a list that is too long the beginning is shown.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -42,6 +42,30 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     })
 }
 
+/// The first items that fit into `most` bytes, at least one, and how many more there are.
+///
+/// ```
+/// use marquee_core::text::list;
+///
+/// assert_eq!(list(["Drama", "Comedy"].iter(), ", ", 20), "Drama, Comedy");
+/// assert_eq!(list(["Drama", "Comedy"].iter(), ", ", 3), "Drama, … and 1 more");
+/// ```
+pub fn list<T: AsRef<str>>(items: impl ExactSizeIterator<Item = T>, separator: &str, most: usize) -> String {
+    let mut text = String::new();
+    let count = items.len();
+    for (index, item) in items.enumerate() {
+        let item = item.as_ref();
+        if index > 0 && text.len() + separator.len() + item.len() > most {
+            return format!("{text}{separator}… and {} more", count - index);
+        }
+        if index > 0 {
+            text.push_str(separator);
+        }
+        text.push_str(item);
+    }
+    text
+}
+
 fn escaped(
     text: &str,
     is_escaped: impl Fn(char) -> bool,
@@ -69,6 +93,14 @@ mod tests {
     fn commands() -> String {
         let controls = (0..0x20).chain(0x7f..0xa0).chain(0x2028..0x202f).chain(0x2066..0x206a);
         controls.filter_map(char::from_u32).collect()
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_says_how_many_more_there_are() {
+        let genres: Vec<String> = (0..400).map(|number| format!("{number:0100}")).collect();
+        let text = list(genres.iter(), ", ", 2100);
+        assert!(text.ends_with(&format!("{:0100}, … and 380 more", 19)), "{text}");
+        assert_eq!(list([""; 0].iter(), ", ", 20), "");
     }
 
     #[test]

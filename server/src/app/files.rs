@@ -17,7 +17,7 @@ const MAX_KEPT: u64 = 256;
 ///
 /// # Errors
 /// What the system says when it does not give the signal.
-pub fn outlive_file_limits() -> std::io::Result<()> {
+pub(crate) fn outlive_file_limits() -> std::io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::debug!(%error, "limit of open files not raised");

@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use cpu_latency::{CpuLatencyGuard, hold_cpu_latency};
 pub use data::import_sample;
 use data::{Data, find_model, open_data};
-pub use files::outlive_file_limits;
+pub(crate) use files::outlive_file_limits;
 pub use metrics::metrics;
 
 use crate::catalog::{Catalog, Follower};
@@ -337,7 +337,7 @@ impl Running {
     }
 
     /// Sentences that say where the model and the movies come from.
-    pub fn origins(&self) -> &[String] {
+    pub(crate) fn origins(&self) -> &[String] {
         &self.origins
     }
 

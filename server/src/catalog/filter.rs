@@ -4,12 +4,12 @@
 //! with every event, so they are read last, for the movies that the other conditions left over.
 
 use marquee_core::domain::MovieId;
+use marquee_core::text;
 use roaring::{MultiOps, RoaringBitmap};
 
 use super::CatalogError;
 use super::movies::Movies;
 use super::stats::Ratings;
-use crate::brief;
 
 /// Bytes of the genres that a refusal names.
 const SHOWN_GENRES_BYTES: usize = 600;
@@ -124,7 +124,7 @@ fn genre<'a>(movies: &'a Movies, list: GenreList, name: &str) -> Result<&'a Roar
     movies.genre(name).ok_or_else(|| CatalogError::UnknownGenre {
         list,
         name: name.to_owned(),
-        known: brief::list(movies.genres().map(|(known, _)| known), ", ", SHOWN_GENRES_BYTES),
+        known: text::list(movies.genres().map(|(known, _)| known), ", ", SHOWN_GENRES_BYTES),
     })
 }
 

@@ -15,6 +15,7 @@ mod text;
 mod typo;
 
 use std::collections::HashMap;
+#[cfg(test)]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -28,7 +29,7 @@ use roaring::RoaringBitmap;
 pub use self::filter::{Filter, GenreList};
 pub use self::follower::Follower;
 pub use self::listing::{Listing, Order};
-pub use self::movies::{Movie, Movies, year_of};
+pub use self::movies::{Movie, Movies};
 use self::search::Titles;
 pub use self::stats::After;
 use self::stats::{Orders, Page, Ratings};
@@ -60,6 +61,7 @@ pub struct Catalog {
     snapshot: ArcSwap<Snapshot>,
     orders: RwLock<Orders>,
     put: Mutex<()>,
+    #[cfg(test)]
     index_builds: AtomicU64,
 }
 
@@ -78,6 +80,7 @@ impl Catalog {
             snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, ratings }),
             orders: RwLock::new(Orders::new(&by_index)),
             put: Mutex::new(()),
+            #[cfg(test)]
             index_builds: AtomicU64::new(1),
         }
     }
@@ -194,7 +197,13 @@ impl Catalog {
         }
         let mut ratings = before.ratings.clone();
         ratings.grow(movies.len());
-        let titles = if same_titles { Arc::clone(&before.titles) } else { self.build_titles(&movies) };
+        let titles = if same_titles {
+            Arc::clone(&before.titles)
+        } else {
+            #[cfg(test)]
+            self.index_builds.fetch_add(1, Relaxed);
+            Arc::new(Titles::new(&movies))
+        };
         let mut orders = self.orders_mut();
         for index in orders.len()..movies.len() {
             orders.push(movies.movie_id(index as u32));
@@ -205,7 +214,7 @@ impl Catalog {
 
     /// The movies with the tags that they have here where they bring none: tags are the users', so a movie that is
     /// replaced keeps them.
-    pub fn with_tags(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
+    pub(crate) fn with_tags(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
         let movies = self.movies();
         for record in records.iter_mut().filter(|record| record.tags.is_empty()) {
             if let Some(before) = movies.get(record.movie_id) {
@@ -216,18 +225,14 @@ impl Catalog {
     }
 
     /// How often the title index was built.
-    pub fn index_builds(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn index_builds(&self) -> u64 {
         self.index_builds.load(Relaxed)
-    }
-
-    fn build_titles(&self, movies: &Movies) -> Arc<Titles> {
-        self.index_builds.fetch_add(1, Relaxed);
-        Arc::new(Titles::new(movies))
     }
 
     /// Replaces all statistics, which the nodes of a shared store do with those that one of them summed
     /// up. What is counted while these were summed up may be missing in them until the next ones.
-    pub fn set_stats(&self, stats: Vec<MovieStats>) {
+    pub(crate) fn set_stats(&self, stats: Vec<MovieStats>) {
         let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot.load();
         let by_index = by_index(&snapshot.movies, stats);

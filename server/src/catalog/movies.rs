@@ -69,7 +69,7 @@ impl Movies {
     }
 
     /// The dense index of a movie.
-    pub fn index_of(&self, movie_id: MovieId) -> Option<u32> {
+    pub(crate) fn index_of(&self, movie_id: MovieId) -> Option<u32> {
         self.indexes.get(&movie_id).copied()
     }
 
@@ -103,7 +103,7 @@ impl Movies {
 
     /// The genres of these movies with how many of them have each, most frequent first, ties by name.
     /// Unknown movies count for nothing.
-    pub fn genre_counts(&self, movie_ids: &RoaringBitmap) -> Vec<(Arc<str>, u32)> {
+    pub(crate) fn genre_counts(&self, movie_ids: &RoaringBitmap) -> Vec<(Arc<str>, u32)> {
         let mut counts: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
         for genre in movie_ids.iter().filter_map(|id| self.get(id)).flat_map(|movie| &movie.genres) {
             *counts.entry(genre).or_default() += 1;
@@ -212,7 +212,7 @@ fn remove_member(genres: &mut BTreeMap<String, Genre>, name: &str, index: u32) {
 
 /// The year that a title names: that of its last brackets with a year in them, the first one of a range,
 /// as in `Heat (1995)`, `Pandora's Clock (1996) (TV)` and `Death Note (2006–2007)`.
-pub fn year_of(title: &str) -> Option<u16> {
+pub(super) fn year_of(title: &str) -> Option<u16> {
     let (_, brackets) = title.split_once('(')?;
     brackets.rsplit('(').find_map(|text| year_within(text.split(')').next()?.trim()))
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use marquee_core::domain::{Kind, Rating, UserId};
 use proptest::prelude::*;
 
+use super::movies::year_of;
 use super::*;
 
 const GENRES: [&str; 4] = ["Comedy", "Drama", "Sci-Fi", "War"];

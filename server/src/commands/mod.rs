@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
 /// Recommendations over gRPC. Without a command it serves.
 #[derive(Parser)]
 #[command(name = "marquee-server", version, args_conflicts_with_subcommands = true)]
-pub struct Cli {
+struct Cli {
     /// What to do.
     #[command(subcommand)]
     command: Option<Command>,

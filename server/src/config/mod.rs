@@ -114,7 +114,7 @@ impl Config {
     /// sooner and 64 callers 2% more often (two cores). A GPU's workers need `CORES_OF_A_GPU`: with fourteen cores,
     /// eight workers and half the load that they can bear, the slowest of a hundred calls took 5.1 ms with eleven
     /// threads, 4.4 ms with nine.
-    pub fn async_threads(&self, cores: usize) -> usize {
+    pub(crate) fn async_threads(&self, cores: usize) -> usize {
         let on_a_gpu = match self.engine.device {
             Device::Cpu => false,
             Device::Cuda(_) => true,
@@ -143,7 +143,7 @@ impl EngineConfig {
     }
 
     /// Whether the model is the one that comes with the program.
-    pub fn is_bundled_model(&self) -> bool {
+    pub(crate) fn is_bundled_model(&self) -> bool {
         self.bundle.as_os_str() == BUNDLED
     }
 }
@@ -163,7 +163,7 @@ impl RetrievalConfig {
 
 impl StoreConfig {
     /// The sample that `sample_data` stands for.
-    pub fn wanted_sample(&self) -> Sample<'_> {
+    pub(crate) fn wanted_sample(&self) -> Sample<'_> {
         match self.sample_data.to_str() {
             Some("auto") => Sample::Auto,
             Some("none") => Sample::None,
@@ -173,7 +173,7 @@ impl StoreConfig {
     }
 
     /// Whether users, histories and movies are kept where they are when nothing is set.
-    pub fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         self.store.url().is_none() && self.data_dir == Self::default().data_dir
     }
 }

@@ -41,7 +41,7 @@ struct Condition {
 }
 
 /// The health of a running server.
-pub struct Health {
+pub(crate) struct Health {
     pub(super) reporter: HealthReporter,
     condition: Mutex<Condition>,
 }
@@ -56,7 +56,7 @@ impl Default for Health {
 
 impl Health {
     /// The server serves, or does not.
-    pub async fn set_serving(&self, serves: bool) {
+    pub(crate) async fn set_serving(&self, serves: bool) {
         self.change(|condition| condition.serves = serves).await;
     }
 
@@ -76,7 +76,7 @@ impl Health {
     }
 
     /// Asks the store until it is aborted.
-    pub async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
+    pub(crate) async fn follow(self: Arc<Self>, store: Arc<dyn Store>) {
         let mut ticks = interval(ASK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut took_writes = true;

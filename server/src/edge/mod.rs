@@ -1,5 +1,5 @@
-//! The edge: what crosses the network and nothing else. [`layers`] stand around every call, [`services`] are
-//! one file a gRPC service, [`serve`] puts both together, and [`ApiError`] is the single map from what went wrong to a status.
+//! The edge: what crosses the network and nothing else. [`layers`] stand around every call, [`services`] are one file a
+//! gRPC service, `server` puts both together, and [`ApiError`] is the single map from what went wrong to a status.
 //!
 //! A handler validates, converts, calls one part of the server, and converts back. It decides nothing else.
 //! Nothing outside of here knows protobuf.
@@ -13,12 +13,12 @@ mod page;
 mod places;
 mod server;
 pub mod services;
+mod shorten;
 mod status;
 mod stream;
 mod token;
 
-pub use health::Health;
-pub use server::{AppState, ServeError, ServerOptions, serve};
+pub(crate) use server::{AppState, ServeError, ServerOptions, serve};
 pub(crate) use status::MESSAGE_BYTES;
 pub use status::{ApiError, MAX_STATUS_BYTES};
 

@@ -59,54 +59,54 @@ const DESCRIPTOR_SETS: [&[u8]; 4] = [
 ];
 
 /// What ended the serving.
-pub type ServeError = tonic::transport::Error;
+pub(crate) type ServeError = tonic::transport::Error;
 
 /// The parts of a running server that the edge calls.
-pub struct AppState {
+pub(crate) struct AppState {
     /// Runs the models.
-    pub engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     /// The movies.
-    pub catalog: Arc<Catalog>,
+    pub(crate) catalog: Arc<Catalog>,
     /// What is durable.
-    pub store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// The one way in for writes.
-    pub coordinator: WriteCoordinator,
+    pub(crate) coordinator: WriteCoordinator,
     /// What users do, for those who follow it.
-    pub events: Arc<dyn EventLog>,
+    pub(crate) events: Arc<dyn EventLog>,
     /// The pipeline.
-    pub recommender: Arc<Recommender>,
+    pub(crate) recommender: Arc<Recommender>,
     /// Loads a model from its folder.
-    pub load: LoadModel,
+    pub(crate) load: LoadModel,
     /// Counts the calls of callers, if they are limited.
-    pub limiter: Option<Arc<Limiter>>,
+    pub(crate) limiter: Option<Arc<Limiter>>,
     /// What is said of each service.
-    pub health: Arc<Health>,
+    pub(crate) health: Arc<Health>,
 }
 
 /// What the settings say of calls and connections.
 #[derive(Clone, Copy, Debug)]
-pub struct ServerOptions {
+pub(crate) struct ServerOptions {
     /// How many connections there may be.
-    pub connections: ConnectionLimits,
+    pub(crate) connections: ConnectionLimits,
     /// How long a connection may be of no use; replies to a stream are waited for as long as those of a connection.
-    pub times: ConnectionTimes,
+    pub(crate) times: ConnectionTimes,
     /// What may be held of requests that are not whole.
-    pub receive: ReceiveLimits,
+    pub(crate) receive: ReceiveLimits,
     /// Calls at once on a connection.
-    pub max_concurrent_streams: u32,
+    pub(crate) max_concurrent_streams: u32,
     /// Calls that watch at once.
-    pub max_watchers: usize,
+    pub(crate) max_watchers: usize,
     /// How requests that name no method find candidates.
-    pub default_method: Method,
+    pub(crate) default_method: Method,
     /// Which calls have a line in the log.
-    pub log: CallLog,
+    pub(crate) log: CallLog,
 }
 
 /// Serves until `stop`, then ends the calls in flight.
 ///
 /// # Errors
 /// What ended the serving before.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     state: Arc<AppState>,
     options: ServerOptions,

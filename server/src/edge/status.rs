@@ -6,14 +6,14 @@
 use std::time::Duration;
 
 use marquee_core::domain::{MovieId, UserId};
-use marquee_core::text::printable;
+use marquee_core::text::{list, printable};
 use marquee_engine::{EngineError, ModelSetError};
 use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
 use marquee_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::brief;
+use super::shorten::shorten;
 use crate::catalog::{CatalogError, GenreList};
 use crate::recommend::RecommendError;
 use crate::shared::events::EventsError;
@@ -185,11 +185,11 @@ impl ApiError {
 
     /// The message, as long as may be sent, without commands for a terminal.
     fn message(&self) -> String {
-        brief::cut(&printable(&self.to_string()), MESSAGE_BYTES).into_owned()
+        shorten(&printable(&self.to_string()), MESSAGE_BYTES).into_owned()
     }
 
     /// The same error as a part of a reply that carries several outcomes.
-    pub fn into_call_error(self) -> v1::CallError {
+    pub(crate) fn into_call_error(self) -> v1::CallError {
         let field = self.violations().into_iter().next().map(|violation| violation.field);
         v1::CallError {
             code: self.status_parts().code as i32,
@@ -266,15 +266,15 @@ pub(super) fn field_of(list: GenreList) -> &'static str {
 
 fn describe(violations: &[Violation]) -> String {
     let sentences = violations.iter().map(|violation| {
-        format!("{} {}", violation.field, brief::cut(&violation.description, DESCRIPTION_BYTES))
+        format!("{} {}", violation.field, shorten(&violation.description, DESCRIPTION_BYTES))
     });
-    brief::list(sentences, "; ", LIST_BYTES)
+    list(sentences, "; ", LIST_BYTES)
 }
 
 /// The first violations that fit into so many bytes, their descriptions cut and fit for a terminal.
 fn fitting(violations: Vec<Violation>, mut room: usize) -> impl Iterator<Item = Violation> {
     let cut = violations.into_iter().map(|violation| Violation {
-        description: brief::cut(&printable(&violation.description), DESCRIPTION_BYTES).into_owned(),
+        description: shorten(&printable(&violation.description), DESCRIPTION_BYTES).into_owned(),
         field: violation.field,
     });
     cut.take_while(move |violation| {

@@ -35,7 +35,7 @@ pub struct Units {
 
 impl Units {
     /// `MovieLens`' own, with these times.
-    pub fn of_movielens(times: EventTimes) -> Self {
+    pub(crate) fn of_movielens(times: EventTimes) -> Self {
         Self { time_unit: TimeUnit::default(), highest_rating: None, times }
     }
 

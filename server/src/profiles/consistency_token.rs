@@ -6,7 +6,7 @@
 use marquee_core::domain::{EventKey, Interaction, Profile, UserId};
 
 /// More users than this are not named one by one.
-pub const MAX_USERS: usize = 8;
+pub(crate) const MAX_USERS: usize = 8;
 
 /// Names writes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,7 +20,8 @@ use marquee_core::domain::{Profile, UserId};
 use marquee_store::{Store, StoreError};
 use tokio::time::Instant;
 
-pub use consistency_token::{ConsistencyToken, MAX_USERS};
+pub use consistency_token::ConsistencyToken;
+pub(crate) use consistency_token::MAX_USERS;
 use entry::Entry;
 use local_cache::LocalProfileCache;
 use peers::{Peers, Remembering as _};
@@ -137,6 +138,7 @@ impl Profiles {
     }
 
     /// Whether what is remembered is used now; if not, every read goes to the store.
+    #[cfg(any(test, feature = "testing"))]
     pub fn are_remembered(&self) -> bool {
         self.remembered.as_ref().and_then(Remembered::places).is_some()
     }

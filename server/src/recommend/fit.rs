@@ -48,7 +48,7 @@ impl Fit {
 
     /// Whether an operator should look: the model does not belong, or knows less than half of the catalogue, or there
     /// is less than half of what it knows, or no title says whose ids they are.
-    pub fn is_doubtful(&self) -> bool {
+    pub(crate) fn is_doubtful(&self) -> bool {
         let most = self.vocabulary.max(self.catalogue);
         self.catalogue > 0 && (!self.belongs() || 2 * self.shared < most || self.compared == 0)
     }

@@ -71,14 +71,14 @@ impl Recommender {
 
     /// The same pipeline, which treats models that do not belong to the catalogue so.
     #[must_use]
-    pub fn on_mismatch(mut self, mismatch: Mismatch) -> Self {
+    pub(crate) fn on_mismatch(mut self, mismatch: Mismatch) -> Self {
         self.rows.mismatch = mismatch;
         self
     }
 
     /// Compares a model with the catalogue, once for both, and logs what is new; `None` when the model is used,
     /// else how badly they fit.
-    pub fn mismatch_of(&self, model: &Model) -> Option<Fit> {
+    pub(crate) fn mismatch_of(&self, model: &Model) -> Option<Fit> {
         let map = self.rows.get(model, &self.catalog.movies());
         (!map.is_used()).then(|| map.fit())
     }

@@ -32,7 +32,7 @@ impl UserVectorCache {
     }
 
     /// The key of a sequence that a model encodes; what is remembered under it is forgotten with the model.
-    pub fn key_for(&self, model: &Model, rows: &[ItemRow]) -> Key {
+    pub(crate) fn key_for(&self, model: &Model, rows: &[ItemRow]) -> Key {
         model.extension(|| VectorsOf { model: model.number(), cache: Arc::clone(&self.cache) });
         Self::key(model.number(), model.arithmetic(), rows)
     }

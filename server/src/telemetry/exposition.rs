@@ -16,7 +16,7 @@ use super::TelemetryError;
 ///
 /// # Errors
 /// [`TelemetryError::Listen`] when the port cannot be opened.
-pub async fn serve_metrics(
+pub(crate) async fn serve_metrics(
     address: SocketAddr,
     registry: Registry,
     stop: CancellationToken,

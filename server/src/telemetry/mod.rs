@@ -24,7 +24,7 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub use exposition::serve_metrics;
+pub(crate) use exposition::serve_metrics;
 use lines::{PrintableFields, PrintableJson};
 pub(crate) use metrics::METRICS;
 pub use metrics::RpcMetrics;

@@ -26,11 +26,11 @@ const CODES: usize = 17;
 
 /// Which of the calls that end well have a line too.
 #[derive(Clone, Copy, Debug)]
-pub struct CallLog {
+pub(crate) struct CallLog {
     /// Those that take at least so long.
-    pub slow: Duration,
+    pub(crate) slow: Duration,
     /// Of the others one in so many, at random; none for 0.
-    pub one_in: u32,
+    pub(crate) one_in: u32,
 }
 
 /// A call that has ended.

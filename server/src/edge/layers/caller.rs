@@ -55,11 +55,11 @@ impl fmt::Display for Caller {
 /// Where a call comes from: an IPv4 address, or the first 64 bits of an IPv6 address, whose host may choose the
 /// others. One for all whose address is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(Option<IpAddr>);
+pub(crate) struct Origin(Option<IpAddr>);
 
 impl Origin {
     /// The origin of the request that has these extensions.
-    pub fn of(extensions: &Extensions) -> Self {
+    pub(crate) fn of(extensions: &Extensions) -> Self {
         peer(extensions).map_or(Self(None), Self::from)
     }
 }

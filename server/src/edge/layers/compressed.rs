@@ -29,13 +29,13 @@ pub fn max_compressed_bytes(limit: usize) -> usize {
 
 /// Refuses compressed messages that are too long.
 #[derive(Clone, Copy)]
-pub struct CompressedLayer {
+pub(crate) struct CompressedLayer {
     most: usize,
 }
 
 impl CompressedLayer {
     /// For plain messages of at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { most: max_compressed_bytes(limit) }
     }
 }
@@ -50,7 +50,7 @@ impl<S> Layer<S> for CompressedLayer {
 
 /// See [`CompressedLayer`].
 #[derive(Clone)]
-pub struct CompressedService<S> {
+pub(crate) struct CompressedService<S> {
     inner: S,
     most: usize,
 }

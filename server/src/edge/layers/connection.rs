@@ -49,17 +49,17 @@ const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
 
 /// How long a connection may be there and not be used.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectionTimes {
+pub(crate) struct ConnectionTimes {
     /// Until it has begun to speak HTTP/2.
-    pub handshake: Duration,
+    pub(crate) handshake: Duration,
     /// Without a call. It is found out within twice this time.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// With replies that nobody reads. It is found out within twice this time.
-    pub unread: Duration,
+    pub(crate) unread: Duration,
 }
 
 /// An accepted connection.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     readable: Readable,
     info: ConnectionInfo,
@@ -102,7 +102,7 @@ enum Write {
 
 /// What a call knows of its connection.
 #[derive(Clone, Debug)]
-pub struct ConnectionInfo(Arc<Shared>);
+pub(crate) struct ConnectionInfo(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {

@@ -40,11 +40,11 @@ metrics! {
 
 /// How many connections may be open.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
+pub(crate) struct ConnectionLimits {
     /// From everywhere.
-    pub total: usize,
+    pub(crate) total: usize,
     /// From one address.
-    pub per_address: usize,
+    pub(crate) per_address: usize,
 }
 
 /// Why a connection is refused.
@@ -70,7 +70,7 @@ pub(super) enum Unused {
 }
 
 /// The connections that are open.
-pub struct Connections {
+pub(crate) struct Connections {
     limits: ConnectionLimits,
     open: Mutex<Open>,
     metrics: Metrics,
@@ -97,7 +97,7 @@ pub(super) struct Place {
 
 impl Connections {
     /// None yet, and at most so many.
-    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
+    pub(crate) fn new(limits: ConnectionLimits) -> Arc<Self> {
         Arc::new(Self { limits, open: Mutex::default(), metrics: Metrics::new() })
     }
 

@@ -20,7 +20,7 @@ const PROTOBUF: &[u8] = b"+proto";
 
 /// Refuses calls with another content type.
 #[derive(Clone, Copy, Default)]
-pub struct ContentTypeLayer;
+pub(crate) struct ContentTypeLayer;
 
 impl<S> Layer<S> for ContentTypeLayer {
     type Service = ContentTypeService<S>;
@@ -32,7 +32,7 @@ impl<S> Layer<S> for ContentTypeLayer {
 
 /// See [`ContentTypeLayer`].
 #[derive(Clone)]
-pub struct ContentTypeService<S> {
+pub(crate) struct ContentTypeService<S> {
     inner: S,
 }
 

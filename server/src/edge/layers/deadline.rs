@@ -19,7 +19,7 @@ use crate::edge::ApiError;
 
 /// The moment after which nobody waits for the answer, in the request's extensions.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadline(pub Instant);
+pub(crate) struct Deadline(pub(crate) Instant);
 
 /// Reads the deadline of every call and holds its answer to it.
 #[derive(Clone, Copy, Default)]

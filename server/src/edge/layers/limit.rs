@@ -32,7 +32,7 @@ const LIMITED: &str = "marquee.";
 
 /// Limits every method of the API.
 #[derive(Clone)]
-pub struct LimitLayer {
+pub(crate) struct LimitLayer {
     limiter: Arc<Limiter>,
     methods: Methods,
     streams: Arc<HashSet<&'static str>>,
@@ -40,7 +40,7 @@ pub struct LimitLayer {
 
 impl LimitLayer {
     /// For those of these methods that are the API's own; callers of `streams` send many messages in a call.
-    pub fn new(
+    pub(crate) fn new(
         limiter: Arc<Limiter>,
         methods: Methods,
         streams: impl IntoIterator<Item = &'static str>,
@@ -68,7 +68,7 @@ impl<S> Layer<S> for LimitLayer {
 
 /// See [`LimitLayer`].
 #[derive(Clone)]
-pub struct LimitService<S> {
+pub(crate) struct LimitService<S> {
     inner: S,
     layer: LimitLayer,
 }

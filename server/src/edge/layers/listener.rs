@@ -32,7 +32,7 @@ const REFUSED: &[u8] = b"\
     \0\0\x1c\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_connections";
 
 /// The connections that callers open, until the stream is dropped.
-pub fn accept(
+pub(crate) fn accept(
     listener: TcpListener,
     connections: Arc<Connections>,
     times: ConnectionTimes,

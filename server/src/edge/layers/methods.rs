@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// All methods, each as `package.Service/Method`. Cheap to clone: the layers share one table.
 #[derive(Clone)]
-pub struct Methods(Arc<HashMap<String, &'static str>>);
+pub(crate) struct Methods(Arc<HashMap<String, &'static str>>);
 
 impl Methods {
     /// The name of the method that is called by this path.

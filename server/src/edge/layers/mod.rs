@@ -30,23 +30,24 @@ mod unread;
 
 use marquee_core::meters::Metric;
 
-pub use admission::{AdmissionLayer, Admitted};
-pub use call_log::CallLog;
-pub use caller::Origin;
-pub use compressed::{CompressedLayer, max_compressed_bytes};
-pub use connection::{Connection, ConnectionInfo, ConnectionTimes};
-pub use connections::{ConnectionLimits, Connections};
-pub use content_type::ContentTypeLayer;
-pub use deadline::{Deadline, DeadlineLayer};
-pub use limit::LimitLayer;
-pub use listener::accept;
-pub use methods::Methods;
-pub use observe::ObserveLayer;
-pub use receive::{ReceiveLayer, ReceiveLimits};
-pub use request_id::{RequestId, request_id};
-pub use status::StatusLayer;
+pub(crate) use admission::{AdmissionLayer, Admitted};
+pub(crate) use call_log::CallLog;
+pub(crate) use caller::Origin;
+pub(crate) use compressed::CompressedLayer;
+pub use compressed::max_compressed_bytes;
+pub(crate) use connection::{ConnectionInfo, ConnectionTimes};
+pub(crate) use connections::{ConnectionLimits, Connections};
+pub(crate) use content_type::ContentTypeLayer;
+pub(crate) use deadline::Deadline;
+pub use deadline::DeadlineLayer;
+pub(crate) use limit::LimitLayer;
+pub(crate) use listener::accept;
+pub(crate) use methods::Methods;
+pub(crate) use observe::ObserveLayer;
+pub(crate) use receive::{ReceiveLayer, ReceiveLimits};
+pub(crate) use request_id::{RequestId, request_id};
+pub(crate) use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};
-pub use timeout::parse_grpc_timeout;
 
 /// The metrics of the layers.
 pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {

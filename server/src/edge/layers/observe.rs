@@ -36,7 +36,7 @@ const UNKNOWN: &str = "unknown";
 
 /// Observes every call. Knows the methods that exist, so that labels stay bounded.
 #[derive(Clone)]
-pub struct ObserveLayer(Arc<Observer>);
+pub(crate) struct ObserveLayer(Arc<Observer>);
 
 struct Observer {
     metrics: RpcMetrics,
@@ -47,7 +47,7 @@ struct Observer {
 
 impl ObserveLayer {
     /// For these methods; all others are labelled `unknown`.
-    pub fn new(metrics: RpcMetrics, methods: Methods, log: CallLog) -> Self {
+    pub(crate) fn new(metrics: RpcMetrics, methods: Methods, log: CallLog) -> Self {
         let failures = Failures::of(methods.names().chain([UNKNOWN]));
         Self(Arc::new(Observer { metrics, methods, log, failures }))
     }
@@ -63,7 +63,7 @@ impl<S> Layer<S> for ObserveLayer {
 
 /// See [`ObserveLayer`].
 #[derive(Clone)]
-pub struct ObserveService<S> {
+pub(crate) struct ObserveService<S> {
     inner: S,
     layer: ObserveLayer,
 }

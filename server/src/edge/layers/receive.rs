@@ -49,18 +49,18 @@ metrics! {
 
 /// What requests may hold until they are whole.
 #[derive(Clone, Copy, Debug)]
-pub struct ReceiveLimits {
+pub(crate) struct ReceiveLimits {
     /// Bytes of all of them; three of the largest messages at least.
-    pub buffer: usize,
+    pub(crate) buffer: usize,
     /// Bytes of one message. Longer ones are refused elsewhere.
-    pub message: usize,
+    pub(crate) message: usize,
     /// How long one may take to arrive.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// Holds requests to their limits.
 #[derive(Clone)]
-pub struct ReceiveLayer {
+pub(crate) struct ReceiveLayer {
     /// The paths of the methods whose callers send streams.
     streams: Arc<HashSet<String>>,
     buffer: Arc<ReceiveBuffer>,
@@ -74,7 +74,10 @@ struct ReceiveBuffer {
 
 impl ReceiveLayer {
     /// For requests with these limits; `streams` are methods as `package.Service/Method`, and whose streams they have.
-    pub fn new(streams: impl IntoIterator<Item = (&'static str, Stream)>, limits: ReceiveLimits) -> Self {
+    pub(crate) fn new(
+        streams: impl IntoIterator<Item = (&'static str, Stream)>,
+        limits: ReceiveLimits,
+    ) -> Self {
         let of_requests = streams.into_iter().filter(|(_, stream)| *stream != Stream::Replies);
         let buffer = limits.buffer.max(limits.message.saturating_mul(MIN_MESSAGES));
         Self {
@@ -98,7 +101,7 @@ impl<S> Layer<S> for ReceiveLayer {
 
 /// See [`ReceiveLayer`].
 #[derive(Clone)]
-pub struct ReceiveService<S> {
+pub(crate) struct ReceiveService<S> {
     inner: S,
     layer: ReceiveLayer,
 }

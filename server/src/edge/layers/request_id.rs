@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, Request};
 use tower::util::MapRequestLayer;
-pub use tower_http::request_id::RequestId;
+pub(crate) use tower_http::request_id::RequestId;
 use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, SetRequestIdLayer};
 
 const HEADER: &str = "x-request-id";
@@ -16,7 +16,7 @@ type RequestIdLayer<B> =
     (MapRequestLayer<fn(Request<B>) -> Request<B>>, SetRequestIdLayer<RandomId>, PropagateRequestIdLayer);
 
 /// Gives every call a [`RequestId`], in its extensions and in the headers of its reply.
-pub fn request_id<B>() -> RequestIdLayer<B> {
+pub(crate) fn request_id<B>() -> RequestIdLayer<B> {
     (
         MapRequestLayer::new(without_unreadable_id),
         SetRequestIdLayer::x_request_id(RandomId),
@@ -26,7 +26,7 @@ pub fn request_id<B>() -> RequestIdLayer<B> {
 
 /// 128 random bits.
 #[derive(Clone, Copy)]
-pub struct RandomId;
+pub(crate) struct RandomId;
 
 impl MakeRequestId for RandomId {
     fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {

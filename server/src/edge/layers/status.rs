@@ -17,7 +17,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::brief;
+use crate::edge::shorten::shorten;
 use crate::edge::{ApiError, MAX_STATUS_BYTES, MESSAGE_BYTES};
 
 const MESSAGE: &str = "grpc-message";
@@ -33,13 +33,13 @@ const NOT_DECODED: [&str; 4] = [
 
 /// Gives every status its form.
 #[derive(Clone, Copy)]
-pub struct StatusLayer {
+pub(crate) struct StatusLayer {
     limit: usize,
 }
 
 impl StatusLayer {
     /// For messages of at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { limit }
     }
 
@@ -81,7 +81,7 @@ fn undecodable(headers: &HeaderMap) -> Option<Status> {
 /// The code with as much of the message as may be sent. Details that are too long say less than none.
 fn shortened(headers: &HeaderMap, code: Code) -> Status {
     let message = Status::from_header_map(headers).map(|status| status.message().to_owned());
-    Status::new(code, brief::cut(&message.unwrap_or_default(), MESSAGE_BYTES))
+    Status::new(code, shorten(&message.unwrap_or_default(), MESSAGE_BYTES))
 }
 
 impl<S> Layer<S> for StatusLayer {
@@ -94,7 +94,7 @@ impl<S> Layer<S> for StatusLayer {
 
 /// See [`StatusLayer`].
 #[derive(Clone)]
-pub struct StatusService<S> {
+pub(crate) struct StatusService<S> {
     inner: S,
     layer: StatusLayer,
 }
@@ -118,7 +118,7 @@ where
 
 pin_project! {
     /// The answer of a [`StatusService`].
-    pub struct Answer<F> {
+    pub(crate) struct Answer<F> {
         #[pin]
         inner: F,
         layer: StatusLayer,
@@ -140,7 +140,7 @@ impl<F: Future<Output = Result<Response<Body>, E>>, E> Future for Answer<F> {
 }
 
 /// Replies whose status comes at their end.
-pub struct Replies {
+pub(crate) struct Replies {
     inner: Body,
     layer: StatusLayer,
 }

@@ -28,7 +28,7 @@ pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status
 /// assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
 /// assert_eq!(parse_grpc_timeout("1.5S"), None);
 /// ```
-pub fn parse_grpc_timeout(text: &str) -> Option<Duration> {
+pub(super) fn parse_grpc_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;

@@ -1,13 +1,14 @@
 //! One file a service of the API.
 
 mod catalog;
-mod interactions;
+mod interaction;
 mod operations;
 mod recommendation;
-mod users;
+mod user;
 
 pub use catalog::CatalogApi;
-pub use interactions::InteractionApi;
-pub use operations::{LoadModel, OperationsApi};
-pub use recommendation::{RecommendationApi, question, response};
-pub use users::UserApi;
+pub use interaction::InteractionApi;
+pub(crate) use operations::{LoadModel, OperationsApi};
+pub(crate) use recommendation::RecommendationApi;
+pub use recommendation::{question, response};
+pub(crate) use user::UserApi;

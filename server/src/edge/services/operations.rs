@@ -17,11 +17,11 @@ use crate::edge::{ApiError, convert, valid};
 use crate::recommend::Usage;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
-pub type LoadModel =
+pub(crate) type LoadModel =
     Arc<dyn Fn(PathBuf) -> BoxFuture<'static, Result<Arc<Model>, BundleError>> + Send + Sync>;
 
 /// The service.
-pub struct OperationsApi {
+pub(crate) struct OperationsApi {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     load: LoadModel,
@@ -30,7 +30,7 @@ pub struct OperationsApi {
 
 impl OperationsApi {
     /// The service over an engine, a store and what loads models; the server starts now.
-    pub fn new(engine: Arc<Engine>, store: Arc<dyn Store>, load: LoadModel) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, load: LoadModel) -> Self {
         Self { engine, store, load, started_ms: now_ms() }
     }
 

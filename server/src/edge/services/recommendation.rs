@@ -22,14 +22,14 @@ const MAX_BATCH_MOVIES: u64 = 100_000;
 
 /// The service.
 #[derive(Clone)]
-pub struct RecommendationApi {
+pub(crate) struct RecommendationApi {
     recommender: Arc<Recommender>,
     default_method: Method,
 }
 
 impl RecommendationApi {
     /// The service over a pipeline; `default_method` is that of requests that name none.
-    pub fn new(recommender: Arc<Recommender>, default_method: Method) -> Self {
+    pub(crate) fn new(recommender: Arc<Recommender>, default_method: Method) -> Self {
         Self { recommender, default_method }
     }
 

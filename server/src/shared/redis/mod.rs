@@ -172,7 +172,7 @@ impl Redis {
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn call_on<T, F>(
+    pub(crate) async fn call_on<T, F>(
         &self,
         purpose: Purpose,
         keys: &[&Key],

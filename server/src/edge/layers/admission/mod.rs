@@ -42,7 +42,7 @@ use crate::edge::ApiError;
 
 /// What the layers behind know of a call, in the request's extensions.
 #[derive(Clone, Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     arrived: Instant,
     /// `None` for a call that is not counted.
     ticket: Option<Arc<Ticket>>,
@@ -69,7 +69,7 @@ impl Admitted {
 
 /// Lets calls in, or refuses them.
 #[derive(Clone)]
-pub struct AdmissionLayer(Arc<Admission>);
+pub(crate) struct AdmissionLayer(Arc<Admission>);
 
 struct Admission {
     gate: Arc<Gate>,
@@ -80,7 +80,7 @@ struct Admission {
 
 impl AdmissionLayer {
     /// For these methods, each as `package.Service/Method`; the calls of others are all let in.
-    pub fn new(methods: impl IntoIterator<Item = (&'static str, Priority)>) -> Self {
+    pub(crate) fn new(methods: impl IntoIterator<Item = (&'static str, Priority)>) -> Self {
         let by_path = methods.into_iter().map(|(method, priority)| (format!("/{method}"), priority));
         let gate = Gate::new(Instant::now());
         metrics::observe(&gate);
@@ -97,7 +97,7 @@ impl<S> Layer<S> for AdmissionLayer {
 }
 
 /// See [`AdmissionLayer`].
-pub struct AdmissionService<S> {
+pub(crate) struct AdmissionService<S> {
     inner: S,
     admission: Arc<Admission>,
     /// When the call arrived for which this is a clone.
@@ -151,7 +151,7 @@ impl Admission {
 }
 
 /// The answer to a call, which is in flight until it is there.
-pub struct Answer<F> {
+pub(crate) struct Answer<F> {
     answer: F,
     ticket: Option<Arc<Ticket>>,
 }

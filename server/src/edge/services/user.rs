@@ -20,14 +20,14 @@ const DEFAULT_PAGE: u32 = 50;
 const SHOWN_GENRES: usize = 10;
 
 /// The service.
-pub struct UserApi {
+pub(crate) struct UserApi {
     users: Users,
     coordinator: WriteCoordinator,
 }
 
 impl UserApi {
     /// The service over what is known of users, and the coordinator that writes it.
-    pub fn new(users: Users, coordinator: WriteCoordinator) -> Self {
+    pub(crate) fn new(users: Users, coordinator: WriteCoordinator) -> Self {
         Self { users, coordinator }
     }
 }
