@@ -539,6 +539,27 @@ async fn a_load_whose_caller_went_away_ends_and_leaves_nothing() {
     engine.load(&fixture, Device::Cpu, Precision::Fp32, exact).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_shutdown_waits_for_the_step_that_a_load_is_at_and_nothing_is_loaded_after_it() {
+    let engine = Engine::start(one_worker());
+    let (building, make) = Building::gated();
+    let fixture = fixture();
+    let mut load = std::pin::pin!(engine.load(&fixture, Device::Cpu, Precision::Fp32, make));
+    assert!(futures::poll!(&mut load).is_pending());
+    building.began.recv().unwrap();
+    let mut shutdown = std::pin::pin!(engine.shutdown(Duration::ZERO));
+    for _ in 0..10 {
+        assert!(futures::poll!(&mut shutdown).is_pending());
+        tokio::task::yield_now().await;
+    }
+    building.go_on.send(()).unwrap();
+    shutdown.await;
+    assert!(matches!(load.await, Err(BundleError::GivenUp { .. })));
+    assert!(engine.loading().is_none() && engine.models().is_empty());
+    let refused = engine.load(&fixture, Device::Cpu, Precision::Fp32, never_made).await.unwrap_err();
+    assert!(refused.to_string().contains("shutting down"), "{refused}");
+}
+
 fn never_made(_: &Arc<Bundle>) -> Built {
     unreachable!("the bundle is loaded already")
 }

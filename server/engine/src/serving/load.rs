@@ -1,14 +1,18 @@
 //! One bundle is loaded at a time, and whoever asks for the same meanwhile waits for it too.
 //!
 //! Each load takes its memory, a thread, and the time that serving leaves over: another bundle is refused while one
-//! is loaded. A load that nobody waits for any more ends at its next step.
+//! is loaded. A load that nobody waits for any more ends at its next step, and so does the one that goes on when the
+//! engine ends: ONNX Runtime crashes where a process ends while a thread makes a session.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
 
 use super::model::Model;
 use crate::bundle::{BundleError, Wanted};
@@ -23,6 +27,9 @@ pub(super) type Outcome = Result<Arc<Model>, BundleError>;
 #[derive(Debug, Default)]
 pub(super) struct Loads {
     current: Arc<Mutex<Option<Load>>>,
+    engine_ends: Arc<AtomicBool>,
+    /// The thread of the newest load.
+    newest: Mutex<Option<LoadThread>>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,12 +38,22 @@ struct Load {
     outcome: Arc<watch::Sender<Option<Outcome>>>,
 }
 
+/// A thread that loads.
+#[derive(Debug)]
+pub(super) struct LoadThread {
+    thread: JoinHandle<()>,
+    /// Hears when all that the thread held is gone.
+    ended: oneshot::Receiver<()>,
+}
+
 /// What comes of the wish to load.
 pub(super) enum Begun {
     /// The caller loads, and waits for it.
     Granted(LoadPermit, LoadWaiter),
     /// Another caller loads, and can be waited for.
     Busy(LoadWaiter),
+    /// The engine ends, and nothing is loaded any more.
+    Ended,
 }
 
 impl Loads {
@@ -48,6 +65,9 @@ impl Loads {
     /// Takes the permit for the bundle in `folder`, unless there is a load already.
     pub(super) fn begin(&self, folder: &Path) -> Begun {
         let mut current = lock(&self.current);
+        if self.engine_ends.load(Ordering::SeqCst) {
+            return Begun::Ended;
+        }
         if let Some(load) = &*current {
             return Begun::Busy(load.wait());
         }
@@ -55,6 +75,54 @@ impl Loads {
         let waiting = load.wait();
         *current = Some(load.clone());
         Begun::Granted(LoadPermit { current: Arc::clone(&self.current), load }, waiting)
+    }
+
+    /// Loads on a thread of its own, which may use the caller's runtime.
+    pub(super) fn run(
+        &self,
+        permit: LoadPermit,
+        load: impl FnOnce(&Path, Wanted<'_>) -> Outcome + Send + 'static,
+    ) -> std::io::Result<()> {
+        let runtime = Handle::current();
+        let engine_ends = Arc::clone(&self.engine_ends);
+        let (end, ended) = oneshot::channel::<()>();
+        let run = move || {
+            // Dropped after all that the load held.
+            let _end = end;
+            let _runtime = runtime.enter();
+            yield_to_requests();
+            let Load { folder, outcome } = permit.load.clone();
+            let loaded = load(&folder, &|| !outcome.is_closed() && !engine_ends.load(Ordering::SeqCst));
+            // Another one may begin before the callers go on.
+            drop(permit);
+            // They may have gone at the last moment; then the model stays for those who name its version.
+            outcome.send_replace(Some(loaded));
+        };
+        let mut newest = lock(&self.newest);
+        let thread = thread::Builder::new().name("engine-load".to_owned()).spawn(run)?;
+        *newest = Some(LoadThread { thread, ended });
+        Ok(())
+    }
+
+    /// Lets no further load begin, and the one that goes on end at its next step; its thread.
+    pub(super) fn end(&self) -> Option<LoadThread> {
+        let current = lock(&self.current);
+        self.engine_ends.store(true, Ordering::SeqCst);
+        drop(current);
+        lock(&self.newest).take()
+    }
+}
+
+impl LoadThread {
+    /// Waits up to `limit` for the thread to end; whether it did.
+    pub(super) async fn end_within(self, limit: Duration) -> bool {
+        let Self { thread, ended } = self;
+        if timeout(limit, ended).await.is_err() {
+            return false;
+        }
+        // It has nothing left to do. A panic has been told to those who waited for the load.
+        let _ = tokio::task::spawn_blocking(|| thread.join()).await;
+        true
     }
 }
 
@@ -68,27 +136,6 @@ impl Load {
 pub(super) struct LoadPermit {
     current: Arc<Mutex<Option<Load>>>,
     load: Load,
-}
-
-impl LoadPermit {
-    /// Loads on a thread of its own, which may use the caller's runtime.
-    pub(super) fn run(
-        self,
-        load: impl FnOnce(&Path, Wanted<'_>) -> Outcome + Send + 'static,
-    ) -> std::io::Result<()> {
-        let runtime = Handle::current();
-        let run = move || {
-            let _runtime = runtime.enter();
-            yield_to_requests();
-            let Load { folder, outcome } = self.load.clone();
-            let loaded = load(&folder, &|| !outcome.is_closed());
-            // Another one may begin before the callers go on.
-            drop(self);
-            // They may have gone at the last moment; then the model stays for those who name its version.
-            outcome.send_replace(Some(loaded));
-        };
-        thread::Builder::new().name("engine-load".to_owned()).spawn(run).map(drop)
-    }
 }
 
 impl Drop for LoadPermit {
@@ -128,8 +175,8 @@ impl LoadWaiter {
     }
 }
 
-fn lock(current: &Mutex<Option<Load>>) -> MutexGuard<'_, Option<Load>> {
-    current.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets every other thread go before this one, so that loading takes the time that serving leaves over.

@@ -37,9 +37,12 @@ use unload::Leaving;
 
 use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use crate::job::EngineError;
-use crate::runtime::Device;
+use crate::runtime::{self, Device};
 use crate::scheduler::Event;
 use crate::session::Precision;
+
+/// How long the end waits for the step that a load is at; the longest makes and warms a session.
+const LOADING_STEP: Duration = Duration::from_secs(10);
 
 /// How the engine works. The defaults are those of the server's settings.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +168,11 @@ impl Engine {
             let waiting = match self.loads.begin(folder) {
                 Begun::Granted(permit, waiting) => break (permit, waiting),
                 Begun::Busy(waiting) => waiting,
+                Begun::Ended => {
+                    let (bundle, why) =
+                        (folder.display().to_string(), "the server is shutting down".to_owned());
+                    return Err(BundleError::Scorer { bundle, why });
+                }
             };
             if !waiting.is_for(folder).await {
                 let (bundle, loading) = (folder.display(), waiting.folder().display());
@@ -179,7 +187,7 @@ impl Engine {
         let (shared, options) = (Arc::clone(&self.shared), self.shared.options);
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let request = LoadRequest { device, precision, make_scorer, options, key };
-        let started = permit.run(move |folder, wanted| shared.load(folder, request, wanted));
+        let started = self.loads.run(permit, move |folder, wanted| shared.load(folder, request, wanted));
         started.map_err(|error| BundleError::Scorer {
             bundle: folder.display().to_string(),
             why: error.to_string(),
@@ -256,8 +264,10 @@ impl Engine {
     }
 
     /// Admits no further job, waits up to `limit` for those in flight, stops the workers and lets the models
-    /// go. Jobs that are left are answered with [`EngineError::ShuttingDown`].
+    /// go. Jobs that are left are answered with [`EngineError::ShuttingDown`]. A bundle that is being loaded is given
+    /// up at the next step, which is waited for ten seconds at most.
     pub async fn shutdown(&self, limit: Duration) {
+        let loading = self.loads.end();
         let pools: Vec<Arc<Pool>> = self.shared.devices().pools().cloned().collect();
         let drained = async {
             for pool in &pools {
@@ -267,6 +277,11 @@ impl Engine {
         };
         if tokio::time::timeout(limit, drained).await.is_err() {
             tracing::warn!("jobs still in flight at the shutdown timeout");
+        }
+        if let Some(loading) = loading
+            && !loading.end_within(LOADING_STEP).await
+        {
+            tracing::warn!("a bundle still being loaded at the end");
         }
         let threads = self.stop();
         // Sessions have to be gone before the process ends; a worker stops after the batch it is at.
@@ -278,6 +293,7 @@ impl Engine {
 
     /// Tells the workers to stop, and lets go of the models; the threads that end then.
     fn stop(&self) -> Vec<JoinHandle<()>> {
+        self.loads.end();
         let mut devices = self.shared.devices();
         let mut threads = devices.stop();
         self.shared.models.clear();
@@ -312,8 +328,10 @@ impl Shared {
         if let Some(loaded) = self.models.serving(&announced, folder)? {
             return Ok(loaded);
         }
-        self.models.require_room(&announced, folder, request.memory_bytes(&announced))?;
-        let prepared = request.prepare(announced.open(wanted)?, wanted)?;
+        let version = announced.version().to_owned();
+        let require_room = |bytes| self.models.require_room(&version, folder, bytes);
+        require_room(request.least_memory_bytes(&announced, runtime::has_cuda().unwrap_or(false)))?;
+        let prepared = request.prepare(announced.open(wanted)?, wanted, require_room)?;
         require_wanted(wanted, folder)?;
         self.register(prepared, folder)
     }

@@ -128,15 +128,10 @@ impl ModelSet {
         }
     }
 
-    /// Whether there is room for a model of so many bytes, which takes the place of a failed one of its version.
-    pub(super) fn require_room(
-        &self,
-        bundle: &Announced,
-        folder: &Path,
-        bytes: u64,
-    ) -> Result<(), BundleError> {
+    /// Whether there is room for a model of this version and so many bytes, which takes the place of a failed one.
+    pub(super) fn require_room(&self, version: &str, folder: &Path, bytes: u64) -> Result<(), BundleError> {
         let models = self.models.load();
-        let stay = models.loaded.iter().filter(|model| model.bundle().version() != bundle.version());
+        let stay = models.loaded.iter().filter(|model| model.bundle().version() != version);
         let (count, taken) =
             stay.fold((0, 0_u64), |(count, taken), model| (count + 1, taken + model.memory_bytes()));
         let folder = || folder.display().to_string();

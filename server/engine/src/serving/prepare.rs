@@ -10,7 +10,7 @@ use super::EngineOptions;
 use super::model_core::Core;
 use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use crate::job::{EncodedBatch, Encoder};
-use crate::runtime::{self, Device};
+use crate::runtime::Device;
 use crate::scheduler::{ModelKey, Padding, Policy};
 use crate::session::{self, Placement, Precision};
 
@@ -43,21 +43,27 @@ pub(super) struct Prepared {
 }
 
 impl<S> LoadRequest<S> {
-    /// The bytes that the model will take at most. Whether device auto takes the GPU is seen by trying alone, so the
-    /// larger of both counts.
-    pub(super) fn memory_bytes(&self, bundle: &Announced) -> u64 {
+    /// The bytes that the model takes at the least, where the runtime has CUDA or has not. Whether device auto takes the
+    /// GPU is only seen by trying, once the bundle is read.
+    pub(super) fn least_memory_bytes(&self, bundle: &Announced, has_cuda: bool) -> u64 {
         let EngineOptions { workers, gpu_workers, .. } = self.options;
         let on_cpu = || bundle.memory_bytes("cpu", &self.precision.to_string(), workers);
         let on_cuda = || bundle.memory_bytes("cuda", GPU_PRECISION, gpu_workers);
         match self.device {
             Device::Cuda(_) => on_cuda(),
-            Device::Auto if runtime::has_cuda().unwrap_or(false) => on_cpu().max(on_cuda()),
+            Device::Auto if has_cuda => on_cpu().min(on_cuda()),
             Device::Cpu | Device::Auto => on_cpu(),
         }
     }
 
-    /// Builds and warms all that the model needs, as long as it is wanted.
-    pub(super) fn prepare<E>(self, bundle: Bundle, wanted: Wanted<'_>) -> Result<Prepared, BundleError>
+    /// Builds and warms all that the model needs, as long as it is wanted and `require_room` has room for its bytes on
+    /// the device that it is placed on.
+    pub(super) fn prepare<E>(
+        self,
+        bundle: Bundle,
+        wanted: Wanted<'_>,
+        require_room: impl FnOnce(u64) -> Result<(), BundleError>,
+    ) -> Result<Prepared, BundleError>
     where
         S: FnOnce(&Arc<Bundle>) -> Result<Arc<dyn Scorer>, E>,
         E: fmt::Display,
@@ -71,6 +77,7 @@ impl<S> LoadRequest<S> {
             Placement::Cuda(_) => ("cuda", GPU_PRECISION.to_owned()),
         };
         let memory_bytes = bundle.memory_bytes(device, &precision, policy.workers);
+        require_room(memory_bytes)?;
         let scorer = make_scorer(&bundle).map_err(|error| BundleError::Scorer {
             bundle: bundle.folder().display().to_string(),
             why: error.to_string(),
@@ -130,5 +137,43 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
                 worth_joining: GPU_WORTH_JOINING,
             },
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::fixture;
+
+    type Made = Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError>;
+
+    fn request(device: Device, workers: usize) -> LoadRequest<fn(&Arc<Bundle>) -> Made> {
+        let options = EngineOptions { workers, gpu_workers: 4, ..EngineOptions::default() };
+        let make_scorer = |_: &Arc<Bundle>| -> Made { unreachable!("there is no room for the model") };
+        LoadRequest { device, precision: Precision::Fp32, make_scorer, options, key: 0 }
+    }
+
+    #[test]
+    fn a_device_that_may_be_either_needs_room_for_the_smaller_one_before_it_is_known() {
+        let bundle = Announced::read(&fixture()).unwrap();
+        let least =
+            |device, workers, has_cuda| request(device, workers).least_memory_bytes(&bundle, has_cuda);
+        for workers in [1, 1000] {
+            let (cpu, cuda) = (least(Device::Cpu, workers, true), least(Device::Cuda(0), workers, true));
+            assert_ne!(cpu, cuda);
+            assert_eq!(least(Device::Auto, workers, true), cpu.min(cuda));
+            assert_eq!(least(Device::Auto, workers, false), cpu);
+        }
+    }
+
+    #[test]
+    fn a_model_needs_room_on_the_device_that_it_is_placed_on_before_anything_is_built() {
+        let bundle = Bundle::open(&fixture()).unwrap();
+        let needed = bundle.memory_bytes("cpu", "fp32", 2);
+        let refused = request(Device::Cpu, 2).prepare(bundle, &|| true, |bytes| {
+            assert_eq!(bytes, needed);
+            Err(BundleError::GivenUp { path: fixture() })
+        });
+        assert!(matches!(refused.err(), Some(BundleError::GivenUp { .. })));
     }
 }
