@@ -68,6 +68,8 @@ mod tests {
         assert_eq!(catalog::IMPORT_MOVIES.streaming, Streaming::Requests);
         assert_eq!(interaction::WATCH_INTERACTIONS.streaming, Streaming::Replies);
         assert_eq!(user::DELETE_USER.idempotency, IdempotencyLevel::Idempotent);
+        // Repeated after it succeeded, it is NOT_FOUND.
+        assert_eq!(operations::UNLOAD_MODEL.idempotency, IdempotencyLevel::IdempotencyUnknown);
     }
 
     #[test]
