@@ -4,11 +4,13 @@
 /// was mistyped, as well.
 pub(crate) fn without_password(url: &str) -> String {
     let (start, rest) = url.split_at(url.find("://").map_or(0, |scheme| scheme + 3));
+    // An @ of a password in the query ends no user part.
+    let rest = without_query_passwords(rest);
     match rest.rsplit_once('@') {
-        None => format!("{start}{}", without_query_passwords(rest)),
+        None => format!("{start}{rest}"),
         Some((user, hosts)) => {
             let name = user.split_once(':').map_or(user, |(name, _)| name);
-            format!("{start}{name}:***@{}", without_query_passwords(hosts))
+            format!("{start}{name}:***@{hosts}")
         }
     }
 }
@@ -16,10 +18,9 @@ pub(crate) fn without_password(url: &str) -> String {
 /// A sentence with the passwords of the URLs in it replaced by `***`.
 pub(crate) fn without_passwords(sentence: &str) -> String {
     let is_end = |letter: char| letter.is_whitespace() || "\"'`".contains(letter);
-    sentence
-        .split_inclusive(is_end)
-        .map(|word| if word.contains('@') { without_password(word) } else { word.to_owned() })
-        .collect()
+    let words =
+        sentence.split_inclusive(is_end).map(|word| word.split_at(word.trim_end_matches(is_end).len()));
+    words.map(|(word, end)| without_password(word) + end).collect()
 }
 
 fn without_query_passwords(hosts: &str) -> String {
@@ -49,6 +50,13 @@ mod tests {
             without_password("redis-sentinel://u:p@h?sentinelPassword=s&node=h2:1"),
             "redis-sentinel://u:***@h?sentinelPassword=***&node=h2:1"
         );
+        for url in [
+            "redis-sentinel://h?sentinelPassword=SE@CRET",
+            "redis-sentinel://h/1?node=a&sentinelPassword=SE@CRET",
+        ] {
+            let shown = without_password(url);
+            assert!(!shown.contains("SE") && !shown.contains("CRET"), "{shown}");
+        }
     }
 
     #[test]
@@ -63,5 +71,6 @@ mod tests {
     fn a_sentence_keeps_all_but_its_passwords() {
         let sentence = "not \"redis://u:p@h/1\", nor `a` and b:c";
         assert_eq!(without_passwords(sentence), "not \"redis://u:***@h/1\", nor `a` and b:c");
+        assert_eq!(without_passwords("no redis://h?password=SECRET here"), "no redis://h?password=*** here");
     }
 }
