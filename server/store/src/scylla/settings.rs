@@ -49,6 +49,9 @@ impl ScyllaSettings {
         if url.scheme() != "scylla" {
             return Err(wrong("the URL has another scheme"));
         }
+        if url.fragment().is_some() {
+            return Err(wrong("# ends the URL; percent-encode it as %23"));
+        }
         let first =
             url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("no host is named"))?;
         let first = url.port().map_or_else(|| first.to_owned(), |port| format!("{first}:{port}"));
@@ -195,6 +198,8 @@ mod tests {
             ("scylla://me:a/k?SECRET@h/k", "percent-encode"),
             ("scylla://me:SEC/RET@h/k", "percent-encode"),
             ("scylla://a:x,b/k", "invalid port"),
+            ("scylla://a/k?ca=/a#b.pem", "percent-encode"),
+            ("scylla://a/k#other", "percent-encode"),
             ("a:9042,b/k", "another scheme"),
             ("hosts", "relative URL"),
         ] {
