@@ -147,11 +147,32 @@ fn write_json(path: &Path, document: &impl serde::Serialize) -> Result<(), CliEr
 fn read_report(path: &Path) -> Result<Report, CliError> {
     let failed = |message: String| CliError::File { path: path.to_owned(), message };
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
-    let report: Report = serde_json::from_str(&text)
-        .map_err(|error| failed(format!("no result of marquee-loadgen: {error}")))?;
-    if report.format == FORMAT {
-        Ok(report)
+    let foreign = |error: serde_json::Error| failed(format!("no result of marquee-loadgen: {error}"));
+    // Another format has other fields, so that it is looked for first.
+    let Versioned { format } = serde_json::from_str(&text).map_err(foreign)?;
+    if format == FORMAT {
+        serde_json::from_str(&text).map_err(foreign)
     } else {
-        Err(failed(format!("has format {}, this version reads {FORMAT}", report.format)))
+        Err(failed(format!("has format {format}, this version reads {FORMAT}")))
+    }
+}
+
+/// What a result says of itself, in every format.
+#[derive(serde::Deserialize)]
+struct Versioned {
+    format: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_of_another_format_is_refused_by_its_format_whatever_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        std::fs::write(&path, r#"{"format": 1, "stages": [1, 2]}"#).unwrap();
+        let refusal = read_report(&path).unwrap_err().to_string();
+        assert!(refusal.contains(&format!("has format 1, this version reads {FORMAT}")), "{refusal}");
     }
 }

@@ -19,7 +19,7 @@ use crate::measure::{STAGES, Verdict};
 use crate::metrics::MetricsReport;
 
 /// The version of the document's form.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Quantiles of a time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
