@@ -83,7 +83,7 @@ impl Checker {
 
     fn known(&mut self, name: &str, number: i32, known: bool) {
         if !known {
-            self.add(name, format!("{number} is no value of this enum"));
+            self.add(name, format!("is {number}, which is no value of this enum"));
         }
     }
 

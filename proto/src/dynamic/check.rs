@@ -8,13 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
 use super::{Api, Rules};
-use crate::Violation;
+use crate::{MAX_VIOLATIONS, Violation};
 
 impl Api {
     /// Holds a message of this API to the rules of its fields, those of nested messages included.
     ///
     /// # Errors
-    /// All violations, in the order of the fields; never empty.
+    /// The violations in the order of the fields, the first [`MAX_VIOLATIONS`] of them; never empty. A list that is
+    /// too long is not looked into.
     pub fn check(&self, message: &DynamicMessage) -> Result<(), Vec<Violation>> {
         let mut found = Vec::new();
         check_message(message, "", self, &mut found);
@@ -45,6 +46,9 @@ impl Api {
 
 fn check_message(message: &DynamicMessage, at: &str, api: &Api, found: &mut Vec<Violation>) {
     for field in message.descriptor().fields() {
+        if found.len() >= MAX_VIOLATIONS {
+            return;
+        }
         let rules = api.rules(&field);
         let name = if at.is_empty() { field.name().to_owned() } else { format!("{at}.{}", field.name()) };
         if !message.has_field(&field) {
@@ -54,15 +58,21 @@ fn check_message(message: &DynamicMessage, at: &str, api: &Api, found: &mut Vec<
             continue;
         }
         match message.get_field(&field).as_ref() {
-            Value::List(list) => {
-                let fault = rules.fault_of_count(list.len());
-                found.extend(fault.map(|description| Violation { field: name.clone(), description }));
-                for (index, element) in list.iter().enumerate() {
-                    check_value(element, &format!("{name}[{index}]"), rules, api, found);
-                }
-            }
+            Value::List(list) => match rules.fault_of_count(list.len()) {
+                Some(description) => found.push(Violation { field: name, description }),
+                None => check_elements(list, &name, rules, api, found),
+            },
             value => check_value(value, &name, rules, api, found),
         }
+    }
+}
+
+fn check_elements(list: &[Value], name: &str, rules: &Rules, api: &Api, found: &mut Vec<Violation>) {
+    for (index, element) in list.iter().enumerate() {
+        if found.len() >= MAX_VIOLATIONS {
+            return;
+        }
+        check_value(element, &format!("{name}[{index}]"), rules, api, found);
     }
 }
 
@@ -141,6 +151,16 @@ mod tests {
         let many = vec!["{}"; 1001].join(",");
         let found = violations("marquee.v1.RecommendBatchRequest", &format!(r#"{{"requests": [{many}]}}"#));
         assert_eq!(found[0].1, "has 1001 elements; at most 1000 are accepted");
+    }
+
+    #[test]
+    fn no_more_is_found_than_a_person_would_read() {
+        let bad = vec![r#"{"k": 0}"#; 1000].join(",");
+        let found = violations("marquee.v1.RecommendBatchRequest", &format!(r#"{{"requests": [{bad}]}}"#));
+        assert_eq!(found.len(), MAX_VIOLATIONS);
+        let many = vec![r#"{"k": 0}"#; 1001].join(",");
+        let found = violations("marquee.v1.RecommendBatchRequest", &format!(r#"{{"requests": [{many}]}}"#));
+        assert_eq!(found.len(), 1);
     }
 
     #[test]
