@@ -13,6 +13,10 @@ use marquee_proto::v1::recommend_request::Subject;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status};
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
 const UNKNOWN_MOVIE: u32 = 4_000_000;
@@ -108,6 +112,23 @@ async fn an_unknown_genre_is_named_by_the_field_that_it_stands_in() {
     let request = v1::SetPreferencesRequest { user: Some(1.into()), preferences };
     let status = server.users().set_preferences(request).await.unwrap_err();
     assert_eq!(field_of(&status), "preferences.genres");
+    assert!(status.message().starts_with("preferences.genres has \"Scifi\", which is no genre;"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_knows_the_details_of_a_status() {
+    let server = TestServer::start().await;
+    let mut reflection = ServerReflectionClient::new(server.channel());
+    for name in ["google.rpc.BadRequest", "google.rpc.ErrorInfo", "google.rpc.RetryInfo"] {
+        let message_request = Some(MessageRequest::FileContainingSymbol(name.to_owned()));
+        let request = ServerReflectionRequest { message_request, ..Default::default() };
+        let answers = reflection.server_reflection_info(stream::iter([request])).await;
+        let answer = answers.unwrap().into_inner().message().await.unwrap().unwrap();
+        assert!(
+            matches!(answer.message_response, Some(MessageResponse::FileDescriptorResponse(_))),
+            "{answer:?}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::user_service_server::UserService;
 use tonic::{Request, Response, Status};
 
+use crate::catalog::CatalogError;
 use crate::edge::page::List;
 use crate::edge::{ApiError, convert, token, valid};
 use crate::profiles::ConsistencyToken;
@@ -35,7 +36,10 @@ impl UserApi {
 fn refused_preferences(error: PreferencesError) -> ApiError {
     match error {
         PreferencesError::UnknownMovie(movie_id) => ApiError::UnknownMovie(movie_id),
-        PreferencesError::Genres(error) => ApiError::invalid("preferences.genres", error.to_string()),
+        PreferencesError::Genres(CatalogError::UnknownGenre { name, known, .. }) => {
+            let description = format!("has {name:?}, which is no genre; the genres are {known}");
+            ApiError::invalid("preferences.genres", description)
+        }
         PreferencesError::Store(error) => error.into(),
     }
 }
