@@ -25,7 +25,7 @@ use super::health::Health;
 use super::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
-    StatusLayer, Stream, StreamLayer, accept, request_id,
+    StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
 };
 use super::services::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
 use crate::catalog::Catalog;
@@ -148,9 +148,10 @@ pub(crate) async fn serve(
         .http2_max_header_list_size(HEADER_LIST_BYTES)
         .layer(AdmissionLayer::new(admitted))
         .layer(request_id())
-        .layer(ObserveLayer::new(RpcMetrics::of(names), methods, options.log))
+        .layer(ObserveLayer::new(RpcMetrics::of(names), methods.clone(), options.log))
         .layer(StatusLayer::new(receive.message))
         .layer(ContentTypeLayer)
+        .layer(UnknownMethodLayer::new(methods))
         .layer(CompressedLayer::new(receive.message))
         .layer(DeadlineLayer)
         .layer(ReceiveLayer::new(streams.clone(), receive))

@@ -115,6 +115,14 @@ pub enum ApiError {
         /// What it says.
         found: String,
     },
+    /// The server has no such method.
+    #[error(
+        "there is no method {path:?}; grpc.reflection.v1.ServerReflection lists those that this server has"
+    )]
+    UnknownMethod {
+        /// The path of the call, or its beginning.
+        path: String,
+    },
     /// A message is larger than the settings allow.
     #[error(
         "a message has more than {limit} bytes; send less at once, or let the server take more by --max-message-kib"
@@ -203,6 +211,7 @@ impl ApiError {
             Self::Invalid(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
             Self::Undecodable(_) => status_parts(Code::InvalidArgument, UNDECODABLE),
             Self::ContentType { .. } => status_parts(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
+            Self::UnknownMethod { .. } => status_parts(Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::RateLimited { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "RATE_LIMITED", *retry_after)
             }

@@ -3,8 +3,8 @@
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
 //! outside: `admission` (is there time for it), `request_id`, `observe` (span, metrics and log), `status`,
-//! `content_type`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`. They come
-//! over `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
+//! `content_type`, `unknown_method`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`. They
+//! come over `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
 
 mod admission;
 mod call_log;
@@ -26,6 +26,7 @@ mod request_id;
 mod status;
 mod streams;
 mod timeout;
+mod unknown_method;
 mod unread;
 
 use marquee_core::meters::Metric;
@@ -48,6 +49,7 @@ pub(crate) use receive::{ReceiveLayer, ReceiveLimits};
 pub(crate) use request_id::{RequestId, request_id};
 pub(crate) use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};
+pub(crate) use unknown_method::UnknownMethodLayer;
 
 /// The metrics of the layers.
 pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {

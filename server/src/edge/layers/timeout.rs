@@ -20,15 +20,7 @@ pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status
 }
 
 /// The span of a `grpc-timeout` header: 1 to 8 digits and a unit.
-///
-/// ```
-/// use std::time::Duration;
-/// use marquee_server::edge::layers::parse_grpc_timeout;
-///
-/// assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
-/// assert_eq!(parse_grpc_timeout("1.5S"), None);
-/// ```
-pub(super) fn parse_grpc_timeout(text: &str) -> Option<Duration> {
+fn parse_grpc_timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
@@ -42,5 +34,19 @@ pub(super) fn parse_grpc_timeout(text: &str) -> Option<Duration> {
         "u" => Some(Duration::from_micros(number)),
         "n" => Some(Duration::from_nanos(number)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_digits_and_a_unit() {
+        assert_eq!(parse_grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_grpc_timeout("99999999H"), Some(Duration::from_hours(99_999_999)));
+        for text in ["", "m", "250", "1.5S", "-1S", "123456789n", "1s", "1\u{b5}"] {
+            assert_eq!(parse_grpc_timeout(text), None, "{text}");
+        }
     }
 }
