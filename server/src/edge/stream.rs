@@ -5,7 +5,8 @@
 //! than the store waits for it.
 
 use futures::{FutureExt as _, Stream, StreamExt as _};
-use tonic::Status;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use tracing::Instrument as _;
 
 /// A part of a stream.
@@ -48,6 +49,15 @@ pub(super) async fn in_chunks<T, K: Keep<T>>(
     }
 }
 
+/// What a stream broke off with; where a message of it is at fault, as no message or by its bounds, with its place.
+pub(super) fn broken_off(status: Status, place: impl FnOnce() -> String) -> Status {
+    if status.code() != Code::InvalidArgument {
+        return status;
+    }
+    let message = format!("{}; {}", status.message(), place());
+    Status::with_error_details(status.code(), message, status.get_error_details())
+}
+
 async fn read<T>(
     incoming: &mut (impl Stream<Item = Result<T, Status>> + Unpin),
     most: usize,
@@ -86,7 +96,7 @@ mod tests {
 
     use futures::stream;
     use tokio::sync::{Semaphore, oneshot};
-    use tonic::Code;
+    use tonic_types::ErrorDetails;
 
     use super::*;
 
@@ -136,6 +146,17 @@ mod tests {
         let (kept, end) = chunks(broken_off).await;
         assert_eq!(kept, [vec![1, 2], vec![3]]);
         assert_eq!(end.unwrap_err().code(), Code::Cancelled);
+    }
+
+    #[test]
+    fn a_message_at_fault_is_placed_and_keeps_its_details() {
+        let details = ErrorDetails::with_error_info("UNDECODABLE_MESSAGE", "marquee", []);
+        let at_fault = Status::with_error_details(Code::InvalidArgument, "it is none", details);
+        let placed = broken_off(at_fault, || "it is the third".to_owned());
+        assert_eq!((placed.code(), placed.message()), (Code::InvalidArgument, "it is none; it is the third"));
+        assert_eq!(placed.get_details_error_info().unwrap().reason, "UNDECODABLE_MESSAGE");
+        let left = broken_off(Status::cancelled("gone"), || panic!("nobody is at fault"));
+        assert_eq!((left.code(), left.message()), (Code::Cancelled, "gone"));
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::catalog::{Catalog, Listing, Movies, Order};
 use crate::edge::page::List;
-use crate::edge::stream::{Keep, in_chunks, to_its_end};
+use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, valid};
 use crate::recommend::RecommendError;
 use crate::writes::WriteCoordinator;
@@ -48,7 +48,8 @@ impl CatalogApi {
         incoming: Streaming<v1::ImportMoviesRequest>,
     ) -> Result<v1::ImportMoviesResponse, Status> {
         let records = incoming.zip(stream::iter(0..)).map(|(movie, before)| {
-            let checked = valid(movie?).and_then(|movie| record(&movie));
+            let movie = movie.map_err(|status| broken_off(status, || place(before)))?;
+            let checked = valid(movie).and_then(|movie| record(&movie));
             checked.map_err(|error| placed(error, before).into())
         });
         let mut importing = Importing { coordinator: self.coordinator.clone(), accepted: 0, added: 0 };
@@ -168,11 +169,13 @@ impl Keep<MovieRecord> for Importing {
 fn placed(error: ApiError, before: u64) -> ApiError {
     let ApiError::Invalid(mut violations) = error else { return error };
     for violation in &mut violations {
-        let place =
-            format!("; it is movie {} of the stream, and the {before} before it are kept", before + 1);
-        violation.description.push_str(&place);
+        violation.description = format!("{}; {}", violation.description, place(before));
     }
     ApiError::Invalid(violations)
+}
+
+fn place(before: u64) -> String {
+    format!("it is movie {} of the stream, and the {before} before it are kept", before + 1)
 }
 
 fn misnamed(error: NameError) -> ApiError {

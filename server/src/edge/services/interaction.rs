@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::edge::layers::Origin;
 use crate::edge::places::{NoPlace, Place, Places};
-use crate::edge::stream::{Keep, in_chunks, to_its_end};
+use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, token, valid};
 use crate::shared::events::{EventLog, NotAPosition, Placed, follow};
 use crate::writes::{Recording, WriteCoordinator};
@@ -74,8 +74,10 @@ impl InteractionApi {
     ) -> Result<v1::RecordInteractionsResponse, Status> {
         let recording = self.coordinator.recording();
         let mut streamed = Streamed { recording, rejected: 0, rejections: Vec::new() };
-        let events =
-            incoming.zip(stream::iter(0..)).map(|(message, index)| Ok(self.streamed(index, message?)));
+        let events = incoming.zip(stream::iter(0..)).map(|(message, index)| {
+            let message = message.map_err(|status| broken_off(status, || place(index)))?;
+            Ok(self.streamed(index, message))
+        });
         in_chunks(events, STREAM_CHUNK, &mut streamed).await?;
         Ok(streamed.reply())
     }
@@ -167,6 +169,10 @@ impl InteractionService for InteractionApi {
             .inspect(move |_| _ = &watcher);
         Ok(Response::new(Box::pin(watched)))
     }
+}
+
+fn place(index: u64) -> String {
+    format!("it is at index {index} of the stream, and what was accepted before it is recorded")
 }
 
 fn watched(placed: Placed) -> v1::WatchInteractionsResponse {
