@@ -12,6 +12,7 @@ use common::TestServer;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::stream;
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
@@ -33,21 +34,29 @@ struct Call<'a> {
     path: &'a str,
     content_type: &'a str,
     is_compressed: bool,
+    /// Further ones.
+    headers: &'a [(&'a str, &'a str)],
     message: &'a [u8],
 }
 
 impl<'a> Call<'a> {
     fn of(path: &'a str, message: &'a [u8]) -> Self {
-        Self { path, content_type: "application/grpc", is_compressed: false, message }
+        Self { path, content_type: "application/grpc", is_compressed: false, headers: &[], message }
     }
 
     /// What the server answers, and the headers or trailers with the status.
-    async fn answer(self, server: &TestServer) -> (StatusCode, HeaderMap) {
+    async fn answer(self, server: &TestServer) -> (Parts, HeaderMap) {
         let framed = framed(self.message, self.is_compressed);
-        self.answer_to(framed, server).await
+        self.answer_to(Some(framed), server).await
     }
 
-    async fn answer_to(self, framed: Bytes, server: &TestServer) -> (StatusCode, HeaderMap) {
+    /// The answer to the headers alone. Whoever is refused for them may be answered before a body is sent, which
+    /// nobody reads then.
+    async fn answer_to_headers(self, server: &TestServer) -> (Parts, HeaderMap) {
+        self.answer_to(None, server).await
+    }
+
+    async fn answer_to(self, framed: Option<Bytes>, server: &TestServer) -> (Parts, HeaderMap) {
         let socket = TcpStream::connect(server.running.address).await.unwrap();
         let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
         let connection = tokio::spawn(connection);
@@ -55,8 +64,12 @@ impl<'a> Call<'a> {
             .header("content-type", self.content_type)
             .header("grpc-encoding", if self.is_compressed { "gzip" } else { "identity" })
             .header("te", "trailers");
-        let (response, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
-        body.send_data(framed, true).unwrap();
+        let request =
+            self.headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let (response, mut body) = client.send_request(request.body(()).unwrap(), framed.is_none()).unwrap();
+        if let Some(framed) = framed {
+            body.send_data(framed, true).unwrap();
+        }
         let (head, mut body) = response.await.unwrap().into_parts();
         while let Some(read) = body.data().await {
             let read = read.unwrap().len();
@@ -64,7 +77,8 @@ impl<'a> Call<'a> {
         }
         let trailers = body.trailers().await.unwrap();
         connection.abort();
-        (head.status, trailers.unwrap_or(head.headers))
+        let status = trailers.unwrap_or_else(|| head.headers.clone());
+        (head, status)
     }
 
     async fn status(self, server: &TestServer) -> Status {
@@ -73,7 +87,7 @@ impl<'a> Call<'a> {
     }
 
     async fn status_of(self, framed: Bytes, server: &TestServer) -> Status {
-        let (_, headers) = self.answer_to(framed, server).await;
+        let (_, headers) = self.answer_to(Some(framed), server).await;
         let length = |name| headers.get(name).map_or(0, HeaderValue::len);
         let size = length("grpc-message") + length("grpc-status-details-bin");
         assert!(size <= MAX_STATUS_BYTES, "{size} bytes of status");
@@ -210,16 +224,86 @@ async fn bytes_that_are_no_message_are_an_invalid_argument() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_no_grpc_is_415() {
     let server = TestServer::start().await;
-    let call = || Call::of(RECOMMEND, b"{}");
+    let call = || Call::of(RECOMMEND, &[]);
     for content_type in ["application/json", "application/grpc-web+proto", "application/grpc+json"] {
-        let (status, headers) = Call { content_type, ..call() }.answer(&server).await;
-        assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
+        let (head, headers) = Call { content_type, ..call() }.answer_to_headers(&server).await;
+        assert_eq!(head.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{content_type}");
         assert_eq!(Status::from_header_map(&headers).unwrap().code(), Code::InvalidArgument);
     }
     let known = v1::RecommendRequest { subject: Some(Subject::UserId(1)), ..Default::default() };
     let message = known.encode_to_vec();
-    let (status, headers) = Call { content_type: "application/grpc+proto", ..Call::of(RECOMMEND, &message) }
+    let (head, headers) = Call { content_type: "application/grpc+proto", ..Call::of(RECOMMEND, &message) }
         .answer(&server)
         .await;
-    assert_eq!((status, headers["grpc-status"].as_bytes()), (StatusCode::OK, &b"0"[..]));
+    assert_eq!((head.status, headers["grpc-status"].as_bytes()), (StatusCode::OK, &b"0"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_method_that_there_is_not_is_named_whether_its_service_is_there_or_not() {
+    let server = TestServer::start().await;
+    for path in ["marquee.v1.CatalogService/GetFilm", "marquee.v9.CatalogService/GetMovie"] {
+        let (head, headers) = Call::of(path, &[]).answer_to_headers(&server).await;
+        let status = Status::from_header_map(&headers).unwrap();
+        assert_eq!((head.status, status.code()), (StatusCode::OK, Code::Unimplemented));
+        assert!(status.message().contains(path), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_of_compression_that_the_headers_do_not_explain_are_internal_as_grpc_wants_it() {
+    let server = TestServer::start().await;
+    for flag in [1, 2, 255] {
+        let framed = [&[flag][..], &0_u32.to_be_bytes()].concat();
+        let status = Call::of(RECOMMEND, &[]).status_of(framed.into(), &server).await;
+        assert_eq!(status.code(), Code::Internal, "{status}");
+        assert!(status.message().contains("compress"), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_decoded_ends_a_stream_with_its_place() {
+    let server = TestServer::start().await;
+    let sound = v1::ImportMoviesRequest { movie: Some(7.into()), title: "Film".into(), ..Default::default() };
+    let event = v1::Interaction {
+        user: Some(7.into()),
+        movie: Some(1.into()),
+        kind: v1::InteractionKind::View.into(),
+        ..Default::default()
+    };
+    let event = v1::RecordInteractionsRequest { interaction: Some(event) };
+    let bad = [1 << 3 | 2, 9];
+    for (path, sound, place) in [
+        ("marquee.v1.CatalogService/ImportMovies", sound.encode_to_vec(), "movie 3 of the stream"),
+        ("marquee.v1.InteractionService/RecordInteractions", event.encode_to_vec(), "index 2 of the stream"),
+    ] {
+        let sent = [framed(&sound, false), framed(&sound, false), framed(&bad, false)].concat();
+        let status = Call::of(path, &[]).status_of(sent.into(), &server).await;
+        assert_eq!(field_and_reason(&status).1, "UNDECODABLE_MESSAGE");
+        assert!(status.message().contains(place), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_has_the_request_id_whatever_it_is() {
+    let server = TestServer::start().await;
+    let call = |path| Call { headers: &[("x-request-id", "order-66")], ..Call::of(path, &[]) };
+    let late = [("x-request-id", "order-66"), ("grpc-timeout", "soon")];
+    let refused = [
+        Call { content_type: "application/json", ..call(RECOMMEND) },
+        call("marquee.v1.CatalogService/GetFilm"),
+        Call { headers: &late, ..call(RECOMMEND) },
+    ];
+    for call in refused {
+        let (head, _) = call.answer_to_headers(&server).await;
+        assert_eq!(head.headers["x-request-id"], "order-66");
+    }
+    for path in [RECOMMEND, "marquee.v1.InteractionService/RecordInteractions", "grpc.health.v1.Health/Check"]
+    {
+        let (head, _) = call(path).answer(&server).await;
+        assert_eq!(head.headers["x-request-id"], "order-66", "{path}");
+    }
+    let long = "x".repeat(129);
+    let (head, _) =
+        Call { headers: &[("x-request-id", &long)], ..Call::of(RECOMMEND, &[]) }.answer(&server).await;
+    assert_eq!(head.headers["x-request-id"].len(), 32);
 }

@@ -3,7 +3,8 @@
 //! Most come from the one map in [`crate::edge`]. What tonic, health and reflection refuse by themselves does not,
 //! and is known by having no details, which every refusal of our own has. Here it gets them: a message that is too
 //! large is one thing, plain (tonic's OUT_OF_RANGE) or compressed (RESOURCE_EXHAUSTED), and bytes that are no
-//! message are the caller's mistake and not INTERNAL. And as a status travels in headers, which clients take only
+//! message are the caller's mistake and not INTERNAL. Flags of compression that the headers do not explain stay
+//! INTERNAL: gRPC's specification wants it so (`compression.md`), and other servers do the same. And as a status travels in headers, which clients take only
 //! up to a size, one that is longer than that is cut.
 
 use std::pin::Pin;
