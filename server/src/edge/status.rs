@@ -115,6 +115,9 @@ pub enum ApiError {
         /// What it says.
         found: String,
     },
+    /// The time that the caller gives cannot be read.
+    #[error("grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n")]
+    Timeout,
     /// The server has no such method.
     #[error(
         "there is no method {path:?}; grpc.reflection.v1.ServerReflection lists those that this server has"
@@ -211,6 +214,7 @@ impl ApiError {
             Self::Invalid(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
             Self::Undecodable(_) => status_parts(Code::InvalidArgument, UNDECODABLE),
             Self::ContentType { .. } => status_parts(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
+            Self::Timeout => status_parts(Code::InvalidArgument, "INVALID_TIMEOUT"),
             Self::UnknownMethod { .. } => status_parts(Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::RateLimited { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "RATE_LIMITED", *retry_after)

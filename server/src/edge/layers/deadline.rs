@@ -56,7 +56,7 @@ where
         let began = request.extensions().get::<Admitted>().map_or_else(Instant::now, Admitted::arrived);
         let deadline = match timeout_of(request.headers()) {
             Ok(timeout) => timeout.map(|timeout| began + timeout),
-            Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
+            Err(error) => return Box::pin(async move { Ok(Status::from(error).into_http()) }),
         };
         let Some(deadline) = deadline else { return Box::pin(self.inner.call(request)) };
         request.extensions_mut().insert(Deadline(deadline));
@@ -76,6 +76,7 @@ mod tests {
     use std::time::Duration;
 
     use tonic::Code;
+    use tonic_types::StatusExt as _;
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
@@ -106,8 +107,9 @@ mod tests {
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             }));
             let response = service.oneshot(request).await.unwrap();
-            let code = Status::from_header_map(response.headers()).map(|status| status.code());
-            assert_eq!(code, Some(Code::InvalidArgument), "{timeout:?}");
+            let status = Status::from_header_map(response.headers()).unwrap();
+            assert_eq!(status.code(), Code::InvalidArgument, "{timeout:?}");
+            assert_eq!(status.get_details_error_info().unwrap().reason, "INVALID_TIMEOUT");
         }
     }
 }

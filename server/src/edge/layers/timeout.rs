@@ -3,20 +3,19 @@
 use std::time::Duration;
 
 use http::HeaderMap;
-use tonic::Status;
+
+use crate::edge::ApiError;
 
 const HEADER: &str = "grpc-timeout";
 
 /// The time that the caller gives; `None` when it names none.
 ///
 /// # Errors
-/// INVALID_ARGUMENT when it cannot be read.
-pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+/// [`ApiError::Timeout`] when it cannot be read.
+pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let timeout = value.to_str().ok().and_then(parse_grpc_timeout);
-    timeout.map(Some).ok_or_else(|| {
-        Status::invalid_argument("grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n")
-    })
+    timeout.map(Some).ok_or(ApiError::Timeout)
 }
 
 /// The span of a `grpc-timeout` header: 1 to 8 digits and a unit.
