@@ -16,7 +16,7 @@ pub fn enum_value_name(descriptor: &EnumDescriptor, value: &str) -> String {
 
 /// The value that is meant by `written`: its short or its full name, in any case, with `-` or `_`.
 pub fn enum_value(descriptor: &EnumDescriptor, written: &str) -> Option<EnumValueDescriptor> {
-    let short = written.to_lowercase().to_kebab_case();
+    let short = written.to_lowercase().replace('_', "-");
     descriptor.values().find(|value| {
         enum_value_name(descriptor, value.name()) == short || value.name().eq_ignore_ascii_case(written)
     })
@@ -26,4 +26,23 @@ pub fn enum_value(descriptor: &EnumDescriptor, written: &str) -> Option<EnumValu
 pub fn enum_value_names(descriptor: &EnumDescriptor) -> Vec<String> {
     let said = descriptor.values().filter(|value| value.number() != 0);
     said.map(|value| enum_value_name(descriptor, value.name())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Api;
+    use super::*;
+
+    #[test]
+    fn a_value_is_meant_by_its_names_alone() {
+        let api = Api::marquee();
+        let kind = api.pool().get_enum_by_name("marquee.v1.InteractionKind").expect("the API has it");
+        let meant = |written| enum_value(&kind, written).map(|value| value.name().to_owned());
+        for written in ["view", "VIEW", "INTERACTION_KIND_VIEW", "interaction_kind_view"] {
+            assert_eq!(meant(written).as_deref(), Some("INTERACTION_KIND_VIEW"), "{written}");
+        }
+        for written in ["view!", " view", "vi ew", "view-", ""] {
+            assert_eq!(meant(written), None, "{written}");
+        }
+    }
 }
