@@ -13,21 +13,21 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Methods;
-use crate::brief;
 use crate::edge::ApiError;
+use crate::edge::shorten::shorten;
 
 /// Most bytes of a path that are quoted.
 const QUOTED_BYTES: usize = 200;
 
 /// Refuses calls of other methods than these.
 #[derive(Clone)]
-pub struct UnknownMethodLayer {
+pub(crate) struct UnknownMethodLayer {
     methods: Methods,
 }
 
 impl UnknownMethodLayer {
     /// For a server with these methods.
-    pub fn new(methods: Methods) -> Self {
+    pub(crate) fn new(methods: Methods) -> Self {
         Self { methods }
     }
 }
@@ -42,7 +42,7 @@ impl<S> Layer<S> for UnknownMethodLayer {
 
 /// See [`UnknownMethodLayer`].
 #[derive(Clone)]
-pub struct UnknownMethodService<S> {
+pub(crate) struct UnknownMethodService<S> {
     inner: S,
     methods: Methods,
 }
@@ -64,7 +64,7 @@ where
         if self.methods.of_path(path).is_some() {
             return Either::Left(self.inner.call(request));
         }
-        let refusal = ApiError::UnknownMethod { path: brief::cut(path, QUOTED_BYTES).into_owned() };
+        let refusal = ApiError::UnknownMethod { path: shorten(path, QUOTED_BYTES).into_owned() };
         Either::Right(ready(Ok(Status::from(refusal).into_http())))
     }
 }
