@@ -43,6 +43,9 @@ const DEFAULT_NAMESPACE: &str = "marquee";
 /// What the URL says, in RESP3, and the first part of all keys.
 pub(super) fn read(url: &str) -> Result<(Config, String), RedisError> {
     let mut url = Url::parse(url).map_err(|error| RedisError::Url(error.to_string()))?;
+    if url.fragment().is_some() {
+        return Err(RedisError::Url("# ends the URL; percent-encode it as %23".to_owned()));
+    }
     // The driver reads `rediss` as TLS with the system's authorities alone, and fails where there are none.
     let plain = url.scheme().strip_prefix("rediss").map(|rest| format!("redis{rest}"));
     let is_encrypted = plain.is_some_and(|scheme| url.set_scheme(&scheme).is_ok());
@@ -186,6 +189,9 @@ mod tests {
         assert_eq!(namespace("redis-cluster://h?node=h2:1&namespace=blue"), "blue");
         assert_eq!(namespace("redis://h?namespace="), "marquee");
         assert_eq!(namespace("redis://h?namespace=a%26b"), "a&b");
+        assert_eq!(namespace("redis://h?namespace=a%231"), "a#1");
+        let error = config("redis://h?namespace=a#1").unwrap_err().to_string();
+        assert!(error.contains("%23"), "{error}");
     }
 
     #[test]
