@@ -31,7 +31,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from blocks import Block, Command, DocumentError, blocks_of
-from commands import DEFAULT_ADDRESS, SERVER, addresses, as_run, in_background, server_arguments, serves
+from commands import (
+    DEFAULT_ADDRESS,
+    SERVER,
+    WELCOME,
+    addresses,
+    as_run,
+    in_background,
+    server_arguments,
+    serves,
+)
 from shell import Server, Shell, answers
 from stage import Copy, Stage
 
@@ -77,7 +86,9 @@ class Reader:
                 taken = [address for address in wanted if answers(address)]
                 if taken:
                     raise DocumentError(f"another process has {taken}; end it first")
-                self.servers.append(self.shell.start(text, wanted, foreground))
+                # Its port is open before its model is loaded: a reader waits for its last words too.
+                ready = WELCOME if server_arguments(text) is not None else ""
+                self.servers.append(self.shell.start(text, wanted, foreground, ready))
             else:
                 status, output = self.shell.run(text)
                 ended = text.startswith("timeout ") and status == 124

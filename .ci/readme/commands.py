@@ -6,6 +6,8 @@ import shlex
 import cargo_shim
 
 SERVER = "marquee-server"
+# What it says when its model answers.
+WELCOME = "Try next:"
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 
 # Words of the documents, and what stands for them; {own} is a folder of files made for the test.

@@ -113,8 +113,8 @@ class Shell:
         self.transcript += output
         return status, output
 
-    def start(self, command: str, addresses: list[str], foreground: bool) -> Server:
-        """Starts a server and waits until it answers at all its addresses."""
+    def start(self, command: str, addresses: list[str], foreground: bool, ready: str = "") -> Server:
+        """Starts a server and waits until it answers at all its addresses, and has said that it is ready."""
         written = "{\n" + command + "\n} &" if foreground else command
         status, output = self.run(written)
         log = self.scratch / f"{self.count}.log"
@@ -122,10 +122,14 @@ class Shell:
             raise DocumentError(output)
         server = Server(int(self.ask("echo $!")), addresses, foreground)
         limit = time.monotonic() + LIMIT
-        while not all(answers(address) for address in server.addresses):
+        while not (
+            all(answers(address) for address in server.addresses) and ready in log.read_text(errors="replace")
+        ):
             if not server.lives() or time.monotonic() > limit:
                 server.end()
-                raise DocumentError(f"it did not answer at {server.addresses}\n{log.read_text()}")
+                raise DocumentError(
+                    f"it did not answer at {server.addresses}\n{log.read_text(errors='replace')}"
+                )
             time.sleep(0.1)
         return server
 

@@ -196,6 +196,17 @@ def test_a_server_is_waited_for_and_ended_with_all_that_it_started(bash):
     assert not server.lives()
 
 
+def test_a_server_is_waited_for_until_it_says_that_it_is_ready(bash):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        begins = "echo listening; sleep 0.3; echo ready; sleep 600"
+        server = bash.start(begins, [address], foreground=True, ready="ready")
+        server.end()
+    assert "ready" in (bash.scratch / f"{bash.count}.log").read_text()
+
+
 def test_a_server_that_ends_instead_says_why(bash):
     with pytest.raises(blocks.DocumentError, match=r"(?s)did not answer.*no such bundle"):
         bash.start("echo no such bundle; exit 3", ["127.0.0.1:1"], foreground=True)

@@ -10,15 +10,11 @@ use tonic_types::StatusExt as _;
 /// When an idempotent call is repeated.
 ///
 /// ```
-/// use std::time::Duration;
+/// use marquee_client::{ConnectOptions, RetryPolicy};
 ///
-/// use marquee_client::RetryPolicy;
-/// use tonic::Status;
-///
-/// let policy = RetryPolicy::default();
-/// let pause = policy.pause_after(1, &Status::unavailable("starting"), 1.0);
-/// assert_eq!(pause, Some(Duration::from_millis(50)));
-/// assert_eq!(policy.pause_after(1, &Status::invalid_argument("k"), 1.0), None);
+/// let patient = RetryPolicy { max_attempts: 8, ..RetryPolicy::default() };
+/// let options = ConnectOptions { retry: patient, ..ConnectOptions::default() };
+/// # assert_eq!(options.retry.max_attempts, 8);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
