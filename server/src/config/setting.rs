@@ -116,7 +116,7 @@ impl<C: Default> Setting<C> {
     pub(super) fn set(&self, config: &mut C, text: &str) -> Result<(), ConfigError> {
         (self.set)(config, text).ok_or_else(|| ConfigError::NotAccepted {
             name: self.name(),
-            found: without_password(text),
+            found: if text.is_empty() { "empty".to_owned() } else { without_password(text) },
             accepted: (self.accepted)(),
         })
     }
@@ -131,7 +131,10 @@ impl<C: Default> Setting<C> {
     pub(super) fn argument(&self) -> Arg {
         let help = format!("{} [default: {}]", self.help.trim(), self.default());
         let argument = Arg::new(self.name()).long(self.name()).env(self.environment()).value_name(self.form);
-        let argument = argument.help(help).help_heading(format!("Settings of [{}]", self.section));
+        let argument = argument
+            .help(help)
+            .help_heading(format!("Settings of [{}]", self.section))
+            .allow_negative_numbers(true);
         match self.form {
             "BOOL" => argument.num_args(0..=1).require_equals(true).default_missing_value("true"),
             // It may hold a password.
@@ -147,6 +150,7 @@ fn text_of(value: &DeValue<'_>) -> Option<String> {
         DeValue::Integer(number) => {
             Some(i128::from_str_radix(number.as_str(), number.radix()).ok()?.to_string())
         }
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
         DeValue::Boolean(truth) => Some(truth.to_string()),
         _ => None,
     }

@@ -88,6 +88,7 @@ fn the_file_takes_the_texts_that_the_command_line_takes_and_numbers() {
     let config = resolved(file, &[]).unwrap();
     assert_eq!(config.server.listen, "127.0.0.1:7000".parse().unwrap());
     assert_eq!((config.server.max_message_kib, config.engine.workers), (64, 16));
+    assert_eq!(resolved("[server]\ndrain-delay = 1.5\n", &[]).unwrap().server.drain_delay.as_millis(), 1500);
     assert!(refusal("[engine]\nworkers = [1]\n", &[]).contains("line 2: workers is a text, a number"));
 }
 
@@ -99,10 +100,14 @@ fn a_value_that_cannot_work_is_named_with_what_is_accepted() {
         ("--statistics-interval", "0s", "statistics-interval is 0s; 100ms to 604800s is accepted"),
         ("--ann-connectivity", "1", "ann-connectivity is 1; 2 to 512 is accepted"),
         ("--log-format", "xml", "log-format is xml; auto, text or json is accepted"),
+        ("--workers", "-1", "workers is -1; 0 to 1024 is accepted"),
+        ("--log-level", "", "log-level is empty; error, warn, info, debug or trace is accepted"),
         ("--log-level", "loud", "log-level is loud; error, warn, info, debug or trace is accepted"),
     ] {
         assert_eq!(refusal("", &[option, value]), why);
     }
+    let error = refusal("[server]\nmax-message-kib = 1.5\n", &[]);
+    assert!(error.ends_with("line 2: max-message-kib is 1.5; 1 to 1048576 is accepted"), "{error}");
     let error = refusal("[server]\nmax-watchers = 0\n", &[]);
     assert!(error.ends_with("line 2: max-watchers is 0; 1 to 1000000 is accepted"), "{error}");
 }

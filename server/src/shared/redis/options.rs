@@ -7,6 +7,7 @@ use fred::error::{Error, ErrorKind};
 use fred::interfaces::ClientLike as _;
 use fred::types::config::{Config, ReconnectPolicy, TcpConfig, TlsConfig, UnresponsiveConfig};
 use fred::types::{Builder, RespVersion};
+use marquee_core::text::printable;
 use marquee_core::tls::Trust;
 use tokio::time::timeout;
 use url::Url;
@@ -40,11 +41,22 @@ const RECONNECT_BASE: u32 = 2;
 
 const DEFAULT_NAMESPACE: &str = "marquee";
 
+/// The options of a URL: ours, and the driver's, which passes over all others.
+const OPTIONS: [&str; 6] =
+    ["namespace", "ca", "node", "sentinelServiceName", "sentinelUsername", "sentinelPassword"];
+
 /// What the URL says, in RESP3, and the first part of all keys.
 pub(super) fn read(url: &str) -> Result<(Config, String), RedisError> {
     let mut url = Url::parse(url).map_err(|error| RedisError::Url(error.to_string()))?;
     if url.fragment().is_some() {
         return Err(RedisError::Url("# ends the URL; percent-encode it as %23".to_owned()));
+    }
+    if let Some((unknown, _)) = url.query_pairs().find(|(name, _)| !OPTIONS.contains(&name.as_ref())) {
+        let known = OPTIONS.join(", ");
+        return Err(RedisError::Url(format!(
+            "there is no option {}; there are {known}",
+            printable(&unknown)
+        )));
     }
     // The driver reads `rediss` as TLS with the system's authorities alone, and fails where there are none.
     let plain = url.scheme().strip_prefix("rediss").map(|rest| format!("redis{rest}"));
@@ -192,6 +204,13 @@ mod tests {
         assert_eq!(namespace("redis://h?namespace=a%231"), "a#1");
         let error = config("redis://h?namespace=a#1").unwrap_err().to_string();
         assert!(error.contains("%23"), "{error}");
+    }
+
+    #[test]
+    fn an_option_that_there_is_not_is_refused() {
+        let error = config("redis://h?namespac=blue").unwrap_err().to_string();
+        assert!(error.contains("namespac;") && error.contains("namespace"), "{error}");
+        config("redis-sentinel://h?sentinelServiceName=m&sentinelUsername=u&sentinelPassword=p").unwrap();
     }
 
     #[test]
