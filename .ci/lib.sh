@@ -40,6 +40,10 @@ SKIPPED='(^|[. ])skipped: .*|^SKIPPED .*'
 not_on_this_machine() { # what no section can try here, for want of hardware
   nvidia-smi >/dev/null 2>&1 || echo "CUDA: kernels, streams and captured graphs (benches/gpu/run.py tries them)"
   grep -qw avx512_vnni /proc/cpuinfo 2>/dev/null || echo "the AVX-512 VNNI kernel of the scan"
+  grep -qw avx512f /proc/cpuinfo 2>/dev/null || echo "the AVX-512 kernels of the encoder"
+  grep -qw avx512_bf16 /proc/cpuinfo 2>/dev/null || echo "the AVX-512 BF16 kernels of the encoder"
+  grep -qw amx_bf16 /proc/cpuinfo 2>/dev/null || echo "the AMX kernels of the encoder (their packing and tails are tried on an emulated unit)"
+  grep -qw amx_int8 /proc/cpuinfo 2>/dev/null || echo "the AMX kernel of the scan (its packing and tails are tried on an emulated unit)"
   [ "$(uname -m)" = aarch64 ] || echo "the AArch64 kernel of the scan"
 }
 

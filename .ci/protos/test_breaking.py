@@ -16,7 +16,8 @@ BUF = Path(sys.executable).parent / "buf"
 def protos(tmp_path):
     """A copy of the protos."""
     shutil.copy(REPOSITORY / "buf.yaml", tmp_path)
-    shutil.copytree(REPOSITORY / "proto/marquee", tmp_path / "proto/marquee")
+    for package in ("marquee", "google"):
+        shutil.copytree(REPOSITORY / "proto" / package, tmp_path / "proto" / package)
     return tmp_path
 
 

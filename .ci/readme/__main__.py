@@ -14,7 +14,8 @@ since nobody can tell which it is. What cannot run here says why, in a comment b
 The blocks of one document share a shell, so that `cd` and `export` hold, and the documents of one folder have
 a copy in common, README.md first. A command whose output begins with `error:` shall fail, all others shall
 not. A server is waited for at its address. One in the foreground ends, as by Ctrl-C, when the document goes
-on with that program; any ends when another wants its address, and at the end of the document.
+on with that program; any ends when another wants its address, when a block needs a server that the document
+does not start itself (which takes the data folder that the others hold), and at the end of the document.
 
 Every difference between what is written and what is run is printed: words such as BUNDLE get values, times
 become short (commands.py), and cargo runs what is built already (stage.py).
@@ -61,6 +62,7 @@ class Reader:
         try:
             for block in blocks:
                 if block.mark == "needs a server" and not self.has_server():
+                    self.make_room(lambda _: True)
                     self.do(Command(block.line, SERVER))
                 for command in block.commands:
                     self.do(command)

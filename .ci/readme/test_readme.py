@@ -2,9 +2,11 @@
 """Tests of the documents' test."""
 
 import os
+import runpy
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import blocks
 import cargo_shim
@@ -210,6 +212,18 @@ def test_a_server_is_waited_for_until_it_says_that_it_is_ready(bash):
 def test_a_server_that_ends_instead_says_why(bash):
     with pytest.raises(blocks.DocumentError, match=r"(?s)did not answer.*no such bundle"):
         bash.start("echo no such bundle; exit 3", ["127.0.0.1:1"], foreground=True)
+
+
+def test_a_server_that_a_block_needs_does_not_meet_those_of_other_addresses(tmp_path):
+    reader_class = runpy.run_path(str(REPOSITORY / ".ci/readme/__main__.py"))["Reader"]
+    copy = SimpleNamespace(values={"copy": tmp_path, "own": tmp_path}, environment=dict(os.environ))
+    reader = reader_class("a.md", copy)
+    ended = []
+    elsewhere = SimpleNamespace(addresses=["127.0.0.1:1"], end=lambda: ended.append("elsewhere"))
+    reader.do = lambda command: ended.append(command.text)
+    reader.servers.append(elsewhere)
+    reader.follow(read("<!-- needs a server -->\n```sh\nmarquee stats\n```"))
+    assert ended == ["elsewhere", "marquee-server", "marquee stats"]
 
 
 def plan(text):

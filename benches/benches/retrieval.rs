@@ -17,7 +17,7 @@ const ITEMS: usize = 84_432;
 const DIMENSION: usize = 256;
 /// Tables of codes, 22 MB each, that no cache keeps together.
 const TABLES: usize = 10;
-const KERNELS: [&str; 4] = ["avx512-vnni", "avx2", "neon", "portable"];
+const KERNELS: [&str; 5] = ["amx-int8", "avx512-vnni", "avx2", "neon", "portable"];
 
 fn query(k: usize, allowed: Option<RoaringBitmap>) -> Query {
     let excluded: RoaringBitmap = (0..100).map(|i| i * 97).collect();
@@ -53,7 +53,7 @@ fn queries_by_kernel(criterion: &mut Criterion, table: &ItemTable, users: &[Vec<
     let query = query(10, None);
     for scan in KERNELS.iter().filter_map(|kernel| ScanScorer::with_kernel_named(table.clone(), kernel)) {
         let mut group = criterion.benchmark_group(format!("scan/{}", scan.kernel_name()));
-        for queries in [1, 2, 4, 8, 32] {
+        for queries in [1, 2, 4, 8, 16, 32] {
             let batch = batch(&users[..queries], &query);
             group.throughput(Throughput::Elements(queries as u64));
             group.bench_function(BenchmarkId::from_parameter(queries), |bencher| {
@@ -74,7 +74,7 @@ fn tables_in_no_cache(criterion: &mut Criterion, table: &ItemTable, users: &[Vec
         };
         let mut scans = scans.iter().cycle();
         let mut group = criterion.benchmark_group(format!("scan in no cache/{kernel}"));
-        for queries in [1, 9, 32] {
+        for queries in [1, 9, 16, 32] {
             let batch = batch(&users[..queries], &query);
             group.throughput(Throughput::Elements(queries as u64));
             group.bench_function(BenchmarkId::from_parameter(queries), |bencher| {

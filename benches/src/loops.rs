@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cpu_time::ThreadTime;
-use marquee_engine::{Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder, runtime};
+use marquee_engine::{
+    Bundle, Device, EncodedBatch, Encoder, EncoderBackend, Precision, bare_encoder, runtime,
+};
 use marquee_retrieval::{ItemTable, ScanScorer, Scorer, ScorerQuery};
 use ort::session::Session;
 use ort::value::TensorRef;
@@ -62,8 +64,13 @@ impl Bare {
     ///
     /// # Errors
     /// When the bundle has no such graph or ONNX Runtime refuses it.
-    pub fn new(bundle: &Arc<Bundle>, precision: Precision, scorer: Arc<ScanScorer>) -> anyhow::Result<Self> {
-        let encoder = bare_encoder(bundle, Device::Cpu, precision)?;
+    pub fn new(
+        bundle: &Arc<Bundle>,
+        backend: EncoderBackend,
+        precision: Precision,
+        scorer: Arc<ScanScorer>,
+    ) -> anyhow::Result<Self> {
+        let encoder = bare_encoder(bundle, Device::Cpu, backend, precision)?;
         Ok(Self { encoder, scorer, encoded: EncodedBatch::default(), dimension: bundle.dimension() })
     }
 

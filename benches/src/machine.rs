@@ -28,7 +28,7 @@ impl Machine {
         let cpu = read("/proc/cpuinfo");
         let model = field(&cpu, "model name").unwrap_or("unknown processor");
         let flags = field(&cpu, "flags").unwrap_or_default();
-        let vector = ["avx2", "avx512f", "avx512_vnni", "avx_vnni"]
+        let vector = ["avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8"]
             .into_iter()
             .filter(|flag| flags.split_whitespace().any(|known| known == *flag));
         let vector: Vec<&str> = vector.collect();

@@ -7,23 +7,26 @@ use serde_json::{Value, json};
 use crate::figures::{Figures, Spread, short};
 use crate::machine::Machine;
 
-/// A line of a table: the figure's name, what it is, and what is aimed at.
+/// A line of a table: the figure's name, what it is, and what is aimed at. `{encoder}` is what the bare loop and the
+/// server encode with.
 type Line = (&'static str, &'static str, &'static str);
 
 /// Ratios, each taken within one round.
-const RATIOS: [Line; 12] = [
-    ("served_over_bare_c64", "served over bare, 64 callers, fp32, throughput", "at least 0.95"),
-    ("served_over_bare_c16", "served over bare, 16 callers, fp32, throughput", "at least 0.93"),
-    ("served_over_bare_c1_p50", "served over bare, one caller, fp32, median latency", "at most 1.15"),
+const RATIOS: [Line; 14] = [
+    ("served_over_bare_c64", "served over bare, 64 callers, {encoder}, throughput", "at least 0.95"),
+    ("served_over_bare_c16", "served over bare, 16 callers, {encoder}, throughput", "at least 0.93"),
+    ("served_over_bare_c1_p50", "served over bare, one caller, {encoder}, median latency", "at most 1.15"),
     (
         "served_over_bare_c1_awake_p50",
         "the same with `--wake-latency-us 0`, for which processors never sleep",
         "at most 1.15",
     ),
     ("served_over_bare_int8_c64", "served over bare, 64 callers, int8, throughput", ""),
-    ("bare_over_naive_fp32", "bare fp32 over naive, throughput", "at least 1.6"),
+    ("bare_over_naive_fp32", "bare {encoder} over naive, throughput", "at least 1.6"),
     ("bare_over_naive_int8", "bare int8 over naive, throughput", "at least 2.4 with VNNI, 1.8 on AVX2"),
-    ("served_over_naive_c64", "served over naive, 64 callers, fp32, throughput", ""),
+    ("bare_over_ort", "bare {encoder} over bare by ONNX Runtime alone in fp32, throughput", ""),
+    ("served_over_ort", "served over that, 64 callers, {encoder}, throughput", ""),
+    ("served_over_naive_c64", "served over naive, 64 callers, {encoder}, throughput", ""),
     (
         "cached_over_bare_scan",
         "served from remembered vectors over the bare scan, 64 callers",
@@ -43,20 +46,21 @@ const RATIOS: [Line; 12] = [
 ];
 
 /// Figures in their own units.
-const ABSOLUTE: [Line; 32] = [
+const ABSOLUTE: [Line; 33] = [
     ("naive_fp32_per_s", "naive, fp32", "answers/s"),
-    ("bare_fp32_per_s", "bare, fp32", "answers/s"),
+    ("bare_fp32_per_s", "bare, {encoder}", "answers/s"),
+    ("ort_per_s", "bare, ONNX Runtime alone, fp32", "answers/s"),
     ("bare_int8_per_s", "bare, int8", "answers/s"),
-    ("served_c64_per_s", "served, 64 callers, fp32", "answers/s"),
-    ("served_c16_per_s", "served, 16 callers, fp32", "answers/s"),
+    ("served_c64_per_s", "served, 64 callers, {encoder}", "answers/s"),
+    ("served_c16_per_s", "served, 16 callers, {encoder}", "answers/s"),
     ("served_int8_c64_per_s", "served, 64 callers, int8", "answers/s"),
-    ("bare_c1_p50_ms", "bare, a single call, fp32, p50", "ms"),
-    ("served_c1_p50_ms", "served, one caller, fp32, p50", "ms"),
-    ("served_c1_p99_ms", "served, one caller, fp32, p99", "ms"),
-    ("served_c16_p99_ms", "served, 16 callers, fp32, p99", "ms"),
-    ("served_c64_p99_ms", "served, 64 callers, fp32, p99", "ms"),
+    ("bare_c1_p50_ms", "bare, a single call, {encoder}, p50", "ms"),
+    ("served_c1_p50_ms", "served, one caller, {encoder}, p50", "ms"),
+    ("served_c1_p99_ms", "served, one caller, {encoder}, p99", "ms"),
+    ("served_c16_p99_ms", "served, 16 callers, {encoder}, p99", "ms"),
+    ("served_c64_p99_ms", "served, 64 callers, {encoder}, p99", "ms"),
     ("naive_cpu_us", "processor time of an answer: naive", "us"),
-    ("bare_fp32_cpu_us", "processor time of an answer: bare, fp32", "us"),
+    ("bare_fp32_cpu_us", "processor time of an answer: bare, {encoder}", "us"),
     ("served_c64_server_cpu_us", "processor time of an answer: server, 64 callers", "us"),
     ("served_c64_client_cpu_us", "processor time of an answer: load generator, 64 callers", "us"),
     ("bare_scan_per_s", "bare scan of remembered vectors", "answers/s"),
@@ -93,6 +97,8 @@ pub struct Conditions {
     pub rounds: usize,
     /// Threads of the loops, workers of the server.
     pub threads: usize,
+    /// What the bare loop and the server encode with, where nothing else is said.
+    pub encoder: String,
     /// Requests a pass over the table that were fastest for the bare loop.
     pub groups: String,
     /// What else was going on, in the words of who ran it.
@@ -100,7 +106,7 @@ pub struct Conditions {
 }
 
 /// The tables as Markdown.
-pub fn tables(figures: &Figures) -> String {
+pub fn tables(figures: &Figures, encoder: &str) -> String {
     let mut text = String::from("| ratio | median | least to most | aim |\n|---|---|---|---|\n");
     for (name, what, aim) in RATIOS {
         if let Some(Spread { least, median, most }) = figures.spread(name) {
@@ -114,12 +120,13 @@ pub fn tables(figures: &Figures) -> String {
             let _ = writeln!(text, "| {what} | {median} | {least} to {most} | {unit} |");
         }
     }
-    text
+    text.replace("{encoder}", encoder)
 }
 
 /// `RESULTS.md`.
 pub fn results(figures: &Figures, conditions: &Conditions) -> String {
-    let Conditions { machine, load_after, command, bundle, rounds, threads, groups, note } = conditions;
+    let Conditions { machine, load_after, command, bundle, rounds, threads, encoder, groups, note } =
+        conditions;
     let note = note.as_ref().map_or_else(String::new, |note| format!("- Also: {note}\n"));
     format!(
         "# Naive, bare and served\n\n\
@@ -142,7 +149,7 @@ pub fn results(figures: &Figures, conditions: &Conditions) -> String {
          {tables}",
         machine = machine.lines(),
         before = machine.load_before,
-        tables = tables(figures),
+        tables = tables(figures, encoder),
     )
 }
 
@@ -168,7 +175,7 @@ mod tests {
     fn only_what_was_measured_is_in_the_tables() {
         let mut figures = Figures::default();
         figures.add("bare_over_naive_fp32", 1.75);
-        let text = tables(&figures);
+        let text = tables(&figures, "fp32");
         assert!(text.contains("| bare fp32 over naive, throughput | 1.750 |"), "{text}");
         assert!(!text.contains("64 callers"), "{text}");
     }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{Stream, StreamExt as _, stream};
-use marquee_proto::methods::{catalog, interaction, operations, recommendation, user};
+use marquee_proto::methods::{catalog, interaction, operations, recommendation, user, vector};
 use marquee_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -35,8 +35,18 @@ unary_calls! {
     recommend(RecommendRequest) -> RecommendResponse = recommendation::RECOMMEND;
     /// Several recommendations at once, each with an outcome of its own.
     recommend_batch(RecommendBatchRequest) -> RecommendBatchResponse = recommendation::RECOMMEND_BATCH;
+    /// Why a movie is answered, or is not.
+    explain_recommendation(ExplainRecommendationRequest) -> ExplainRecommendationResponse =
+        recommendation::EXPLAIN_RECOMMENDATION;
     /// The movies most like one movie.
     similar_movies(SimilarMoviesRequest) -> SimilarMoviesResponse = recommendation::SIMILAR_MOVIES;
+    /// Movies to ask a new user about.
+    list_onboarding_movies(ListOnboardingMoviesRequest) -> ListOnboardingMoviesResponse =
+        recommendation::LIST_ONBOARDING_MOVIES;
+    /// A home page: rows of movies, and no movie twice.
+    get_home_rows(GetHomeRowsRequest) -> GetHomeRowsResponse = recommendation::GET_HOME_ROWS;
+    /// The users whose taste is most like one user's.
+    similar_users(SimilarUsersRequest) -> SimilarUsersResponse = recommendation::SIMILAR_USERS;
     /// The user vector itself.
     encode_history(EncodeHistoryRequest) -> EncodeHistoryResponse = recommendation::ENCODE_HISTORY;
     /// One movie.
@@ -61,6 +71,10 @@ unary_calls! {
     list_history(ListHistoryRequest) -> ListHistoryResponse = user::LIST_HISTORY;
     /// Removes everything of a user. A repeated call that finds nothing left answers 0 events.
     delete_user(DeleteUserRequest) -> DeleteUserResponse = user::DELETE_USER;
+    /// What is best for a vector.
+    search_vectors(SearchVectorsRequest) -> SearchVectorsResponse = vector::SEARCH_VECTORS;
+    /// The vector of one movie.
+    get_movie_vector(GetMovieVectorRequest) -> GetMovieVectorResponse = vector::GET_MOVIE_VECTOR;
     /// Numbers about the server.
     get_stats(GetStatsRequest) -> GetStatsResponse = operations::GET_STATS;
     /// The models that the server knows.
@@ -127,6 +141,17 @@ impl Client {
     ) -> Result<DeadlineStream<v1::WatchInteractionsResponse>, Status> {
         self.streaming(interaction::WATCH_INTERACTIONS.into(), ProstCodec::default(), stream::iter([request]))
             .await
+    }
+
+    /// The vectors of all movies, in parts.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first part.
+    pub async fn export_vectors(
+        &self,
+        request: v1::ExportVectorsRequest,
+    ) -> Result<DeadlineStream<v1::ExportVectorsResponse>, Status> {
+        self.streaming(vector::EXPORT_VECTORS.into(), ProstCodec::default(), stream::iter([request])).await
     }
 
     /// Adds or replaces movies.

@@ -2,7 +2,7 @@
 """The least that recommends over HTTP: the same popular movies for everybody, by the standard library.
 
     http_server.py 127.0.0.1:8001 &
-    marquee-loadgen compare ... --side popular=http://127.0.0.1:8001,http.toml
+    marquee-loadgen compare ... --side popular=http://127.0.0.1:8001,template=http.toml
 """
 
 import json

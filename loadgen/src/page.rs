@@ -57,10 +57,11 @@ fn section(out: &mut String, title: &str, body: &str) {
 
 fn title(report: &Report) -> String {
     format!(
-        "<h1>{}</h1><p class=\"soft\">{} · {} · {} connections · {} machine(s) · {:.1} s measured · \
+        "<h1>{}</h1><p class=\"soft\">{} · {} · {} · {} connections · {} machine(s) · {:.1} s measured · \
          marquee-loadgen {}</p>",
         escape(&report.setup.rpc),
         escape(&report.setup.target),
+        escape(&report.setup.protocol),
         escape(&report.setup.load),
         report.setup.connections,
         report.setup.machines,

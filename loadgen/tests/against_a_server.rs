@@ -225,6 +225,96 @@ async fn results_of_two_machines_merge_into_one() {
     assert!(page.contains("<svg") && !page.contains("src=") && !page.contains("<script"));
 }
 
+/// Every way to speak to a Marquee server.
+const DIALECTS: [&str; 9] = [
+    "grpc",
+    "grpc-web",
+    "grpc-web --http 2",
+    "connect",
+    "connect --http 2",
+    "connect-proto",
+    "connect-proto --http 2",
+    "rest",
+    "rest --http 2",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_protocol_is_answered_alike_over_both_versions_of_http() {
+    for dialect in DIALECTS {
+        let result = run(&format!("--protocol {dialect} --callers 4 --deadline 30s")).await;
+        assert_eq!(result["calls"][0]["answered"], 200, "{dialect}: {}", result["errors_by_kind"]);
+        assert_eq!(result["server"]["replies"], 200, "{dialect}");
+        assert_eq!(result["server"]["stages_ms"][2][1]["p50"], 0.7, "{dialect}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_are_counted_by_their_code_in_every_protocol() {
+    for dialect in DIALECTS {
+        let result = run(&format!("--protocol {dialect} --k {REFUSED} --callers 4")).await;
+        let refused = &result["errors_by_kind"]["RESOURCE_EXHAUSTED"];
+        assert_eq!(refused["count"], 200, "{dialect}: {}", result["errors_by_kind"]);
+        assert_eq!(refused["first_message"], "the queue is full; try again in 5 ms", "{dialect}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http_1_a_call_that_is_not_answered_keeps_no_other_waiting() {
+    let result =
+        run(&format!("--protocol rest --k 10,{SILENT} --rate 2000 --connections 1 --drain 1s")).await;
+    let unanswered = result["errors_by_kind"]["unanswered"]["count"].as_u64().unwrap();
+    assert_eq!(
+        result["calls"][0]["answered"].as_u64().unwrap() + unanswered,
+        200,
+        "{}",
+        result["errors_by_kind"]
+    );
+    assert!((60..140).contains(&unanswered), "about half of 200: {unanswered}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_http_1_a_call_that_is_cancelled_takes_its_connection_along() {
+    let result = run("--protocol connect --callers 4 --cancel 0.5 --cancel-within 1us").await;
+    assert_eq!(result["errors"], 0, "{}", result["errors_by_kind"]);
+    assert!(result["cancelled"].as_u64() > Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_protocol_that_cannot_carry_the_calls_is_refused_before_anything_is_sent() {
+    let nobody = "run --target http://127.0.0.1:1";
+    let refused = refusal(&format!("{nobody} --http 1")).await;
+    assert!(refused.starts_with("gRPC is over HTTP/2 alone"), "{refused}");
+    let refused = refusal(&format!("{nobody} --protocol rest --rpc RecommendStream")).await;
+    assert!(refused.starts_with("RecommendStream cannot be made by REST"), "{refused}");
+    let both = "marquee-loadgen run --target http://127.0.0.1:1 --protocol rest --template a.toml";
+    assert!(Cli::try_parse_from(both.split_whitespace()).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn protocols_of_one_server_are_compared_round_by_round() {
+    let address = serve().await;
+    let folder = tempfile::tempdir().unwrap();
+    let command = format!(
+        "compare --side grpc=http://{address} --side json=http://{address},protocol=connect,http=2 \
+         --side rest=http://{address},protocol=rest --rounds 2 --callers 2 --warmup 10ms --duration 60s --count 50"
+    );
+    let result = loadgen(&command, &folder.path().join("result.json")).await;
+    let said: Vec<&str> =
+        (0..3).map(|side| result["rounds"][side][1]["setup"]["protocol"].as_str().unwrap()).collect();
+    assert_eq!(said, ["gRPC over HTTP/2", "Connect in JSON over HTTP/2", "REST over HTTP/1.1"]);
+    for side in 0..3 {
+        let ratios = &result["sides"][side]["ratios"];
+        for figure in ["throughput", "p50", "mean", "p99"] {
+            let ratio = &ratios[figure]["median"];
+            if side == 0 {
+                assert_eq!(*ratio, 1.0, "{figure}");
+            } else {
+                assert!(ratio.as_f64() > Some(0.0), "{side} {figure} {ratio}");
+            }
+        }
+    }
+}
+
 /// Answers every request on a connection with the same JSON, and a page of metrics.
 async fn serve_http() -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -18,10 +18,13 @@ COMMANDS = {
     "train": ("train", "train gSASRec on a MovieLens folder or a prepared split"),
     "evaluate": ("evaluate", "rank held-back items with a run, a bundle or a baseline"),
     "export": ("export", "write a bundle from a run folder"),
+    "judge": ("judge_bundle", "write a bundle again with what bfloat16 loses in it"),
     "import-checkpoint": ("checkpoint", "write a run folder from a public gSASRec state dict"),
     "random": ("random_bundle", "write a bundle of any shape with seeded random weights"),
     "inspect": ("inspect_bundle", "check a bundle and show what it holds"),
     "card": ("card", "write the model card of a run folder or a bundle"),
+    "tune": ("tune", "sweep objectives of a list and write the Pareto front"),
+    "cold-start": ("cold_start", "try what is done for new users and with new movies"),
     "bench": ("bench", "measure the CPU encoder graphs"),
 }
 TRAINING_PACKAGES = {"torch", "polars", "matplotlib"}

@@ -16,6 +16,8 @@ MOST_ITEMS = 20_000
 class Popularity:
     """Every user gets the items with the most training events."""
 
+    vectors: NDArray[np.float32] | None = None
+
     def __init__(self, train: Histories, items: int):
         self.items = items
         self.counts = np.bincount(train.items, minlength=items + 1)[1:].astype(np.float32)
@@ -31,6 +33,8 @@ class CoOccurrence:
     A pair at distance t counts `decay ** (t - 1)` up to `window`; the sum is divided by the follower's
     popularity to the power `damping`, and the user's newest items count with the same decay of their age.
     """
+
+    vectors: NDArray[np.float32] | None = None
 
     def __init__(
         self, train: Histories, items: int, window: int = 10, decay: float = 0.7, damping: float = 0.4

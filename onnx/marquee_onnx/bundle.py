@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from marquee_onnx import sessions, tables, titles
+from marquee_onnx import bf16, sessions, tables, titles
 from marquee_onnx.errors import BundleError
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.graphs.cpu import cpu_encoder
@@ -34,7 +34,7 @@ VOCABULARY = "vocabulary.u32"
 UNSEALED = "0" * 64
 TOLERANCE = 1e-4
 FP16_TOLERANCE = 1e-2
-SMALLEST_INT8_TOLERANCE = 1e-2
+SMALLEST_ROUGH_TOLERANCE = 1e-2
 PROBE_LENGTH = 12
 DIGEST_LENGTH = 12
 IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -104,10 +104,15 @@ class Model:
     def __post_init__(self) -> None:
         version = self.version if isinstance(self.version, str) else self.version.text
         for text in (self.name, version):
-            if not IDENTIFIER.fullmatch(text):
-                raise BundleError(f"{text!r} is no name: use 1 to 64 of letters, digits, '.', '_' and '-'")
+            check_name(text)
         check_vocabulary(self.vocabulary, self.weights.shape.items)
         check_titles(self.titles, self.weights.shape.items)
+
+
+def check_name(text: str) -> None:
+    """Names and versions go into file names, logs and requests."""
+    if not IDENTIFIER.fullmatch(text):
+        raise BundleError(f"{text!r} is no name: use 1 to 64 of letters, digits, '.', '_' and '-'")
 
 
 def check_vocabulary(vocabulary: NDArray[np.uint32], items: int) -> None:
@@ -127,16 +132,42 @@ def check_titles(hashes: NDArray[np.uint32] | None, items: int) -> None:
 def write(
     folder: Path, model: Model, graphs: Sequence[Graph], precision: str = "f32", overwrite: bool = False
 ) -> str:
-    """Write a bundle whole or not at all: it is made beside `folder`, checked and then renamed.
+    """Write the bundle of a model and return its model version, `name@version`."""
+    return write_whole(folder, lambda staging: write_files(staging, model, graphs, precision), overwrite)
 
-    Returns its model version, `name@version`.
+
+def write_judged(
+    folder: Path, source: Path, measured: Mapping[str, Any], version: str | None, overwrite: bool
+) -> str:
+    """Write the bundle `source` again with what bfloat16 was `measured` to lose; as `write`.
+
+    Without a `version` it keeps its own.
     """
+    manifest = read_manifest(source)
+    version = version or manifest["version"]
+    check_name(version)
+
+    def fill(staging: Path) -> None:
+        for file in manifest["sha256"]:
+            shutil.copyfile(source / file, staging / file)
+        figures = {**manifest["metrics"], "bf16": measured}
+        probe, user = manifest["probe"]["items"], np.asarray(manifest["probe"]["user"], np.float32)
+        native = {"bf16": describe_bf16(staging, shape_of(manifest), probe, user, figures)}
+        changed = {"version": version, "metrics": figures, "native": native, "probe": manifest["probe"]}
+        others = {name: part for name, part in manifest.items() if name not in ("native", "probe", "seal")}
+        (staging / MANIFEST).write_text(sealed({**others, **changed}))
+
+    return write_whole(folder, fill, overwrite)
+
+
+def write_whole(folder: Path, fill: Callable[[Path], None], overwrite: bool) -> str:
+    """Write a bundle whole or not at all: it is filled beside `folder`, checked and then renamed."""
     check_replaceable(folder, MANIFEST, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         staging.chmod(0o755)
-        write_files(staging, model, graphs, precision)
+        fill(staging)
         manifest = check(staging)
         if folder.exists():
             shutil.rmtree(folder)
@@ -160,8 +191,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
     entries = [graph.entry() for graph in graphs]
     for entry in entries:
         if entry["precision"] == "int8":
-            error = probe_error(encode_probe(folder / entry["file"], probe, shape), user)
-            entry["tolerance"] = max(SMALLEST_INT8_TOLERANCE, 2 * error)
+            entry["tolerance"] = rough_tolerance(encode_probe(folder / entry["file"], probe, shape), user)
         if entry["role"] == "scorer":
             entry["largest_k"] = min(LARGEST_K, shape.items)
     content = {
@@ -178,6 +208,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "training": dict(model.training),
         "metrics": dict(model.metrics),
+        "native": {"bf16": describe_bf16(folder, shape, probe, user, model.metrics)},
         "probe": {"items": probe, "user": [float(x) for x in user], "tolerance": TOLERANCE},
     }
     version = model.version if isinstance(model.version, str) else model.version.with_digest(content)
@@ -220,6 +251,27 @@ def encode_probe(graph: Path, probe: Sequence[int], shape: Shape) -> NDArray[np.
 def probe_error(user: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     """The largest difference, relative to the largest value where that is above 1."""
     return float(np.abs(user - expected).max() / max(1.0, float(np.abs(expected).max())))
+
+
+def rough_tolerance(user: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """What an encoder of fewer bits may differ by where this one did: twice as much, and never too little."""
+    return max(SMALLEST_ROUGH_TOLERANCE, 2 * probe_error(user, expected))
+
+
+def describe_bf16(
+    folder: Path,
+    shape: Shape,
+    probe: Sequence[int],
+    user: NDArray[np.float32],
+    measured: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the manifest says of an encoder that reads the fp32 graph and multiplies in bfloat16.
+
+    `kept` stands there where somebody judged it.
+    """
+    emulated = bf16.Encoder(folder / CPU_ENCODER.file, shape).encode(probe)
+    judged = {"kept": measured["bf16"]["kept"]} if "bf16" in measured else {}
+    return {"tolerance": rough_tolerance(emulated, user), **judged}
 
 
 def sha256(file: Path) -> str:
@@ -296,6 +348,8 @@ def check(folder: Path) -> dict[str, Any]:
     for entry in manifest["graphs"]:
         if entry["role"] == "encoder" and entry["device"] == "cpu":
             check_probe(folder, entry, manifest, shape)
+    if "bf16" in manifest.get("native", {}):
+        check_bf16(folder, manifest, shape)
     return manifest
 
 
@@ -369,8 +423,18 @@ def check_probe(folder: Path, entry: Mapping[str, Any], manifest: Mapping[str, A
         raise BundleError(
             f"{entry['file']} answers {user.size} values for a model of dimension {shape.dimension}"
         )
+    check_near(entry["file"], user, expected, tolerance)
+
+
+def check_bf16(folder: Path, manifest: Mapping[str, Any], shape: Shape) -> None:
+    """The fp32 graph in bfloat16 answers the probe as it did when the bundle was written."""
+    expected = np.asarray(manifest["probe"]["user"], np.float32)
+    user = bf16.Encoder(folder / CPU_ENCODER.file, shape).encode(manifest["probe"]["items"])
+    check_near(f"{CPU_ENCODER.file} in bf16", user, expected, float(manifest["native"]["bf16"]["tolerance"]))
+
+
+def check_near(what: str, user: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float) -> None:
+    """An answer to the probe is within the tolerance."""
     error = probe_error(user, expected)
     if not error <= tolerance:
-        raise BundleError(
-            f"{entry['file']} is {error:.2g} away from the probe's vector, {tolerance:.2g} is allowed"
-        )
+        raise BundleError(f"{what} is {error:.2g} away from the probe's vector, {tolerance:.2g} is allowed")

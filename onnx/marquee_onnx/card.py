@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx import bundle, catalogue, metrics, runs
+from marquee_onnx import bundle, catalogue, metrics, precisions, runs
 from marquee_onnx.data import numbers_in
 from marquee_onnx.errors import DataError
 from marquee_onnx.recommenders import Recommender, open_recommender
@@ -53,6 +53,17 @@ MASKS = {
     "all": "all items of the user's history",
     "none": "",
 }
+PRECISIONS = {
+    "int8": "int8, dense layers in 8 bits",
+    "bf16": "bf16, factors of all products in bfloat16",
+}
+PRECISION_HEAD = """\
+What the encoder on the CPU loses in fewer bits, on the same users. The error is the standard error of the
+difference, paired by user: a loss below two of them is not told from chance. The overlap is the share of
+fp32's ten best movies that are found too.
+
+| arithmetic | ndcg@10 | of fp32 | error | overlap | kept |
+|---|---|---|---|---|---|"""
 FIGURES = ("ndcg@10", "recall@1", "recall@10", "recall@20", "mrr")
 TRAINING = {
     **dict.fromkeys(("data", "terms", "split"), (str,)),
@@ -61,6 +72,11 @@ TRAINING = {
 }
 SETTINGS = {"loss": (str,), "negatives": (int,), "negatives_for": (str,), "exclude": (str,)}
 MEASURED = dict.fromkeys(FIGURES, (int, float, NoneType))
+JUDGED_PRECISION = {
+    **dict.fromkeys(precisions.FIGURES, (int, float, NoneType)),
+    "users": (int,),
+    "kept": (bool,),
+}
 
 
 @dataclass(frozen=True)
@@ -102,8 +118,9 @@ def read(folder: Path) -> Described:
 def check_described(training: Mapping[str, Any], figures: Mapping[str, Any], file: Path) -> None:
     """Whether a file says of a model what a card can repeat."""
     check_types(training, TRAINING, file)
-    check_types(figures, {**MEASURED, "int8": (dict,)}, file)
-    check_types(figures.get("int8", {}), {"users": (int,)}, file)
+    check_types(figures, {**MEASURED, **dict.fromkeys(PRECISIONS, (dict,))}, file)
+    for precision in PRECISIONS:
+        check_types(figures.get(precision, {}), JUDGED_PRECISION, file)
     settings = training.get("settings", {})
     check_types(settings, SETTINGS, file)
     incomplete = "loss" in settings and not set(SETTINGS) <= set(settings)
@@ -148,6 +165,7 @@ def card(
         "## Data and terms": data_and_terms(training, CITATION if of_movielens else ""),
         "## Settings": f"{settings}." if settings else "",
         "## Figures": f"{protocol(model)}\n\n{table({'this model': model.figures, **others})}",
+        "## Precision": precision_table(model.figures),
         "## Limits": "\n".join(part for part in (limits.rstrip(), MASK_LIMIT * model.masked) if part),
         "## Samples": samples(model, movies) if of_movielens else "",
     }
@@ -196,7 +214,8 @@ def protocol(model: Described) -> str:
     """How the figures came about."""
     if "ndcg@10" not in model.figures:
         return "Nobody was judged."
-    users = model.training.get("judged_users") or model.figures.get("int8", {}).get("users")
+    by_precision = (model.figures.get(precision, {}).get("users") for precision in PRECISIONS)
+    users = model.training.get("judged_users") or next(filter(None, by_precision), None)
     of = f"of each of {users:,} users" if users else "of each judged user"
     first = JUDGED.get(model.training.get("split", ""), "The next movie")
     return (
@@ -205,16 +224,31 @@ def protocol(model: Described) -> str:
     )
 
 
+def cell(value: float | None) -> str:
+    """A figure in a table."""
+    return "" if value is None else f"{value:.4f}"
+
+
 def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """The figures of each model, those that it has."""
-
-    def cell(value: float | None) -> str:
-        return "" if value is None else f"{value:.4f}"
 
     judged = {name: row for name, row in rows.items() if "ndcg@10" in row}
     head = [f"| model | {' | '.join(FIGURES)} |", "|---" * (len(FIGURES) + 1) + "|"]
     lines = [f"| {name} | {' | '.join(cell(row.get(f)) for f in FIGURES)} |" for name, row in judged.items()]
     return "\n".join([*head, *lines]) if lines else ""
+
+
+def precision_table(figures: Mapping[str, Any]) -> str:
+    """What the CPU encoder loses in fewer bits, of the precisions that were judged."""
+    judged = {name: figures[name] for name in PRECISIONS if name in figures}
+    if not judged:
+        return ""
+    rows = [
+        f"| {PRECISIONS[name]} | {' | '.join(cell(row.get(figure)) for figure in precisions.FIGURES)} "
+        f"| {'yes' if row.get('kept') else 'no'} |"
+        for name, row in judged.items()
+    ]
+    return "\n".join([PRECISION_HEAD, *rows])
 
 
 def samples(model: Described, movies: Mapping[int, catalogue.Movie]) -> str:

@@ -141,6 +141,21 @@ def movie(title: str, genres: Iterable[str], year: str = "") -> Movie:
     return Movie(title, number, tuple(names.values()))
 
 
+def read_tags(folder: Path) -> dict[int, set[str]]:
+    """The tags that people gave each movie, by MovieLens id, from the folder's tags.csv."""
+    path = folder / "tags.csv"
+    if not path.exists():
+        raise DataError(f"{folder} has no tags.csv; only later releases have one")
+    tags: dict[int, set[str]] = {}
+    try:
+        with open_text(path) as file:
+            for row in csv.DictReader(file, strict=True):
+                tags.setdefault(movie_id(row["movieId"], str(path)), set()).add(row["tag"])
+    except (csv.Error, KeyError) as error:
+        raise DataError(f"{path} has no columns movieId and tag, or a damaged row: {error}") from error
+    return tags
+
+
 def year_of(title: str) -> int:
     """The year in the last brackets that hold one, the first of a range; 0 where no brackets do."""
     stated = [int(year) for year in YEAR.findall(title)]

@@ -71,12 +71,23 @@ class Histories:
         return Histories.from_sequences(self[int(user)] for user in users)
 
 
+class Moments(NamedTuple):
+    """When judged events happened: seconds since 1970, and since the event before, [users] each."""
+
+    times: NDArray[np.int64]
+    gaps: NDArray[np.int64]
+
+
 class Split(NamedTuple):
-    """Training histories, and judged users: what they had seen and the one item that came next."""
+    """Training histories, and judged users: what they had seen and the one item that came next.
+
+    `moments` are those of the next items, where the data has times.
+    """
 
     train: Histories
     inputs: Histories
     targets: Ids
+    moments: Moments | None = None
 
 
 def read_sequences(path: Path) -> Histories:
@@ -299,7 +310,7 @@ def read_dataset(folder: Path, reading: Reading) -> Dataset:
         folder, reading.minimum_user, reading.minimum_movie, reading.vocabulary == "catalogue"
     )
     if reading.split == "leave-one-out":
-        split = movielens.leave_one_out(ratings.histories)
+        split = movielens.leave_one_out(ratings)
     elif reading.split == "global-time":
         split = movielens.global_time(ratings, reading.train_fraction)
     else:

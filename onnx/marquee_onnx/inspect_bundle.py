@@ -113,6 +113,7 @@ def as_text(report: Mapping[str, Any], folder: Path) -> str:
         "  " + ", ".join(f"{name} {size}" for name, size in asdict(bundle.shape_of(manifest)).items()),
         f"  training {to_json(manifest['training'])}",
         f"  metrics  {to_json(manifest['metrics'])}",
+        f"  native   {to_json(manifest.get('native', {}))}",
         "",
         "tables",
     ]

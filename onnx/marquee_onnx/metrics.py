@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ranks = NDArray[np.int64]
+PerUser = NDArray[np.float64]
 
 
 def ranks(
@@ -41,12 +42,12 @@ def top_items(scores: NDArray[np.float32], seen: Sequence[NDArray[np.int32]], k:
     return best
 
 
-def gains(rank: Ranks, k: int) -> NDArray[np.float64]:
+def gains(rank: Ranks, k: int) -> PerUser:
     """nDCG@k of every user with one relevant item: `1 / log2(rank + 2)` within the first k."""
     return np.where(rank < k, 1.0 / np.log2(rank + 2.0), 0.0)
 
 
-def per_user(rank: Ranks) -> dict[str, NDArray[np.float64]]:
+def per_user(rank: Ranks) -> dict[str, PerUser]:
     """Each ranking metric's value for every user."""
     recalls = {f"recall@{k}": (rank < k).astype(np.float64) for k in (1, 10, 20)}
     return {"ndcg@10": gains(rank, 10), **recalls, "mrr": np.reciprocal(rank + 1.0, dtype=np.float64)}
@@ -58,7 +59,7 @@ def summary(rank: Ranks) -> dict[str, float]:
 
 
 def bootstrap(
-    values: NDArray[np.float64], resamples: int = 1000, level: float = 0.95, seed: int = 0
+    values: PerUser, resamples: int = 1000, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
     """The percentile interval of the mean over users resampled with replacement."""
     rng = np.random.default_rng(seed)
@@ -73,8 +74,19 @@ def coverage(lists: NDArray[np.int32], items: int) -> float:
     return len(np.unique(lists[lists > 0])) / items
 
 
-def intra_list_diversity(lists: NDArray[np.int32], genres: NDArray[np.bool_]) -> float:
-    """Mean over lists and pairs of one minus the Jaccard similarity of the genres.
+def coverage_influences(lists: NDArray[np.int32], items: int) -> PerUser:
+    """What every list adds to the coverage, `users - 1` times, for the jackknife.
+
+    The standard error of the coverage is that of these values' mean.
+    """
+    distinct, counts = np.unique(lists[lists > 0], return_counts=True)
+    alone = np.zeros(int(distinct.max(initial=0)) + 1, dtype=np.bool_)
+    alone[distinct[counts == 1]] = True
+    return (len(lists) - 1) * alone[lists].sum(1) / items
+
+
+def genre_diversity(lists: NDArray[np.int32], genres: NDArray[np.bool_]) -> PerUser:
+    """Every list's mean over its pairs of one minus the Jaccard similarity of the genres.
 
     `genres` is [N + 1, G], row i for item i; two movies without genres count as alike.
     """
@@ -82,33 +94,55 @@ def intra_list_diversity(lists: NDArray[np.int32], genres: NDArray[np.bool_]) ->
     shared = sets @ sets.transpose(0, 2, 1)
     sizes = sets.sum(2)
     union = sizes[:, :, None] + sizes[:, None, :] - shared
-    similarity = np.where(union > 0, shared / np.maximum(union, 1), 1.0)
+    return pair_means(lists, 1 - np.where(union > 0, shared / np.maximum(union, 1), 1.0))
+
+
+def vector_diversity(lists: NDArray[np.int32], vectors: NDArray[np.float32]) -> PerUser:
+    """Every list's mean over its pairs of one minus the cosine; `vectors` are [N + 1, d] of length 1."""
+    rows = vectors[lists]
+    return pair_means(lists, 1 - rows @ rows.transpose(0, 2, 1))
+
+
+def pair_means(lists: NDArray[np.int32], values: NDArray[np.floating]) -> PerUser:
+    """Every list's mean of `values` [users, k, k] over pairs of its items; NaN with less than two."""
     first, second = np.triu_indices(lists.shape[1], 1)
     present = (lists[:, first] > 0) & (lists[:, second] > 0)
-    return mean(1.0 - similarity[:, first, second][present])
+    return mean_where(values[:, first, second], present)
 
 
-def novelty(lists: NDArray[np.int32], counts: NDArray[np.int64]) -> float:
-    """Mean self-information, in bits, of a recommended item's share of the training events.
+def novelty(lists: NDArray[np.int32], counts: NDArray[np.int64]) -> PerUser:
+    """Every list's mean self-information, in bits, of its items' share of the training events.
 
     `counts` is [N + 1], entry i for item i; one is added to each, for the items without events.
     """
     share = (counts + 1) / (counts[1:].sum() + len(counts) - 1)
-    return mean(-np.log2(share[lists[lists > 0]]))
+    return mean_where(-np.log2(share[lists]), lists > 0)
 
 
-def freshness(lists: NDArray[np.int32], years: NDArray[np.int64], window: int = 5) -> float:
-    """The share of recommended items released in the newest `window` years of the catalogue.
+def long_tail(lists: NDArray[np.int32], counts: NDArray[np.int64], head: float = 0.2) -> PerUser:
+    """The share of every list outside the `head` of the catalogue that has the most training events."""
+    popular = np.argsort(-counts[1:], kind="stable")[: int(np.ceil(head * (len(counts) - 1)))] + 1
+    tail = np.ones(len(counts), dtype=np.bool_)
+    tail[popular] = False
+    return mean_where(tail[lists], lists > 0)
+
+
+def freshness(
+    lists: NDArray[np.int32], years: NDArray[np.int64], now: NDArray[np.int64], window: int = 5
+) -> PerUser:
+    """The share of every list that was younger than `window` years in the year `now` [users].
 
     `years` is [N + 1], 0 where unknown; those count as old.
     """
-    newest = years[1:].max()
-    return mean(years[lists[lists > 0]] > newest - window)
+    released = years[lists]
+    return mean_where((released > 0) & (released > now[:, None] - window), lists > 0)
 
 
-def mean(values: NDArray[np.generic]) -> float:
-    """The mean; NaN of nothing, which reports leave out."""
-    return float(values.mean()) if values.size else float("nan")
+def mean_where(values: NDArray[np.generic], where: NDArray[np.bool_]) -> PerUser:
+    """Each row's mean of the values where `where` holds; NaN of none."""
+    count = where.sum(1)
+    total = np.where(where, values, 0).sum(1, dtype=np.float64)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
 def standard_error(users: int) -> float:

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from marquee_onnx import catalogue
-from marquee_onnx.data import Histories, Ids, Split
+from marquee_onnx.data import Histories, Ids, Moments, Split
 from marquee_onnx.errors import DataError
 from marquee_onnx.ratings import read_events
 
@@ -27,6 +27,10 @@ class Ratings:
     histories: Histories
     times: NDArray[np.int64]
     vocabulary: NDArray[np.uint32]
+
+    def moments(self, events: NDArray[np.int64]) -> Moments:
+        """When the given events happened, each of which has one of the same user before it."""
+        return Moments(self.times[events], self.times[events] - self.times[events - 1])
 
 
 def read_ratings(
@@ -60,11 +64,13 @@ def catalogue_ids(folder: Path) -> NDArray[np.uint32]:
     return np.array(sorted(catalogue.read_movies(folder)), dtype=np.uint32)
 
 
-def leave_one_out(histories: Histories) -> Split:
+def leave_one_out(ratings: Ratings) -> Split:
     """Hold back the newest item of every user who has another one."""
-    kept = histories.select(np.flatnonzero(histories.lengths >= 2))
-    inputs = kept.without_last()
-    return Split(inputs, inputs, kept.items[kept.offsets[1:] - 1])
+    histories = ratings.histories
+    users = np.flatnonzero(histories.lengths >= 2)
+    newest = histories.offsets[1:][users] - 1
+    inputs = histories.select(users).without_last()
+    return Split(inputs, inputs, histories.items[newest], ratings.moments(newest))
 
 
 def global_time(ratings: Ratings, fraction: float) -> Split:
@@ -74,5 +80,6 @@ def global_time(ratings: Ratings, fraction: float) -> Split:
     before = np.bincount(users[ratings.times <= cut], minlength=len(ratings.histories))
     train = ratings.histories.take(before)
     judged = np.flatnonzero((before > 0) & (before < ratings.histories.lengths))
-    targets: Ids = ratings.histories.items[ratings.histories.offsets[judged] + before[judged]]
-    return Split(train, train.select(judged), targets)
+    next_events = ratings.histories.offsets[judged] + before[judged]
+    targets: Ids = ratings.histories.items[next_events]
+    return Split(train, train.select(judged), targets, ratings.moments(next_events))

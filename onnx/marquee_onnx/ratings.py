@@ -32,13 +32,14 @@ OTHER_UNITS = {"milliseconds": 1000, "microseconds": 1_000_000}
 class Form:
     """A file of ratings: what separates its fields, and where user, movie and time stand.
 
-    `names` are those columns in a file with a header.
+    `names` are those columns in a file with a header; `stars` is where the rating itself stands, or its name.
     """
 
     file: str
     separator: str
     places: tuple[int, int, int] = (0, 1, 3)
     names: tuple[str, str, str] | None = None
+    stars: int | str = 2
 
     def scan(self, path: Path) -> pl.LazyFrame:
         """Every row's fields as text; polars separates by one byte, so `::` leaves empty fields between."""
@@ -50,12 +51,12 @@ class Form:
 
     def columns(self) -> list[pl.Expr]:
         """User, movie and time, as text."""
-        found = (
-            [pl.col(name) for name in self.names]
-            if self.names
-            else [pl.nth(place * len(self.separator)) for place in self.places]
-        )
-        return [column.str.strip_chars() for column in found]
+        return [self.column(place) for place in self.names or self.places]
+
+    def column(self, place: int | str) -> pl.Expr:
+        """The field at a place or of a name, as text."""
+        found = pl.col(place) if isinstance(place, str) else pl.nth(place * len(self.separator))
+        return found.str.strip_chars()
 
     def rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
         """The fields of every line that is not blank, with its number."""
@@ -70,7 +71,7 @@ class Form:
 
 
 FORMS = (
-    Form("ratings.csv", ",", names=("userId", "movieId", "timestamp")),
+    Form("ratings.csv", ",", names=("userId", "movieId", "timestamp"), stars="rating"),
     Form("ratings.dat", "::"),
     Form("u.data", "\t"),
 )
@@ -94,6 +95,23 @@ def read_events(folder: Path) -> pl.DataFrame:
     if frame.is_empty():
         raise DataError(f"{path} holds no rating; give a file with rows")
     return frame
+
+
+def read_stars(folder: Path) -> pl.DataFrame:
+    """`movie`, `count` and `sum` of the stars of each movie, of all ratings of a folder that state some."""
+    form = find_form(folder)
+    path = folder / form.file
+    movie, stars = form.column((form.names or form.places)[1]), form.column(form.stars)
+    rows = form.scan(path).select(
+        movie.cast(pl.UInt32, strict=False).alias("movie"),
+        stars.cast(pl.Float64, strict=False).alias("stars"),
+    )
+    try:
+        known = rows.drop_nulls().group_by("movie")
+        return known.agg(pl.len().alias("count"), pl.col("stars").sum().alias("sum")).collect()
+    except pl.exceptions.PolarsError as error:
+        said = str(error).partition("\n")[0]
+        raise DataError(f"{path} states no stars: {said}; leave the weight of ratings at 0") from error
 
 
 def find_form(folder: Path) -> Form:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx import bundle, forward, sessions, tables
+from marquee_onnx import bf16, bundle, forward, sessions, tables
 from marquee_onnx.baselines import CoOccurrence, Popularity
 from marquee_onnx.data import Histories, Ids
 from marquee_onnx.errors import CheckpointError, DataError
@@ -24,8 +25,23 @@ class Recommender(Protocol):
 
     items: int
 
+    @property
+    def vectors(self) -> NDArray[np.float32] | None:
+        """Those of the items, [N, d]; None where it has none."""
+
     def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Scores [users, N], column i for item i + 1."""
+
+
+class Encoder(Recommender, Protocol):
+    """One whose scores are products of vectors."""
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """Those of the items, [N, d]."""
+
+    def users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """User vectors [users, d]."""
 
 
 class NumpyModel:
@@ -34,36 +50,51 @@ class NumpyModel:
     def __init__(self, weights: Weights):
         self.weights = weights
         self.items = weights.shape.items
+        self.vectors = np.asarray(weights.output_embedding, dtype=np.float32)
+
+    def users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """User vectors [users, d]."""
+        return forward.encode(self.weights, histories)
 
     def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Scores [users, N]."""
-        users = forward.encode(self.weights, histories)
-        return np.asarray(users @ self.weights.output_embedding.T, dtype=np.float32)
+        return np.asarray(self.users(histories) @ self.weights.output_embedding.T, dtype=np.float32)
 
 
 class BundleModel:
-    """A bundle's CPU encoder of the given precision through ONNX Runtime, scored in full."""
+    """A bundle's CPU encoder of the given precision, scored in full.
+
+    fp32 and int8 are graphs, run by ONNX Runtime; bf16 is emulated from the fp32 one.
+    """
 
     def __init__(self, folder: Path, precision: str):
         manifest = bundle.check(folder)
-        graphs = [
-            graph["file"]
-            for graph in manifest["graphs"]
-            if (graph["role"], graph["device"], graph["precision"]) == ("encoder", "cpu", precision)
-        ]
-        if not graphs:
-            raise DataError(f"{folder} has no {precision} encoder for the CPU; choose another --precision")
-        self.session = sessions.open_session(folder / graphs[0])
-        self.maximum_length = manifest["maximum_length"]
         self.items = manifest["items"]
         self.output = np.asarray(tables.read(folder / tables.FILE)["output_embedding"], dtype=np.float32)
+        self.vectors = self.output
+        self.encode: Callable[[Ids], NDArray[np.float32]]
+        if precision == "bf16":
+            encoder = bf16.Encoder(cpu_graph(folder, manifest, "fp32"), bundle.shape_of(manifest))
+            self.encode = encoder.encode
+        else:
+            session = sessions.open_session(cpu_graph(folder, manifest, precision))
+            self.encode = partial(sessions.encode, session, maximum_length=manifest["maximum_length"])
+
+    def users(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
+        """User vectors [users, d]."""
+        return np.stack([self.encode(history) for history in histories])
 
     def scores(self, histories: Sequence[Ids]) -> NDArray[np.float32]:
         """Scores [users, N]."""
-        users = [
-            sessions.encode(self.session, history.tolist(), self.maximum_length) for history in histories
-        ]
-        return np.stack(users) @ self.output.T
+        return self.users(histories) @ self.output.T
+
+
+def cpu_graph(folder: Path, manifest: Mapping[str, Any], precision: str) -> Path:
+    """The file of a bundle's CPU encoder in a precision."""
+    for graph in manifest["graphs"]:
+        if (graph["role"], graph["device"], graph["precision"]) == ("encoder", "cpu", precision):
+            return folder / graph["file"]
+    raise DataError(f"{folder} has no {precision} encoder for the CPU; choose another --precision")
 
 
 def read_weights(model: Path) -> Weights:
@@ -94,7 +125,11 @@ def open_recommender(name: str, train: Histories | None, items: int, precision: 
         if train is None:
             raise DataError(f"{name} learns from training sequences; give --train or --data")
         return BASELINES[name](train, items)
-    path = Path(name)
+    return open_encoder(Path(name), precision)
+
+
+def open_encoder(path: Path, precision: str = "fp32") -> Encoder:
+    """The model of a bundle, a run folder or a checkpoint."""
     if (path / bundle.MANIFEST).exists():
         return BundleModel(path, precision)
     return NumpyModel(read_weights(path))

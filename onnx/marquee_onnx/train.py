@@ -33,8 +33,9 @@ from marquee_onnx.data import (
     read_dataset,
 )
 from marquee_onnx.errors import DataError, MarqueeError, warn
-from marquee_onnx.evaluate import FEW_USERS, score_batches, warn_of_few
 from marquee_onnx.folders import check_unused
+from marquee_onnx.judged import FEW_USERS, warn_of_few
+from marquee_onnx.judging import score_batches
 from marquee_onnx.progress import draw_curves, epoch_line, opening_line, verdict
 from marquee_onnx.terms import NOT_STATED, stated_terms
 from marquee_onnx.text import open_text, parse_object, read_object, to_json

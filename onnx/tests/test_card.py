@@ -55,6 +55,14 @@ def test_the_bundled_card_names_its_loss_and_says_why():
     assert "Why:" in card["Network and loss"]
 
 
+def test_the_bundled_card_says_what_each_precision_loses():
+    rows = sections((BUNDLED / "MODEL_CARD.md").read_text())["Precision"].splitlines()[-2:]
+    figures = json.loads((BUNDLED / "bundle.json").read_text())["metrics"]
+    for row, precision in zip(rows, ("int8", "bf16"), strict=True):
+        assert row.startswith(f"| {precision}, ")
+        assert f"| {figures[precision]['top-10 overlap']:.4f} | yes |" in row
+
+
 @pytest.mark.parametrize(
     ("changes", "title"),
     [
@@ -73,7 +81,7 @@ def test_a_card_of_own_data_has_their_terms_and_nothing_of_movielens(tmp_path):
     assert "Terms: ours alone." in card["Data and terms"]
     assert "of each of 7 users" in card["Figures"]
     assert "| this model | 0.2500 |" in card["Figures"]
-    assert "Samples" not in card
+    assert not {"Samples", "Precision"} & set(card)
     assert "Harper" not in "".join(card.values())
     assert "ML-1M" not in card["Limits"]
 

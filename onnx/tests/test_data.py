@@ -6,6 +6,8 @@ import pytest
 from marquee_onnx import catalogue
 from marquee_onnx.__main__ import main
 from marquee_onnx.data import DataError, Dataset, Histories, Reading, Split, read_dataset, read_sequences
+from marquee_onnx.hold_back import hold_back
+from marquee_onnx.hold_back import write as write_split
 
 RATINGS = [  # user, movie, rating, time
     (7, 30, 4.0, 100),
@@ -176,3 +178,18 @@ def test_a_year_that_is_none_is_the_one_of_the_title(year):
 
 def test_a_genre_that_is_said_twice_counts_once():
     assert catalogue.movie("Odd", ["Drama", " drama ", "War", "", "DRAMA"]).genres == ("Drama", "War")
+
+
+def test_held_back_items_are_judged_after_all_that_came_before_them():
+    split = hold_back(Histories.from_sequences([[1, 2, 3, 4], [5, 6], [7, 8, 9]]), 2)
+    assert [history.tolist() for history in split.train] == [[1, 2], [7]]
+    assert [history.tolist() for history in split.inputs] == [[1, 2], [7], [1, 2, 3], [7, 8]]
+    assert split.targets.tolist() == [3, 8, 4, 9]
+
+
+def test_a_held_back_split_is_read_again(tmp_path):
+    split = hold_back(Histories.from_sequences([[1, 2, 3, 4], [7, 8, 9]]), 1)
+    write_split(tmp_path / "held", split)
+    read = read_dataset(tmp_path / "held", Reading()).split
+    assert (read.targets == split.targets).all()
+    assert [h.tolist() for h in read.train] == [h.tolist() for h in split.train]

@@ -206,6 +206,7 @@ def test_inspect_reports_operators_and_draws_every_block(tiny, capsys):
     assert main(["inspect", str(tiny)]) == 0
     shown = capsys.readouterr().out
     assert all(text in shown for text in ("─ block0 ─", "─ block1 ─", "Attention 1", "[200, 16]"))
+    assert 'native   {"bf16": {"tolerance": ' in shown
     assert main(["inspect", str(tiny), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["graphs"]["encoder.cpu.onnx"]["operators"]["Attention"] == 1
 

@@ -57,10 +57,28 @@ def test_the_bootstrap_interval_has_the_width_of_the_standard_error():
 def test_coverage_diversity_novelty_and_freshness_of_two_lists():
     lists = np.array([[1, 2], [2, 0]], dtype=np.int32)
     genres = np.array([[0, 0], [1, 1], [1, 0], [0, 0]], dtype=bool)
+    vectors = np.array([[0, 0], [1, 0], [0.6, 0.8]], dtype=np.float32)
+    years, counts = np.array([0, 2000, 1995, 1980]), np.array([0, 1, 0, 0])
+    nan = float("nan")
     assert metrics.coverage(lists, 4) == 0.5
-    assert metrics.intra_list_diversity(lists, genres) == 0.5
-    assert metrics.novelty(lists, np.array([0, 1, 0, 0])) == pytest.approx((1 + 2 * 2) / 3)
-    assert metrics.freshness(lists, np.array([0, 2000, 1995, 1980])) == pytest.approx(1 / 3)
+    assert metrics.genre_diversity(lists, genres) == pytest.approx([0.5, nan], nan_ok=True)
+    assert metrics.vector_diversity(lists, vectors) == pytest.approx([0.4, nan], nan_ok=True)
+    assert metrics.novelty(lists, counts) == pytest.approx([1.5, 2.0])
+    assert metrics.long_tail(lists, counts).tolist() == [0.5, 1.0]
+    assert metrics.freshness(lists, years, np.array([2000, 1996])).tolist() == [0.5, 1.0]
+
+
+def test_a_movie_of_an_unknown_year_is_never_fresh():
+    lists = np.array([[1]], dtype=np.int32)
+    assert metrics.freshness(lists, np.array([0, 0]), np.array([3])).tolist() == [0.0]
+
+
+def test_the_error_of_the_coverage_is_that_of_the_jackknife():
+    lists = np.random.default_rng(2).integers(1, 60, (20, 3)).astype(np.int32)
+    without = np.array([metrics.coverage(np.delete(lists, user, 0), 60) for user in range(20)])
+    expected = math.sqrt(19 / 20 * ((without - without.mean()) ** 2).sum())
+    influences = metrics.coverage_influences(lists, 60)
+    assert influences.std(ddof=1) / math.sqrt(20) == pytest.approx(expected)
 
 
 def test_popularity_counts_training_events():

@@ -348,14 +348,14 @@ def test_a_figure_that_lists_of_one_movie_do_not_allow_is_left_out_of_the_json(t
     pytest.importorskip("polars")
     folder = folder_of(tmp_path / "data", {"ratings.csv": RATINGS, "movies.csv": MOVIES})
     figures = report(capsys, "evaluate", "popularity", "--data", folder)
-    assert "intra_list_diversity@10" not in figures
+    assert "genre_diversity@10" not in figures
     assert figures["freshness@10"] == 1.0
 
 
 def test_figures_of_users_who_have_seen_every_movie_are_left_out_of_the_json(tmp_path, capsys):
     folder = folder_of(tmp_path / "split", SPLIT | {"val_input.txt": b"1 2 3\n1 2 3\n"})
     figures = report(capsys, "evaluate", "popularity", "--data", folder)
-    assert not {"novelty@10", "freshness@10", "intra_list_diversity@10"} & set(figures)
+    assert not {"novelty@10", "freshness@10", "genre_diversity@10"} & set(figures)
 
 
 def test_a_catalogue_without_genres_says_nothing_of_diversity(tmp_path, capsys):
@@ -363,7 +363,7 @@ def test_a_catalogue_without_genres_says_nothing_of_diversity(tmp_path, capsys):
     movies = b"movieId,title\n10,a (1990)\n20,b (1991)\n"
     folder = folder_of(tmp_path / "data", {"ratings.csv": RATINGS, "movies.csv": movies})
     figures = report(capsys, "evaluate", "popularity", "--data", folder)
-    assert "intra_list_diversity@10" not in figures
+    assert "genre_diversity@10" not in figures
     assert figures["freshness@10"] == 1.0
 
 

@@ -18,11 +18,15 @@ use prost_reflect::DescriptorPool;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorSet;
 
-const PROTOS: [&str; 7] =
-    ["rules", "common", "recommendation", "catalog", "interaction", "user", "operations"];
+const PROTOS: [&str; 8] =
+    ["rules", "common", "recommendation", "catalog", "interaction", "user", "vector", "operations"];
+
+/// The package of what says a method's place in HTTP. It is read from the descriptors, so it needs no types.
+const ANNOTATIONS: &str = "google.api";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=marquee");
+    println!("cargo:rerun-if-changed=google");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=src/dynamic/rules.rs");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
@@ -41,6 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("timings.rs"), timings::timings_code(&pool)?)?;
 
     let mut set = FileDescriptorSet::decode(encoded.as_slice())?;
+    set.file.retain(|file| file.package() != ANNOTATIONS);
     pack_numbers(&mut set);
     tonic_prost_build::configure()
         .bytes(".")

@@ -11,8 +11,9 @@ const TOTAL: &str = "total_us";
 /// The source of `impl v1::Timings`: the stages' names, and the way between the fields and an array.
 pub(crate) fn timings_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
     let timings = pool.get_message_by_name("marquee.v1.Timings").ok_or("there is no marquee.v1.Timings")?;
-    let fields: Vec<String> =
-        timings.fields().map(|field| field.name().to_owned()).filter(|name| name != TOTAL).collect();
+    // As they are written: a stage that came later has a later number, and its place all the same.
+    let written = timings.descriptor_proto().field.iter().map(|field| field.name().to_owned());
+    let fields: Vec<String> = written.filter(|name| name != TOTAL).collect();
     let name = |field: &String| {
         let stage = field.strip_suffix("_us").ok_or("a stage of marquee.v1.Timings is named <stage>_us")?;
         Ok(format!("{stage:?}"))

@@ -80,20 +80,22 @@ fn check_oneof(code: &mut String, oneof: &OneofDescriptor) -> Result<(), Box<dyn
         oneof.parent_message().name().to_snake_case(),
         oneof.name().to_upper_camel_case()
     );
-    writeln!(code, "        match &self.{} {{", oneof.name())?;
+    let (mut arms, mut checks) = (String::new(), false);
     for field in oneof.fields() {
-        writeln!(code, "            Some({path}::{}(value)) => {{", field.name().to_upper_camel_case())?;
-        check_value(code, &field, &Rules::of(&field), "value")?;
-        writeln!(code, "            }}")?;
+        let mut check = String::new();
+        check_value(&mut check, &field, &Rules::of(&field), "value")?;
+        let bound = if check.is_empty() { "_" } else { "value" };
+        checks |= !check.is_empty();
+        writeln!(arms, "            Some({path}::{}({bound})) => {{", field.name().to_upper_camel_case())?;
+        writeln!(arms, "{check}            }}")?;
     }
     let first = oneof.fields().next().ok_or("a oneof has members")?;
-    let absence = if OneofRules::of(oneof).required {
-        format!("at.required({:?}, false)", first.name())
-    } else {
-        "{}".to_owned()
-    };
-    writeln!(code, "            None => {absence},")?;
-    writeln!(code, "        }}")?;
+    let required = OneofRules::of(oneof).required;
+    let absence = if required { format!("at.required({:?}, false)", first.name()) } else { "{}".to_owned() };
+    if checks || required {
+        writeln!(code, "        match &self.{} {{\n{arms}", oneof.name())?;
+        writeln!(code, "            None => {absence},\n        }}")?;
+    }
     Ok(())
 }
 

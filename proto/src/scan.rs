@@ -91,9 +91,7 @@ impl Fault {
             };
         }
         let description = match self.why {
-            Why::TooMany { most } => {
-                format!("has more than {most} elements; at most {most} are accepted")
-            }
+            Why::TooMany { most } => too_many(most),
             Why::NotUtf8 => "is not UTF-8; encode texts as UTF-8".to_owned(),
             Why::OtherType => "has bytes of another type; send a message of this API".to_owned(),
             Why::Short => "ends before its length; send a whole message".to_owned(),
@@ -107,6 +105,11 @@ impl From<Why> for Fault {
     fn from(why: Why) -> Self {
         Self { why, path: Vec::new() }
     }
+}
+
+/// What is wrong with a list of more than `most` elements.
+pub(crate) fn too_many(most: u32) -> String {
+    format!("has more than {most} elements; at most {most} are accepted")
 }
 
 /// Whether a request's bytes can be decoded within the bounds of its lists.
@@ -398,13 +401,13 @@ mod tests {
     #[test]
     fn unknown_fields_are_skipped_and_groups_end_at_a_depth() {
         let unknown = [field(15, b"later"), vec![14 << 3, 1, 13 << 3 | 5, 0, 0, 0, 0]].concat();
-        assert_eq!(look::<v1::RecommendRequest>(&unknown), Ok(()));
+        assert_eq!(look::<v1::GetMovieRequest>(&unknown), Ok(()));
         let nested = |depth: usize| [[15 << 3 | 3].repeat(depth), [15 << 3 | 4].repeat(depth)].concat();
-        assert_eq!(look::<v1::RecommendRequest>(&nested(MAX_GROUPS)), Ok(()));
+        assert_eq!(look::<v1::GetMovieRequest>(&nested(MAX_GROUPS)), Ok(()));
         let bad = Err((String::new(), Why::BadKey));
-        assert_eq!(look::<v1::RecommendRequest>(&nested(MAX_GROUPS + 1)), bad);
-        assert_eq!(look::<v1::RecommendRequest>(&nested(1_000_000)), bad);
-        assert_eq!(look::<v1::RecommendRequest>(&[0, 0]), bad);
-        assert_eq!(look::<v1::RecommendRequest>(&[15 << 3 | 3, 14 << 3 | 4]), bad);
+        assert_eq!(look::<v1::GetMovieRequest>(&nested(MAX_GROUPS + 1)), bad);
+        assert_eq!(look::<v1::GetMovieRequest>(&nested(1_000_000)), bad);
+        assert_eq!(look::<v1::GetMovieRequest>(&[0, 0]), bad);
+        assert_eq!(look::<v1::GetMovieRequest>(&[15 << 3 | 3, 14 << 3 | 4]), bad);
     }
 }

@@ -1,6 +1,7 @@
 //! No request costs much more than its bytes before it is refused: memory and the size of the refusal. The
 //! processor time is measured by the program `cost` of the benches.
 
+#[allow(dead_code, reason = "the other half is of JSON")]
 mod hostile;
 
 use hostile::gzip::{empty_blocks, gzip};

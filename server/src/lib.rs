@@ -14,6 +14,7 @@ pub mod commands;
 pub mod config;
 pub mod edge;
 pub mod import;
+pub mod judge;
 pub mod profiles;
 pub mod recommend;
 pub mod shared;

@@ -126,6 +126,38 @@ async fn a_request_that_stays_half_sent_ends_and_its_connection_does_not() {
     assert_eq!(get_movie(client).await.unwrap()["grpc-status"], "0");
 }
 
+/// A call of gRPC that its headers alone refuse, by this path, with these headers.
+async fn assert_is_read_before_it_is_refused(server: &TestServer, path: &str, headers: [(&str, &str); 2]) {
+    let mut client = connect(server).await.expect("there is a place");
+    let mut request = http::Request::post(format!("http://test/{path}")).header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let (response, mut body) =
+        client.send_request(request.body(()).expect("a request"), false).expect("the connection is open");
+    // The server has read the headers when it answers a call that came after them.
+    assert_eq!(get_movie(client).await.expect("an answer")["grpc-status"], "0");
+    body.send_data(Bytes::from_static(&[0; 100]), true).expect("the call is open");
+    let answer = response.await.expect("an answer");
+    assert_ne!(status_of(&answer).code(), Code::Ok);
+    drop(answer);
+    let reset = futures::FutureExt::now_or_never(std::future::poll_fn(|context| body.poll_reset(context)));
+    assert!(!matches!(reset, Some(Ok(_))), "{reset:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_request_is_read_before_its_headers_refuse_it() {
+    let server = TestServer::start().await;
+    let get_movie = "marquee.v1.CatalogService/GetMovie";
+    let (grpc, json) = (("content-type", "application/grpc"), ("content-type", "application/grpc+json"));
+    let timeout = ("grpc-timeout", "soon");
+    assert_is_read_before_it_is_refused(&server, "marquee.v1.CatalogService/GetFilm", [grpc, ("x", "")])
+        .await;
+    assert_is_read_before_it_is_refused(&server, get_movie, [grpc, timeout]).await;
+    let server = server_with(|config| config.server.http_gateway = false).await;
+    assert_is_read_before_it_is_refused(&server, get_movie, [json, ("x", "")]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_nobody_reads_end_with_their_connection() {
     let server = server_with(|config| config.server.send_timeout = SOON).await;
@@ -151,7 +183,11 @@ async fn who_does_not_begin_to_speak_http_2_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_speaks_something_else_is_closed_at_once() {
-    let server = server_with(|config| config.server.handshake_timeout = NEVER).await;
+    let server = server_with(|config| {
+        config.server.handshake_timeout = NEVER;
+        config.server.http_gateway = false;
+    });
+    let server = server.await;
     for beginning in
         [&b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]
     {
@@ -169,7 +205,10 @@ async fn an_idle_connection_is_told_to_go_and_its_client_calls_again() {
     by_itself(connection).await.expect("it ends without an error");
     assert!(client.ready().await.is_err());
     let request = v1::GetMovieRequest { movie: Some(1.into()) };
-    server.catalog().get_movie(request).await.expect("the client connects again");
+    // The client's own connection ends at this time too, and a call that meets its end is cancelled, unsent.
+    if server.catalog().get_movie(request).await.is_err() {
+        server.catalog().get_movie(request).await.expect("the client connects again");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

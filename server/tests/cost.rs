@@ -222,8 +222,11 @@ async fn bytes_that_are_no_message_are_an_invalid_argument() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_no_grpc_is_415() {
-    let server = TestServer::start().await;
+async fn a_call_that_is_no_grpc_is_415_where_nothing_else_is_served() {
+    let data = common::sample_data().await;
+    let mut config = common::config(&data);
+    config.server.http_gateway = false;
+    let server = TestServer::start_with(config, data).await;
     let call = || Call::of(RECOMMEND, &[]);
     for content_type in ["application/json", "application/grpc-web+proto", "application/grpc+json"] {
         let (head, headers) = Call { content_type, ..call() }.answer_to_headers(&server).await;

@@ -2,27 +2,23 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use marquee_engine::runtime::Device;
-use marquee_engine::{Bundle, Engine, EngineError, EngineOptions, Model, Precision};
+use marquee_engine::{Bundle, EngineError, Precision};
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_retrieval::{ExactScorer, Method, RetrievalError, Scorer};
-use marquee_server::app;
+use marquee_retrieval::Method;
 use marquee_server::catalog::Filter;
-use marquee_server::config::StoreUrl;
-use marquee_server::profiles::{ConsistencyToken, Profiles};
+use marquee_server::profiles::ConsistencyToken;
 use marquee_server::recommend::{Question, Recommender, RequestOptions, Source};
 use marquee_server::shared::cache::{Cache, LocalCache};
-use marquee_store::OnDamage;
 use prost::Message as _;
 use tempfile::TempDir;
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use common::TestServer;
+use common::pipeline::{bundled_model, engine, load, pipeline};
 
 fn by_user(user_id: u64) -> v1::RecommendRequest {
     v1::RecommendRequest { subject: Some(Subject::UserId(user_id)), ..Default::default() }
@@ -35,11 +31,6 @@ fn by_history(movie_ids: &[u32]) -> v1::RecommendRequest {
 
 fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
     response.recommendations.iter().map(|movie| movie.movie_id).collect()
-}
-
-/// The bundle that the sample's ratings trained.
-fn bundled_model() -> PathBuf {
-    common::root().join("onnx/bundles/movielens-small")
 }
 
 fn like(user_id: u64, movie_id: u32, seconds: i64) -> v1::RecordInteractionRequest {
@@ -156,6 +147,23 @@ async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
     let repeating = answer(1_000_004, &[3, 1, 2, 3]).await;
     assert_eq!(repeating.source(), v1::Source::Preferences);
     assert_eq!(repeating.recommendations, answer(1_000_005, &[1, 2, 3]).await.recommendations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preferred_movie_that_is_disliked_later_counts_no_more() {
+    let server = TestServer::start().await;
+    let user_id = 1_000_006;
+    let preferences = v1::Preferences { genres: vec![], movie_ids: vec![1, 2] };
+    let request = v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
+    server.users().set_preferences(request).await.unwrap();
+    let answer = async || server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
+    assert_eq!(answer().await.source(), v1::Source::Preferences);
+    for (movie_id, kind) in [(1, v1::InteractionKind::Dislike), (2, v1::InteractionKind::Hide)] {
+        let refused =
+            v1::RecordInteractionRequest { kind: kind.into(), ..like(user_id, movie_id, 1_700_000_000) };
+        server.interactions().record_interaction(refused).await.unwrap();
+    }
+    assert_eq!(answer().await.source(), v1::Source::Popularity);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,28 +377,6 @@ async fn an_encoded_history_has_the_models_dimension() {
     assert_eq!(status.code(), Code::NotFound);
 }
 
-/// A pipeline over the sample, with an engine that has no model yet.
-async fn pipeline(engine: &Arc<Engine>, cache: Option<Arc<dyn Cache>>) -> Recommender {
-    let data = common::sample_data().await;
-    let store =
-        app::open_store(&StoreUrl::redb(), data.path(), OnDamage::Refuse).await.expect("the store opens");
-    let catalog = app::build_catalog(store.as_ref()).await.expect("the store can be read");
-    let profiles = Profiles::new(store, 0, None).expect("no Redis is used");
-    Recommender::new(Arc::clone(engine), Arc::new(catalog), Arc::new(profiles), cache)
-}
-
-async fn load(engine: &Engine, bundle: &Path, precision: Precision) -> Arc<Model> {
-    let exact = |bundle: &Arc<Bundle>| -> Result<Arc<dyn Scorer>, RetrievalError> {
-        let table = bundle.output_embeddings();
-        Ok(Arc::new(ExactScorer::build(table, bundle.dimension(), &bundle.vocabulary)?))
-    };
-    engine.load(bundle, Device::Cpu, precision, exact).await.expect("the bundle loads")
-}
-
-fn engine() -> Arc<Engine> {
-    Arc::new(Engine::start(EngineOptions { workers: 1, ..EngineOptions::default() }))
-}
-
 /// A node that remembers user vectors in this cache.
 async fn node(precision: Precision, cache: Arc<dyn Cache>) -> Recommender {
     let engine = engine();
@@ -425,9 +411,11 @@ async fn without_a_model_who_has_no_taste_is_answered_by_popularity_and_who_has_
         subject,
         k: 5,
         method: Method::Auto,
+        objective: None,
         filter: Filter::default(),
         exclude_seen: true,
         consistency_token: ConsistencyToken::default(),
+        explain_newest: None,
         options: RequestOptions::default(),
     };
     let answer = recommender.recommend(&question(Subject::User(987_654_321))).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use marquee_benches::loops::{Bare, Naive, Runner, best_group, scan, single_call_ms, speed};
 use marquee_benches::requests::{Request, decoded, workload};
-use marquee_engine::{Bundle, Precision};
+use marquee_engine::{Bundle, EncoderBackend, Precision};
 
 /// Requests that the loops go round.
 const REQUESTS: usize = 4096;
@@ -29,7 +29,10 @@ struct Arguments {
     /// The bundle, made by `marquee-onnx random --with-int8 --with-naive`.
     #[arg(long)]
     bundle: PathBuf,
-    /// Precision of the bare loop's encoder: fp32 or int8.
+    /// What computes the bare loop's encoder: ort, ort-only or native.
+    #[arg(long, default_value = "mixed")]
+    encoder: EncoderBackend,
+    /// Its precision: fp32, int8 (of ort and mixed) or bf16 (of native).
     #[arg(long, default_value = "fp32")]
     precision: Precision,
     /// Threads; one a core when absent.
@@ -55,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     match arguments.contestant {
         Contestant::Bare => {
             let scorer = scan(&bundle)?;
-            let runner = |_| Bare::new(&bundle, arguments.precision, Arc::clone(&scorer));
+            let runner = |_| Bare::new(&bundle, arguments.encoder, arguments.precision, Arc::clone(&scorer));
             let mut runners = (0..threads).map(runner).collect::<anyhow::Result<Vec<_>>>()?;
             let group = match arguments.group {
                 Some(group) => group.clamp(1, REQUESTS),

@@ -18,7 +18,7 @@ use marquee_benches::report::{self, Conditions};
 use marquee_benches::requests::{Request, cancelling, decoded, workload};
 use marquee_benches::served::{Arrivals, Server, Shape};
 use marquee_benches::stress;
-use marquee_engine::{Bundle, Precision};
+use marquee_engine::{Bundle, EncoderBackend, Precision};
 use marquee_loadgen::workload::{Cancellation, Preencoded, Workload};
 use mimalloc::MiMalloc;
 
@@ -51,6 +51,12 @@ struct Arguments {
     /// About 12 minutes on two cores.
     #[arg(long)]
     quick: bool,
+    /// What the bare loop and the server encode with: ort, ort-only or native.
+    #[arg(long, default_value = "ort")]
+    encoder: EncoderBackend,
+    /// In which precision: fp32, or bf16 of native; int8 is measured beside it.
+    #[arg(long, default_value = "fp32")]
+    precision: Precision,
     /// Threads of the loops and workers of the server; one a core when absent.
     #[arg(long)]
     threads: Option<usize>,
@@ -73,6 +79,14 @@ struct Arguments {
 }
 
 impl Arguments {
+    /// What is encoded with, as a name.
+    fn encoded_with(&self) -> String {
+        match self.encoder {
+            EncoderBackend::Ort => self.precision.to_string(),
+            other => format!("{other} {}", self.precision),
+        }
+    }
+
     /// How long a throughput is measured in a round.
     fn time(&self) -> Duration {
         Duration::from_secs(self.seconds.unwrap_or(if self.quick { 4 } else { 8 }).max(1))
@@ -85,7 +99,12 @@ impl Arguments {
         let rounds = (self.rounds != ROUNDS).then(|| format!(" --rounds {}", self.rounds));
         let seconds = self.seconds.map(|seconds| format!(" --seconds {seconds}"));
         let extra = self.only_ratios.then(|| " --only-ratios".to_owned());
-        let options: String = [bundle, quick, rounds, seconds, extra].into_iter().flatten().collect();
+        let encoder =
+            (self.encoder != EncoderBackend::default()).then(|| format!(" --encoder {}", self.encoder));
+        let precision =
+            (self.precision != Precision::Fp32).then(|| format!(" --precision {}", self.precision));
+        let options: String =
+            [bundle, quick, rounds, seconds, extra, encoder, precision].into_iter().flatten().collect();
         let dashes = if options.is_empty() { "" } else { " --" };
         format!("cargo run --release -p marquee-benches --bin end-to-end{dashes}{options}")
     }
@@ -113,12 +132,15 @@ async fn main() -> anyhow::Result<()> {
         rounds: arguments.rounds,
         threads: field.threads,
         groups: format!(
-            "the bare loop scans {} requests a pass in fp32 and {} in int8, which was fastest",
-            field.group_fp32, field.group_int8
+            "the bare loop scans {} requests a pass in {} and {} in int8, which was fastest",
+            field.group_main,
+            arguments.encoded_with(),
+            field.group_int8
         ),
+        encoder: arguments.encoded_with(),
         note: arguments.note.clone(),
     };
-    println!("{}", report::tables(&figures));
+    println!("{}", report::tables(&figures, &arguments.encoded_with()));
     let write = |path: &PathBuf, text: String| {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     };
@@ -137,15 +159,21 @@ struct Field {
     workload: Arc<Workload>,
     requests: Vec<Request>,
     naive: Vec<Naive>,
-    fp32: Vec<Bare>,
+    /// With what is asked for.
+    main: Vec<Bare>,
+    /// All by ONNX Runtime, in fp32.
+    ort: Vec<Bare>,
     int8: Vec<Bare>,
     scan: Vec<Scan>,
-    group_fp32: usize,
+    group_main: usize,
+    group_ort: usize,
     group_int8: usize,
     threads: usize,
     rounds: usize,
     time: Duration,
     seed: u64,
+    /// Settings of a server that encodes with what is asked for.
+    encoder: [String; 4],
 }
 
 impl Field {
@@ -158,15 +186,22 @@ impl Field {
         // The loops read theirs prepared, too.
         let workload = Arc::new(Workload::Preencoded(Box::new(Preencoded::new(workload, REQUESTS as u64))));
         let scorer = scan(&bundle)?;
-        let bare = |precision| -> anyhow::Result<Vec<Bare>> {
-            (0..threads).map(|_| Bare::new(&bundle, precision, Arc::clone(&scorer))).collect()
+        let bare = |backend, precision| -> anyhow::Result<Vec<Bare>> {
+            let one = |_| Bare::new(&bundle, backend, precision, Arc::clone(&scorer));
+            (0..threads).map(one).collect()
         };
-        let (mut fp32, mut int8) = (bare(Precision::Fp32)?, bare(Precision::Int8)?);
+        let mut main = bare(arguments.encoder, arguments.precision)?;
+        let mut ort = bare(EncoderBackend::OrtOnly, Precision::Fp32)?;
+        let mut int8 = bare(EncoderBackend::Ort, Precision::Int8)?;
         let naive = (0..threads).map(|_| Naive::new(&bundle)).collect::<anyhow::Result<_>>()?;
-        let vectors = Arc::new(fp32[0].encode(&requests[..REMEMBERED.min(256)])?);
+        let vectors = Arc::new(main[0].encode(&requests[..REMEMBERED.min(256)])?);
         let scan = (0..threads).map(|_| Scan::new(Arc::clone(&scorer), Arc::clone(&vectors))).collect();
         eprintln!("looking for the bare loop's best group");
-        let (group_fp32, group_int8) = (best_group(&mut fp32, &requests)?, best_group(&mut int8, &requests)?);
+        let group_main = best_group(&mut main, &requests)?;
+        let (group_ort, group_int8) = (best_group(&mut ort, &requests)?, best_group(&mut int8, &requests)?);
+        let encoder =
+            ["--encoder", &arguments.encoder.to_string(), "--precision", &arguments.precision.to_string()];
+        let encoder = encoder.map(str::to_owned);
         Ok(Self {
             folder,
             binary,
@@ -174,19 +209,28 @@ impl Field {
             workload,
             requests,
             naive,
-            fp32,
+            main,
+            ort,
             int8,
             scan,
-            group_fp32,
+            group_main,
+            group_ort,
             group_int8,
             threads,
             rounds: arguments.rounds,
             time: arguments.time(),
             seed: arguments.seed,
+            encoder,
         })
     }
 
+    /// A server that encodes with what is asked for.
     async fn start(&self, options: &[&str]) -> anyhow::Result<Server> {
+        let encoder = self.encoder.each_ref().map(String::as_str);
+        self.start_with(&[&encoder, options].concat()).await
+    }
+
+    async fn start_with(&self, options: &[&str]) -> anyhow::Result<Server> {
         let workers = self.threads.to_string();
         let all = [&["--workers", workers.as_str()], options].concat();
         Server::start(&self.binary, &self.folder, &all).await
@@ -198,22 +242,23 @@ impl Field {
 
     /// The rounds of naive, bare and served.
     async fn measure(&mut self, figures: &mut Figures) -> anyhow::Result<()> {
-        let fp32 = self.start(&["--vector-cache-mib", "0"]).await?;
-        let int8 = self.start(&["--vector-cache-mib", "0", "--precision", "int8"]).await?;
+        let main = self.start(&["--vector-cache-mib", "0"]).await?;
+        let int8 = self.start_with(&["--vector-cache-mib", "0", "--precision", "int8"]).await?;
         for round in 1..=self.rounds {
             eprintln!("round {round} of {}", self.rounds);
-            self.round(figures, &fp32, &int8).await?;
+            self.round(figures, &main, &int8).await?;
         }
         Ok(())
     }
 
-    async fn round(&mut self, figures: &mut Figures, fp32: &Server, int8: &Server) -> anyhow::Result<()> {
+    async fn round(&mut self, figures: &mut Figures, main: &Server, int8: &Server) -> anyhow::Result<()> {
         let naive = speed(&mut self.naive, &self.requests, 1, self.time)?;
-        let c64 = fp32.drive(&self.workload, self.closed(64)).await?;
-        let bare = speed(&mut self.fp32, &self.requests, self.group_fp32, self.time)?;
-        let c16 = fp32.drive(&self.workload, self.closed(16)).await?;
-        let single = single_call_ms(&mut self.fp32[0], &self.requests, self.time)?;
-        let c1 = fp32.drive(&self.workload, self.closed(1)).await?;
+        let c64 = main.drive(&self.workload, self.closed(64)).await?;
+        let bare = speed(&mut self.main, &self.requests, self.group_main, self.time)?;
+        let ort = speed(&mut self.ort, &self.requests, self.group_ort, self.time)?;
+        let c16 = main.drive(&self.workload, self.closed(16)).await?;
+        let single = single_call_ms(&mut self.main[0], &self.requests, self.time)?;
+        let c1 = main.drive(&self.workload, self.closed(1)).await?;
         let bare_int8 = speed(&mut self.int8, &self.requests, self.group_int8, self.time)?;
         let int8_c64 = int8.drive(&self.workload, self.closed(64)).await?;
 
@@ -223,6 +268,9 @@ impl Field {
         figures.add("served_over_bare_int8_c64", int8_c64.per_second / bare_int8.per_second);
         figures.add("bare_over_naive_fp32", bare.per_second / naive.per_second);
         figures.add("bare_over_naive_int8", bare_int8.per_second / naive.per_second);
+        figures.add("bare_over_ort", bare.per_second / ort.per_second);
+        figures.add("served_over_ort", c64.per_second / ort.per_second);
+        figures.add("ort_per_s", ort.per_second);
         figures.add("served_over_naive_c64", c64.per_second / naive.per_second);
         figures.add("naive_fp32_per_s", naive.per_second);
         figures.add("bare_fp32_per_s", bare.per_second);
@@ -255,7 +303,7 @@ impl Field {
             }
         };
         for _ in 0..self.rounds {
-            let single = single_call_ms(&mut self.fp32[0], &self.requests, self.time)?;
+            let single = single_call_ms(&mut self.main[0], &self.requests, self.time)?;
             let served = server.drive(&self.workload, self.closed(1)).await?;
             figures.add("served_over_bare_c1_awake_p50", served.p50_ms / single);
         }

@@ -12,7 +12,9 @@ use anyhow::Context as _;
 use clap::Parser;
 use marquee_benches::loops::{Runner, scan, speed};
 use marquee_benches::requests::{Request, decoded, workload};
-use marquee_engine::{Ask, AskInput, Bundle, Device, EncodedBatch, Encoder, Precision, bare_encoder};
+use marquee_engine::{
+    Ask, AskInput, Bundle, Device, EncodedBatch, Encoder, EncoderBackend, Precision, bare_encoder,
+};
 use marquee_retrieval::{ExactScorer, ItemTable, ScanScorer, Scored, Scorer, ScorerQuery, TopK};
 use serde_json::{Value, json};
 
@@ -105,7 +107,7 @@ fn main() -> anyhow::Result<()> {
     let (exact, scan) = (Arc::new(ExactScorer::new(table)), scan(&bundle)?);
     let session = |_| -> anyhow::Result<Session> {
         Ok(Session {
-            encoder: bare_encoder(&bundle, arguments.device, Precision::Fp32)?,
+            encoder: bare_encoder(&bundle, arguments.device, EncoderBackend::OrtOnly, Precision::Fp32)?,
             exact: Arc::clone(&exact),
             scan: Arc::clone(&scan),
             out: EncodedBatch::default(),
@@ -135,7 +137,7 @@ fn main() -> anyhow::Result<()> {
 
 /// The vectors against the CPU's, answers against the exact scan of the CPU's vectors.
 fn check(session: &mut Session, bundle: &Arc<Bundle>, requests: &[Request]) -> anyhow::Result<Value> {
-    let mut cpu = bare_encoder(bundle, Device::Cpu, Precision::Fp32)?;
+    let mut cpu = bare_encoder(bundle, Device::Cpu, EncoderBackend::OrtOnly, Precision::Fp32)?;
     let sequences: Vec<&[u32]> = requests.iter().map(|request| &*request.sequence).collect();
     let mut expected = EncodedBatch::default();
     cpu.encode(&sequences, &mut expected)?;

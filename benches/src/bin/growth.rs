@@ -13,7 +13,7 @@ use marquee_benches::curve::Growth;
 use marquee_benches::tables::ClusteredTable;
 use marquee_benches::{machine::Machine, synthetic};
 use marquee_core::domain::UserId;
-use marquee_engine::{Bundle, Device, EncodedBatch, Precision, bare_encoder};
+use marquee_engine::{Bundle, Device, EncodedBatch, EncoderBackend, Precision, bare_encoder};
 use marquee_loadgen::plot::{Plot, picture};
 use marquee_retrieval::{ItemTable, Query, ScanScorer, Scorer as _, ScorerQuery};
 use marquee_server::catalog::{Catalog, Filter};
@@ -229,7 +229,7 @@ fn by_history(lengths: &[usize]) -> anyhow::Result<Growth> {
 fn by_sequence(bundle: &Path) -> anyhow::Result<Growth> {
     let mut growth = Growth::new("movies that the encoder reads");
     let bundle = Arc::new(Bundle::open(bundle)?);
-    let mut encoder = bare_encoder(&bundle, Device::Cpu, Precision::Fp32)?;
+    let mut encoder = bare_encoder(&bundle, Device::Cpu, EncoderBackend::Ort, Precision::Fp32)?;
     let mut out = EncodedBatch::default();
     for length in [10, 25, 50, 100, 200].into_iter().filter(|length| *length <= bundle.maximum_length()) {
         let sequence: Vec<u32> = (0..length as u32).collect();

@@ -2,7 +2,7 @@
 //
 //	go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
 //	go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
-//	cd client/examples/go && buf generate ../../../proto && go run .
+//	cd client/examples/go && buf generate ../../../proto --path ../../../proto/marquee && go run .
 package main
 
 import (

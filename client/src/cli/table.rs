@@ -56,7 +56,7 @@ fn is_message_list(field: &FieldDescriptor) -> bool {
     field.is_list() && matches!(field.kind(), Kind::Message(inner) if !is_well_known(&inner))
 }
 
-/// Rows as a table; rows that hold tables themselves as blocks, one below the other.
+/// Rows as a table; rows that are replies, or have tables themselves, as blocks, one below the other.
 fn render_list(
     field: &FieldDescriptor,
     rows: &[Value],
@@ -64,7 +64,8 @@ fn render_list(
     width: usize,
 ) -> String {
     let rows: Vec<&DynamicMessage> = rows.iter().filter_map(Value::as_message).collect();
-    if !matches!(field.kind(), Kind::Message(row) if holds_list(&row, DEEPEST)) {
+    let are_replies = matches!(field.kind(), Kind::Message(row) if is_reply(&row));
+    if !are_replies && !rows.iter().any(|row| has_table(row)) {
         return columns::draw(&columns_of(&rows), width);
     }
     let asked = request.map(|request| asked_for(request, rows.len())).unwrap_or_default();
@@ -81,6 +82,23 @@ fn asked_for(request: &DynamicMessage, replies: usize) -> Vec<DynamicMessage> {
     let lists = request.fields().filter(|(field, _)| is_message_list(field));
     let elements = lists.filter_map(|(_, value)| value.as_list().filter(|list| list.len() == replies));
     elements.take(1).flatten().filter_map(Value::as_message).cloned().collect()
+}
+
+/// Whether a row has a reply of its own inside, which may be one with tables.
+fn is_reply(row: &MessageDescriptor) -> bool {
+    row.fields().any(|field| {
+        let inner = match field.kind() {
+            Kind::Message(inner) if !field.is_list() && !field.is_map() => inner,
+            _ => return false,
+        };
+        !is_well_known(&inner) && holds_list(&inner, DEEPEST)
+    })
+}
+
+/// Whether there is something in a list of this row.
+fn has_table(row: &DynamicMessage) -> bool {
+    row.fields()
+        .any(|(field, value)| is_message_list(&field) && value.as_list().is_some_and(|rows| !rows.is_empty()))
 }
 
 fn holds_list(row: &MessageDescriptor, depth: usize) -> bool {
@@ -107,16 +125,20 @@ fn columns_of(rows: &[&DynamicMessage]) -> Vec<Column> {
     columns
 }
 
-/// The fields of a row, those of nested messages included, under their own names.
+/// The fields of a row, those of nested messages included, under their own names where these are free.
 fn cells_of(row: &DynamicMessage) -> Vec<(String, Content, String)> {
-    let mut cells = Vec::new();
+    let mut cells: Vec<(String, Content, String)> = Vec::new();
     for field in row.descriptor().fields() {
         let value = row.get_field(&field);
         let is_absent = field.supports_presence() && !row.has_field(&field);
         match value.as_ref() {
             Value::Message(inner) if !is_well_known(&inner.descriptor()) => {
                 if !is_absent {
-                    cells.extend(cells_of(inner));
+                    for (name, content, text) in cells_of(inner) {
+                        let is_taken = cells.iter().any(|(taken, ..)| *taken == name);
+                        let name = if is_taken { format!("{}.{name}", field.name()) } else { name };
+                        cells.push((name, content, text));
+                    }
                 }
             }
             value => {
@@ -241,7 +263,7 @@ mod tests {
             method: v1::Method::Exact.into(),
             source: v1::Source::Model.into(),
             timings: Some(v1::Timings { total_us: 900, encode_us: 900, ..Default::default() }),
-            ignored_history_movies: 0,
+            ..Default::default()
         };
         let expected = "
 MOVIE_ID  TITLE               SCORE  GENRES          SOURCE
@@ -292,6 +314,44 @@ ignored_history_movies  0";
             rendered(&v1::RecommendBatchResponse { outcomes }, "marquee.v1.RecommendBatchResponse"),
             "outcomes[0]\ncode     3\nmessage  k is 0\nfield    k"
         );
+    }
+
+    fn similar(title: &str) -> v1::Recommendation {
+        let similar_to = Some(v1::SimilarTo { movie_id: 6, title: "Heat (1995)".into(), cosine: 0.5 });
+        v1::Recommendation { movie_id: 1, title: title.into(), similar_to, ..Default::default() }
+    }
+
+    #[test]
+    fn rows_that_have_tables_are_blocks() {
+        let because =
+            v1::Because { movie_id: 6, title: "Heat (1995)".into(), score_drop: 0.25, rank_drop: 2 };
+        let movie = v1::Recommendation { because: vec![because], ..similar("Casino (1995)") };
+        let text = rendered(
+            &v1::SimilarMoviesResponse { movies: vec![movie], ..Default::default() },
+            "marquee.v1.SimilarMoviesResponse",
+        );
+        let expected = "
+movies[0]
+MOVIE_ID  TITLE        SCORE_DROP  RANK_DROP
+       6  Heat (1995)        0.25          2
+
+movie_id    1
+title       Casino (1995)
+score       0
+similar_to  movie_id 6, title Heat (1995), cosine 0.5";
+        assert_eq!(format!("\n{text}"), expected);
+    }
+
+    #[test]
+    fn a_nested_field_whose_name_is_taken_is_called_after_where_it_stands() {
+        let movies = vec![similar("Casino (1995)"), similar("Ronin (1998)")];
+        let reply = v1::SimilarMoviesResponse { movies, ..Default::default() };
+        let text = rendered(&reply, "marquee.v1.SimilarMoviesResponse");
+        let expected = "
+MOVIE_ID  TITLE          SCORE  SIMILAR_TO.MOVIE_ID  SIMILAR_TO.TITLE  COSINE
+       1  Casino (1995)      0                    6  Heat (1995)          0.5
+       1  Ronin (1998)       0                    6  Heat (1995)          0.5";
+        assert_eq!(format!("\n{text}"), expected);
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn answer(request: &v1::RecommendRequest) -> v1::RecommendResponse {
         genres: vec!["Drama".into(), "Sci-Fi".into()],
         year: Some(1999),
         source: v1::Source::Model.into(),
+        ..Default::default()
     };
     let history = match &request.subject {
         Some(Subject::History(history)) => history.movie_ids.len() as u32,
@@ -89,6 +90,7 @@ fn answer(request: &v1::RecommendRequest) -> v1::RecommendResponse {
         source: v1::Source::Model.into(),
         timings: Some(v1::Timings { total_us: 812, encode_us: 700, score_us: 112, ..Default::default() }),
         ignored_history_movies: history,
+        ..Default::default()
     }
 }
 
@@ -140,6 +142,38 @@ impl RecommendationService for Fake {
             model_version: reply.model_version,
             timings: reply.timings,
         }))
+    }
+
+    async fn explain_recommendation(
+        &self,
+        request: Request<v1::ExplainRecommendationRequest>,
+    ) -> Result<Response<v1::ExplainRecommendationResponse>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(v1::ExplainRecommendationResponse { answered: true, ..Default::default() }))
+    }
+
+    async fn list_onboarding_movies(
+        &self,
+        request: Request<v1::ListOnboardingMoviesRequest>,
+    ) -> Result<Response<v1::ListOnboardingMoviesResponse>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(v1::ListOnboardingMoviesResponse::default()))
+    }
+
+    async fn get_home_rows(
+        &self,
+        request: Request<v1::GetHomeRowsRequest>,
+    ) -> Result<Response<v1::GetHomeRowsResponse>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(v1::GetHomeRowsResponse::default()))
+    }
+
+    async fn similar_users(
+        &self,
+        request: Request<v1::SimilarUsersRequest>,
+    ) -> Result<Response<v1::SimilarUsersResponse>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(v1::SimilarUsersResponse::default()))
     }
 
     async fn encode_history(

@@ -1,27 +1,28 @@
-//! `marquee-loadgen compare`: the same load against several servers, in alternating rounds.
+//! `marquee-loadgen compare`: the same load against several servers, or by several protocols, in alternating
+//! rounds.
 //!
-//! Machines drift: caches warm, clocks throttle, neighbours wake. Rounds that alternate share the drift,
-//! and medians over rounds ignore the odd one.
+//! Machines drift: caches warm, clocks throttle, neighbours wake. Rounds that alternate share the drift, every
+//! second one goes backwards so that no side is always the later one, and medians over rounds ignore the odd one.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::Arc;
 
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use super::run::{Shape, observed};
+use super::run::Shape;
+use super::side::Side;
 use super::{CliError, LoadOptions, write_json};
+use crate::measure::paired::{CONFIDENCE, Ratio, SURE_FROM, median};
 use crate::report::Report;
-use crate::wire::Target;
 
 /// The arguments of `compare`.
 #[derive(Debug, Args)]
 pub(super) struct CompareArguments {
-    /// A server, NAME=http://HOST:PORT or NAME=http://HOST:PORT,TEMPLATE.toml; twice or more.
-    #[arg(long = "side", required = true, value_name = "NAME=TARGET[,TEMPLATE]")]
+    /// A server and how it is asked, NAME=http://HOST:PORT, and behind it any of ,protocol=PROTOCOL ,http=VERSION
+    /// and ,template=FILE in place of those options; twice or more.
+    #[arg(long = "side", required = true, value_name = "NAME=TARGET[,OPTION=VALUE]...")]
     sides: Vec<Side>,
     /// Rounds; each side runs once in each.
     #[arg(long, default_value_t = 5)]
@@ -35,46 +36,34 @@ pub(super) struct CompareArguments {
     json: Option<PathBuf>,
 }
 
-/// One server of a comparison.
-#[derive(Clone, Debug)]
-struct Side {
-    name: String,
-    target: Target,
-    template: Option<PathBuf>,
-}
-
-impl FromStr for Side {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, rest) = text
-            .split_once('=')
-            .ok_or_else(|| format!("'{text}' is no side; write NAME=http://HOST:PORT[,TEMPLATE.toml]"))?;
-        let (target, template) = match rest.split_once(',') {
-            Some((target, template)) => (target, Some(PathBuf::from(template))),
-            None => (rest, None),
-        };
-        let target = target.parse().map_err(|error: crate::wire::WireError| error.to_string())?;
-        Ok(Self { name: name.to_owned(), target, template })
-    }
-}
-
-/// The medians of one side.
+/// One side over all rounds.
 #[derive(Clone, Debug, Serialize)]
-struct Medians {
+struct Summary {
     name: String,
     throughput: f64,
     /// The lowest and the highest throughput of a round.
     spread: (f64, f64),
     p50_ms: f64,
+    mean_ms: f64,
     p99_ms: f64,
     error_rate: f64,
     valid_rounds: usize,
+    /// To the first side, within each round.
+    ratios: Ratios,
+}
+
+/// A side to the first one.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Ratios {
+    throughput: Ratio,
+    p50: Ratio,
+    mean: Ratio,
+    p99: Ratio,
 }
 
 #[derive(Debug, Serialize)]
 struct Comparison {
-    medians: Vec<Medians>,
+    sides: Vec<Summary>,
     rounds: Vec<Vec<Report>>,
 }
 
@@ -85,8 +74,13 @@ impl CompareArguments {
         }
         let mut rounds: Vec<Vec<Report>> = vec![Vec::new(); self.sides.len()];
         for round in 1..=self.rounds.max(1) {
-            for (side, reports) in self.sides.iter().zip(&mut rounds) {
-                let report = self.one(side).await?;
+            let mut order: Vec<usize> = (0..self.sides.len()).collect();
+            if round % 2 == 0 {
+                order.reverse();
+            }
+            for index in order {
+                let side = &self.sides[index];
+                let report = self.shape.measured(&side.target, &self.options.for_side(side)).await?;
                 println!(
                     "round {round}  {:<16} {:>10.1}/s  p50 {:>8.3} ms  p99 {:>8.3} ms  errors {}{}",
                     side.name,
@@ -96,97 +90,95 @@ impl CompareArguments {
                     report.errors,
                     if report.valid { "" } else { "  NOT VALID" }
                 );
-                reports.push(report);
+                rounds[index].push(report);
             }
         }
-        let medians: Vec<Medians> =
-            self.sides.iter().zip(&rounds).map(|(side, reports)| medians(&side.name, reports)).collect();
-        println!("\n{}", table(&medians));
+        let sides: Vec<Summary> = self
+            .sides
+            .iter()
+            .zip(&rounds)
+            .map(|(side, reports)| Summary::of(&side.name, reports, &rounds[0]))
+            .collect();
+        println!("\n{}\n{}", medians(&sides), ratios(&sides, rounds[0].len()));
         if let Some(path) = &self.json {
-            write_json(path, &Comparison { medians, rounds })?;
+            write_json(path, &Comparison { sides, rounds })?;
         }
         Ok(true)
     }
+}
 
-    async fn one(&self, side: &Side) -> Result<Report, CliError> {
-        let options = self.options.with_template(side.template.clone());
-        let (load, duration, words) = self.shape.load(options.warmup())?;
-        let plan = Arc::new(options.plan(&side.target, load, duration, None).await?);
-        let (output, metrics) = observed(&plan, &options, options.progress).await?;
-        Ok(options.report(&plan, words, &output, metrics))
+impl Summary {
+    fn of(name: &str, reports: &[Report], first: &[Report]) -> Self {
+        let over = |figure: fn(&Report) -> f64| {
+            let mut figures = figures(reports, figure);
+            figures.sort_unstable_by(f64::total_cmp);
+            median(&figures)
+        };
+        let ratio =
+            |figure: fn(&Report) -> f64| Ratio::of(&figures(reports, figure), &figures(first, figure));
+        let throughputs = || reports.iter().map(|report| report.throughput);
+        Self {
+            name: name.to_owned(),
+            throughput: over(|report| report.throughput),
+            spread: (throughputs().fold(f64::INFINITY, f64::min), throughputs().fold(0.0, f64::max)),
+            p50_ms: over(|report| report.latency_ms.p50),
+            mean_ms: over(|report| report.latency_ms.mean),
+            p99_ms: over(|report| report.latency_ms.p99),
+            error_rate: over(|report| report.error_rate),
+            valid_rounds: reports.iter().filter(|report| report.valid).count(),
+            ratios: Ratios {
+                throughput: ratio(|report| report.throughput),
+                p50: ratio(|report| report.latency_ms.p50),
+                mean: ratio(|report| report.latency_ms.mean),
+                p99: ratio(|report| report.latency_ms.p99),
+            },
+        }
     }
 }
 
-fn medians(name: &str, reports: &[Report]) -> Medians {
-    let over = |figure: fn(&Report) -> f64| median(reports.iter().map(figure).collect());
-    let throughputs = || reports.iter().map(|report| report.throughput);
-    Medians {
-        name: name.to_owned(),
-        throughput: over(|report| report.throughput),
-        spread: (throughputs().fold(f64::INFINITY, f64::min), throughputs().fold(0.0, f64::max)),
-        p50_ms: over(|report| report.latency_ms.p50),
-        p99_ms: over(|report| report.latency_ms.p99),
-        error_rate: over(|report| report.error_rate),
-        valid_rounds: reports.iter().filter(|report| report.valid).count(),
-    }
+fn figures(reports: &[Report], figure: fn(&Report) -> f64) -> Vec<f64> {
+    reports.iter().map(figure).collect()
 }
 
-/// The median; the mean of the middle two of an even number. 0 of nothing.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        count if count % 2 == 1 => values[count / 2],
-        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
-    }
-}
-
-fn table(medians: &[Medians]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
-    table.set_header([
-        "medians",
-        "answers/s",
-        "lowest to highest",
-        "p50, ms",
-        "p99, ms",
-        "errors",
-        "of the first",
-    ]);
-    for side in medians {
-        table.add_row([
+fn medians(sides: &[Summary]) -> Table {
+    let head = ["medians", "answers/s", "lowest to highest", "p50, ms", "mean, ms", "p99, ms", "errors"];
+    let rows = sides.iter().map(|side| {
+        vec![
             side.name.clone(),
             format!("{:.1}", side.throughput),
             format!("{:.1} to {:.1}", side.spread.0, side.spread.1),
             format!("{:.3}", side.p50_ms),
+            format!("{:.3}", side.mean_ms),
             format!("{:.3}", side.p99_ms),
             format!("{:.3}%", side.error_rate * 100.0),
-            format!("{:.2}", side.throughput / medians[0].throughput.max(1e-9)),
-        ]);
-    }
+        ]
+    });
+    table(head.map(str::to_owned).to_vec(), rows)
+}
+
+/// The others to the first side.
+fn ratios(sides: &[Summary], rounds: usize) -> Table {
+    let interval = if rounds < SURE_FROM {
+        "least to most".to_owned()
+    } else {
+        format!("{:.0}% certain", CONFIDENCE * 100.0)
+    };
+    let first = format!("of {} in {rounds} rounds, {interval}", sides[0].name);
+    let head = [first.as_str(), "answers/s", "p50", "mean", "p99"].map(str::to_owned).to_vec();
+    let cell =
+        |ratio: Ratio| format!("{:.3} ({:.3} to {:.3})", ratio.median, ratio.interval.0, ratio.interval.1);
+    let rows = sides.iter().skip(1).map(|side| {
+        let Ratios { throughput, p50, mean, p99 } = side.ratios;
+        vec![side.name.clone(), cell(throughput), cell(p50), cell(mean), cell(p99)]
+    });
+    table(head, rows)
+}
+
+fn table(head: Vec<String>, rows: impl Iterator<Item = Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(head).add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(vec![5.0, 1.0, 100.0]), 5.0);
-        assert_eq!(median(vec![4.0, 1.0, 100.0, 2.0]), 3.0);
-        assert_eq!(median(vec![]), 0.0);
-    }
-
-    #[test]
-    fn a_side_has_a_name_a_target_and_perhaps_a_template() {
-        let side: Side = "other=http://127.0.0.1:8001,triton.toml".parse().unwrap();
-        assert_eq!(side.name, "other");
-        assert_eq!(side.target.authority, "127.0.0.1:8001");
-        assert_eq!(side.template, Some(PathBuf::from("triton.toml")));
-        assert!("http://127.0.0.1:8001".parse::<Side>().is_err());
-    }
 }

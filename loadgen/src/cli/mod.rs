@@ -6,6 +6,7 @@ mod compare;
 mod options;
 mod run;
 mod search;
+mod side;
 
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,9 @@ pub enum CliError {
     /// The requests cannot be made.
     #[error(transparent)]
     Workload(#[from] crate::workload::WorkloadError),
+    /// The server cannot be spoken to as asked.
+    #[error(transparent)]
+    Wire(#[from] crate::wire::WireError),
     /// The schedule cannot be made.
     #[error(transparent)]
     Schedule(#[from] crate::schedule::ScheduleError),

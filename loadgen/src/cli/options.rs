@@ -10,12 +10,13 @@ use marquee_core::duration;
 use marquee_proto::v1;
 
 use super::CliError;
+use super::side::Side;
 use crate::drive::{Load, Plan};
 use crate::measure::Verdict;
 use crate::metrics::MetricsTarget;
 use crate::report::live::Style;
 use crate::report::{Report, Setup, Tally};
-use crate::wire::Target;
+use crate::wire::{Dialect, HttpVersion, Protocol, Target};
 use crate::workload::{
     Cancellation, Catalogue, Marquee, MarqueeSettings, Population, Rpc, Subject, Template, UserRange,
     Weighted, Workload, WorkloadError, discover, writes,
@@ -80,7 +81,8 @@ pub struct LoadOptions {
     /// Requests in a batch, and messages in a stream.
     #[arg(long, default_value_t = 16, value_parser = up_to(MAX_REQUESTS), help_heading = "Requests")]
     batch: usize,
-    /// The time each call is given; it travels as grpc-timeout, and the client gives up after it.
+    /// The time each call is given; it travels as grpc-timeout or connect-timeout-ms, and the client gives up after
+    /// it.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Requests")]
     deadline: Option<Duration>,
     /// The share of calls that are cancelled on purpose, 0 to 1.
@@ -89,6 +91,14 @@ pub struct LoadOptions {
     /// The longest time after which a call is cancelled.
     #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "10ms", help_heading = "Requests")]
     cancel_within: Duration,
+    /// How the server is spoken to; grpc when nothing else is said. Over the others every call is one request and
+    /// one reply, and by rest those alone whose request is a whole body.
+    #[arg(long, value_enum, help_heading = "Requests", conflicts_with = "template")]
+    protocol: Option<Protocol>,
+    /// The version of HTTP, without TLS; 1 when nothing else is said, and of grpc always 2. Over HTTP/1.1 there are
+    /// as many connections as calls in flight.
+    #[arg(long, value_enum, value_name = "VERSION", help_heading = "Requests")]
+    http: Option<HttpVersion>,
     /// A TOML file that describes calls of another server; see the README.
     #[arg(long, value_name = "FILE", help_heading = "Requests")]
     template: Option<PathBuf>,
@@ -98,7 +108,7 @@ pub struct LoadOptions {
     /// Make part I of N of the requests, on each of N machines: 1/3, 2/3, 3/3. Rates are those of a machine.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_part, help_heading = "Requests")]
     part: (u64, u64),
-    /// Connections to the server.
+    /// Connections to the server; over HTTP/1.1 those that are opened before the run.
     #[arg(long, default_value_t = 8, help_heading = "Sending")]
     connections: usize,
     /// Worker threads; a quarter of the cores when absent, two at least.
@@ -151,9 +161,16 @@ impl LoadOptions {
         self.goodput_under = self.goodput_under.or(default);
     }
 
-    /// The same with the template of one side of a comparison.
-    pub(super) fn with_template(&self, template: Option<PathBuf>) -> Self {
-        Self { template: template.or_else(|| self.template.clone()), ..self.clone() }
+    /// The same for one side of a comparison: what it does not say itself is said for all.
+    pub(super) fn for_side(&self, side: &Side) -> Self {
+        let template =
+            side.template.clone().or_else(|| self.template.clone().filter(|_| side.protocol.is_none()));
+        Self {
+            protocol: side.protocol.or(self.protocol.filter(|_| template.is_none())),
+            http: side.http.or(self.http),
+            template,
+            ..self.clone()
+        }
     }
 
     /// The plan of a run against `target`.
@@ -188,11 +205,18 @@ impl LoadOptions {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Two at least: where cores are contended, one of two threads is more often let in at once.
         let threads = self.threads.unwrap_or((cores / 4).max(2)).clamp(1, self.connections);
+        let connections = match &load {
+            // So that none is opened while a call waits for it.
+            Load::Closed(callers) if workload.dialect().http() == HttpVersion::One => {
+                self.connections.max((callers.peak().ceil() as usize).min(MAX_CONNECTIONS))
+            }
+            _ => self.connections,
+        };
         Ok(Plan {
             target: target.clone(),
             workload,
             load,
-            connections: self.connections,
+            connections,
             threads,
             warmup: self.warmup,
             duration,
@@ -212,7 +236,7 @@ impl LoadOptions {
             let population = Population::new(self.users, self.zipf, catalogue)?;
             let template =
                 Template::read(path, &population, self.longest_history.max(1), self.seed, cancellation)?;
-            let workload = Workload::Template(Box::new(template));
+            let workload = Workload::Template(Box::new(template.over(self.http)?));
             self.permit(workload.routes().iter().map(|route| route.path.as_str()))?;
             return Ok(workload);
         }
@@ -245,7 +269,8 @@ impl LoadOptions {
             batch: self.batch.max(1),
             cancellation,
         };
-        Ok(Workload::Marquee(Box::new(Marquee::new(settings)?)))
+        let dialect = Dialect::new(self.protocol.unwrap_or(Protocol::Grpc), self.http)?;
+        Ok(Workload::Marquee(Box::new(Marquee::new(settings)?.over(dialect)?)))
     }
 
     /// Refuses the first of these paths that writes, unless writing is allowed.
@@ -294,6 +319,7 @@ impl LoadOptions {
             target: format!("http://{}", plan.target.authority),
             rpc: if self.template.is_some() { plan.workload.names().join(",") } else { self.rpc.clone() },
             requests: self.requests(),
+            protocol: plan.workload.dialect().to_string(),
             load,
             connections: plan.connections,
             threads: plan.threads,

@@ -11,7 +11,7 @@ use super::{CliError, LoadOptions, Output};
 use crate::drive::{Load, Plan, Progress, RunOutput, run};
 use crate::metrics::{MetricsReport, MetricsTarget, Reading, compare};
 use crate::report::live::{Live, Style};
-use crate::report::table;
+use crate::report::{Report, table};
 use crate::schedule::{MAX_LEVEL, Profile, Spacing, read_schedule};
 use crate::wire::Target;
 
@@ -101,15 +101,19 @@ impl Shape {
         let words = format!("closed loop, {callers} callers");
         Ok((Load::Closed(Profile::constant(f64::from(callers), duration)), duration, words))
     }
+
+    /// Runs this load against `target`.
+    pub(super) async fn measured(&self, target: &Target, options: &LoadOptions) -> Result<Report, CliError> {
+        let (load, duration, words) = self.load(options.warmup())?;
+        let plan = Arc::new(options.plan(target, load, duration, self.count).await?);
+        let (output, metrics) = observed(&plan, options, options.progress).await?;
+        Ok(options.report(&plan, words, &output, metrics))
+    }
 }
 
 impl RunArguments {
     pub(super) async fn run(self) -> Result<bool, CliError> {
-        let options = &self.options;
-        let (load, duration, words) = self.shape.load(options.warmup())?;
-        let plan = Arc::new(options.plan(&self.target, load, duration, self.shape.count).await?);
-        let (output, metrics) = observed(&plan, options, options.progress).await?;
-        let report = options.report(&plan, words, &output, metrics);
+        let report = self.shape.measured(&self.target, &self.options).await?;
         print!("{}", table::render(&report));
         self.output.write(&report)?;
         Ok(report.valid || !self.strict)

@@ -14,7 +14,7 @@ use super::{Load, Plan, Progress};
 use crate::measure::{Failure, Outcome, Recorder};
 use crate::schedule::Profile;
 use crate::wire::reply::{self, Shape};
-use crate::wire::{Connection, GrpcConnection, HttpConnection, Prepared, WireError};
+use crate::wire::{Connection, Encoding, Prepared, WireError};
 
 /// How long a caller waits after its connection failed, so that a dead server is not hammered.
 const BACK_OFF: Duration = Duration::from_millis(10);
@@ -33,6 +33,7 @@ pub(super) struct Shard {
     place: Place,
     load: Load,
     shapes: Vec<Shape>,
+    encoding: Encoding,
     connections: Vec<Connection>,
     start: Cell<Instant>,
     recorder: RefCell<Recorder>,
@@ -48,18 +49,15 @@ impl Shard {
         progress: Arc<Progress>,
         place: Place,
     ) -> Result<Rc<Self>, WireError> {
-        let routes = plan.workload.routes();
+        let (routes, dialect) = (plan.workload.routes(), plan.workload.dialect());
         let mut connections = Vec::new();
         for _ in (place.worker..plan.connections).step_by(place.of) {
-            connections.push(if plan.workload.is_grpc() {
-                Connection::Grpc(GrpcConnection::open(&plan.target, &routes, plan.deadline).await?)
-            } else {
-                Connection::Http(HttpConnection::open(&plan.target, &routes).await?)
-            });
+            connections.push(Connection::open(&plan.target, &routes, dialect, plan.deadline).await?);
         }
         Ok(Rc::new(Self {
             load: plan.load.with_warmup(plan.warmup),
             shapes: plan.workload.shapes(),
+            encoding: dialect.protocol().encoding(),
             recorder: RefCell::new(Recorder::new(plan.settings())),
             start: Cell::new(Instant::now()),
             in_flight: Cell::new(0),
@@ -191,7 +189,7 @@ impl Shard {
     }
 
     fn answered(&self, call: usize, body: &[u8]) -> Outcome {
-        match reply::read(self.shapes[call], body) {
+        match reply::read(self.shapes[call], self.encoding, body) {
             Some(answer) => {
                 Outcome::Answered { answers: answer.answers, failed: answer.failed, stages: answer.stages }
             }

@@ -1,6 +1,7 @@
 //! What is counted while a run goes on, and what may be said of it afterwards.
 
 pub mod histogram;
+pub mod paired;
 mod recorder;
 mod verdict;
 

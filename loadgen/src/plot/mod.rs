@@ -24,9 +24,9 @@ use drawing::{Drawing, Frame};
 /// The style of all plots, for the page that they stand in.
 pub const STYLE: &str = include_str!("style.css");
 
-/// Colours that keep apart for the colour-blind (Okabe and Ito).
-const COLOURS: [&str; 8] =
-    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7f7f7f"];
+/// Colours that keep apart for the colour-blind (Okabe and Ito, the last one Tol's wine): one for each stage at least.
+const COLOURS: [&str; 9] =
+    ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7f7f7f", "#882255"];
 
 /// A plot in a page, as wide as the page.
 const PAGE_WIDTH: f64 = 860.0;

@@ -90,13 +90,14 @@ impl Setup {
     }
 
     /// What must be alike. Connections and threads may differ, as machines do.
-    fn load_in_words(&self) -> [(&'static str, String); 6] {
+    fn load_in_words(&self) -> [(&'static str, String); 7] {
         let deadline =
             self.deadline_ms.map_or_else(|| "none".to_owned(), |deadline| format!("{deadline} ms"));
         [
             ("target", self.target.clone()),
             ("calls", self.rpc.clone()),
             ("requests", self.requests.clone()),
+            ("protocol", self.protocol.clone()),
             ("load", self.load.clone()),
             ("seed", self.seed.to_string()),
             ("deadline", deadline),
@@ -159,6 +160,9 @@ mod tests {
         assert!(refusal(|other| other.setup.target = "http://10.0.0.9:1".to_owned()).contains("the target"));
         assert!(refusal(|other| other.setup.rpc = "Recommend=2,GetUser".to_owned()).contains("the calls"));
         assert!(refusal(|other| other.setup.requests = "users 1-9".to_owned()).contains("the requests"));
+        assert!(
+            refusal(|other| other.setup.protocol = "REST over HTTP/2".to_owned()).contains("the protocol")
+        );
         assert!(refusal(|other| other.setup.seed = 9).contains("the seed"));
         assert!(refusal(|other| other.setup.deadline_ms = Some(50)).contains("'none', another '50 ms'"));
     }

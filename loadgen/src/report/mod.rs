@@ -19,7 +19,7 @@ use crate::measure::{STAGES, Verdict};
 use crate::metrics::MetricsReport;
 
 /// The version of the document's form.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Quantiles of a time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,9 +72,11 @@ pub struct Setup {
     /// What the calls asked, in words.
     #[serde(default)]
     pub requests: String,
+    /// How the server was spoken to, such as `Connect in JSON over HTTP/1.1`.
+    pub protocol: String,
     /// How load was made, in words.
     pub load: String,
-    /// Connections.
+    /// Connections; over HTTP/1.1 those that were opened before the run.
     pub connections: usize,
     /// Worker threads of the generator.
     pub threads: usize,

@@ -31,8 +31,12 @@ pub fn render(report: &Report) -> String {
 fn summary(report: &Report) -> String {
     let mut lines = vec![
         format!(
-            "{} on {}: {}, {} connections",
-            report.setup.rpc, report.setup.target, report.setup.load, report.setup.connections
+            "{} on {} by {}: {}, {} connections",
+            report.setup.rpc,
+            report.setup.target,
+            report.setup.protocol,
+            report.setup.load,
+            report.setup.connections
         ),
         format!(
             "throughput {:.1} answers/s over {:.1} s, offered {:.1}/s, errors {} ({:.3}%), cancelled {}",

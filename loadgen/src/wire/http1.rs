@@ -1,79 +1,62 @@
-//! HTTP/1.1, for comparison with servers that speak no gRPC. One call at a time on a connection: a call
-//! waits for its turn, and the wait counts.
+//! HTTP/1.1 with keep-alive: a connection carries one call at a time, so there are as many as calls in flight.
+//!
+//! The connection that was used last is taken first; a new one is opened when none is free, and its opening is
+//! part of that call's time. One that the server closed is replaced.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use marquee_core::text::printable;
-use tokio::net::TcpStream;
-use tokio::sync::Mutex;
 
-use super::{CallFailure, Prepared, Reply, Route, Target, WireError};
+use super::{CallFailure, Target, Whole, WireError, socket};
 use crate::measure::Failure;
 
-/// One HTTP/1.1 connection with keep-alive, used by the tasks of one thread.
-pub struct HttpConnection {
+/// Connections, used by the tasks of one thread.
+pub(super) struct Http1 {
     target: Target,
-    routes: Vec<Route>,
-    sender: Mutex<Option<SendRequest<Full<Bytes>>>>,
+    free: RefCell<Vec<SendRequest<Full<Bytes>>>>,
 }
 
-impl HttpConnection {
-    /// Connects.
-    ///
-    /// # Errors
-    /// [`WireError::Connect`] when nobody answers.
-    pub async fn open(target: &Target, routes: &[Route]) -> Result<Self, WireError> {
-        let sender = connect(target).await?;
-        Ok(Self { target: target.clone(), routes: routes.to_vec(), sender: Mutex::new(Some(sender)) })
+impl Http1 {
+    /// Opens the first connection.
+    pub(super) async fn open(target: &Target) -> Result<Self, WireError> {
+        let first = connect(target).await?;
+        Ok(Self { target: target.clone(), free: RefCell::new(vec![first]) })
     }
 
     /// Sends one request and waits for the whole reply.
-    ///
-    /// # Errors
-    /// [`CallFailure`] when the connection fails or the status is not of the 200s.
-    pub async fn call(&self, prepared: &Prepared) -> Result<Reply, CallFailure> {
-        let mut place = self.sender.lock().await;
-        // Taken out while in use: a cancelled call leaves none behind, and the next one connects afresh.
-        let mut sender = match place.take().filter(|sender| !sender.is_closed()) {
-            Some(sender) => sender,
-            None => connect(&self.target).await.map_err(CallFailure::transport)?,
-        };
-        sender.ready().await.map_err(CallFailure::transport)?;
-        let request = self.request(prepared).map_err(CallFailure::transport)?;
-        let reply = sender.send_request(request).await.map_err(CallFailure::transport)?;
-        let status = reply.status();
-        let body = reply.into_body().collect().await.map_err(CallFailure::transport)?.to_bytes();
-        *place = Some(sender);
-        if status.is_success() {
-            Ok(Reply { body })
-        } else {
-            let message = printable(&String::from_utf8_lossy(&body[..body.len().min(200)])).into_owned();
-            Err(CallFailure { failure: Failure::Http(status.as_u16()), message })
-        }
+    pub(super) async fn send(&self, request: Request<()>, body: Bytes) -> Result<Whole, CallFailure> {
+        // Out of the list while in use: a call that is cancelled takes its connection with it.
+        let mut sender = self.sender().await?;
+        let reply =
+            sender.send_request(request.map(|()| Full::new(body))).await.map_err(CallFailure::transport)?;
+        let (head, body) = reply.into_parts();
+        let body = body.collect().await.map_err(CallFailure::transport)?;
+        let trailers = body.trailers().cloned();
+        self.free.borrow_mut().push(sender);
+        Ok(Whole { status: head.status, headers: head.headers, body: body.to_bytes(), trailers })
     }
 
-    fn request(&self, prepared: &Prepared) -> Result<http::Request<Full<Bytes>>, http::Error> {
-        let route = &self.routes[prepared.call];
-        let mut request = http::Request::builder()
-            .method(route.method.clone())
-            .uri(&route.path)
-            .header(http::header::HOST, &self.target.authority)
-            .body(Full::new(prepared.body.clone()))?;
-        request.headers_mut().extend(route.headers.clone());
-        Ok(request)
+    async fn sender(&self) -> Result<SendRequest<Full<Bytes>>, CallFailure> {
+        loop {
+            let Some(mut sender) = self.free.borrow_mut().pop() else {
+                return connect(&self.target).await.map_err(CallFailure::transport);
+            };
+            if sender.ready().await.is_ok() {
+                return Ok(sender);
+            }
+        }
     }
 }
 
 async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, WireError> {
-    let failed = |message: String| WireError::Connect { authority: target.authority.clone(), message };
-    let socket = TcpStream::connect(&target.authority).await.map_err(|error| failed(error.to_string()))?;
-    socket.set_nodelay(true).map_err(|error| failed(error.to_string()))?;
+    let socket = socket(target).await?;
     let (sender, connection) =
-        handshake(TokioIo::new(socket)).await.map_err(|error| failed(error.to_string()))?;
+        handshake(TokioIo::new(socket)).await.map_err(|error| WireError::connect(target, error))?;
     // An error of the connection shows in each of its calls.
     tokio::task::spawn_local(async move { drop(connection.await) });
     Ok(sender)
@@ -85,7 +68,7 @@ async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, WireError>
 /// [`CallFailure`] when the server does not answer within `limit`, or not with a success.
 pub async fn get(target: &Target, path: &str, limit: Duration) -> Result<Bytes, CallFailure> {
     let fetch = async {
-        let socket = TcpStream::connect(&target.authority).await.map_err(CallFailure::transport)?;
+        let socket = socket(target).await.map_err(CallFailure::transport)?;
         let (mut sender, connection) =
             handshake(TokioIo::new(socket)).await.map_err(CallFailure::transport)?;
         tokio::spawn(async move { drop(connection.await) });

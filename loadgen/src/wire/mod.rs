@@ -2,16 +2,25 @@
 //!
 //! A generic client would decode every reply and cross two channels on the way; that work would be counted
 //! as the server's time and would take the server's cores. Here a call is: headers, bytes, bytes, trailers.
+//!
+//! [`Dialect`] says how requests are written, `http1` and `http2` carry them, `status` says whether a reply is an
+//! answer, [`reply`] reads it.
 
-mod grpc;
+mod dialect;
 mod http1;
+mod http2;
 pub mod reply;
+mod status;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use grpc::GrpcConnection;
-pub use http1::{HttpConnection, get};
+pub use dialect::{Dialect, Encoding, HttpVersion, Protocol};
+use http::{HeaderMap, Request, StatusCode};
+use http1::Http1;
+pub use http1::get;
+use http2::Http2;
+use tokio::net::TcpStream;
 
 use crate::measure::Failure;
 
@@ -39,6 +48,15 @@ pub enum WireError {
     /// A request cannot be put into words of HTTP.
     #[error("the request cannot be sent: {0}")]
     Request(#[from] http::Error),
+    /// gRPC needs HTTP/2.
+    #[error("gRPC is over HTTP/2 alone; leave --http out, or give --protocol grpc-web")]
+    GrpcOverHttp1,
+}
+
+impl WireError {
+    fn connect(target: &Target, error: impl std::fmt::Display) -> Self {
+        Self::Connect { authority: target.authority.clone(), message: error.to_string() }
+    }
 }
 
 impl std::str::FromStr for Target {
@@ -60,7 +78,7 @@ impl std::str::FromStr for Target {
 pub struct Prepared {
     /// Which call of the mix it is.
     pub call: usize,
-    /// The request's body; for gRPC one or more length-prefixed messages.
+    /// The request's body, in the protocol's encoding.
     pub body: Bytes,
     /// When the generator gives up on it on purpose.
     pub cancel_after: Option<Duration>,
@@ -69,8 +87,17 @@ pub struct Prepared {
 /// A reply as it came.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// The whole body; for gRPC length-prefixed messages.
+    /// All messages of the body, in the protocol's encoding.
     pub body: Bytes,
+}
+
+/// A reply of HTTP, read to its end.
+#[derive(Debug)]
+struct Whole {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    trailers: Option<HeaderMap>,
 }
 
 /// A failed call: why, and the server's or system's words.
@@ -88,6 +115,16 @@ impl CallFailure {
     }
 }
 
+/// A socket on which nothing waits for acknowledgements.
+async fn socket(target: &Target) -> Result<TcpStream, WireError> {
+    let connected = async {
+        let socket = TcpStream::connect(&target.authority).await?;
+        socket.set_nodelay(true)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    connected.await.map_err(|error| WireError::connect(target, error))
+}
+
 /// The fixed part of a request: where it goes and with which headers.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -96,34 +133,62 @@ pub struct Route {
     /// The path and query.
     pub path: String,
     /// Headers beyond those of the protocol.
-    pub headers: http::HeaderMap,
+    pub headers: HeaderMap,
 }
 
 impl Route {
-    /// A gRPC method, such as `/marquee.v1.RecommendationService/Recommend`.
-    pub fn grpc(path: impl Into<String>) -> Self {
-        Self { method: http::Method::POST, path: path.into(), headers: http::HeaderMap::new() }
+    /// POST to a path, such as `/marquee.v1.RecommendationService/Recommend`.
+    pub fn post(path: impl Into<String>) -> Self {
+        Self { method: http::Method::POST, path: path.into(), headers: HeaderMap::new() }
     }
 }
 
-/// Either protocol.
-pub enum Connection {
-    /// gRPC over HTTP/2, many calls at once.
-    Grpc(GrpcConnection),
-    /// HTTP/1.1, one call at a time.
-    Http(HttpConnection),
+/// A way to the server, used by the tasks of one thread.
+pub struct Connection {
+    dialect: Dialect,
+    requests: Vec<Request<()>>,
+    carrier: Carrier,
+}
+
+enum Carrier {
+    Http1(Http1),
+    Http2(Http2),
 }
 
 impl Connection {
+    /// Connects. Every request carries `deadline` in the protocol's header.
+    ///
+    /// # Errors
+    /// [`WireError::Connect`] when nobody answers, [`WireError::Request`] when a route is no path.
+    pub async fn open(
+        target: &Target,
+        routes: &[Route],
+        dialect: Dialect,
+        deadline: Option<Duration>,
+    ) -> Result<Self, WireError> {
+        let requests = routes
+            .iter()
+            .map(|route| dialect.request(target, route, deadline))
+            .collect::<Result<Vec<_>, http::Error>>()?;
+        let carrier = match dialect.http() {
+            HttpVersion::One => Carrier::Http1(Http1::open(target).await?),
+            HttpVersion::Two => Carrier::Http2(Http2::open(target).await?),
+        };
+        Ok(Self { dialect, requests, carrier })
+    }
+
     /// Sends one request along route number `prepared.call` and waits for the whole reply.
     ///
     /// # Errors
-    /// [`CallFailure`] when the reply is no success.
+    /// [`CallFailure`] when the connection fails or the reply is no answer.
     pub async fn call(&self, prepared: &Prepared) -> Result<Reply, CallFailure> {
-        match self {
-            Self::Grpc(connection) => connection.call(prepared).await,
-            Self::Http(connection) => connection.call(prepared).await,
-        }
+        let request = self.requests[prepared.call].clone();
+        let body = prepared.body.clone();
+        let whole = match &self.carrier {
+            Carrier::Http1(carrier) => carrier.send(request, body).await?,
+            Carrier::Http2(carrier) => carrier.send(request, body).await?,
+        };
+        status::reply(self.dialect.protocol(), whole)
     }
 }
 

@@ -9,9 +9,10 @@ use rand::RngExt as _;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::draw::cancel_after;
+use super::form::Form;
 use super::{Cancellation, Catalogue, Population, Rpc, Weighted, WorkloadError, request_random};
 use crate::wire::reply::Shape;
-use crate::wire::{Prepared, Route};
+use crate::wire::{Dialect, Prepared, Route};
 
 /// Whose recommendations are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,10 +112,11 @@ pub struct MarqueeSettings {
 /// Requests to a Marquee server.
 pub struct Marquee {
     settings: MarqueeSettings,
+    form: Form,
 }
 
 impl Marquee {
-    /// Checks that the settings can make requests.
+    /// Checks that the settings can make requests, which are gRPC's.
     ///
     /// # Errors
     /// [`WorkloadError`] when the cancelled share is out of range, or movies or titles are missing.
@@ -129,7 +131,16 @@ impl Marquee {
         if searches && !settings.population.catalogue().is_some_and(Catalogue::has_titles) {
             return Err(WorkloadError::NoTitles);
         }
-        Ok(Self { settings })
+        let form = Form::grpc(settings.mix.items());
+        Ok(Self { settings, form })
+    }
+
+    /// The same requests, written for this dialect.
+    ///
+    /// # Errors
+    /// [`WorkloadError::Protocol`] when one of the calls has no place in it.
+    pub fn over(self, dialect: Dialect) -> Result<Self, WorkloadError> {
+        Ok(Self { form: Form::new(self.settings.mix.items(), dialect)?, ..self })
     }
 
     /// The first call of the mix that cannot be made without a catalogue.
@@ -152,7 +163,11 @@ impl Marquee {
     }
 
     pub(super) fn routes(&self) -> Vec<Route> {
-        self.settings.mix.items().iter().map(|rpc| Route::grpc(rpc.path())).collect()
+        self.form.routes().to_vec()
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.form.dialect()
     }
 
     pub(super) fn shapes(&self) -> Vec<Shape> {
@@ -162,7 +177,7 @@ impl Marquee {
     pub(super) fn prepare(&self, index: u64) -> Prepared {
         let mut random = request_random(self.settings.seed, index);
         let call = self.settings.mix.draw_index(&mut random);
-        let body = self.body(self.settings.mix.items()[call], &mut random);
+        let body = self.form.body(call, self.body(self.settings.mix.items()[call], &mut random));
         Prepared { call, body, cancel_after: cancel_after(&mut random, self.settings.cancellation) }
     }
 

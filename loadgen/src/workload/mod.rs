@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod draw;
+mod form;
 mod marquee;
 mod population;
 mod rpc;
@@ -24,7 +25,7 @@ pub use template::Template;
 pub use writes::writes;
 
 use crate::wire::reply::Shape;
-use crate::wire::{Prepared, Route};
+use crate::wire::{Dialect, Prepared, Route};
 
 /// What is wrong with a workload.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,16 @@ pub enum WorkloadError {
         "{0} changes what the server holds; give --allow-writes if its store may be written to, and leave a live one alone"
     )]
     Writes(String),
+    /// A call has no place in a protocol.
+    #[error("{rpc} cannot be made by {dialect}: {reason}")]
+    Protocol {
+        /// The call.
+        rpc: &'static str,
+        /// What was to carry it.
+        dialect: Dialect,
+        /// What is missing, and what to do.
+        reason: &'static str,
+    },
     /// The server cannot be asked for its movies.
     #[error("cannot list the server's popular movies ({0}); give --popularity FILE")]
     Discover(String),
@@ -178,12 +189,12 @@ impl Workload {
         }
     }
 
-    /// Whether the calls are gRPC.
-    pub fn is_grpc(&self) -> bool {
+    /// How the server is spoken to.
+    pub fn dialect(&self) -> Dialect {
         match self {
-            Self::Marquee(_) => true,
-            Self::Template(workload) => workload.is_grpc(),
-            Self::Preencoded(workload) => workload.of.is_grpc(),
+            Self::Marquee(workload) => workload.dialect(),
+            Self::Template(workload) => workload.dialect(),
+            Self::Preencoded(workload) => workload.of.dialect(),
         }
     }
 }

@@ -25,25 +25,35 @@ use serde_json::Value;
 
 use super::draw::cancel_after;
 use super::{Cancellation, Population, WorkloadError, request_random};
-use crate::wire::{Prepared, Route};
+use crate::wire::{Dialect, HttpVersion, Prepared, Route, WireError};
 
 /// Bodies made ahead when the template does not say how many.
 const DEFAULT_VARIANTS: u64 = 4096;
+
 /// The protocol of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Protocol {
-    /// gRPC over HTTP/2.
+enum Kind {
+    /// gRPC.
     Grpc,
-    /// HTTP/1.1 with a JSON body.
+    /// HTTP with a JSON body.
     Http,
+}
+
+impl Kind {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Grpc => Dialect::GRPC,
+            Self::Http => Dialect::HTTP,
+        }
+    }
 }
 
 /// The file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TemplateFile {
-    protocol: Protocol,
+    protocol: Kind,
     /// The call's name in reports; the last part of its path when absent.
     name: Option<String>,
     /// gRPC: `/package.Service/Method`.
@@ -69,7 +79,7 @@ struct TemplateFile {
 /// Requests from a template.
 pub struct Template {
     name: String,
-    protocol: Protocol,
+    dialect: Dialect,
     route: Route,
     bodies: Vec<Bytes>,
     seed: u64,
@@ -104,8 +114,8 @@ impl Template {
         let folder = path.parent().unwrap_or(Path::new("."));
         let route = file.route().map_err(failed)?;
         let input = match file.protocol {
-            Protocol::Grpc => Some(file.input(folder).map_err(failed)?),
-            Protocol::Http => None,
+            Kind::Grpc => Some(file.input(folder).map_err(failed)?),
+            Kind::Http => None,
         };
         let bodies = (0..file.variants.unwrap_or(DEFAULT_VARIANTS).max(1))
             .map(|index| {
@@ -116,7 +126,7 @@ impl Template {
         let last = route.path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Self {
             name: file.name.unwrap_or(last),
-            protocol: file.protocol,
+            dialect: file.protocol.dialect(),
             route,
             bodies,
             seed,
@@ -128,8 +138,16 @@ impl Template {
         &self.name
     }
 
-    pub(super) fn is_grpc(&self) -> bool {
-        self.protocol == Protocol::Grpc
+    /// The same requests over this version of HTTP; over HTTP/1.1 without one, but for gRPC.
+    ///
+    /// # Errors
+    /// [`WireError`] when the template is gRPC and the version is HTTP/1.1.
+    pub fn over(self, http: Option<HttpVersion>) -> Result<Self, WireError> {
+        Ok(Self { dialect: Dialect::new(self.dialect.protocol(), http)?, ..self })
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     pub(super) fn route(&self) -> Route {
@@ -146,16 +164,13 @@ impl Template {
 impl TemplateFile {
     fn route(&self) -> Result<Route, String> {
         let mut route = match self.protocol {
-            Protocol::Grpc => Route::grpc(
+            Kind::Grpc => Route::post(
                 self.method.clone().ok_or("method is missing; write method = \"/package.Service/Method\"")?,
             ),
-            Protocol::Http => {
+            Kind::Http => {
                 let verb = self.verb.as_deref().unwrap_or("POST");
-                let mut route = Route::grpc(self.path.clone().ok_or("path is missing")?);
+                let mut route = Route::post(self.path.clone().ok_or("path is missing")?);
                 route.method = verb.parse().map_err(|_| format!("'{verb}' is no HTTP verb"))?;
-                route
-                    .headers
-                    .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
                 route
             }
         };

@@ -1,4 +1,7 @@
-//! A real gRPC server whose behaviour a request chooses by its `k`, so that tests need no timing.
+//! A real gRPC server whose behaviour a request chooses by its `k`, so that tests need no timing. `Recommend` is
+//! answered over the other protocols too ([`http`]).
+
+mod http;
 
 use std::pin::Pin;
 
@@ -7,6 +10,7 @@ use marquee_proto::v1::catalog_service_server::{CatalogService, CatalogServiceSe
 use marquee_proto::v1::recommendation_service_server::{RecommendationService, RecommendationServiceServer};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::{Request, Response, Status, Streaming};
 
 /// A request with this `k` is refused.
@@ -89,6 +93,34 @@ impl RecommendationService for Recommender {
         Ok(Response::new(v1::SimilarMoviesResponse::default()))
     }
 
+    async fn explain_recommendation(
+        &self,
+        _: Request<v1::ExplainRecommendationRequest>,
+    ) -> Result<Response<v1::ExplainRecommendationResponse>, Status> {
+        Ok(Response::new(v1::ExplainRecommendationResponse::default()))
+    }
+
+    async fn list_onboarding_movies(
+        &self,
+        _: Request<v1::ListOnboardingMoviesRequest>,
+    ) -> Result<Response<v1::ListOnboardingMoviesResponse>, Status> {
+        Ok(Response::new(v1::ListOnboardingMoviesResponse::default()))
+    }
+
+    async fn get_home_rows(
+        &self,
+        _: Request<v1::GetHomeRowsRequest>,
+    ) -> Result<Response<v1::GetHomeRowsResponse>, Status> {
+        Ok(Response::new(v1::GetHomeRowsResponse::default()))
+    }
+
+    async fn similar_users(
+        &self,
+        _: Request<v1::SimilarUsersRequest>,
+    ) -> Result<Response<v1::SimilarUsersResponse>, Status> {
+        Ok(Response::new(v1::SimilarUsersResponse::default()))
+    }
+
     async fn encode_history(
         &self,
         _: Request<v1::EncodeHistoryRequest>,
@@ -165,11 +197,15 @@ pub(crate) async fn serve_on(listener: tokio::net::TcpListener) -> Result<(), to
         socket.set_nodelay(true)?;
         Ok::<_, std::io::Error>(socket)
     });
+    let services = Routes::new(RecommendationServiceServer::new(Recommender))
+        .add_service(CatalogServiceServer::new(Movies))
+        .into_axum_router()
+        .layer(axum::middleware::from_fn(http::answer));
     tonic::transport::Server::builder()
+        .accept_http1(true)
         // Calls that are cancelled before a busy machine has accepted them would otherwise be taken for an attack.
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-        .add_service(RecommendationServiceServer::new(Recommender))
-        .add_service(CatalogServiceServer::new(Movies))
+        .add_routes(Routes::from(services))
         .serve_with_incoming(sockets)
         .await
 }

@@ -1,23 +1,22 @@
 //! JSON as people write it, made into a message, and a message made into JSON.
 //!
-//! protobuf's own mapping takes the field names of the proto and those in camel case, but of an enum
-//! value the full name only, and it says of a fault neither where it stands nor what was meant. So the
-//! values of enums are brought into their full form first, and every fault names its field in dotted
-//! form, as those of the rules do.
+//! A text is read once ([`read`]), straight into the bytes of the message: no tree of JSON and no message by descriptor
+//! stands between, so what a text takes in memory is its own length and a few times that at worst, and whoever decodes
+//! the bytes holds them to the bounds of their lists first.
+//!
+//! protobuf's own mapping takes the field names of the proto and those in camel case, but of an enum value the full
+//! name only, and it says of a fault neither where it stands nor what was meant. Here values of enums have their short
+//! names too, every fault names its field in dotted form, as those of the rules do, and what was meant where that can
+//! be told ([`hints`]).
 
-use prost_reflect::{
-    DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
-};
-use serde_json::{Value, json};
+mod hints;
+mod read;
+mod scalar;
 
-use super::names::{enum_value, enum_value_names, is_well_known};
+use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use serde_json::Value;
+
 use crate::Violation;
-
-/// How alike two names are that may be the same one misspelt (Jaro-Winkler).
-const CLOSE: f64 = 0.8;
-
-/// How deep a misplaced field is looked for.
-const DEEPEST: usize = 3;
 
 /// Why a text is not the message that it should be.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +29,8 @@ pub enum JsonError {
         /// What is wrong, with line and column.
         error: serde_json::Error,
     },
-    /// Fields, of which there is at least one, are unknown or have values that they cannot take.
+    /// Fields are unknown, stand twice or have values that they cannot take; the first
+    /// [`MAX_VIOLATIONS`](crate::MAX_VIOLATIONS) of them, and at least one.
     #[error("{}", listed(.0))]
     Fields(Vec<Violation>),
 }
@@ -48,15 +48,22 @@ fn listed(violations: &[Violation]) -> String {
 /// # Errors
 /// [`JsonError`]; a name that no field and no value has comes with the one that may be meant.
 pub fn from_json(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
-    let mut json = serde_json::from_str(text)
-        .map_err(|error| JsonError::Syntax { message: descriptor.name().to_owned(), error })?;
-    let mut faults = Vec::new();
-    complete(descriptor, &mut json, "", &mut faults);
-    if !faults.is_empty() {
-        return Err(JsonError::Fields(faults));
-    }
-    DynamicMessage::deserialize(descriptor.clone(), &json)
-        .map_err(|error| JsonError::Fields(vec![locate(descriptor, &json, "", &error)]))
+    let bytes = json_to_bytes(descriptor, text.as_bytes())?;
+    DynamicMessage::decode(descriptor.clone(), bytes.as_slice()).map_err(|error| {
+        JsonError::Fields(vec![Violation {
+            field: descriptor.name().to_owned(),
+            description: error.to_string(),
+        }])
+    })
+}
+
+/// The bytes of the message that a text describes, which is read as [`from_json`] reads it. There are four times as
+/// many of them as the text has at most, and nearly always fewer.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn json_to_bytes(descriptor: &MessageDescriptor, text: &[u8]) -> Result<Vec<u8>, JsonError> {
+    read::message(descriptor, text)
 }
 
 /// The message in protobuf's JSON mapping, with the names of the proto and every field that has no presence, zero
@@ -65,169 +72,27 @@ pub fn from_json(descriptor: &MessageDescriptor, text: &str) -> Result<DynamicMe
 /// # Errors
 /// When a time or a duration is out of the range that its text can say.
 pub fn to_json(message: &DynamicMessage) -> Result<Value, serde_json::Error> {
-    let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    message.serialize_with_options(serde_json::value::Serializer, &options)
+    message.serialize_with_options(serde_json::value::Serializer, &as_the_proto_says())
 }
 
-/// Gives enum values their full names, and notes what no mapping could read.
-fn complete(descriptor: &MessageDescriptor, json: &mut Value, at: &str, faults: &mut Vec<Violation>) {
-    let Value::Object(object) = json else {
-        let field = if at.is_empty() { descriptor.name() } else { at };
-        let expected = format!("is {json}; an object with the fields {} is accepted", names(descriptor));
-        faults.push(Violation { field: field.to_owned(), description: expected });
-        return;
-    };
-    for (name, value) in object {
-        let place = inside(at, name);
-        match field_of(descriptor, name) {
-            Some(field) => complete_field(&field, value, &place, faults),
-            None => faults.push(Violation { field: place, description: unknown(descriptor, name) }),
-        }
-    }
+/// The text of [`to_json`], without spaces.
+///
+/// # Errors
+/// As [`to_json`].
+pub fn to_json_text(message: &DynamicMessage) -> Result<Vec<u8>, serde_json::Error> {
+    let mut serializer = serde_json::Serializer::new(Vec::new());
+    message.serialize_with_options(&mut serializer, &as_the_proto_says())?;
+    Ok(serializer.into_inner())
 }
 
-fn complete_field(field: &FieldDescriptor, json: &mut Value, place: &str, faults: &mut Vec<Violation>) {
-    match (json, field.kind()) {
-        (Value::Array(elements), kind) if field.is_list() => {
-            for (index, element) in elements.iter_mut().enumerate() {
-                complete_value(&kind, element, &format!("{place}[{index}]"), faults);
-            }
-        }
-        (Value::Object(entries), Kind::Message(entry)) if field.is_map() => {
-            let kind = entry.map_entry_value_field().kind();
-            for (key, value) in entries {
-                complete_value(&kind, value, &format!("{place}[{key:?}]"), faults);
-            }
-        }
-        (json, kind) if !field.is_list() && !field.is_map() => complete_value(&kind, json, place, faults),
-        // The mapping says what is wrong with it.
-        _ => {}
-    }
-}
-
-fn complete_value(kind: &Kind, json: &mut Value, place: &str, faults: &mut Vec<Violation>) {
-    match (kind, json) {
-        (_, Value::Null) => {}
-        (Kind::Enum(descriptor), Value::String(name)) => match enum_value(descriptor, name) {
-            Some(value) => value.name().clone_into(name),
-            None => faults
-                .push(Violation { field: place.to_owned(), description: unknown_value(descriptor, name) }),
-        },
-        (Kind::Message(inner), json) if !is_well_known(inner) => complete(inner, json, place, faults),
-        _ => {}
-    }
-}
-
-/// The field that the mapping refuses: the deepest one that is refused alone.
-fn locate(descriptor: &MessageDescriptor, json: &Value, at: &str, error: &serde_json::Error) -> Violation {
-    for (name, value) in json.as_object().into_iter().flatten() {
-        let alone = json!({ name: value });
-        let Err(error) = DynamicMessage::deserialize(descriptor.clone(), &alone) else { continue };
-        let place = inside(at, name);
-        return match field_of(descriptor, name).map(|field| (field.is_list(), field.kind())) {
-            Some((false, Kind::Message(inner))) if !is_well_known(&inner) => {
-                locate(&inner, value, &place, &error)
-            }
-            Some((true, Kind::Message(inner))) if !is_well_known(&inner) => {
-                locate_element(&inner, value, &place, &error)
-            }
-            _ => Violation { field: place, description: format!("is {value}: {error}") },
-        };
-    }
-    // Each field is right alone, so that they exclude each other.
-    let field = if at.is_empty() { descriptor.name() } else { at };
-    Violation { field: field.to_owned(), description: error.to_string() }
-}
-
-fn locate_element(
-    descriptor: &MessageDescriptor,
-    json: &Value,
-    place: &str,
-    error: &serde_json::Error,
-) -> Violation {
-    let elements = json.as_array().into_iter().flatten().enumerate();
-    let refused = elements.map(|(index, element)| {
-        (index, element, DynamicMessage::deserialize(descriptor.clone(), element).err())
-    });
-    for (index, element, refusal) in refused {
-        if let Some(error) = refusal {
-            return locate(descriptor, element, &format!("{place}[{index}]"), &error);
-        }
-    }
-    Violation { field: place.to_owned(), description: format!("is {json}: {error}") }
-}
-
-fn field_of(descriptor: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
-    descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name))
-}
-
-fn inside(at: &str, name: &str) -> String {
-    if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") }
-}
-
-/// What to say of a name that no field has: which field may be meant, here or further in.
-fn unknown(descriptor: &MessageDescriptor, name: &str) -> String {
-    let mut candidates = Vec::new();
-    collect(descriptor, "", DEEPEST, &mut candidates);
-    let named = candidates.iter().map(|(path, field)| (path.clone(), field.name()));
-    match close_to(name, named) {
-        Some(path) => format!("is no field of {}{}", descriptor.name(), hint(Some(path))),
-        None => format!("is no field of {}; its fields are {}", descriptor.name(), names(descriptor)),
-    }
-}
-
-/// What to say of a name that no value of an enum has.
-fn unknown_value(descriptor: &EnumDescriptor, name: &str) -> String {
-    let known = enum_value_names(descriptor);
-    let meant = close_to(name, known.iter().map(|known| (known.clone(), known.as_str())));
-    format!("is {name:?}; {} is accepted{}", known.join(", "), hint(meant))
-}
-
-fn collect(
-    descriptor: &MessageDescriptor,
-    at: &str,
-    depth: usize,
-    candidates: &mut Vec<(String, FieldDescriptor)>,
-) {
-    if depth == 0 {
-        return;
-    }
-    for field in descriptor.fields() {
-        let place = inside(at, field.name());
-        candidates.push((place.clone(), field.clone()));
-        let place = if field.is_list() { format!("{place}[]") } else { place };
-        if let Kind::Message(inner) = field.kind()
-            && !field.is_map()
-            && !is_well_known(&inner)
-        {
-            collect(&inner, &place, depth - 1, candidates);
-        }
-    }
-}
-
-fn names(descriptor: &MessageDescriptor) -> String {
-    descriptor.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")
-}
-
-/// The candidate whose name is closest to `name`, the least deep of several, if one is close.
-fn close_to<'a>(name: &str, candidates: impl Iterator<Item = (String, &'a str)>) -> Option<String> {
-    let typed = name.to_lowercase();
-    let rated = candidates.map(|(path, name)| (strsim::jaro_winkler(&typed, name), path));
-    let close = rated.filter(|(likeness, _)| *likeness >= CLOSE);
-    let depth = |path: &str| path.matches('.').count();
-    let best = close.max_by(|(one, here), (other, there)| {
-        one.total_cmp(other).then_with(|| depth(there).cmp(&depth(here)))
-    });
-    best.map(|(_, path)| path)
-}
-
-fn hint(meant: Option<String>) -> String {
-    meant.map_or(String::new(), |meant| format!("; did you mean {meant}?"))
+fn as_the_proto_says() -> SerializeOptions {
+    SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false)
 }
 
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
+    use serde_json::json;
 
     use super::super::Api;
     use super::*;
@@ -308,6 +173,14 @@ mod tests {
     }
 
     #[test]
+    fn a_field_without_a_name_and_one_of_a_message_without_fields_are_named_too() {
+        assert!(refusal(r#"{"":1}"#).starts_with(r#""": is no field of RecordInteractionsRequest"#));
+        assert!(refusal(r#"{"interaction":{"":1}}"#).starts_with(r#"interaction."": is no field of"#));
+        let text = of("marquee.v1.OperationsService.GetStats", r#"{"a":1}"#).unwrap_err();
+        assert_eq!(text, "a: is no field of GetStatsRequest, which has none");
+    }
+
+    #[test]
     fn a_value_of_the_wrong_type_is_named_by_its_field() {
         let text = refusal(r#"{"interaction":{"user_id":1,"movie_id":"two"}}"#);
         assert!(text.contains(r#"interaction.movie_id: is "two""#), "{text}");
@@ -340,5 +213,97 @@ mod tests {
         assert!(refusal("{\"interaction\":").contains("line 1 column"));
         assert!(refusal("{} {}").contains("trailing characters"));
         assert!(refusal("5").contains("an object with the fields interaction is accepted"));
+    }
+
+    #[test]
+    fn numbers_are_read_in_every_form_of_the_mapping() {
+        for (written, rating) in [("4", 4.0), ("4.5", 4.5), ("\"4.5\"", 4.5), ("45e-1", 4.5)] {
+            let text =
+                format!(r#"{{"interaction":{{"user_id":"18446744073709551615","rating":{written}}}}}"#);
+            let event = event(&text);
+            assert_eq!((event.user_id(), event.rating), (u64::MAX, Some(rating)), "{written}");
+        }
+        assert_eq!(event(r#"{"interaction":{"movie_id":2.0}}"#).movie_id(), 2);
+        for number in ["4294967296", "1.5", "1e400", "-1", "NaN", "\"\"", "\"1 \"", "true", "[]", "{}"] {
+            refusal(&format!(r#"{{"interaction":{{"movie_id":{number}}}}}"#));
+        }
+        assert!(event(r#"{"interaction":{"rating":"NaN"}}"#).rating.unwrap().is_nan());
+    }
+
+    #[test]
+    fn null_says_nothing_and_an_empty_message_something() {
+        assert_eq!(event(r#"{"interaction":{"movie_id":null}}"#), v1::Interaction::default());
+        assert!(refusal(r#"{"interaction":null,"interaction":{}}"#).contains("is given twice"));
+        let text = of("marquee.v1.RecommendationService.RecommendBatch", r#"{"requests":[null]}"#);
+        assert!(text.unwrap_err().contains("requests[0]: is null; an object with the fields"));
+        let empty = of("marquee.v1.RecommendationService.RecommendBatch", r#"{"requests":[{}, {}]}"#);
+        let batch = v1::RecommendBatchRequest::decode(&*empty.unwrap().encode_to_vec()).unwrap();
+        assert_eq!(batch.requests, vec![v1::RecommendRequest::default(); 2]);
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_in_either_form_is_a_fault() {
+        let text = refusal(r#"{"interaction":{"movie_id":1,"movieId":2}}"#);
+        assert_eq!(text, "interaction.movie_id: is given twice; give it once");
+    }
+
+    #[test]
+    fn lists_and_long_messages_have_their_lengths() {
+        let ids: Vec<u32> = (0..1000).map(|id| id * 1000).collect();
+        let text = json!({ "requests": [{ "history": { "movie_ids": ids }, "filter": { "genres_any": ["Drama", ""] } }] });
+        let message = of("marquee.v1.RecommendationService.RecommendBatch", &text.to_string()).unwrap();
+        let batch = v1::RecommendBatchRequest::decode(&*message.encode_to_vec()).unwrap();
+        let Some(v1::recommend_request::Subject::History(history)) = &batch.requests[0].subject else {
+            panic!("{batch:?}")
+        };
+        assert_eq!(history.movie_ids, ids);
+        assert_eq!(batch.requests[0].filter.as_ref().unwrap().genres_any, ["Drama", ""]);
+    }
+
+    #[test]
+    fn every_fault_is_told_up_to_a_bound_and_in_few_words() {
+        let elements = vec![r#"{"k": "no", "what": 1}"#; 1000].join(",");
+        let text =
+            of("marquee.v1.RecommendationService.RecommendBatch", &format!(r#"{{"requests":[{elements}]}}"#));
+        assert_eq!(text.unwrap_err().matches("; a whole number").count(), crate::MAX_VIOLATIONS / 2);
+        let long = "x".repeat(1 << 20);
+        for text in [
+            format!(r#"{{"{long}": 1}}"#),
+            format!(r#"{{"interaction": {{"kind": "{long}"}}}}"#),
+            format!(r#"{{"interaction": {{"movie_id": "{long}"}}}}"#),
+            format!(r#"{{"interaction": {{"time": "{long}"}}}}"#),
+            format!(r#"{{"interaction": "{long}"}}"#),
+            format!(r#"{{"interaction": [{}1]}}"#, "[],".repeat(1 << 18)),
+        ] {
+            let refusal = refusal(&text);
+            assert!(refusal.len() < 400, "{} bytes", refusal.len());
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_much_too_long_is_refused_before_its_end() {
+        let elements = "{},".repeat(2000);
+        let text =
+            of("marquee.v1.RecommendationService.RecommendBatch", &format!(r#"{{"requests":[{elements}"#));
+        assert_eq!(text.unwrap_err(), "requests: has more than 1000 elements; at most 1000 are accepted");
+    }
+
+    #[test]
+    fn what_is_no_text_of_unicode_and_what_nests_without_end_is_no_json() {
+        let descriptor = Api::marquee().method("marquee.v1.RecommendationService.Recommend").unwrap().input();
+        let deep = "[".repeat(1 << 20);
+        for text in [
+            &b"{\"model_version\": \"\xff\"}"[..],
+            b"{\"model_version\": \"\\ud800\"}",
+            b"{\"k\": 1e999}",
+            b"{\"k\": NaN}",
+            b"{\"k\": 01}",
+            b"{\"k\": 1,}",
+            b"",
+            deep.as_bytes(),
+        ] {
+            let error = json_to_bytes(&descriptor, text).unwrap_err();
+            assert!(matches!(error, JsonError::Syntax { .. }), "{error}");
+        }
     }
 }

@@ -2,8 +2,9 @@
 //! that speaks JSON.
 //!
 //! [`Api`] knows the services, the comments and the [`Rules`] of their fields, and [checks](Api::check) messages;
-//! [`from_json`] and [`to_json`] turn messages into JSON and back; [`DynamicCodec`] sends them. Nothing here knows
-//! a single method or field, so what is added to a proto is there without a line of code.
+//! [`from_json`] and [`to_json`] turn messages into JSON and back; [`DynamicCodec`] sends them; [`Routes`] say where its
+//! methods stand in HTTP, and [`query_to_json`] reads what a URL says. Nothing here knows a single method or field, so
+//! what is added to a proto is there without a line of code.
 //!
 //! ```
 //! use marquee_proto::dynamic::{Api, from_json, to_json};
@@ -26,12 +27,20 @@ mod accepts;
 mod api;
 mod check;
 mod codec;
+mod http;
 mod json;
 mod names;
+mod percent;
+mod query;
 mod rules;
 
 pub use api::Api;
 pub use codec::{DynamicCodec, DynamicEncoder};
-pub use json::{JsonError, from_json, to_json};
+pub use http::{
+    BindingError, BindingFault, Captures, Found, HttpBinding, PathTemplate, RequestBody, Routes,
+    TemplateError, Verb,
+};
+pub use json::{JsonError, from_json, json_to_bytes, to_json, to_json_text};
 pub use names::{enum_value, enum_value_name, enum_value_names, is_well_known};
+pub use query::{MAX_QUERY_BYTES, query_to_json, with_captures};
 pub use rules::{OneofRules, Rules};

@@ -1,11 +1,16 @@
 //! The short names of enum values, and messages whose JSON is their own.
 
 use heck::{ToKebabCase as _, ToShoutySnakeCase as _};
-use prost_reflect::{EnumDescriptor, EnumValueDescriptor, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, EnumValueDescriptor, FieldDescriptor, MessageDescriptor};
 
 /// Whether the message has a JSON form of its own, such as a time.
 pub fn is_well_known(message: &MessageDescriptor) -> bool {
     message.package_name() == "google.protobuf"
+}
+
+/// The field that is meant by `written`: its name in the proto or in camel case.
+pub(super) fn field_named(message: &MessageDescriptor, written: &str) -> Option<FieldDescriptor> {
+    message.get_field_by_name(written).or_else(|| message.get_field_by_json_name(written))
 }
 
 /// The short name of an enum value: `METHOD_EXACT` is `exact`.

@@ -4,6 +4,7 @@
 //! the program `cost` of the benches, which shares this file.
 
 pub(crate) mod gzip;
+pub(crate) mod json;
 pub(crate) mod meter;
 
 use std::iter::repeat_n;
@@ -47,11 +48,11 @@ macro_rules! targets {
 }
 
 targets! {
-    ActivateModelRequest DeleteUserRequest EncodeHistoryRequest GetMovieRequest GetStatsRequest GetUserRequest
+    ActivateModelRequest DeleteUserRequest EncodeHistoryRequest ExplainRecommendationRequest ExportVectorsRequest GetHomeRowsRequest GetMovieRequest GetMovieVectorRequest GetStatsRequest GetUserRequest
     GetUserStatsRequest ImportMoviesRequest ListGenresRequest ListHistoryRequest ListModelsRequest
-    ListPopularMoviesRequest ListTrendingMoviesRequest LoadModelRequest RecommendBatchRequest RecommendRequest
+    ListOnboardingMoviesRequest ListPopularMoviesRequest ListTrendingMoviesRequest LoadModelRequest RecommendBatchRequest RecommendRequest
     RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest
-    SearchMoviesRequest SetPreferencesRequest SimilarMoviesRequest UnloadModelRequest WatchInteractionsRequest
+    SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest SimilarMoviesRequest SimilarUsersRequest UnloadModelRequest WatchInteractionsRequest
 }
 
 fn offer<M: Message + Default + Validate + Wire + Send + 'static>(

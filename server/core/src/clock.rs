@@ -44,6 +44,25 @@ pub fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The year of a time, in UTC.
+///
+/// ```
+/// # use marquee_core::clock::year_of;
+/// assert_eq!(year_of(0), 1970);
+/// assert_eq!(year_of(951_868_800_000), 2000); // the first of March
+/// ```
+pub fn year_of(time_ms: TimeMs) -> i64 {
+    // Years that begin in March, so that the day that some years have more is their last.
+    const DAYS_TO_MARCH_1970: i64 = 719_468;
+    const DAYS_PER_400_YEARS: i64 = 146_097;
+    let days = time_ms.div_euclid(86_400_000) + DAYS_TO_MARCH_1970;
+    let (cycle, day) = (days.div_euclid(DAYS_PER_400_YEARS), days.rem_euclid(DAYS_PER_400_YEARS));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    // January and February, from day 306 on, are of the next year that people count.
+    400 * cycle + year + i64::from(day_of_year >= 306)
+}
+
 /// A clock that does not go back with the one that it follows.
 struct Forward {
     last: Mutex<Option<Reading>>,

@@ -65,5 +65,5 @@ pub use metrics::METRICS;
 pub use runtime::Device;
 pub use sequence::Sequence;
 pub use serving::{Engine, EngineOptions, EngineStats, Model, ModelSetError, ModelState};
-pub use session::{Precision, bare_encoder};
+pub use session::{EncoderBackend, Precision, bare_encoder};
 pub use simulator::SchedulerSimulator;

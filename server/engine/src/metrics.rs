@@ -2,6 +2,7 @@
 //!
 //! The instruments belong to the meter provider that is global when the engine starts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use marquee_core::meters::{Label, Metric};
@@ -19,6 +20,8 @@ const TOKENS: [f64; 12] =
 const RATIOS: [f64; 12] = [0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0];
 
 const DEVICE: Label = Label::any("device", "the device, such as `cpu` or `cuda:0`");
+const PRECISION: Label = Label::any("precision", "the precision of the encoder, such as `fp32`");
+const KERNELS: Label = Label::any("kernels", "what encodes, such as `onnxruntime` or `native avx512`");
 const WORKER: Label = Label::any("worker", "the number of the worker, from 0");
 const DISPATCH_REASON: Label = Label::one_of("reason", &["idle", "full", "deadline"]);
 const FAILURE_REASON: Label = Label::one_of(
@@ -44,6 +47,12 @@ metrics! {
         "s",
         &[DEVICE],
         "How long the job that waits longest has waited",
+    );
+    MODELS = Metric::gauge(
+        "marquee.engine.models",
+        "{model}",
+        &[DEVICE, PRECISION, KERNELS],
+        "Models that are loaded, by what encodes for them",
     );
     QUEUE_DURATION = Metric::histogram(
         "marquee.engine.queue.duration",
@@ -154,6 +163,27 @@ where
     QUEUE_AGE.f64_observable_gauge(move |gauge| {
         if let Some((_, age)) = read() {
             gauge.observe(age.as_secs_f64(), &label);
+        }
+    });
+}
+
+/// What a loaded model is counted by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Serving {
+    pub(crate) device: String,
+    pub(crate) precision: String,
+    pub(crate) kernels: String,
+}
+
+/// Counts the loaded models whenever somebody collects.
+pub(crate) fn observe_models(loaded: impl Fn() -> Vec<Serving> + Send + Sync + 'static) {
+    MODELS.u64_observable_gauge(move |gauge| {
+        let mut counts: BTreeMap<Serving, u64> = BTreeMap::new();
+        for serving in loaded() {
+            *counts.entry(serving).or_default() += 1;
+        }
+        for (Serving { device, precision, kernels }, count) in counts {
+            gauge.observe(count, &[DEVICE.is(device), PRECISION.is(precision), KERNELS.is(kernels)]);
         }
     });
 }

@@ -58,6 +58,7 @@ impl SchedulerSimulator {
             queue_limit: QUEUE_LIMIT,
             batch_jobs: BATCH_JOBS,
             batch_tokens: BATCH_TOKENS,
+            encode_tokens: 0,
             bulk_handicap: BULK_HANDICAP,
             padding,
         };

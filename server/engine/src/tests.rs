@@ -145,19 +145,20 @@ where
         queue_limit: 100,
         batch_jobs: 10,
         batch_tokens: 10 * longest,
+        encode_tokens: 0,
         bulk_handicap: Duration::ZERO,
         padding,
     };
     let pool = Arc::new(Pool::new(policy, tokio::runtime::Handle::current()));
     let scorer = Arc::new(Scripted { before, scorer: exact(&bundle).unwrap() });
     let encoded = Arc::new(AtomicU32::new(0));
-    let encoder = bare_encoder(&bundle, Device::Cpu, Precision::Fp32).unwrap();
+    let encoder = bare_encoder(&bundle, Device::Cpu, EncoderBackend::default(), Precision::Fp32).unwrap();
     let encoder = Counted { encoder, batches: Arc::clone(&encoded) };
     let rebuilt = Box::new(|| unreachable!("the encoder does not fail"));
     let core = Arc::new(Core::new(0, bundle, scorer, rebuilt, vec![Box::new(encoder)]));
     let threads = worker::spawn(&pool, 0, "test", None, Some(1)).unwrap();
-    let (placement, arithmetic) = ("test".to_owned(), "test".to_owned());
-    Partnered { model: Model::new(core, pool, placement, arithmetic, 0), threads, encoded }
+    let [placement, kernels, arithmetic] = ["test"; 3].map(str::to_owned);
+    Partnered { model: Model::new(core, pool, placement, kernels, arithmetic, 0), threads, encoded }
 }
 
 fn one_worker() -> EngineOptions {
@@ -412,11 +413,7 @@ fn versions(engine: &Engine) -> Vec<String> {
 
 /// The fixture under another version.
 fn other_version(version: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for entry in std::fs::read_dir(fixture()).unwrap() {
-        let path = entry.unwrap().path();
-        std::fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
-    }
+    let folder = bundle::copy();
     bundle::rename(folder.path(), version);
     folder
 }

@@ -27,8 +27,8 @@
 
 pub mod ann;
 pub mod exact;
+pub mod live;
 pub mod planner;
-mod prefetch;
 pub mod query;
 mod ranking;
 pub mod scan;
@@ -36,6 +36,7 @@ pub mod table;
 
 pub use ann::{AnnIndex, AnnOptions, Quantization};
 pub use exact::ExactScorer;
+pub use live::{LiveIndex, Nearest};
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
 pub use query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
 pub use scan::ScanScorer;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use marquee_core::domain::MovieId;
 use marquee_core::idle::{all_finite, in_idle_time};
+use marquee_kernels::ask_for;
 
 use super::RetrievalError;
-use super::prefetch::ask_for;
 use crate::query::{BackendError, ItemRow, Metric, ScorerQuery};
 
 /// The most columns of a table: with more, the scan's integer sums would not fit.
@@ -190,6 +190,11 @@ fn inverse_norms(values: &[f32], dimension: usize) -> Vec<f64> {
 pub(super) fn inverse_norm(vector: &[f32]) -> f64 {
     let squared = wide_inner_product(vector, vector);
     if squared > 0.0 { squared.sqrt().recip() } else { 0.0 }
+}
+
+/// The cosine of two vectors of one length, rounded as a score is; 0 where one of them has no length.
+pub(super) fn cosine(x: &[f32], y: &[f32]) -> f32 {
+    narrow(wide_inner_product(x, y) * (inverse_norm(x) * inverse_norm(y)))
 }
 
 /// How many sums an inner product is accumulated in. Part of the definition of a score: addition of

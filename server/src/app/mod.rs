@@ -31,13 +31,13 @@ pub(crate) use files::outlive_file_limits;
 pub use metrics::metrics;
 
 use crate::catalog::{Catalog, Follower};
-use crate::config::{CacheUrl, Config, StoreUrl};
+use crate::config::{CacheUrl, Config, StoreUrl, Switch};
 use crate::edge::layers::{CallLog, ConnectionLimits, ConnectionTimes, ReceiveLimits};
-use crate::edge::services::LoadModel;
-use crate::edge::{AppState, ServeError, ServerOptions, serve};
+use crate::edge::services::{LoadModel, Unsaid};
+use crate::edge::{AppState, HttpOptions, ServeError, ServerOptions, serve};
 use crate::import::ImportError;
 use crate::profiles::Profiles;
-use crate::recommend::{Mismatch, Recommender};
+use crate::recommend::{Mismatch, Recommender, SimilarUsers};
 use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::limit::Limiter;
@@ -112,6 +112,7 @@ pub struct Running {
     loading: JoinHandle<Result<Arc<Model>, StartError>>,
     serving: JoinHandle<Result<(), ServeError>>,
     following: AbortOnDropHandle<()>,
+    following_users: Option<AbortOnDropHandle<()>>,
     asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
@@ -204,6 +205,11 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let recommender = Arc::new(recommender.on_mismatch(mismatch));
+    let similar_users = (config.retrieval.similar_users == Switch::On).then(|| {
+        let (recommender, store) = (Arc::clone(&recommender), Arc::clone(&store));
+        let changes = Arc::clone(profiles.changes());
+        Arc::new(SimilarUsers::new(recommender, store, changes, config.retrieval.similar_users_max))
+    });
     let coordinator = WriteCoordinator::new(
         Arc::clone(&store),
         Arc::clone(&catalog),
@@ -219,6 +225,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         coordinator,
         events,
         recommender,
+        similar_users,
         limiter: config.server.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
         health: Arc::default(),
     });
@@ -235,6 +242,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let serving = tokio::spawn(serve(listener, Arc::clone(&state), server_options(&config), stop.clone()));
     let loading = tokio::spawn(first_model(bundle, Arc::clone(&state)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let following_users = state.similar_users.clone().map(SimilarUsers::follow);
+    let following_users = following_users.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
     let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
     let asking = AbortOnDropHandle::new(tokio::spawn(asking));
     Ok(Running {
@@ -246,6 +255,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         loading,
         serving,
         following,
+        following_users,
         asking,
         stop,
         config,
@@ -270,9 +280,13 @@ fn server_options(config: &Config) -> ServerOptions {
             message: config.server.max_message_kib << 10,
             timeout: config.server.receive_timeout,
         },
+        http: config.server.http_gateway.then(|| HttpOptions {
+            hosts: config.server.allowed_hosts.clone(),
+            origins: config.server.cors_origins.clone(),
+        }),
         max_concurrent_streams: config.server.max_concurrent_streams,
         max_watchers: config.server.max_watchers,
-        default_method: config.retrieval.retrieval_method,
+        unsaid: Unsaid { method: config.retrieval.retrieval_method, presets: config.ranking.presets.clone() },
         log: CallLog { slow: config.telemetry.log_slow_calls, one_in: config.telemetry.log_calls_one_in },
     }
 }
@@ -346,6 +360,11 @@ impl Running {
         &self.state.recommender
     }
 
+    /// The store, for what looks at histories.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.state.store.as_ref()
+    }
+
     /// The catalogue, for what is shown at start.
     pub fn catalog(&self) -> &Catalog {
         &self.state.catalog
@@ -382,7 +401,7 @@ impl Running {
             }
         };
         self.state.engine.shutdown(limit).await;
-        for task in [&mut self.following, &mut self.asking] {
+        for task in [&mut self.following, &mut self.asking].into_iter().chain(&mut self.following_users) {
             task.abort();
             let _ended = task.await;
         }

@@ -50,7 +50,98 @@ pub enum GenreList {
     None,
 }
 
+/// One of a filter's conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// [`Filter::genres_any`].
+    GenresAny,
+    /// [`Filter::genres_all`].
+    GenresAll,
+    /// [`Filter::genres_none`].
+    GenresNone,
+    /// [`Filter::tags_any`].
+    TagsAny,
+    /// [`Filter::year_min`].
+    YearMin,
+    /// [`Filter::year_max`].
+    YearMax,
+    /// [`Filter::average_rating_min`].
+    AverageRatingMin,
+    /// [`Filter::ratings_min`].
+    RatingsMin,
+    /// [`Filter::allow_movie_ids`].
+    AllowMovieIds,
+    /// [`Filter::deny_movie_ids`].
+    DenyMovieIds,
+}
+
+impl Condition {
+    /// All of them, in the order of the filter.
+    pub const ALL: [Self; 10] = [
+        Self::GenresAny,
+        Self::GenresAll,
+        Self::GenresNone,
+        Self::TagsAny,
+        Self::YearMin,
+        Self::YearMax,
+        Self::AverageRatingMin,
+        Self::RatingsMin,
+        Self::AllowMovieIds,
+        Self::DenyMovieIds,
+    ];
+
+    /// Its field in the filter.
+    pub const fn field(self) -> &'static str {
+        match self {
+            Self::GenresAny => "genres_any",
+            Self::GenresAll => "genres_all",
+            Self::GenresNone => "genres_none",
+            Self::TagsAny => "tags_any",
+            Self::YearMin => "year_min",
+            Self::YearMax => "year_max",
+            Self::AverageRatingMin => "average_rating_min",
+            Self::RatingsMin => "ratings_min",
+            Self::AllowMovieIds => "allow_movie_ids",
+            Self::DenyMovieIds => "deny_movie_ids",
+        }
+    }
+
+    /// What is the matter with a movie that fails it, to be read after "it".
+    pub const fn failed(self) -> &'static str {
+        match self {
+            Self::GenresAny => "has none of the genres of which it must have one",
+            Self::GenresAll => "lacks a genre that it must have",
+            Self::GenresNone => "has a genre that it must not have",
+            Self::TagsAny => "has none of the tags of which it must have one",
+            Self::YearMin => "is older than it may be, or its year is not known",
+            Self::YearMax => "is newer than it may be, or its year is not known",
+            Self::AverageRatingMin => "has no ratings, or a lower average than it must have",
+            Self::RatingsMin => "has fewer ratings than it must have",
+            Self::AllowMovieIds => "is not among the movies that are allowed",
+            Self::DenyMovieIds => "is among the movies that are denied",
+        }
+    }
+}
+
 impl Filter {
+    /// The filter with one of its conditions alone, which selects this movie where it passes, and few others.
+    pub(super) fn only(&self, condition: Condition, movie_id: MovieId) -> Self {
+        let mut only = Self { allow_movie_ids: vec![movie_id], ..Self::default() };
+        match condition {
+            Condition::GenresAny => only.genres_any.clone_from(&self.genres_any),
+            Condition::GenresAll => only.genres_all.clone_from(&self.genres_all),
+            Condition::GenresNone => only.genres_none.clone_from(&self.genres_none),
+            Condition::TagsAny => only.tags_any.clone_from(&self.tags_any),
+            Condition::YearMin => only.year_min = self.year_min,
+            Condition::YearMax => only.year_max = self.year_max,
+            Condition::AverageRatingMin => only.average_rating_min = self.average_rating_min,
+            Condition::RatingsMin => only.ratings_min = self.ratings_min,
+            Condition::AllowMovieIds => only.allow_movie_ids.clone_from(&self.allow_movie_ids),
+            Condition::DenyMovieIds => only.deny_movie_ids.clone_from(&self.deny_movie_ids),
+        }
+        only
+    }
+
     /// Whether every movie passes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

@@ -26,7 +26,7 @@ use marquee_core::statistics::{MovieStats, Opinion, opinions};
 use marquee_store::Recorded;
 use roaring::RoaringBitmap;
 
-pub use self::filter::{Filter, GenreList};
+pub use self::filter::{Condition, Filter, GenreList};
 pub use self::follower::Follower;
 pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies};
@@ -99,6 +99,26 @@ impl Catalog {
         filter.select(&snapshot.movies, &snapshot.ratings)
     }
 
+    /// The conditions of a filter that a movie fails; none when it passes, or the catalogue does not have it.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownGenre`] for a genre that no movie has.
+    pub fn failed_conditions(
+        &self,
+        filter: &Filter,
+        movie_id: MovieId,
+    ) -> Result<Vec<Condition>, CatalogError> {
+        let mut failed = Vec::new();
+        let Some(index) = self.movies().index_of(movie_id) else { return Ok(failed) };
+        for condition in Condition::ALL {
+            let selected = self.select(&filter.only(condition, movie_id))?;
+            if selected.is_some_and(|indexes| !indexes.contains(index)) {
+                failed.push(condition);
+            }
+        }
+        Ok(failed)
+    }
+
     /// Movies by the number of users to whose taste they are, most first, ties by ascending id, each
     /// as its dense index and that number.
     ///
@@ -144,6 +164,20 @@ impl Catalog {
     /// How many users rated the movie.
     pub fn ratings(&self, index: u32) -> u64 {
         u64::from(self.snapshot.load().ratings.count(index))
+    }
+
+    /// The average of each of the movies in stars, with ten ratings more of the average of all movies: what a movie of
+    /// few ratings is taken for. Of one that is not there, 0.
+    pub(crate) fn damped_averages(&self, indexes: &[Option<u32>]) -> Vec<f64> {
+        let snapshot = self.snapshot.load();
+        let average = |index: &Option<u32>| index.map_or(0.0, |index| snapshot.ratings.damped_average(index));
+        indexes.iter().map(average).collect()
+    }
+
+    /// To how many users' taste each of the movies is; one that is not there to nobody's.
+    pub(crate) fn popularities(&self, indexes: &[Option<u32>]) -> Vec<u64> {
+        let orders = self.orders();
+        indexes.iter().map(|index| index.map_or(0, |index| orders.popularity(index))).collect()
     }
 
     /// To how many users' taste the movie is.

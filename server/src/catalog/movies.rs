@@ -20,6 +20,8 @@ pub struct Movie {
     pub year: Option<u16>,
     /// Genres.
     pub genres: Box<[Arc<str>]>,
+    /// Their numbers, in the same order; see [`Movies::genre_numbers`].
+    pub genre_numbers: Box<[u32]>,
     /// The IMDb number without its `tt`.
     pub imdb: Option<u32>,
     /// The id at The Movie Database.
@@ -42,6 +44,8 @@ pub struct Movies {
     indexes: HashMap<MovieId, u32>,
     /// By name in lower case.
     genres: BTreeMap<String, Genre>,
+    /// By name in lower case; a genre that lost its last movie keeps its number.
+    genre_numbers: HashMap<String, u32>,
     /// By name in lower case.
     tags: HashMap<Arc<str>, RoaringBitmap>,
     years: BTreeMap<u16, RoaringBitmap>,
@@ -101,6 +105,17 @@ impl Movies {
         self.genres.values().map(|genre| (&*genre.name, genre.members.len()))
     }
 
+    /// How many numbers of genres there are; those of all movies are below it.
+    pub fn genre_numbers(&self) -> usize {
+        self.genre_numbers.len()
+    }
+
+    /// All years of release with their numbers of movies, the oldest first.
+    pub(crate) fn year_counts(&self) -> impl Iterator<Item = (u16, u64)> {
+        let with_movies = self.years.iter().filter(|(_, members)| !members.is_empty());
+        with_movies.map(|(year, members)| (*year, members.len()))
+    }
+
     /// The genres of these movies with how many of them have each, most frequent first, ties by name.
     /// Unknown movies count for nothing.
     pub(crate) fn genre_counts(&self, movie_ids: &RoaringBitmap) -> Vec<(Arc<str>, u32)> {
@@ -111,6 +126,11 @@ impl Movies {
         let mut counts: Vec<_> = counts.into_iter().map(|(genre, count)| (genre.clone(), count)).collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         counts
+    }
+
+    /// A genre's name as it is spelled here; it is read without regard to case.
+    pub(crate) fn genre_name(&self, name: &str) -> Option<&Arc<str>> {
+        self.genres.get(&name.to_lowercase()).map(|genre| &genre.name)
     }
 
     /// The members of a genre; its name is read without regard to case.
@@ -153,26 +173,32 @@ impl Movies {
         }
         // A store of before genres were each kept once may have them twice.
         let genres = genres(record.genres.iter().map(String::as_str));
-        let genres = genres.into_iter().map(|name| self.link_genre(index, name)).collect();
+        let (genres, genre_numbers): (Vec<_>, Vec<_>) =
+            genres.into_iter().map(|name| self.link_genre(index, name)).unzip();
         let tags = record.tags.into_iter().map(|(tag, users)| (self.link_tag(index, &tag), users)).collect();
         Movie {
             movie_id: record.movie_id,
             title: record.title.into(),
             year,
-            genres,
+            genres: genres.into(),
+            genre_numbers: genre_numbers.into(),
             imdb: record.imdb,
             tmdb: record.tmdb,
             tags,
         }
     }
 
-    fn link_genre(&mut self, index: u32, name: String) -> Arc<str> {
+    /// The name of a genre as its first movie wrote it, and its number.
+    fn link_genre(&mut self, index: u32, name: String) -> (Arc<str>, u32) {
+        let key = name.to_lowercase();
+        let next = self.genre_numbers.len() as u32;
+        let number = *self.genre_numbers.entry(key.clone()).or_insert(next);
         let genre = self
             .genres
-            .entry(name.to_lowercase())
+            .entry(key)
             .or_insert_with(|| Genre { name: name.into(), members: RoaringBitmap::new() });
         genre.members.insert(index);
-        genre.name.clone()
+        (genre.name.clone(), number)
     }
 
     fn link_tag(&mut self, index: u32, tag: &str) -> Arc<str> {
@@ -309,6 +335,18 @@ mod tests {
         let counts = movies.genre_counts(&RoaringBitmap::from([1, 2]));
         let counts: Vec<_> = counts.iter().map(|(name, count)| (&**name, *count)).collect();
         assert_eq!(counts, [("Drama", 2), ("War", 1)]);
+    }
+
+    #[test]
+    fn a_genre_keeps_its_number_when_its_last_movie_leaves_it() {
+        let mut movies =
+            Movies::new(vec![movie(1, "A", &["Drama", "War"], &[]), movie(2, "B", &["war"], &[])]);
+        let numbers = |movies: &Movies, id| movies.get(id).unwrap().genre_numbers.to_vec();
+        assert_eq!((numbers(&movies, 1), numbers(&movies, 2)), (vec![0, 1], vec![1]));
+        movies.upsert(movie(1, "A", &["Comedy"], &[]));
+        movies.upsert(movie(1, "A", &["DRAMA"], &[]));
+        assert_eq!(numbers(&movies, 1), [0]);
+        assert_eq!(movies.genre_numbers(), 3);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use marquee_core::Trend;
 use marquee_core::domain::{MovieId, Rating, TimeMs};
@@ -17,6 +17,9 @@ use roaring::RoaringBitmap;
 
 const CHUNK: usize = 4096;
 
+/// A damped average counts so many ratings of the average of all movies.
+const DAMPING: f64 = 10.0;
+
 /// Number and sum of each movie's ratings by dense index.
 ///
 /// Clones share their counters, so that a snapshot that is about to be replaced still counts into
@@ -24,6 +27,28 @@ const CHUNK: usize = 4096;
 #[derive(Clone, Default)]
 pub(super) struct Ratings {
     chunks: Vec<Arc<[AtomicU64]>>,
+    total: Arc<Total>,
+}
+
+/// The ratings of all movies.
+#[derive(Default)]
+struct Total {
+    count: AtomicI64,
+    half_stars: AtomicI64,
+}
+
+impl Total {
+    /// Counts that one movie's ratings changed.
+    fn changed(&self, before: RatingSum, now: RatingSum) {
+        self.count.fetch_add(i64::from(now.count) - i64::from(before.count), Relaxed);
+        self.half_stars.fetch_add(i64::from(now.half_stars) - i64::from(before.half_stars), Relaxed);
+    }
+
+    /// Their average in stars; 0 without ratings.
+    fn average(&self) -> f64 {
+        let count = self.count.load(Relaxed);
+        if count > 0 { self.half_stars.load(Relaxed) as f64 / 2.0 / count as f64 } else { 0.0 }
+    }
 }
 
 /// The ratings of one movie: how many, and their sum in half stars. Both fit one atomic word.
@@ -81,11 +106,19 @@ impl Ratings {
         (sum.count > 0).then(|| f64::from(sum.half_stars) / 2.0 / f64::from(sum.count))
     }
 
+    /// Their average in stars with ten ratings more of the average of all movies.
+    pub(super) fn damped_average(&self, index: u32) -> f64 {
+        let sum = self.get(index);
+        let (count, stars) = (f64::from(sum.count.max(0)), f64::from(sum.half_stars.max(0)) / 2.0);
+        (stars + DAMPING * self.total.average()) / (count + DAMPING)
+    }
+
     /// Sets what the store says.
     pub(super) fn load(&self, index: u32, stats: &MovieStats) {
         let clamped = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         let sum = RatingSum { count: clamped(stats.ratings), half_stars: clamped(stats.half_stars) };
-        self.cell(index).store(sum.to_bits(), Relaxed);
+        let before = RatingSum::from_bits(self.cell(index).swap(sum.to_bits(), Relaxed));
+        self.total.changed(before, sum);
     }
 
     /// Replaces one user's rating of a movie.
@@ -94,7 +127,10 @@ impl Ratings {
             return;
         }
         let changed = |bits| Some(RatingSum::from_bits(bits).changed(before, now).to_bits());
-        self.cell(index).fetch_update(Relaxed, Relaxed, changed).expect("the closure never declines");
+        let bits =
+            self.cell(index).fetch_update(Relaxed, Relaxed, changed).expect("the closure never declines");
+        let sum = RatingSum::from_bits(bits);
+        self.total.changed(sum, sum.changed(before, now));
     }
 }
 

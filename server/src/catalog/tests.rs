@@ -339,6 +339,19 @@ proptest! {
     }
 
     #[test]
+    fn a_movie_passes_a_filter_when_it_fails_none_of_its_conditions(
+        rows in proptest::collection::vec(any_movie(), 0..20),
+        filter in any_filter(),
+    ) {
+        let rows = numbered(rows);
+        let catalog = catalog_of(&rows);
+        for (record, stats) in &rows {
+            let failed = catalog.failed_conditions(&filter, record.movie_id).expect("all genres are known");
+            prop_assert_eq!(failed.is_empty(), passes(&filter, record, stats), "{:?} of {:?}", failed, record);
+        }
+    }
+
+    #[test]
     fn pages_put_together_are_the_whole_ranking_under_any_filter(
         rows in proptest::collection::vec(any_movie(), 0..20),
         filter in any_filter(),

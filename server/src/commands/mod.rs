@@ -2,6 +2,7 @@
 //! does.
 
 mod import;
+mod judge;
 mod migrate;
 mod runtime;
 mod serve;
@@ -19,6 +20,7 @@ use marquee_store::OnDamage;
 use tokio::runtime::Runtime;
 
 use self::import::ImportArgs;
+use self::judge::JudgeArgs;
 use self::migrate::MigrateArgs;
 use self::runtime::RuntimeCommand;
 use self::serve::ServeArgs;
@@ -74,6 +76,8 @@ enum Command {
     Serve(ServeArgs),
     /// Bring a MovieLens release into the store: a folder or a zip file of any release
     Import(ImportArgs),
+    /// Say what an objective costs and gains: of each user the newest event is held back and asked for
+    Judge(JudgeArgs),
     /// Bring the schema of a ScyllaDB keyspace to this program's version, and print the statements
     Migrate(MigrateArgs),
     /// ONNX Runtime on this machine
@@ -123,6 +127,7 @@ impl Cli {
         match self.command.unwrap_or(Command::Serve(self.serve)) {
             Command::Serve(args) => serve::run(args),
             Command::Import(args) => Runtime::new()?.block_on(import::run(args)),
+            Command::Judge(args) => Runtime::new()?.block_on(judge::run(args)),
             Command::Migrate(args) => Runtime::new()?.block_on(migrate::run(args)),
             Command::Runtime(command) => runtime::run(command),
         }

@@ -56,9 +56,11 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
             subject: Subject::User(user_id),
             k: SHOWN,
             method: Method::Auto,
+            objective: None,
             filter: Filter::default(),
             exclude_seen: true,
             consistency_token: ConsistencyToken::default(),
+            explain_newest: None,
             options: RequestOptions::default(),
         };
         match running.recommender().recommend(&question).await {

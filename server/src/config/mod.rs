@@ -23,7 +23,7 @@ pub(crate) use redact::without_password;
 pub use sections::{
     CacheConfig, Config, EngineConfig, RetrievalConfig, ServerConfig, StoreConfig, TelemetryConfig,
 };
-pub use values::{CacheUrl, StoreUrl, UrlError};
+pub use values::{CacheUrl, StoreUrl, Switch, UrlError};
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.
@@ -132,6 +132,7 @@ impl EngineConfig {
     pub fn options(&self) -> EngineOptions {
         let options = EngineOptions {
             queue_limit: self.queue_limit,
+            encoder: self.encoder,
             max_models: self.max_models,
             max_model_bytes: (self.model_memory_mib > 0).then_some(self.model_memory_mib << 20),
             ..EngineOptions::default()

@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use marquee_core::clock::MAX_CLOCK_SKEW;
-use marquee_engine::{Device, EngineOptions, Precision};
+use marquee_engine::{Device, EncoderBackend, EngineOptions, Precision};
 use marquee_retrieval::planner::INDEX_FROM_ITEMS;
 use marquee_retrieval::{AnnOptions, Method, Quantization};
 use tracing::Level;
 
 use super::setting::sections;
-use super::{BUNDLED, CacheUrl, StoreUrl};
+use super::{BUNDLED, CacheUrl, StoreUrl, Switch};
+use crate::edge::{AllowedHosts, CorsOrigins, Presets};
 use crate::shared::limit::Rate;
 use crate::telemetry::LogFormat;
 
@@ -34,6 +35,14 @@ sections! {
         /// Address and port of the gRPC API; localhost:PORT and :PORT are this machine alone, 0.0.0.0:PORT is open to
         /// others
         listen <"ADDR:PORT">: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50051));
+        /// Whether the same port answers HTTP/1.1, JSON and gRPC-web too; false for gRPC alone
+        http_gateway <"BOOL">: bool = true;
+        /// Names by which callers without gRPC may call the server, beside its addresses and localhost: what stands in
+        /// their Host header, without a port; * for any
+        allowed_hosts <"HOST,...">: AllowedHosts = AllowedHosts::default();
+        /// Origins whose pages may call the server beside its own, as browsers write them; * for any. Cookies are never
+        /// taken
+        cors_origins <"ORIGIN,...">: CorsOrigins = CorsOrigins::default();
         /// How often the callers at one address may call each method, each message of a stream counting: 100/s, 600/m
         /// or 5000/h; none for no limit
         rate_limit <"RATE">: Option<Rate> = None;
@@ -51,7 +60,8 @@ sections! {
         /// Connections that may be open from one address, or one network of 64 bits of IPv6; callers behind a proxy
         /// have one address
         max_connections_per_address <"N">: usize = 5_000, 1..=MANY;
-        /// How long a new connection may take to begin to speak HTTP/2
+        /// How long a new connection may take to begin to speak HTTP/2, or its first request of HTTP/1.1 to have its
+        /// headers whole
         handshake_timeout <"TIME">: Duration = Duration::from_secs(10), TENTH..=DAY;
         /// How long a connection may be open without a call, at most twice this time; its client makes a new one for
         /// its next call
@@ -108,7 +118,10 @@ sections! {
         allow_mismatched_model <"BOOL">: bool = false;
         /// Where the model runs: auto, cpu, cuda or cuda:N
         device <"DEVICE">: Device = Device::Auto;
-        /// Precision of the encoder on the CPU: fp32 or int8
+        /// What computes the encoder on the CPU: ort (ONNX Runtime, with attention by a kernel of our own where it can),
+        /// ort-only (ONNX Runtime alone) or native (kernels of our own, where they can)
+        encoder <"ENCODER">: EncoderBackend = EncoderBackend::Ort;
+        /// Precision of the encoder on the CPU: fp32, int8 (of ort) or bf16 (of native)
         precision <"PRECISION">: Precision = Precision::Fp32;
         /// Worker threads of the engine; 0 for one a core, each on its own, or eight on a GPU
         workers <"N">: usize = 0, 0..=1024;
@@ -137,6 +150,19 @@ sections! {
         ann_expansion_search <"N">: usize = AnnOptions::DEFAULT.expansion_search, 1..=1 << 16;
         /// Numbers of the vectors in the index: f32, bf16, f16 or i8; candidates are scored in full precision always
         ann_quantization <"TYPE">: Quantization = AnnOptions::DEFAULT.quantization;
+        /// Whether users may be looked for whose taste is alike, by SimilarUsers and SearchVectors: on or off. Every caller
+        /// may ask, and sees ids of users
+        similar_users <"SWITCH">: Switch = Switch::Off;
+        /// Users that are kept for that, those with the oldest activity go first; each takes four bytes for each of the
+        /// model's dimensions, and its links in the index
+        similar_users_max <"N">: usize = 100_000, 1..=10 * MANY;
+    }
+
+    /// What lists are chosen for.
+    ranking: RankingConfig {
+        /// Objectives by name, which a request's preset takes; that called default is of requests that name none. A KNOB is
+        /// a field of RecommendRequest, such as diversity
+        presets <"NAME:KNOB=VALUE,...;...">: Presets = Presets::default();
     }
 
     /// What is logged and counted.

@@ -148,7 +148,7 @@ fn the_printed_configuration_is_one_that_can_be_read() {
 fn the_printed_configuration_has_a_table_for_each_section() {
     let printed = Config::default().to_toml();
     assert!(
-        printed.starts_with("[server]\nlisten = \"127.0.0.1:50051\"\nrate-limit = \"none\"\n"),
+        printed.starts_with("[server]\nlisten = \"127.0.0.1:50051\"\nhttp-gateway = true\n"),
         "{printed}"
     );
     assert!(printed.contains("\n\n[engine]\n") && printed.contains("\nqueue-limit = 1024\n"), "{printed}");

@@ -8,13 +8,23 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use marquee_core::duration;
-use marquee_engine::{Device, Precision};
+use marquee_engine::{Device, EncoderBackend, Precision};
 use marquee_retrieval::{Method, Quantization};
 use tracing::Level;
 
 use super::redact::without_password;
+use crate::edge::{AllowedHosts, CorsOrigins, Presets};
 use crate::shared::limit::Rate;
 use crate::telemetry::LogFormat;
+
+/// Whether something is done that nobody gets who does not ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
 
 /// A type that settings have. What is written is read back.
 pub(super) trait Value: Sized {
@@ -123,8 +133,12 @@ printed! {
     usize: "a whole number",
     bool: "true or false",
     Device: "auto, cpu, cuda or cuda:N",
-    Precision: "fp32 or int8",
+    EncoderBackend: "ort, ort-only or native",
+    Precision: "fp32, int8 or bf16",
     Rate: "100/s, 600/m or 5000/h",
+    AllowedHosts: "none, *, or names without ports such as api.example.org,example.org",
+    CorsOrigins: "none, *, or SCHEME://HOST[:PORT] without a path such as https://app.example.org,http://localhost:5173",
+    Presets: "none, or NAME:KNOB=VALUE,...;NAME:... such as default:diversity=0.25,calibration=0.35;new:freshness_weight=1",
     StoreUrl: "redb or scylla://HOST[:PORT],HOST.../KEYSPACE",
     CacheUrl: "local, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or the same with rediss, redis-cluster or redis-sentinel",
 }
@@ -151,6 +165,9 @@ macro_rules! named {
 }
 
 named! {
+    Switch: "on or off" {
+        "on" = Switch::On, "off" = Switch::Off
+    }
     LogFormat: "auto, text or json" {
         "auto" = LogFormat::Auto, "text" = LogFormat::Text, "json" = LogFormat::Json
     }

@@ -1,11 +1,13 @@
 //! Between the wire's types and the server's own. Nothing is decided here but what absence means.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use marquee_core::clock::{FIRST_TIME_MS, LAST_TIME_MS};
 use marquee_core::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
 use marquee_engine::Priority;
 use marquee_proto::v1;
+use marquee_ranking::{Knobs, Parts};
 use marquee_retrieval::Method;
 use prost_types::Timestamp;
 use tonic::Request;
@@ -13,7 +15,9 @@ use tonic::Request;
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
-use crate::recommend::{Pick, Source, Stage, Timings};
+use crate::recommend::{
+    Because, Explanation, HomeRow, Obstacle, Pick, Reasons, RowKind, Source, Stage, Timings, Verdict,
+};
 use crate::writes::{EventError, SubmittedEvent};
 
 /// Tags shown with a movie.
@@ -116,6 +120,119 @@ pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
         genres,
         year,
         source: source(pick.source).into(),
+        score_parts: pick.parts.map(score_parts),
+        ..v1::Recommendation::default()
+    }
+}
+
+fn score_parts(parts: Parts) -> v1::ScoreParts {
+    let Parts { log_probability, popularity, freshness, rating } = parts;
+    v1::ScoreParts { log_probability, popularity, freshness, rating }
+}
+
+/// What a request says of its objective.
+pub(super) fn knobs(request: &v1::RecommendRequest) -> Knobs {
+    Knobs {
+        diversity: request.diversity,
+        calibration: request.calibration,
+        popularity_weight: request.popularity_weight,
+        first_events_popularity: request.first_events_popularity,
+        freshness_weight: request.freshness_weight,
+        freshness_half_life: request.freshness_half_life,
+        rating_weight: request.rating_weight,
+        max_per_genre: request.max_per_genre,
+        candidates_limit: request.candidates_limit.map(|limit| limit as usize),
+    }
+}
+
+/// Says of a recommended movie why it is there.
+pub(super) fn explain(movie: &mut v1::Recommendation, reasons: &Reasons) {
+    movie.because = because(reasons);
+    movie.similar_to = similar_to(reasons);
+    movie.reason.clone_from(&reasons.sentence);
+}
+
+pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
+    v1::Explanation {
+        tried: explanation.tried as u32,
+        not_tried: explanation.not_tried as u32,
+        candidates: explanation.candidates as u32,
+    }
+}
+
+fn because(reasons: &Reasons) -> Vec<v1::Because> {
+    let because = |because: &Because| v1::Because {
+        movie_id: because.movie_id,
+        title: title(because.movie.as_ref()),
+        score_drop: because.score_drop as f32,
+        rank_drop: i32::try_from(because.rank_drop).unwrap_or(i32::MAX),
+    };
+    reasons.because.iter().map(because).collect()
+}
+
+fn similar_to(reasons: &Reasons) -> Option<v1::SimilarTo> {
+    reasons.similar_to.as_ref().map(|similar| v1::SimilarTo {
+        movie_id: similar.movie_id,
+        title: title(similar.movie.as_ref()),
+        cosine: similar.cosine,
+    })
+}
+
+fn title(movie: Option<&Arc<Movie>>) -> String {
+    movie.map(|movie| movie.title.to_string()).unwrap_or_default()
+}
+
+/// The judgement of a movie.
+pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
+    let reasons = verdict.explanation.movies.first();
+    v1::ExplainRecommendationResponse {
+        movie_id: verdict.movie_id,
+        title: title(verdict.movie.as_ref()),
+        answered: verdict.answered,
+        score: verdict.place.map(|place| place.score),
+        rank: verdict.place.map(|place| place.rank as u32),
+        others: verdict.place.map_or(0, |place| place.others as u32),
+        source: source(verdict.source).into(),
+        why_not: verdict.obstacles.into_iter().map(why_not).collect(),
+        because: reasons.map(because).unwrap_or_default(),
+        similar_to: reasons.and_then(similar_to),
+        reason: reasons.map(|reasons| reasons.sentence.clone()).unwrap_or_default(),
+        explanation: Some(explanation(&verdict.explanation)),
+        model_version: verdict.model_version.unwrap_or_default(),
+        timings: Some(timings(&verdict.timings)),
+        ignored_history_movies: verdict.ignored as u32,
+    }
+}
+
+fn why_not(obstacle: Obstacle) -> v1::WhyNot {
+    let (kind, field) = match obstacle {
+        Obstacle::UnknownToModel => (v1::Obstacle::UnknownToModel, String::new()),
+        Obstacle::NotInCatalogue => (v1::Obstacle::NotInCatalogue, String::new()),
+        Obstacle::Filter(condition) => (v1::Obstacle::Filter, format!("filter.{}", condition.field())),
+        Obstacle::Seen(_) => (v1::Obstacle::Seen, "exclude_seen".to_owned()),
+        Obstacle::Rank(_) => (v1::Obstacle::Rank, "k".to_owned()),
+    };
+    v1::WhyNot { obstacle: kind.into(), field, description: obstacle.to_string() }
+}
+
+pub(super) fn home_row(row: &HomeRow) -> v1::HomeRow {
+    use v1::home_row::About;
+    let (kind, about) = match &row.kind {
+        RowKind::ForYou => (v1::RowKind::ForYou, None),
+        RowKind::Because { movie, .. } => (v1::RowKind::Because, Some(About::MovieId(movie.movie_id))),
+        RowKind::New => (v1::RowKind::New, None),
+        RowKind::Trending => (v1::RowKind::Trending, None),
+        RowKind::Popular => (v1::RowKind::Popular, None),
+        RowKind::Genre { name, .. } => (v1::RowKind::Genre, Some(About::Genre(name.to_string()))),
+        RowKind::Decade { first_year, .. } => {
+            (v1::RowKind::Decade, Some(About::Decade(u32::from(*first_year))))
+        }
+    };
+    v1::HomeRow {
+        kind: kind.into(),
+        title: row.kind.title(),
+        about,
+        movies: row.picks.iter().map(recommendation).collect(),
     }
 }
 
@@ -220,8 +337,11 @@ pub(super) fn user(user: User) -> v1::User {
 #[cfg(test)]
 mod tests {
     use marquee_core::clock::TimeError;
+    use marquee_proto::DESCRIPTOR_SET;
+    use prost_reflect::DescriptorPool;
 
     use super::*;
+    use crate::catalog::Condition;
 
     #[test]
     fn times_go_to_the_wire_and_back_to_the_millisecond() {
@@ -276,6 +396,16 @@ mod tests {
     #[test]
     fn a_reply_has_a_field_for_each_stage_in_the_order_of_the_pipeline() {
         assert_eq!(Stage::ALL.map(Stage::name), v1::Timings::STAGES);
+    }
+
+    #[test]
+    fn a_failed_condition_is_named_as_the_field_that_a_request_says_it_with() {
+        let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
+        let filter = pool.get_message_by_name("marquee.v1.Filter").unwrap();
+        let fields: Vec<String> =
+            Condition::ALL.map(|condition| why_not(Obstacle::Filter(condition)).field).to_vec();
+        let expected: Vec<String> = filter.fields().map(|field| format!("filter.{}", field.name())).collect();
+        assert_eq!(fields, expected);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{Request, Response};
 use marquee_engine::{Engine, Priority};
 use marquee_proto::DESCRIPTOR_SET;
 use marquee_proto::methods::recommendation;
@@ -11,25 +12,30 @@ use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::user_service_server::UserServiceServer;
-use marquee_retrieval::Method;
+use marquee_proto::v1::vector_service_server::VectorServiceServer;
 use marquee_store::Store;
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Server;
 use tower::util::option_layer;
+use tower::{Layer as _, Service};
 
 use super::health::Health;
+use super::http::{AllowedHosts, CorsOrigins, HttpLayer, HttpOptions};
 use super::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
     StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
 };
-use super::services::{CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, UserApi};
+use super::services::{
+    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, Unsaid, UserApi, VectorApi,
+};
 use crate::catalog::Catalog;
-use crate::recommend::Recommender;
+use crate::recommend::{Recommender, SimilarUsers};
 use crate::shared::events::EventLog;
 use crate::shared::limit::Limiter;
 use crate::telemetry::RpcMetrics;
@@ -75,6 +81,8 @@ pub(crate) struct AppState {
     pub(crate) events: Arc<dyn EventLog>,
     /// The pipeline.
     pub(crate) recommender: Arc<Recommender>,
+    /// Finds users whose taste is alike; `None` where nobody may.
+    pub(crate) similar_users: Option<Arc<SimilarUsers>>,
     /// Loads a model from its folder.
     pub(crate) load: LoadModel,
     /// Counts the calls of callers, if they are limited.
@@ -84,7 +92,7 @@ pub(crate) struct AppState {
 }
 
 /// What the settings say of calls and connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
     /// How many connections there may be.
     pub(crate) connections: ConnectionLimits,
@@ -92,12 +100,14 @@ pub(crate) struct ServerOptions {
     pub(crate) times: ConnectionTimes,
     /// What may be held of requests that are not whole.
     pub(crate) receive: ReceiveLimits,
+    /// How those are answered who speak no gRPC; `None` if they are not.
+    pub(crate) http: Option<HttpOptions>,
     /// Calls at once on a connection.
     pub(crate) max_concurrent_streams: u32,
     /// Calls that watch at once.
     pub(crate) max_watchers: usize,
-    /// How requests that name no method find candidates.
-    pub(crate) default_method: Method,
+    /// What requests for recommendations mean that do not say it.
+    pub(crate) unsaid: Unsaid,
     /// Which calls have a line in the log.
     pub(crate) log: CallLog,
 }
@@ -113,7 +123,14 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let ServerOptions { connections, times, receive, .. } = options;
-    let recommendation = RecommendationApi::new(Arc::clone(&state.recommender), options.default_method);
+    let default_method = options.unsaid.method;
+    let recommendation = RecommendationApi::new(
+        Arc::clone(&state.recommender),
+        Arc::clone(&state.catalog),
+        state.similar_users.clone(),
+        options.unsaid,
+    );
+    let vectors = VectorApi::new(Arc::clone(&state.recommender), state.similar_users.clone(), default_method);
     let coordinator = state.coordinator.clone();
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
     let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));
@@ -138,6 +155,8 @@ pub(crate) async fn serve(
             $service.max_decoding_message_size(receive.message).accept_compressed(CompressionEncoding::Gzip)
         };
     }
+    let receive_layer = ReceiveLayer::new(streams.clone(), receive);
+    let http = options.http.map(|http| HttpLayer::new(http, &DESCRIPTOR_SETS, receive_layer.bodies()));
     let connections = accept(listener, Connections::new(connections), times, stop.clone());
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -146,6 +165,8 @@ pub(crate) async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)
+        .accept_http1(http.is_some())
+        .layer(option_layer(http))
         .layer(AdmissionLayer::new(admitted))
         .layer(request_id())
         .layer(ObserveLayer::new(RpcMetrics::of(names), methods.clone(), options.log))
@@ -154,19 +175,36 @@ pub(crate) async fn serve(
         .layer(UnknownMethodLayer::new(methods))
         .layer(CompressedLayer::new(receive.message))
         .layer(DeadlineLayer)
-        .layer(ReceiveLayer::new(streams.clone(), receive))
+        .layer(receive_layer)
         .layer(option_layer(limit))
         .layer(StreamLayer::new(streams, stop.clone(), times.unread))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))
         .add_service(limited!(UserServiceServer::new(users)))
         .add_service(limited!(InteractionServiceServer::new(interactions)))
+        .add_service(limited!(VectorServiceServer::new(vectors)))
         .add_service(limited!(OperationsServiceServer::new(operations)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_optional_service(reflection_v1())
         .add_optional_service(reflection_v1alpha())
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
+}
+
+/// `services`, which speak gRPC, behind the gateway for those who do not, as it is without settings; a message has at
+/// most `max_message` bytes. For programs that measure what a request costs before a handler has it.
+pub fn gateway<S>(
+    services: S,
+    max_message: usize,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = S::Error> + Clone
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    let options = HttpOptions { hosts: AllowedHosts::default(), origins: CorsOrigins::default() };
+    let limits = ReceiveLimits { buffer: 0, message: max_message, timeout: Duration::MAX };
+    HttpLayer::new(options, &DESCRIPTOR_SETS, ReceiveLayer::new([], limits).bodies()).layer(services)
 }
 
 /// Of the services, and of the details of statuses, which callers could not read otherwise.

@@ -9,6 +9,14 @@ use std::borrow::Cow;
 /// Stands for what was cut out.
 const GAP: &str = " … ";
 
+/// Most bytes of what a caller sent that a message quotes.
+pub(super) const QUOTED_BYTES: usize = 200;
+
+/// What a caller sent, such as a path or a header, as a message quotes it.
+pub(super) fn quoted(text: &str) -> String {
+    shorten(text, QUOTED_BYTES).into_owned()
+}
+
 /// The text without its middle if it is longer than `most`, as [`encoded_len`] counts.
 pub(super) fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.chars().map(encoded_len).sum::<usize>() <= most {

@@ -40,6 +40,9 @@ const DESCRIPTION_BYTES: usize = 400;
 /// Most bytes of a list of fields within a message.
 const LIST_BYTES: usize = 600;
 
+/// The reason of a message that is larger than it may be, as it comes or unpacked.
+pub(crate) const MESSAGE_TOO_LARGE: &str = "MESSAGE_TOO_LARGE";
+
 /// The reason for a deadline that is missed, wherever that is seen.
 const DEADLINE_EXCEEDED: &str = "DEADLINE_EXCEEDED";
 
@@ -69,6 +72,9 @@ pub enum ApiError {
     /// The user that the call is about does not exist.
     #[error("user {0} is unknown; RegisterUser or RecordInteraction creates users")]
     UnknownUser(UserId),
+    /// Nobody may look for users.
+    #[error("similar users are not looked for; start the server with --similar-users on")]
+    SimilarUsersOff,
     /// The caller calls more often than it may.
     #[error("{method} is called too often; wait for the time in RetryInfo")]
     RateLimited {
@@ -115,9 +121,66 @@ pub enum ApiError {
         /// What it says.
         found: String,
     },
+    /// A request of HTTP does not say once, and as it should, which host it is for.
+    #[error("the request must say once for which host it is, as HOST or HOST:PORT")]
+    HostHeader,
+    /// A request of HTTP is for another host.
+    #[error(
+        "the host {host:?} is not served; call the server by its address or as localhost, or let it be called by that name by --allowed-hosts"
+    )]
+    HostNotAllowed {
+        /// Which host it is for.
+        host: String,
+    },
+    /// A request of HTTP comes from a page of somebody else.
+    #[error("pages of {origin:?} may not call this server; let them by --cors-origins")]
+    OriginNotAllowed {
+        /// Whose page it is.
+        origin: String,
+    },
     /// The time that the caller gives cannot be read.
     #[error("grpc-timeout must be 1 to 8 digits and a unit of H, M, S, m, u or n")]
     Timeout,
+    /// The time that a caller of HTTP gives cannot be read.
+    #[error("connect-timeout-ms must be 1 to 10 digits")]
+    ConnectTimeout,
+    /// A request of HTTP cannot be read as one of Connect.
+    #[error("{0}")]
+    Connect(String),
+    /// What the body of a request is said to be is not served.
+    #[error("the content type is {found:?}; {accepted} is accepted")]
+    MediaType {
+        /// What it is said to be.
+        found: String,
+        /// What it may be.
+        accepted: &'static str,
+    },
+    /// A body is compressed by something else than what is served.
+    #[error("unknown compression {found:?}: supported encodings are gzip, identity")]
+    Compression {
+        /// By what.
+        found: String,
+    },
+    /// A stream is called as if it were none.
+    #[error("{method} is a stream; call it by gRPC or gRPC-web")]
+    StreamOverHttp {
+        /// The method, as `package.Service/Method`.
+        method: String,
+    },
+    /// There is nothing at a path.
+    #[error("there is nothing at {path:?}; /openapi.json lists what there is")]
+    UnknownPath {
+        /// The path, or its beginning.
+        path: String,
+    },
+    /// A path is asked by another verb than those that it has.
+    #[error("{path:?} takes {allowed}; /openapi.json lists what there is")]
+    Verb {
+        /// The path, or its beginning.
+        path: String,
+        /// As `Allow` has them.
+        allowed: String,
+    },
     /// The server has no such method.
     #[error(
         "there is no method {path:?}; grpc.reflection.v1.ServerReflection lists those that this server has"
@@ -213,8 +276,18 @@ impl ApiError {
         match self {
             Self::Invalid(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
             Self::Undecodable(_) => status_parts(Code::InvalidArgument, UNDECODABLE),
-            Self::ContentType { .. } => status_parts(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED"),
-            Self::Timeout => status_parts(Code::InvalidArgument, "INVALID_TIMEOUT"),
+            Self::ContentType { .. } | Self::MediaType { .. } => {
+                status_parts(Code::InvalidArgument, "CONTENT_TYPE_NOT_SUPPORTED")
+            }
+            Self::HostHeader => status_parts(Code::InvalidArgument, "INVALID_HOST"),
+            Self::HostNotAllowed { .. } => status_parts(Code::PermissionDenied, "HOST_NOT_ALLOWED"),
+            Self::OriginNotAllowed { .. } => status_parts(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED"),
+            Self::Timeout | Self::ConnectTimeout => status_parts(Code::InvalidArgument, "INVALID_TIMEOUT"),
+            Self::Connect(_) => status_parts(Code::InvalidArgument, "INVALID_CONNECT_REQUEST"),
+            Self::Compression { .. } => status_parts(Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED"),
+            Self::StreamOverHttp { .. } => status_parts(Code::Unimplemented, "STREAM_NOT_SUPPORTED"),
+            Self::UnknownPath { .. } => status_parts(Code::NotFound, "UNKNOWN_PATH"),
+            Self::Verb { .. } => status_parts(Code::Unimplemented, "VERB_NOT_SUPPORTED"),
             Self::UnknownMethod { .. } => status_parts(Code::Unimplemented, "UNKNOWN_METHOD"),
             Self::RateLimited { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "RATE_LIMITED", *retry_after)
@@ -237,10 +310,11 @@ impl ApiError {
             }
             Self::DeadlinePassed => status_parts(Code::DeadlineExceeded, DEADLINE_EXCEEDED),
             Self::MessageTooLarge { .. } | Self::CompressedTooLarge { .. } => {
-                status_parts(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                status_parts(Code::ResourceExhausted, MESSAGE_TOO_LARGE)
             }
             Self::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
+            Self::SimilarUsersOff => status_parts(Code::FailedPrecondition, "SIMILAR_USERS_OFF"),
             Self::Bundle(_) => status_parts(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             Self::NoRoomForModel(_) => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_MODEL"),
             Self::Models(error) => match error {
@@ -262,6 +336,7 @@ impl ApiError {
                     status_parts(Code::InvalidArgument, "UNKNOWN_GENRE")
                 }
                 RecommendError::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
+                RecommendError::Index(_) => status_parts(Code::Internal, "INDEX_FAILED"),
                 RecommendError::NothingToEncode(_) => status_parts(Code::NotFound, "NOTHING_TO_ENCODE"),
             },
         }

@@ -5,6 +5,7 @@
 //! and anywhere at once for a read that carries the write's [`ConsistencyToken`]. A node that may have missed
 //! something, or has no connection to Redis, reads the store.
 
+mod changes;
 mod codec;
 mod consistency_token;
 mod entry;
@@ -20,11 +21,12 @@ use marquee_core::domain::{Profile, UserId};
 use marquee_store::{Store, StoreError};
 use tokio::time::Instant;
 
+pub use changes::Changes;
 pub use consistency_token::ConsistencyToken;
 pub(crate) use consistency_token::MAX_USERS;
 use entry::Entry;
 use local_cache::LocalProfileCache;
-use peers::{Peers, Remembering as _};
+use peers::{Peers, Remembering};
 use shared_cache::SharedProfileCache;
 
 use crate::shared::cache::{Lookups, Space, Tier};
@@ -34,6 +36,7 @@ use crate::shared::redis::{Redis, RedisError};
 pub struct Profiles {
     store: Arc<dyn Store>,
     remembered: Option<Remembered>,
+    changes: Arc<Changes>,
 }
 
 struct Remembered {
@@ -65,18 +68,19 @@ impl Profiles {
         limit_bytes: u64,
         redis: Option<&Arc<Redis>>,
     ) -> Result<Self, RedisError> {
+        let changes = Arc::<Changes>::default();
         if limit_bytes == 0 && redis.is_none() {
-            return Ok(Self { store, remembered: None });
+            return Ok(Self { store, remembered: None, changes });
         }
         let local = Arc::new(LocalProfileCache::new(limit_bytes));
         let share = |redis: &Arc<Redis>| -> Result<Shared, RedisError> {
-            let remembering = Arc::clone(&local);
+            let remembering = Arc::new(Hearing { local: Arc::clone(&local), changes: Arc::clone(&changes) });
             let peers = Peers::join(Arc::clone(redis), remembering)?;
             Ok(Shared { cache: SharedProfileCache::new(Arc::clone(redis)), peers })
         };
         let shared = redis.map(share).transpose()?;
         let lookups = Lookups::new(Tier::Local, Space::Profile);
-        Ok(Self { store, remembered: Some(Remembered { local, lookups, shared }) })
+        Ok(Self { store, remembered: Some(Remembered { local, lookups, shared }), changes })
     }
 
     /// The user's newest `newest` events (oldest first) and all seen movies; `None` for an unknown
@@ -128,13 +132,21 @@ impl Profiles {
     /// These users' profiles changed, or may have: to be called after every write, whatever came of it.
     /// When it returns, no read on this node is answered with what was before.
     pub async fn changed(&self, mut users: Vec<UserId>) {
-        let Some(remembered) = &self.remembered else { return };
         users.sort_unstable();
         users.dedup();
-        remembered.local.forget(&users);
+        if let Some(remembered) = &self.remembered {
+            remembered.local.forget(&users);
+        }
+        self.changes.add(users.iter().copied());
+        let Some(remembered) = &self.remembered else { return };
         if let Some(shared) = &remembered.shared {
             shared.peers.announce(users).await;
         }
+    }
+
+    /// Whose profiles change, on this node and on those that it hears of.
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
     }
 
     /// Whether what is remembered is used now; if not, every read goes to the store.
@@ -154,6 +166,23 @@ impl Profiles {
         if let Some(remembered) = &self.remembered {
             remembered.lookups.count(found);
         }
+    }
+}
+
+/// What other nodes' messages act on.
+struct Hearing {
+    local: Arc<LocalProfileCache>,
+    changes: Arc<Changes>,
+}
+
+impl Remembering for Hearing {
+    fn forget(&self, users: &[UserId]) {
+        self.local.forget(users);
+        self.changes.add(users.iter().copied());
+    }
+
+    fn forget_all(&self) {
+        self.local.forget_all();
     }
 }
 

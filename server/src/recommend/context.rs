@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use marquee_core::domain::{MovieId, Profile};
 use marquee_engine::{EngineError, Model};
-use marquee_retrieval::{Method, Scored};
+use marquee_ranking::Objective;
+use marquee_retrieval::{ItemRow, Method, Query, Scored};
 use roaring::RoaringBitmap;
 
+use super::explanation::Explanation;
 use super::history::bitmap_of;
 use super::model_index::ModelIndex;
 use super::stage::Stage;
@@ -24,6 +26,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) parts: &'a Recommender,
     /// How many movies are wanted.
     pub(super) k: usize,
+    /// What the list is chosen for beside the model's score.
+    pub(super) objective: Option<Objective>,
     pub(super) options: &'a RequestOptions,
     /// The pinned model, which is there, or the active one, if there is any.
     pub(super) model: Result<Arc<Model>, EngineError>,
@@ -39,22 +43,36 @@ pub(super) struct RequestContext<'a> {
     pub(super) ignored: usize,
     /// The model's candidates; `None` where it has no answer.
     pub(super) found: Option<Found>,
+    /// What they were found from, where the answer is to be explained.
+    pub(super) evidence: Option<Box<Evidence>>,
     /// The answer so far, best first.
     pub(super) picks: Vec<Pick>,
     /// Which path answers.
     pub(super) source: Source,
+    /// Why the answer is what it is, where that was asked.
+    pub(super) explanation: Option<Box<Explanation>>,
     pub(super) watch: Stopwatch,
 }
 
 /// What the model found.
 pub(super) struct Found {
     pub(super) model: Arc<Model>,
+    /// The vector that they were found for.
+    pub(super) vector: Arc<[f32]>,
     /// Best first.
     pub(super) items: Vec<Scored>,
     /// How.
     pub(super) method: Option<Method>,
     /// What it was found from.
     pub(super) source: Source,
+}
+
+/// Which candidates a history was answered with, and how.
+pub(super) struct Evidence {
+    /// The rows of the whole history, oldest first, each once.
+    pub(super) history: Vec<ItemRow>,
+    /// What was asked for it.
+    pub(super) query: Query,
 }
 
 /// Which movies must not be answered.
@@ -97,6 +115,7 @@ impl<'a> RequestContext<'a> {
         Ok(Self {
             parts,
             k,
+            objective: None,
             options,
             model,
             movies: parts.catalog.movies(),
@@ -106,15 +125,27 @@ impl<'a> RequestContext<'a> {
             profile: Arc::default(),
             ignored: 0,
             found: None,
+            evidence: None,
             picks: Vec::new(),
             source: Source::Popularity,
+            explanation: None,
             watch,
         })
+    }
+
+    /// How many of the model's best the list is chosen from.
+    pub(super) fn candidates(&self) -> usize {
+        self.objective.map_or(self.k, |objective| objective.candidates(self.k))
     }
 
     /// Between its movies and a model's rows.
     pub(super) fn index_of(&self, model: &Model) -> Arc<ModelIndex> {
         self.parts.rows.get(model, &self.movies)
+    }
+
+    /// The movie at a catalogue index; `None` for one that came after this request's snapshot.
+    pub(super) fn movie_id_at(&self, index: u32) -> Option<MovieId> {
+        self.movies.at(index).map(|movie| movie.movie_id)
     }
 
     /// The rows that may be answered; all when `None`.
@@ -152,6 +183,7 @@ impl<'a> RequestContext<'a> {
             source: self.source,
             picks: self.picks,
             ignored: self.ignored,
+            explanation: self.explanation,
             timings: self.watch.finish(&self.parts.metrics),
         }
     }

@@ -34,6 +34,7 @@ const SOURCES: [&str; Source::ALL.len()] = {
 const STAGE: Label = Label::one_of("stage", &STAGES);
 const SOURCE: Label = Label::one_of("source", &SOURCES);
 const OUTCOME: Label = Label::one_of("outcome", &["hit", "miss"]);
+const TRIED: Label = Label::one_of("outcome", &["tried", "not_tried"]);
 
 metrics! {
     pub(crate) METRICS;
@@ -49,6 +50,12 @@ metrics! {
         &[OUTCOME],
         "How many recommendations find their user's vector and need not encode, over all tiers of the cache",
     );
+    REASONS = Metric::counter(
+        "marquee.recommend.reasons",
+        "{movie}",
+        &[TRIED],
+        "Movies of histories that were to be tried as reasons; `not_tried` where a deadline was near or the engine full",
+    );
     ANSWERS = Metric::counter(
         "marquee.recommend.answers",
         "{call}",
@@ -62,6 +69,8 @@ pub(super) struct RecommendMetrics {
     stages: [BoundHistogram<f64>; STAGES.len()],
     vectors_found: BoundCounter<u64>,
     vectors_missed: BoundCounter<u64>,
+    reasons_tried: BoundCounter<u64>,
+    reasons_not_tried: BoundCounter<u64>,
     answers: [BoundCounter<u64>; SOURCES.len()],
 }
 
@@ -69,10 +78,13 @@ impl Default for RecommendMetrics {
     fn default() -> Self {
         let (duration, lookups, answers) =
             (STAGE_DURATION.seconds(), VECTOR_LOOKUPS.u64_counter(), ANSWERS.u64_counter());
+        let reasons = REASONS.u64_counter();
         Self {
             stages: STAGES.map(|stage| duration.bind(&[STAGE.is(stage)])),
             vectors_found: lookups.bind(&[OUTCOME.is("hit")]),
             vectors_missed: lookups.bind(&[OUTCOME.is("miss")]),
+            reasons_tried: reasons.bind(&[TRIED.is("tried")]),
+            reasons_not_tried: reasons.bind(&[TRIED.is("not_tried")]),
             answers: SOURCES.map(|source| answers.bind(&[SOURCE.is(source)])),
         }
     }
@@ -92,6 +104,12 @@ impl RecommendMetrics {
     pub(super) fn vector_lookup(&self, found: bool) {
         let lookups = if found { &self.vectors_found } else { &self.vectors_missed };
         lookups.add(1);
+    }
+
+    /// So many movies of a history were tried as reasons, and so many were to be.
+    pub(super) fn reasons(&self, tried: usize, not_tried: usize) {
+        self.reasons_tried.add(tried as u64);
+        self.reasons_not_tried.add(not_tried as u64);
     }
 
     /// A recommendation was answered by this source.

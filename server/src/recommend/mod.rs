@@ -1,6 +1,6 @@
 //! What to watch next: a pipeline of stages over one request.
 //!
-//! profile -> candidates -> rerank -> fill -> hydrate; `stages` lists them and says how one is added. A history that
+//! profile -> candidates -> rerank -> fill -> explain -> hydrate; `stages` lists them and says how one is added. A history that
 //! the model knows goes through the engine; who has none is answered by onboarding preferences, and else by
 //! popularity with decay. Where the model finds fewer than k, popularity fills up, so that an answer is never empty
 //! while anything is allowed.
@@ -9,11 +9,16 @@
 
 mod context;
 mod encode;
+mod explain;
+mod explanation;
 mod fit;
 mod history;
+mod home;
 mod metrics;
 mod model_index;
+mod onboarding;
 mod request;
+mod similar_users;
 mod source;
 mod stage;
 mod stages;
@@ -21,26 +26,36 @@ mod taste;
 mod timings;
 mod usage;
 mod vector_cache;
+mod vectors;
+mod verdict;
 
 use std::sync::Arc;
 
-use marquee_engine::{Engine, Model};
+use marquee_engine::{Engine, EngineError, Model};
 
 use context::{Excluded, RequestContext};
+pub use explanation::{Because, Explanation, Reasons, SimilarTo};
 pub use fit::Fit;
+pub use home::{Basis, HomePage, HomeQuestion, HomeRow, Past, RowKind};
 pub(crate) use metrics::METRICS;
 use metrics::RecommendMetrics;
 pub use model_index::Mismatch;
 use model_index::ModelIndexes;
+pub use onboarding::{Onboarding, OnboardingQuestion};
 pub use request::{
     Encoded, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion, Subject,
+    VectorQuestion,
 };
+pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
 pub use stage::Stage;
-use stages::{candidates, profile};
+use stages::{candidates, explain as reasons, profile, rerank};
+pub(crate) use taste::taste_of;
 pub use timings::Timings;
 pub use usage::{Served, Usage, UsageCounts};
 pub use vector_cache::UserVectorCache;
+pub use vectors::{MovieVector, VectorError, VectorExport};
+pub use verdict::{Obstacle, Place, SeenAs, Verdict};
 
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
@@ -92,7 +107,16 @@ impl Recommender {
         context.excluded = Excluded::of(question);
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
         candidates::for_taste(&mut context, question).await?;
-        context.run(&stages::RECOMMEND);
+        if context.objective.is_some() {
+            // Most requests have none, and none shall carry the future of it.
+            Box::pin(rerank::by_objective(&mut context)).await;
+        }
+        context.run(&stages::CHOOSE);
+        if let Some(newest) = question.explain_newest {
+            // Most requests do not ask, and none shall carry the future of asking.
+            Box::pin(reasons::explain(&mut context, question, newest)).await;
+        }
+        context.run(&stages::SHOW);
         self.metrics.answered(context.source);
         Ok(context.finish())
     }
@@ -105,7 +129,16 @@ impl Recommender {
         let mut context = RequestContext::new(self, question.k, &question.filter, &question.options)?;
         candidates::like_movie(&mut context, question).await?;
         context.run(&stages::SIMILAR);
+        context.run(&stages::SHOW);
         Ok(context.finish())
+    }
+
+    /// The active model.
+    ///
+    /// # Errors
+    /// [`EngineError`] while there is none.
+    pub(crate) fn model(&self) -> Result<Arc<Model>, EngineError> {
+        self.engine.model(None)
     }
 
     /// How many questions of one caller shall be answered at once; one while there is no model.

@@ -76,6 +76,12 @@ impl ModelIndex {
         self.servable.clone()
     }
 
+    /// The catalogue indexes of the movies that the model knows.
+    pub(super) fn known(&self) -> RoaringBitmap {
+        let known = (0..).zip(&self.row_of_index).filter(|(_, row)| **row != NONE).map(|(index, _)| index);
+        RoaringBitmap::from_sorted_iter(known).expect("indexes ascend")
+    }
+
     /// The rows of these catalogue indexes.
     pub(super) fn rows_of(&self, indexes: &RoaringBitmap) -> RoaringBitmap {
         indexes

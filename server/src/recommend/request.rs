@@ -5,10 +5,12 @@ use std::time::Instant;
 
 use marquee_core::domain::{MovieId, UserId};
 use marquee_engine::{EngineError, Input, Job, Priority, Want};
-use marquee_retrieval::Method;
+use marquee_ranking::{Objective, Parts};
+use marquee_retrieval::{Method, Metric, RetrievalError};
 use marquee_store::StoreError;
 
 use super::Timings;
+use super::explanation::Explanation;
 use super::source::Source;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::profiles::ConsistencyToken;
@@ -53,8 +55,12 @@ pub struct Question {
     pub filter: Filter,
     /// Whether seen movies are left out.
     pub exclude_seen: bool,
+    /// What the list is chosen for beside the model's score; the model's own list when `None`.
+    pub objective: Option<Objective>,
     /// Writes that the answer must reflect.
     pub consistency_token: ConsistencyToken,
+    /// How many of the newest movies of the history are tried as reasons; `None` when no reasons are wanted.
+    pub explain_newest: Option<usize>,
     /// Version, priority and deadline.
     pub options: RequestOptions,
 }
@@ -72,13 +78,33 @@ pub struct SimilarQuestion {
     pub options: RequestOptions,
 }
 
+/// Asks for the movies that are best for a vector.
+#[derive(Clone, Debug)]
+pub struct VectorQuestion {
+    /// The vector.
+    pub vector: Arc<[f32]>,
+    /// How many.
+    pub k: usize,
+    /// What makes one better than another.
+    pub metric: Metric,
+    /// How they are found.
+    pub method: Method,
+    /// Which may be answered.
+    pub filter: Filter,
+    /// Version, priority and deadline.
+    pub options: RequestOptions,
+}
+
 /// One recommended movie.
 #[derive(Clone, Debug)]
 pub struct Pick {
     /// The movie.
     pub movie_id: MovieId,
-    /// The model's score; for popularity the share of the most popular pick's weight.
+    /// The model's score, the sum of the parts where there are any; for popularity the share of the most popular pick's
+    /// weight.
     pub score: f32,
+    /// What the terms of an objective gave it.
+    pub parts: Option<Parts>,
     /// Which path found it.
     pub source: Source,
     /// What the catalogue knows of it; `None` only when the catalogue is empty.
@@ -100,6 +126,8 @@ pub struct Recommended {
     pub timings: Timings,
     /// Movies of the request's own history that the model does not know.
     pub ignored: usize,
+    /// Why each movie is there, where the question asks; in the order of `picks`.
+    pub explanation: Option<Box<Explanation>>,
 }
 
 /// A user vector.
@@ -130,6 +158,9 @@ pub enum RecommendError {
     /// The movie that was asked about is not known.
     #[error("movie {0} is not in the catalogue of the model; SearchMovies finds ids")]
     UnknownMovie(MovieId),
+    /// An index of vectors refused or failed.
+    #[error(transparent)]
+    Index(#[from] RetrievalError),
     /// There is nothing to encode.
     #[error("{0}")]
     NothingToEncode(String),

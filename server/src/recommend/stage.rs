@@ -43,6 +43,8 @@ stages! {
     Rerank = rerank,
     /// Popular movies for the places that the model leaves.
     Fill = fill,
+    /// Reasons, where the request asks for them.
+    Explain = explain,
     /// Titles, genres and years.
     Hydrate = hydrate,
     /// The rest: conversions and hand-overs between threads.

@@ -8,7 +8,7 @@ use marquee_core::domain::{Interaction, MovieId};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 /// The movies that count as taste, oldest first, each once. `events` are oldest first.
-pub(super) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
+pub(crate) fn taste_of(events: &[Interaction]) -> Vec<MovieId> {
     let mut decided = FxHashSet::with_capacity_and_hasher(events.len(), FxBuildHasher);
     let mut newest_first: Vec<MovieId> = events
         .iter()

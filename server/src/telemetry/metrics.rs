@@ -4,7 +4,7 @@
 //! all threads share, was a fifth of what a batch RPC cost on sixteen cores.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use marquee_core::meters::{Label, Metric};
@@ -12,7 +12,7 @@ use marquee_core::metrics;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, Histogram, UpDownCounter};
 
-const SYSTEM: Label = Label::one_of("rpc.system.name", &["grpc"]);
+const SYSTEM: Label = Label::one_of("rpc.system.name", &Protocol::NAMES);
 const METHOD: Label = Label::any("rpc.method", "the method as `package.Service/Method`, or `unknown`");
 const STATUS_CODE: Label = Label::any("rpc.response.status_code", "the gRPC status code, such as `OK`");
 
@@ -32,12 +32,36 @@ metrics! {
     );
 }
 
+/// By which protocol a call comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC over HTTP/2.
+    #[default]
+    Grpc,
+    /// gRPC-web, binary or text.
+    GrpcWeb,
+    /// Connect: `/package.Service/Method` with JSON or Protobuf.
+    Connect,
+    /// REST: the paths of `google.api.http`.
+    Http,
+}
+
+impl Protocol {
+    /// The conventions have a name for the first and the third.
+    const NAMES: [&str; 4] = ["grpc", "grpc_web", "connectrpc", "http"];
+
+    /// The value of `rpc.system.name`.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
 /// Calls at the edge, by the RPC semantic conventions.
 #[derive(Clone)]
 pub struct RpcMetrics {
     duration: Histogram<f64>,
-    /// Of the calls of a method that end well.
-    ended_well: Arc<HashMap<&'static str, BoundHistogram<f64>>>,
+    /// Of the calls of a method that end well, by protocol; made when the first one has.
+    ended_well: Arc<HashMap<&'static str, [OnceLock<BoundHistogram<f64>>; Protocol::NAMES.len()]>>,
     in_flight: UpDownCounter<i64>,
 }
 
@@ -45,8 +69,7 @@ impl RpcMetrics {
     /// For these methods, each as `package.Service/Method`.
     pub fn of(methods: impl IntoIterator<Item = &'static str>) -> Self {
         let duration = CALL_DURATION.seconds();
-        let bound = |method| (method, duration.bind(&labels(method, OK)));
-        let ended_well = Arc::new(methods.into_iter().map(bound).collect());
+        let ended_well = Arc::new(methods.into_iter().map(|method| (method, Default::default())).collect());
         Self { duration, ended_well, in_flight: CALLS_IN_FLIGHT.i64_up_down_counter() }
     }
 
@@ -57,17 +80,21 @@ impl RpcMetrics {
 
     /// A call has ended with this gRPC status code. `method` is `package.Service/Method` of a method
     /// that exists, or `unknown`, so that the labels are bounded.
-    pub fn end(&self, method: &'static str, code: &'static str, duration: Duration) {
+    pub fn end(&self, protocol: Protocol, method: &'static str, code: &'static str, duration: Duration) {
         self.in_flight.add(-1, &[]);
+        let labels = || labels(protocol, method, code);
         match self.ended_well.get(method).filter(|_| code == OK) {
-            Some(bound) => bound.record(duration.as_secs_f64()),
-            None => self.duration.record(duration.as_secs_f64(), &labels(method, code)),
+            Some(by_protocol) => {
+                let bound = by_protocol[protocol as usize].get_or_init(|| self.duration.bind(&labels()));
+                bound.record(duration.as_secs_f64());
+            }
+            None => self.duration.record(duration.as_secs_f64(), &labels()),
         }
     }
 }
 
 const OK: &str = "OK";
 
-fn labels(method: &'static str, code: &'static str) -> [KeyValue; 3] {
-    [SYSTEM.is("grpc"), METHOD.is(method), STATUS_CODE.is(code)]
+fn labels(protocol: Protocol, method: &'static str, code: &'static str) -> [KeyValue; 3] {
+    [SYSTEM.is(protocol.name()), METHOD.is(method), STATUS_CODE.is(code)]
 }

@@ -27,7 +27,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 pub(crate) use exposition::serve_metrics;
 use lines::{PrintableFields, PrintableJson};
 pub(crate) use metrics::METRICS;
-pub use metrics::RpcMetrics;
+pub use metrics::{Protocol, RpcMetrics};
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]

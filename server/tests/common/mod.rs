@@ -3,7 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 pub mod cql;
+pub mod http1;
 pub mod nodes;
+pub mod pipeline;
 pub mod proxy;
 pub mod raw;
 pub mod recommender;
@@ -18,6 +20,7 @@ use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
+use marquee_proto::v1::vector_service_client::VectorServiceClient;
 use marquee_server::app::{self, Running};
 use marquee_server::config::{Config, StoreUrl};
 use marquee_server::telemetry::{LogFormat, Telemetry};
@@ -124,6 +127,10 @@ impl TestServer {
 
     pub fn interactions(&self) -> InteractionServiceClient<Channel> {
         InteractionServiceClient::new(self.channel.clone())
+    }
+
+    pub fn vectors(&self) -> VectorServiceClient<Channel> {
+        VectorServiceClient::new(self.channel.clone())
     }
 
     pub fn operations(&self) -> OperationsServiceClient<Channel> {

@@ -45,8 +45,20 @@ pub(super) struct Manifest {
     pub(super) training: Map<String, Value>,
     #[serde(default)]
     pub(super) metrics: Map<String, Value>,
+    /// Of encoders without a graph of their own, by precision; absent in bundles of before they were judged.
+    #[serde(default)]
+    pub(super) native: BTreeMap<String, NativePrecision>,
     pub(super) probe: Probe,
     pub(super) seal: String,
+}
+
+/// What a bundle says of a precision that has no graph.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct NativePrecision {
+    /// How far the probe's answer may be off.
+    pub(crate) tolerance: f32,
+    /// Whether it lost little enough on the users that it was judged by; `None` where nobody judged it.
+    pub(crate) kept: Option<bool>,
 }
 
 /// Where the tables are, and of what type.

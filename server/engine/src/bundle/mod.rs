@@ -30,10 +30,11 @@ pub use error::BundleError;
 use file::BundleFile;
 pub(crate) use file::{Wanted, require_wanted};
 use manifest::Manifest;
+pub(crate) use manifest::NativePrecision;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 #[cfg(test)]
-pub(crate) use tests::{rename, say_other_metrics, spoil_item};
+pub(crate) use tests::{copy, judge_bf16, rename, say_other_metrics, spoil_item};
 
 /// Bytes of a file that are hashed at once: a fifth of a millisecond.
 const HASHED_AT_ONCE: usize = 256 << 10;
@@ -237,6 +238,11 @@ impl Bundle {
             path: self.folder.join(&graph.file),
             tolerance: graph.tolerance.unwrap_or(self.manifest.probe.tolerance),
         })
+    }
+
+    /// What the bundle says of a precision that has no graph, as the manifest writes it; `None` where it says nothing.
+    pub(crate) fn native(&self, precision: &str) -> Option<NativePrecision> {
+        self.manifest.native.get(precision).copied()
     }
 
     /// The scorer for CUDA; without one every query is answered on the host.

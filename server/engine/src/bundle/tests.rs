@@ -6,7 +6,7 @@ use super::*;
 use crate::tests::fixture;
 
 /// A copy of the fixture that a test may spoil.
-fn copy() -> TempDir {
+pub(crate) fn copy() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture()).unwrap() {
         let path = entry.unwrap().path();
@@ -37,6 +37,11 @@ pub(crate) fn rename(folder: &Path, version: &str) {
 /// Makes it another bundle under the same version.
 pub(crate) fn say_other_metrics(folder: &Path) {
     edit_manifest(folder, |manifest| manifest["metrics"] = serde_json::json!({ "mrr": 0.5 }));
+}
+
+/// Says that bf16 was judged, and how.
+pub(crate) fn judge_bf16(folder: &Path, kept: bool) {
+    edit_manifest(folder, |manifest| manifest["native"]["bf16"]["kept"] = kept.into());
 }
 
 /// Makes an item's input embedding so large that the encoder overflows.

@@ -36,6 +36,7 @@ impl<T> Scheduler<T> {
     fn fill(&mut self, now: Instant, choice: &Choice, actions: &mut Vec<Action<T>>) -> Batch<T> {
         let mut batch = Batch::empty(self.phase_of(choice.lane), choice.reason);
         let mut earliest: Option<Instant> = None;
+        let share = self.share_of(choice.lane);
         while let Some((input, members)) = self.queue.peek(choice.lane) {
             let grown = batch.shape + self.shape_of(input, members);
             let first = batch.groups.is_empty();
@@ -43,7 +44,9 @@ impl<T> Scheduler<T> {
                 batch.reason = Reason::Full;
                 break;
             }
-            if !first && batch.phase == Phase::Encode {
+            let encodes = batch.phase == Phase::Encode;
+            if !first && encodes && (batch.groups.len() >= share || grown.tokens > self.policy.encode_tokens)
+            {
                 break;
             }
             let predicted = self.costs.predict(grown);
@@ -97,6 +100,12 @@ impl<T> Scheduler<T> {
                 room -= 1;
             }
         }
+    }
+
+    /// How many of a lane's entries a worker encodes together: as many as leave the same for every other worker, which
+    /// is idle or soon will be.
+    fn share_of(&self, lane: LaneKey) -> usize {
+        self.queue.entries_of(lane).div_ceil(self.workers.len())
     }
 
     /// Whether a batch of more than one entry may have this shape.

@@ -8,9 +8,9 @@
 //!    ones beside each other only slow each other down.
 //! 2. A batch is bounded by jobs and by tokens, padding included. Where sequences are padded, those of one
 //!    length bucket run together, with shorter ones in places that would hold padding, and a worker encodes and
-//!    scores them in one go. Where each is encoded
-//!    by itself, a worker encodes one and hands its vector back, and [`ready`] says when the vectors of all
-//!    workers are scored together.
+//!    scores them in one go. Where each keeps its own length, a worker encodes one, or its share of those that wait
+//!    where together they cost less, and hands the vectors back, and [`ready`] says when the vectors of all workers
+//!    are scored together.
 //! 3. A job's rank is the time of its arrival, for bulk jobs plus [`Policy::bulk_handicap`]; lower ranks go
 //!    first. So bulk work waits behind interactive work, but only behind what arrived until then: nothing starves.
 //! 4. A deadline is looked at on admission, against the predicted wait and compute; while waiting; and when the
@@ -58,6 +58,9 @@ pub(crate) struct Policy {
     pub(crate) batch_jobs: usize,
     /// The most tokens of a batch, padding included; one sequence may exceed it alone.
     pub(crate) batch_tokens: usize,
+    /// Where sequences are not padded: the most tokens that a worker encodes together; one sequence may exceed it
+    /// alone.
+    pub(crate) encode_tokens: usize,
     /// How much later a bulk job ranks than an interactive one that arrived with it.
     pub(crate) bulk_handicap: Duration,
     /// How sequences of different lengths share a batch.
@@ -67,7 +70,7 @@ pub(crate) struct Policy {
 /// How sequences of different lengths share a batch.
 #[derive(Clone, Debug)]
 pub(crate) enum Padding {
-    /// Each is encoded by itself, at its own length; their vectors are scored together.
+    /// Each is encoded at its own length; their vectors are scored together.
     None,
     /// All are padded to the upper end of their bucket, and the batch to one of a few sizes.
     Buckets {
@@ -252,8 +255,8 @@ pub(crate) struct Scheduler<T> {
 impl<T> Scheduler<T> {
     pub(crate) fn new(policy: Policy) -> Self {
         let token_class = match policy.padding {
-            Padding::None => TokenClass::Sequence,
-            Padding::Buckets { .. } => TokenClass::Batch,
+            Padding::None if policy.encode_tokens == 0 => TokenClass::Sequence,
+            Padding::None | Padding::Buckets { .. } => TokenClass::Batch,
         };
         Self {
             costs: CostModel::new(token_class),

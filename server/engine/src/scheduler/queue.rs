@@ -240,6 +240,11 @@ impl<T> Queue<T> {
         fullest.map(|(lane, _)| Choice { lane: *lane, reason: Reason::Idle })
     }
 
+    /// Entries that wait in a lane.
+    pub(super) fn entries_of(&self, lane: LaneKey) -> usize {
+        self.lanes.get(&lane).map_or(0, |queue| queue.entries.len())
+    }
+
     /// The jobs of a lane.
     pub(super) fn jobs_of(&self, lane: LaneKey) -> usize {
         self.lanes.get(&lane).map_or(0, |queue| queue.jobs)

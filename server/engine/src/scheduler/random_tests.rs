@@ -88,12 +88,13 @@ struct Model {
 }
 
 impl Model {
-    fn new(padding: Padding) -> Self {
+    fn new(padding: Padding, encode_tokens: usize) -> Self {
         let policy = Policy {
             workers: WORKERS,
             queue_limit: LIMIT,
             batch_jobs: 5,
             batch_tokens: 120,
+            encode_tokens,
             bulk_handicap: HANDICAP,
             padding,
         };
@@ -297,8 +298,8 @@ impl Model {
         }
     }
 
-    /// A batch is of ready vectors, of one sequence, or of sequences that are padded alike: those of its bucket, and
-    /// shorter ones that fill it up.
+    /// A batch is of ready vectors, of one sequence, of sequences that are encoded together within their bound, or of
+    /// sequences that are padded alike: those of its bucket, and shorter ones that fill it up.
     fn assert_one_lane(&self, batch: &Batch<JobId>) {
         let lengths: Vec<usize> = batch
             .groups
@@ -309,11 +310,14 @@ impl Model {
             })
             .collect();
         let longest = lengths.iter().copied().max().unwrap_or(0);
-        assert_eq!(batch.shape.tokens, lengths.len() * longest);
         assert!(lengths.is_empty() || lengths.len() == batch.groups.len(), "vectors among sequences");
         match &self.policy.padding {
-            Padding::None => assert!(lengths.len() <= 1),
+            Padding::None => {
+                assert_eq!(batch.shape.tokens, lengths.iter().sum::<usize>());
+                assert!(lengths.len() <= 1 || batch.shape.tokens <= self.policy.encode_tokens);
+            }
             Padding::Buckets { sizes, .. } => {
+                assert_eq!(batch.shape.tokens, lengths.len() * longest);
                 let of_its_bucket = lengths.iter().filter(|length| **length == longest).count();
                 let runs_as = sizes.iter().copied().find(|size| *size >= of_its_bucket);
                 assert!(lengths.len() <= runs_as.unwrap_or(of_its_bucket), "taken along for a price");
@@ -377,8 +381,11 @@ proptest! {
     })]
 
     #[test]
-    fn without_padding_the_promises_hold_for_any_events(steps in prop::collection::vec(step(), 200..400)) {
-        let mut model = Model::new(Padding::None);
+    fn without_padding_the_promises_hold_for_any_events(
+        steps in prop::collection::vec(step(), 200..400),
+        encode_tokens in prop_oneof![Just(0_usize), 20..100_usize],
+    ) {
+        let mut model = Model::new(Padding::None, encode_tokens);
         for (after_ms, step) in steps {
             model.run(after_ms, step);
         }
@@ -397,7 +404,7 @@ proptest! {
             side_by_side,
             worth_joining: 3,
         };
-        let mut model = Model::new(padding);
+        let mut model = Model::new(padding, 0);
         for (after_ms, step) in steps {
             model.run(after_ms, step);
         }

@@ -72,7 +72,7 @@ impl Load {
 }
 
 impl<T> Scheduler<T> {
-    /// What an idle worker does next where every sequence is encoded by itself.
+    /// What an idle worker does next where every sequence keeps its own length.
     pub(super) fn choose_phase(&self, now: Instant) -> Option<Choice> {
         let sequence = self.queue.heads().filter(|head| !head.lane.is_ready()).min_by_key(|head| head.rank);
         let ready = self.queue.heads().filter(|head| head.lane.is_ready());

@@ -30,14 +30,24 @@ pub(super) struct TestKit {
 }
 
 pub(super) fn cpu(workers: usize) -> TestKit {
-    kit(Policy {
+    kit(cpu_policy(workers))
+}
+
+/// The same, where up to so many tokens are encoded together.
+pub(super) fn cpu_together(workers: usize, encode_tokens: usize) -> TestKit {
+    kit(Policy { encode_tokens, ..cpu_policy(workers) })
+}
+
+fn cpu_policy(workers: usize) -> Policy {
+    Policy {
         workers,
         queue_limit: 100,
         batch_jobs: 8,
         batch_tokens: 1000,
+        encode_tokens: 0,
         bulk_handicap: 100 * MS,
         padding: Padding::None,
-    })
+    }
 }
 
 pub(super) fn gpu(batch_jobs: usize) -> TestKit {
@@ -51,6 +61,7 @@ pub(super) fn shared_gpu(workers: usize, batch_jobs: usize) -> TestKit {
         queue_limit: 100,
         batch_jobs,
         batch_tokens: 1000,
+        encode_tokens: 0,
         bulk_handicap: 100 * MS,
         padding: Padding::Buckets {
             lengths: vec![10, 50, 200],

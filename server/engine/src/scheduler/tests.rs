@@ -71,6 +71,28 @@ fn vectors_of_all_workers_are_scored_together() {
 }
 
 #[test]
+fn where_it_costs_less_a_worker_encodes_all_that_fits_together() {
+    let mut kit = cpu_together(1, 35);
+    kit.submit(0);
+    for id in 1..=4 {
+        kit.submit(id);
+    }
+    // Sequences of 10: a fourth would be over the bound.
+    assert_eq!(dispatched(&kit.finish(0)), [1, 2, 3]);
+    assert_eq!(kit.batch().phase, Phase::Encode);
+}
+
+#[test]
+fn what_is_encoded_together_leaves_its_share_to_every_other_worker() {
+    let mut kit = cpu_together(2, 1000);
+    for id in 0..7 {
+        kit.submit(id);
+    }
+    assert_eq!(kit.finish(0).dispatched, [(0, vec![2, 3, 4])]);
+    assert_eq!(kit.finish(1).dispatched, [(1, vec![5])]);
+}
+
+#[test]
 fn under_lasting_load_vectors_are_scored_when_half_as_many_sequences_wait() {
     let mut kit = cpu(2);
     for id in 1..=10 {

@@ -37,9 +37,10 @@ use unload::Leaving;
 
 use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use crate::job::EngineError;
+use crate::metrics;
 use crate::runtime::{self, Device};
 use crate::scheduler::Event;
-use crate::session::Precision;
+use crate::session::{EncoderBackend, Precision};
 
 /// How long the end waits for the step that a load is at; the longest makes and warms a session.
 const LOADING_STEP: Duration = Duration::from_secs(10);
@@ -58,6 +59,8 @@ pub struct EngineOptions {
     pub batch_jobs: usize,
     /// How much later a bulk job ranks than an interactive one that arrived with it.
     pub bulk_handicap: Duration,
+    /// What computes the encoders on a CPU.
+    pub encoder: EncoderBackend,
     /// The most models that are loaded at once.
     pub max_models: usize,
     /// The most bytes that they take together; not bounded when `None`.
@@ -79,6 +82,7 @@ impl Default for EngineOptions {
             queue_limit: Self::QUEUE_LIMIT,
             batch_jobs: 32,
             bulk_handicap: Duration::from_millis(250),
+            encoder: EncoderBackend::default(),
             max_models: Self::MAX_MODELS,
             max_model_bytes: None,
         }
@@ -142,7 +146,13 @@ impl Engine {
             devices: Mutex::default(),
             leaving: Leaving::default(),
         };
-        Self { shared: Arc::new(shared), loads: Loads::default(), next_key: AtomicU64::new(0) }
+        let shared = Arc::new(shared);
+        let observed = Arc::downgrade(&shared);
+        metrics::observe_models(move || {
+            let loaded = observed.upgrade().map_or_else(Vec::new, |shared| shared.models.loaded());
+            loaded.iter().map(|model| model.counted_by()).collect()
+        });
+        Self { shared, loads: Loads::default(), next_key: AtomicU64::new(0) }
     }
 
     /// Loads the bundle in `folder`, checks it, builds its scorer and warms it, on a thread of its own. The
@@ -338,7 +348,7 @@ impl Shared {
 
     /// Lets a model that is ready serve requests that name its version.
     fn register(&self, prepared: Prepared, folder: &Path) -> Result<Arc<Model>, BundleError> {
-        let Prepared { core, placement, precision, arithmetic, policy, memory_bytes } = prepared;
+        let Prepared { core, placement, precision, kernels, arithmetic, policy, memory_bytes } = prepared;
         // Held until the model is in the set: who stops the devices then sees it there.
         let mut devices = self.devices();
         let pool = devices.pool(placement, policy).map_err(|error| BundleError::Scorer {
@@ -346,11 +356,12 @@ impl Shared {
             why: error.to_string(),
         })?;
         let placement = format!("{placement} {precision}");
-        let model = Arc::new(Model::new(Arc::new(core), pool, placement, arithmetic, memory_bytes));
+        let model = Arc::new(Model::new(Arc::new(core), pool, placement, kernels, arithmetic, memory_bytes));
         if let Some(failed) = self.models.insert(&model) {
             self.leaving.add(failed);
         }
-        tracing::info!(version = model.bundle().version(), placement = model.placement(), "loaded a model");
+        let (version, kernels) = (model.bundle().version(), model.kernels());
+        tracing::info!(version, placement = model.placement(), kernels, "loaded a model");
         Ok(model)
     }
 }

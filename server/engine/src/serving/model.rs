@@ -15,6 +15,7 @@ use super::model_core::Core;
 use super::pool::{Pending, Pool};
 use crate::bundle::Bundle;
 use crate::job::{Answer, DeadlinePoint, EngineError, Input, Job, Want};
+use crate::metrics::Serving;
 use crate::scheduler::{JobId, Submission};
 
 /// How many callers with a batch of requests the queue has room for.
@@ -26,6 +27,7 @@ pub struct Model {
     pub(crate) core: Arc<Core>,
     pub(crate) pool: Arc<Pool>,
     placement: String,
+    kernels: String,
     arithmetic: String,
     memory_bytes: u64,
     loaded_ms: TimeMs,
@@ -40,11 +42,12 @@ impl Model {
         core: Arc<Core>,
         pool: Arc<Pool>,
         placement: String,
+        kernels: String,
         arithmetic: String,
         memory_bytes: u64,
     ) -> Self {
         let (loaded_ms, extensions, outlasting) = (now_ms(), Arc::default(), OnceLock::new());
-        Self { core, pool, placement, arithmetic, memory_bytes, loaded_ms, extensions, outlasting }
+        Self { core, pool, placement, kernels, arithmetic, memory_bytes, loaded_ms, extensions, outlasting }
     }
 
     /// Waits until nobody else holds the model, or the engine ends, and takes its memory then.
@@ -67,6 +70,17 @@ impl Model {
     /// The device and precision it runs on.
     pub fn placement(&self) -> &str {
         &self.placement
+    }
+
+    /// What encodes for it, as a short name: `onnxruntime`, or `native` with the instructions that serve.
+    pub fn kernels(&self) -> &str {
+        &self.kernels
+    }
+
+    pub(super) fn counted_by(&self) -> Serving {
+        let (device, precision) = self.placement.split_once(' ').unwrap_or_default();
+        let [device, precision, kernels] = [device, precision, &self.kernels].map(str::to_owned);
+        Serving { device, precision, kernels }
     }
 
     /// Everything that its vectors depend on but the sequence: the bundle, the precision, the device and the

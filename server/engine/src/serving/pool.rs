@@ -329,6 +329,7 @@ mod tests {
             queue_limit: 1,
             batch_jobs: 1,
             batch_tokens: 1,
+            encode_tokens: 0,
             bulk_handicap: Duration::ZERO,
             padding: Padding::None,
         };

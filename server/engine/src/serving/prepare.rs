@@ -12,12 +12,13 @@ use crate::bundle::{Announced, Bundle, BundleError, Wanted, require_wanted};
 use crate::job::{EncodedBatch, Encoder};
 use crate::runtime::Device;
 use crate::scheduler::{ModelKey, Padding, Policy};
-use crate::session::{self, Placement, Precision};
+use crate::session::{self, Asked, GPU_PRECISION, Placement, Plan, Precision};
 
-/// A GPU always runs this graph.
-const GPU_PRECISION: &str = "fp16";
 const GPU_BATCH_JOBS: usize = session::GPU_BATCHES[session::GPU_BATCHES.len() - 1];
 const GPU_MISFIT_BOUND: Duration = Duration::from_millis(3);
+/// Tokens that a worker on a CPU encodes together where that costs less than one sequence after the other: with more,
+/// the weights are read no less often.
+const ENCODE_TOKENS: usize = 512;
 /// Batches that run on a GPU at once, whatever their size.
 const GPU_SIDE_BY_SIDE: usize = 3;
 /// The jobs for which another batch joins them.
@@ -37,6 +38,7 @@ pub(super) struct Prepared {
     pub(super) core: Core,
     pub(super) placement: Placement,
     pub(super) precision: String,
+    pub(super) kernels: String,
     pub(super) arithmetic: String,
     pub(super) policy: Policy,
     pub(super) memory_bytes: u64,
@@ -70,11 +72,12 @@ impl<S> LoadRequest<S> {
     {
         let Self { device, precision, make_scorer, options, key } = self;
         let bundle = Arc::new(bundle);
-        let (placement, graph) = session::place(&bundle, device, precision)?;
-        let policy = policy(placement, options, bundle.maximum_length());
-        let (device, precision) = match placement {
-            Placement::Cpu => ("cpu", precision.to_string()),
-            Placement::Cuda(_) => ("cuda", GPU_PRECISION.to_owned()),
+        let plan = Plan::make(&bundle, Asked { device, backend: options.encoder, precision })?;
+        let policy = policy(&plan, options, bundle.maximum_length());
+        let (placement, precision) = (plan.placement, plan.precision.clone());
+        let device = match placement {
+            Placement::Cpu => "cpu",
+            Placement::Cuda(_) => "cuda",
         };
         let memory_bytes = bundle.memory_bytes(device, &precision, policy.workers);
         require_room(memory_bytes)?;
@@ -82,8 +85,10 @@ impl<S> LoadRequest<S> {
             bundle: bundle.folder().display().to_string(),
             why: error.to_string(),
         })?;
+        let kernels = plan.serves();
+        let arithmetic = format!("{} {precision} {}", bundle.seal(), plan.kernels());
         let source = Arc::clone(&bundle);
-        let make_encoder = Box::new(move || session::build(&source, placement, &graph));
+        let make_encoder = Box::new(move || plan.build(&source));
         let mut encoders = Vec::with_capacity(policy.workers);
         for _ in 0..policy.workers {
             require_wanted(wanted, bundle.folder())?;
@@ -91,9 +96,8 @@ impl<S> LoadRequest<S> {
             warm_up(&bundle, encoder.as_mut())?;
             encoders.push(encoder);
         }
-        let arithmetic = format!("{} {precision} {}", bundle.seal(), session::kernels(placement));
         let core = Core::new(key, bundle, scorer, make_encoder, encoders);
-        Ok(Prepared { core, placement, precision, arithmetic, policy, memory_bytes })
+        Ok(Prepared { core, placement, precision, kernels, arithmetic, policy, memory_bytes })
     }
 }
 
@@ -112,14 +116,15 @@ fn warm_up(bundle: &Bundle, encoder: &mut dyn Encoder) -> Result<(), BundleError
     Ok(())
 }
 
-fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Policy {
+fn policy(plan: &Plan, options: EngineOptions, longest: usize) -> Policy {
     let EngineOptions { workers, gpu_workers, queue_limit, batch_jobs, bulk_handicap, .. } = options;
-    match placement {
+    match plan.placement {
         Placement::Cpu => Policy {
             workers,
             queue_limit,
             batch_jobs,
             batch_tokens: batch_jobs * longest,
+            encode_tokens: if plan.encodes_together() { ENCODE_TOKENS } else { 0 },
             bulk_handicap,
             padding: Padding::None,
         },
@@ -128,6 +133,7 @@ fn policy(placement: Placement, options: EngineOptions, longest: usize) -> Polic
             queue_limit: queue_limit.max(32 * GPU_BATCH_JOBS),
             batch_jobs: GPU_BATCH_JOBS,
             batch_tokens: GPU_BATCH_JOBS * longest,
+            encode_tokens: 0,
             bulk_handicap,
             padding: Padding::Buckets {
                 lengths: session::gpu_buckets(longest),

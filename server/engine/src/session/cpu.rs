@@ -21,15 +21,20 @@ pub(super) struct CpuEncoder {
 }
 
 impl CpuEncoder {
+    /// The graph as ONNX Runtime runs it.
     pub(super) fn new(bundle: &Bundle, graph: &EncoderGraph) -> ort::Result<Self> {
-        let session = with_tables(builder()?, bundle)?.commit_from_file(&graph.path)?;
+        Ok(Self::of(with_tables(builder()?, bundle)?.commit_from_file(&graph.path)?, bundle))
+    }
+
+    /// A session of one of the bundle's graphs.
+    pub(super) fn of(session: Session, bundle: &Bundle) -> Self {
         let longest = bundle.maximum_length();
-        Ok(Self {
+        Self {
             session,
             items: Vec::with_capacity(longest),
             positions: (0..longest as i64).collect(),
             dimension: bundle.dimension(),
-        })
+        }
     }
 
     fn encode_one(&mut self, sequence: &[ItemRow], out: &mut EncodedBatch) -> ort::Result<()> {

@@ -13,7 +13,7 @@
 
 use marquee_core::idle::in_idle_time;
 
-use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, TILE_LINES, TILE_ROWS};
+use super::kernel::{CodeWidth, LINE_ROWS, Line, STEP, STEPS_AT_ONCE, Steps, TILE_LINES, TILE_ROWS};
 use super::pages::vec_in_large_pages;
 use crate::query::{ItemRow, Metric, ScorerQuery};
 use crate::table::{ItemTable, inverse_norm};
@@ -22,6 +22,8 @@ use crate::table::{ItemTable, inverse_norm};
 const ROW_CODE_MAX: f64 = 127.0;
 /// Added to a row's code, so that it is stored as u8.
 const ROW_CODE_BIAS: i32 = 128;
+/// A step of zeros.
+const EMPTY_STEP: [Line; TILE_LINES] = [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES];
 /// The share of `|x| |y|` that stands for all rounding of bounds and scores: 32 half-units of f32.
 const ROUNDING: f64 = 1.0 / (1 << 19) as f64;
 
@@ -36,29 +38,39 @@ pub(crate) struct TileBounds {
     pub(crate) error: [f32; TILE_ROWS],
     /// The norm of what the codes say, rounded up.
     pub(crate) norm: [f32; TILE_ROWS],
+    /// The greatest of `error`.
+    pub(crate) greatest_error: f32,
+    /// The greatest of `norm`.
+    pub(crate) greatest_norm: f32,
 }
 
 impl TileBounds {
+    pub(crate) fn new(scale: [f32; TILE_ROWS], error: [f32; TILE_ROWS], norm: [f32; TILE_ROWS]) -> Self {
+        let (greatest_error, greatest_norm) = (greatest(&error), greatest(&norm));
+        Self { scale, error, norm, greatest_error, greatest_norm }
+    }
+
     /// The bounds of the same rows brought to length 1; `inverse_norms` are those of the rows, in the unit.
     ///
     /// A row so short that f32 has no such number gets an infinite error, and is always a candidate. The two roundings
     /// more, of the score and of the margin, take four half-units of what [`ROUNDING`] leaves.
     fn of_length_one(&self, inverse_norms: &[f32]) -> Self {
-        let mut bounds = self.clone();
+        let (mut scale, mut error, mut norm) = (self.scale, self.error, self.norm);
         for (lane, inverse) in inverse_norms.iter().enumerate() {
             let is_finite = inverse.is_finite();
             let times = |number: f32| if is_finite { number * inverse } else { 0.0 };
-            bounds.scale[lane] = times(self.scale[lane]);
-            bounds.error[lane] = if is_finite { self.error[lane] * inverse } else { f32::INFINITY };
-            bounds.norm[lane] = times(self.norm[lane]);
+            scale[lane] = times(self.scale[lane]);
+            error[lane] = if is_finite { self.error[lane] * inverse } else { f32::INFINITY };
+            norm[lane] = times(self.norm[lane]);
         }
-        bounds
+        Self::new(scale, error, norm)
     }
 }
 
 /// A table as codes, in the order in which kernels read it.
 #[derive(Debug)]
 pub(super) struct TableCodes {
+    /// Tile by tile, and behind the last one what a kernel may read that takes many steps at once.
     lines: Vec<[Line; TILE_LINES]>,
     bounds: Vec<TileBounds>,
     steps: usize,
@@ -81,48 +93,51 @@ impl TableCodes {
         });
         let unit_exponent = exponent_above(greatest);
         let mut codes = Self {
-            lines: vec_in_large_pages(tiles * steps),
-            bounds: vec![
-                TileBounds {
-                    scale: [0.0; TILE_ROWS],
-                    error: [0.0; TILE_ROWS],
-                    norm: [0.0; TILE_ROWS]
-                };
-                tiles
-            ],
+            lines: vec_in_large_pages(tiles * steps + STEPS_AT_ONCE),
+            bounds: Vec::with_capacity(tiles),
             steps,
             unit_exponent,
             greatest_norm: 0.0,
         };
-        in_idle_time(tiles, |tile| {
-            codes.lines.resize((tile + 1) * steps, [Line::filled(ROW_CODE_BIAS as u8); TILE_LINES]);
-            for row in rows(tile) {
-                codes.write_row(row, table.row(row as ItemRow));
-            }
-        });
+        in_idle_time(tiles, |tile| codes.push_tile(rows(tile).map(|row| table.row(row as ItemRow))));
+        codes.lines.resize(codes.lines.len() + STEPS_AT_ONCE, EMPTY_STEP);
         codes
     }
 
-    fn write_row(&mut self, row: usize, values: &[f32]) {
-        let (tile, lane) = (row / TILE_ROWS, row % TILE_ROWS);
-        let written = Quantised::new(values, self.unit_exponent, ROW_CODE_MAX);
-        for (column, code) in written.codes.iter().enumerate() {
-            let line = &mut self.lines[tile * self.steps + column / STEP][lane / LINE_ROWS];
-            line.0[lane % LINE_ROWS * STEP + column % STEP] = (code + ROW_CODE_BIAS) as u8;
+    /// Appends a tile of up to 64 rows.
+    fn push_tile<'a>(&mut self, rows: impl Iterator<Item = &'a [f32]>) {
+        let first = self.lines.len();
+        self.lines.resize(first + self.steps, EMPTY_STEP);
+        let [mut scale, mut error, mut norm] = [[0.0; TILE_ROWS]; 3];
+        for (lane, values) in rows.enumerate() {
+            let written = Quantised::new(values, self.unit_exponent, ROW_CODE_MAX);
+            for (column, code) in written.codes.iter().enumerate() {
+                let line = &mut self.lines[first + column / STEP][lane / LINE_ROWS];
+                line.0[lane % LINE_ROWS * STEP + column % STEP] = (code + ROW_CODE_BIAS) as u8;
+            }
+            scale[lane] = written.scale;
+            error[lane] = round_up(written.error);
+            norm[lane] = round_up(written.norm);
+            self.greatest_norm = self.greatest_norm.max(written.norm + written.error);
         }
-        let bounds = &mut self.bounds[tile];
-        bounds.scale[lane] = written.scale;
-        bounds.error[lane] = round_up(written.error);
-        bounds.norm[lane] = round_up(written.norm);
-        self.greatest_norm = self.greatest_norm.max(written.norm + written.error);
+        self.bounds.push(TileBounds::new(scale, error, norm));
     }
 
     pub(super) fn tiles(&self) -> usize {
         self.bounds.len()
     }
 
-    pub(super) fn lines(&self, tile: usize) -> &[[Line; TILE_LINES]] {
-        &self.lines[tile * self.steps..(tile + 1) * self.steps]
+    pub(super) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(super) fn lines(&self, tile: usize) -> &Steps {
+        &self.lines_on(tile)[..self.steps]
+    }
+
+    /// The lines of a tile, and on up to a multiple of [`STEPS_AT_ONCE`].
+    pub(super) fn lines_on(&self, tile: usize) -> &Steps {
+        &self.lines[tile * self.steps..][..self.steps.next_multiple_of(STEPS_AT_ONCE)]
     }
 
     pub(super) fn bounds(&self, tile: usize) -> &TileBounds {
@@ -139,8 +154,8 @@ impl TableCodes {
         self.bounds[tile].of_length_one(&in_unit)
     }
 
-    /// The codes of a query for kernels that read `width`, and what they are worth.
-    pub(super) fn encode(&self, query: &ScorerQuery<'_>, width: CodeWidth) -> (Vec<i32>, QueryBound) {
+    /// A query for kernels that read `width`.
+    pub(super) fn encode(&self, query: &ScorerQuery<'_>, width: CodeWidth) -> QueryCodes {
         let (vector, metric) = (query.vector, query.query.metric);
         let exponent = exponent_above(greatest_magnitude(vector));
         let mut query = Quantised::new(vector, exponent, f64::from(width.greatest_code(self.steps)));
@@ -162,10 +177,19 @@ impl TableCodes {
             norm: round_up(vector_norm * (1.0 + ROUNDING)),
             error: round_up(query.error + vector_norm * ROUNDING),
             slack,
-            unit,
         };
-        (query.codes, bound)
+        QueryCodes { codes: query.codes, bound, unit }
     }
+}
+
+/// A query as codes.
+pub(super) struct QueryCodes {
+    /// Whole steps of them.
+    pub(super) codes: Vec<i32>,
+    /// What they are worth.
+    pub(super) bound: QueryBound,
+    /// What a bound is multiplied by to become a score.
+    pub(super) unit: f64,
 }
 
 /// What turns integer sums into bounds, on the side of the query.
@@ -180,8 +204,6 @@ pub(crate) struct QueryBound {
     /// What is added for numbers too small for f32; infinite when a score may be too great for it, and for the
     /// cosine of a vector without length.
     pub(crate) slack: f32,
-    /// What a bound is multiplied by to become a score.
-    pub(super) unit: f64,
 }
 
 impl QueryBound {
@@ -189,8 +211,13 @@ impl QueryBound {
     #[inline]
     pub(crate) fn score_and_margin(&self, rows: &TileBounds, lane: usize, sum: i32) -> (f32, f32) {
         let score = sum as f32 * rows.scale[lane] * self.scale;
-        let margin = self.norm * rows.error[lane] + self.error * rows.norm[lane] + self.slack;
-        (score, margin)
+        (score, self.margin(rows.error[lane], rows.norm[lane]))
+    }
+
+    /// How far off the score of a row may be. It is no less for greater numbers, rounding or not.
+    #[inline]
+    pub(crate) fn margin(&self, error: f32, norm: f32) -> f32 {
+        self.norm * error + self.error * norm + self.slack
     }
 }
 
@@ -232,6 +259,17 @@ fn nearest(value: f64) -> f64 {
 
 fn greatest_magnitude(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |greatest, value| value.abs().max(greatest))
+}
+
+/// The greatest of numbers that are not negative, in lanes that a processor compares at once.
+fn greatest(numbers: &[f32; TILE_ROWS]) -> f32 {
+    let mut lanes = [0.0; LINE_ROWS];
+    for line in numbers.as_chunks::<LINE_ROWS>().0 {
+        for (lane, number) in lanes.iter_mut().zip(line) {
+            *lane = if *number > *lane { *number } else { *lane };
+        }
+    }
+    greatest_magnitude(&lanes)
 }
 
 /// The least `e` with `value < 2^e`; 0 for 0.

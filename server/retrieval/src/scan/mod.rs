@@ -12,6 +12,8 @@
 //! A cosine is the inner product with rows of length 1, whose codes are the same: only the bounds are scaled, by the
 //! inverse norms of a tile's rows when a query wants it.
 //!
+//! Many queries are multiplied with a tile at once where the processor has tiles of its own (`kernel`).
+//!
 //! So the answer is that of [`super::exact`], ties included, whatever the table: a bad one makes many
 //! candidates, not a wrong answer. The table is read once for all queries of a call, and since each
 //! query keeps its own threshold, its answer does not depend on the others.
@@ -27,11 +29,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::slice;
 
-use codes::{QueryBound, TableCodes, TileBounds};
-use kernel::{Ahead, GROUP_MAX, Kernel, PackedQueries, Sums, TILE_ROWS};
+use marquee_kernels::ask_for;
+
+use codes::{QueryBound, QueryCodes, TableCodes, TileBounds};
+use kernel::{Ahead, GROUP_MAX, Group, GroupSums, Kernel, Limits, Steps, Sums, TILE_ROWS};
 use mask::RowMask;
 
-use super::prefetch::ask_for;
 use super::ranking::{Best, ordered_bits};
 use super::table::ItemTable;
 use crate::query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
@@ -54,8 +57,8 @@ impl ScanScorer {
         Self { codes: TableCodes::new(&table), table, kernel }
     }
 
-    /// A scan over `table` with the named kernel: `avx512-vnni`, `avx2`, `neon` or `portable`. `None`
-    /// when this processor has no such kernel.
+    /// A scan over `table` with the named kernel: `amx-int8`, `avx512-vnni`, `avx2`, `neon` or `portable`.
+    /// `None` when this processor has no such kernel.
     pub fn with_kernel_named(table: ItemTable, name: &str) -> Option<Self> {
         let kernel = Kernel::available().into_iter().find(|kernel| kernel.name == name)?;
         Some(Self::with_kernel(table, kernel))
@@ -76,75 +79,120 @@ impl ScanScorer {
         let (codes, mut searches): (Vec<_>, Vec<_>) = queries
             .iter()
             .map(|query| {
-                let (codes, bound) = self.codes.encode(query, self.kernel.width);
-                (codes, Search::new(query.query, bound, self.table.items()))
+                let QueryCodes { codes, bound, unit } = self.codes.encode(query, self.kernel.width);
+                (codes, Search::new(query.query, bound, unit, self.table.items()))
             })
             .unzip();
-        let groups = self.groups(&codes);
-        let mut sums = [[0; TILE_ROWS]; GROUP_MAX];
-        let mut next = self.next_tile(0, &searches);
-        while let Some(tile) = next {
-            next = self.next_tile(tile + 1, &searches);
-            let mut ahead = self.ask_for_next(next, groups.len());
-            let mut searches = searches.as_mut_slice();
-            for group in &groups {
-                let (group_searches, rest) = searches.split_at_mut(group.queries());
-                self.scan_tile(tile, group, group_searches, &mut sums, &mut ahead);
-                searches = rest;
-            }
-        }
+        self.scan(&codes, &mut searches);
         searches.into_iter().zip(queries).map(|(search, query)| search.finish(&self.table, query)).collect()
     }
 
-    /// The first tile from `from` on with a row that a query may answer.
-    fn next_tile(&self, from: usize, searches: &[Search]) -> Option<usize> {
-        (from..self.codes.tiles()).find(|tile| searches.iter().any(|search| search.mask.tile(*tile) != 0))
-    }
-
-    /// The queries in groups of sizes that kernels take, the greatest first.
-    fn groups(&self, codes: &[Vec<i32>]) -> Vec<PackedQueries> {
-        let mut rest = codes;
-        let mut groups = Vec::new();
-        while !rest.is_empty() {
-            let size = GROUP_MAX.min(1 << rest.len().ilog2());
-            let (group, others) = rest.split_at(size);
-            let slices: Vec<&[i32]> = group.iter().map(Vec::as_slice).collect();
-            groups.push(PackedQueries::new(&slices, self.kernel.width));
+    /// Shows every tile that a query may answer from to the searches, each with its codes.
+    fn scan(&self, codes: &[Vec<i32>], searches: &mut [Search]) {
+        let mut rest = searches;
+        let mut groups: Vec<GroupSearch<'_>> = Vec::new();
+        for group in self.kernel.groups(codes) {
+            let (searches, others) = rest.split_at_mut(group.queries());
+            groups.push(GroupSearch::new(group, searches));
             rest = others;
         }
-        groups
+        let steps = groups.iter().map(|group| group.group.steps_ahead(self.codes.steps())).sum();
+        let by_cosine = groups.iter().any(|group| group.by(Metric::Cosine) != 0);
+        let mut sums = GroupSums([[0; TILE_ROWS]; GROUP_MAX]);
+        let mut next = self.next_tile(0, &groups);
+        while let Some(number) = next {
+            next = self.next_tile(number + 1, &groups);
+            let mut ahead = self.ask_for_next(next, steps);
+            let tile = self.tile(number, by_cosine);
+            for group in &mut groups {
+                self.kernel.products(tile.lines, &group.group, &mut sums, &mut ahead);
+                group.take_candidates(self.kernel, &tile, &sums, &mut ahead);
+            }
+        }
     }
 
-    /// Asks for the bounds of the next tile, and gives its codes to be asked for while this one's are multiplied.
-    fn ask_for_next(&self, next: Option<usize>, groups: usize) -> Ahead<'_> {
+    /// The first tile from `from` on with a row that a query may answer.
+    fn next_tile(&self, from: usize, groups: &[GroupSearch<'_>]) -> Option<usize> {
+        let is_wanted = |tile: usize| groups.iter().any(|group| group.wants(tile));
+        (from..self.codes.tiles()).find(|tile| is_wanted(*tile))
+    }
+
+    /// Asks for the bounds of the next tile, and gives its codes to be asked for while this one is worked on.
+    fn ask_for_next(&self, next: Option<usize>, steps: usize) -> Ahead<'_> {
         let Some(next) = next else { return Ahead::nothing() };
         ask_for(slice::from_ref(self.codes.bounds(next)));
-        let lines = self.codes.lines(next);
-        Ahead::new(lines, groups * lines.len())
+        Ahead::new(self.codes.lines(next), steps)
     }
 
-    fn scan_tile(
-        &self,
-        tile: usize,
-        group: &PackedQueries,
-        searches: &mut [Search],
-        sums: &mut [Sums; GROUP_MAX],
-        ahead: &mut Ahead<'_>,
-    ) {
-        let sums = &mut sums[..group.queries()];
-        self.kernel.products(self.codes.lines(tile), group, sums, ahead);
-        let of_length_one = searches
-            .iter()
-            .any(|search| search.metric == Metric::Cosine)
-            .then(|| self.codes.bounds_of_length_one(tile, self.table.inverse_norms()));
-        for (search, sums) in searches.iter_mut().zip(&*sums) {
-            let rows = match (search.metric, &of_length_one) {
-                (Metric::Cosine, Some(bounds)) => bounds,
-                _ => self.codes.bounds(tile),
-            };
-            let in_reach = self.kernel.rows_in_reach(sums, rows, &search.bound, search.threshold);
-            if in_reach != 0 {
-                search.take_candidates(tile, in_reach, sums, rows);
+    fn tile(&self, number: usize, by_cosine: bool) -> Tile<'_> {
+        let of_length_one = || self.codes.bounds_of_length_one(number, self.table.inverse_norms());
+        Tile {
+            number,
+            lines: self.codes.lines_on(number),
+            bounds: self.codes.bounds(number),
+            bounds_of_length_one: by_cosine.then(of_length_one),
+        }
+    }
+}
+
+/// A tile as all queries see it.
+struct Tile<'a> {
+    number: usize,
+    lines: &'a Steps,
+    bounds: &'a TileBounds,
+    /// Where a query goes by cosine.
+    bounds_of_length_one: Option<TileBounds>,
+}
+
+impl Tile<'_> {
+    fn bounds_by(&self, metric: Metric) -> &TileBounds {
+        match (metric, &self.bounds_of_length_one) {
+            (Metric::Cosine, Some(bounds)) => bounds,
+            _ => self.bounds,
+        }
+    }
+}
+
+/// The searches of a group's queries.
+struct GroupSearch<'a> {
+    group: Group,
+    searches: &'a mut [Search],
+    limits: Limits,
+    /// The metrics that queries go by, and which ones, the first in the lowest bit.
+    metrics: [(Metric, u32); 2],
+}
+
+impl<'a> GroupSearch<'a> {
+    fn new(group: Group, searches: &'a mut [Search]) -> Self {
+        let limits = Limits::new(searches.iter().map(|search| (&search.bound, search.threshold)));
+        let metrics = [Metric::InnerProduct, Metric::Cosine].map(|metric| {
+            let bits = searches.iter().enumerate();
+            (metric, bits.map(|(query, search)| u32::from(search.metric == metric) << query).sum())
+        });
+        Self { group, searches, limits, metrics }
+    }
+
+    /// The queries that go by a metric, the first in the lowest bit.
+    fn by(&self, metric: Metric) -> u32 {
+        self.metrics.iter().filter(|(by, _)| *by == metric).map(|(_, queries)| queries).sum()
+    }
+
+    fn wants(&self, tile: usize) -> bool {
+        self.searches.iter().any(|search| search.mask.tile(tile) != 0)
+    }
+
+    fn take_candidates(&mut self, kernel: &Kernel, tile: &Tile<'_>, sums: &GroupSums, ahead: &mut Ahead<'_>) {
+        let mut in_reach = [0; GROUP_MAX];
+        for (metric, of_metric) in self.metrics.into_iter().filter(|(_, queries)| *queries != 0) {
+            let rows = tile.bounds_by(metric);
+            let mut reaching =
+                kernel.rows_in_reach(sums, rows, &self.limits, &mut in_reach, ahead) & of_metric;
+            while reaching != 0 {
+                let query = reaching.trailing_zeros() as usize;
+                reaching &= reaching - 1;
+                let search = &mut self.searches[query];
+                search.take_candidates(tile.number, in_reach[query], &sums.0[query], rows);
+                self.limits.threshold[query] = search.threshold;
             }
         }
     }
@@ -163,6 +211,8 @@ struct Search {
     k: usize,
     metric: Metric,
     bound: QueryBound,
+    /// What a bound is multiplied by to become a score.
+    unit: f64,
     mask: RowMask,
     /// The k greatest lower bounds, as ordered bits, the least on top.
     lower_bounds: BinaryHeap<Reverse<i32>>,
@@ -178,12 +228,13 @@ struct Candidate {
 }
 
 impl Search {
-    fn new(query: &Query, bound: QueryBound, items: usize) -> Self {
+    fn new(query: &Query, bound: QueryBound, unit: f64, items: usize) -> Self {
         let k = query.k.min(items);
         Self {
             k,
             metric: query.metric,
             bound,
+            unit,
             mask: RowMask::new(query, items),
             lower_bounds: BinaryHeap::with_capacity(k),
             threshold: if k == 0 { f32::INFINITY } else { f32::NEG_INFINITY },
@@ -227,7 +278,7 @@ impl Search {
         self.candidates.sort_unstable_by(|a, b| b.upper_bound.total_cmp(&a.upper_bound));
         let (mut best, scores) = (Best::new(table, self.k), table.scores(query));
         for candidate in &self.candidates {
-            let highest_score = f64::from(candidate.upper_bound) * self.bound.unit;
+            let highest_score = f64::from(candidate.upper_bound) * self.unit;
             if best.worst_score().is_some_and(|worst| f64::from(worst) > highest_score) {
                 break;
             }

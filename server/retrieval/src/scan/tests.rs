@@ -117,7 +117,7 @@ proptest! {
         shape in prop::sample::select(SHAPES.to_vec()),
         items in 1usize..700,
         dimension in 1usize..70,
-        count in 1usize..20,
+        count in 1usize..40,
         seed: u64,
     ) {
         check(shape, items, dimension, count, seed);
@@ -127,7 +127,7 @@ proptest! {
 #[test]
 fn every_kind_of_table_is_ranked_exactly_at_a_served_dimension() {
     for (seed, shape) in SHAPES.into_iter().enumerate() {
-        check(shape, 3_000, 256, 9, seed as u64);
+        check(shape, 3_000, 256, 21, seed as u64);
     }
 }
 
@@ -157,18 +157,9 @@ fn few_rows_of_a_random_table_are_scored_in_full() {
 
 /// How many rows a query has to score in full.
 fn candidates(scan: &ScanScorer, query: &ScorerQuery<'_>) -> usize {
-    let (codes, bound) = scan.codes.encode(query, scan.kernel.width);
-    let mut search = Search::new(query.query, bound, scan.table.items());
-    let groups = scan.groups(&[codes]);
-    for tile in 0..scan.codes.tiles() {
-        scan.scan_tile(
-            tile,
-            &groups[0],
-            std::slice::from_mut(&mut search),
-            &mut [[0; TILE_ROWS]; GROUP_MAX],
-            &mut Ahead::nothing(),
-        );
-    }
+    let QueryCodes { codes, bound, unit } = scan.codes.encode(query, scan.kernel.width);
+    let mut search = Search::new(query.query, bound, unit, scan.table.items());
+    scan.scan(&[codes], slice::from_mut(&mut search));
     search.candidates.retain(|candidate| candidate.upper_bound >= search.threshold);
     search.candidates.len()
 }

@@ -17,6 +17,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::caller::Caller;
+use crate::telemetry::Protocol;
 
 /// Lines a second of calls that fail alike.
 const LINES: u32 = 10;
@@ -35,6 +36,7 @@ pub(crate) struct CallLog {
 
 /// A call that has ended.
 pub(super) struct Ended<'a> {
+    pub(super) protocol: Protocol,
     /// The method, or `unknown`.
     pub(super) method: &'static str,
     pub(super) request_id: Option<&'a HeaderValue>,
@@ -52,7 +54,10 @@ impl CallLog {
             Code::Ok => {
                 let Ended { method, caller, .. } = *call;
                 let (request_id, duration_us) = (call.request_id(), call.duration_us());
-                tracing::info!(parent: None, request_id, method, code = "OK", duration_us, %caller, "call ended");
+                let protocol = call.protocol.name();
+                tracing::info!(
+                    parent: None, request_id, protocol, method, code = "OK", duration_us, %caller, "call ended"
+                );
             }
             code => match failures.line(call.method, code) {
                 Line::Written { left_out } => write_failure(call, code, left_out),
@@ -152,14 +157,14 @@ fn write_silence(method: &'static str, code: Code) {
 
 fn write_failure(call: &Ended<'_>, code: Code, left_out: Option<u32>) {
     let Ended { method, caller, status, .. } = *call;
-    let (request_id, duration_us) = (call.request_id(), call.duration_us());
+    let (request_id, protocol, duration_us) = (call.request_id(), call.protocol.name(), call.duration_us());
     let reason = status.and_then(Status::get_details_error_info).map(|info| info.reason);
     let (reason, error) = (reason.as_deref(), status.map(Status::message));
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
-                parent: None, request_id, method, code = code_name(code), reason, duration_us, %caller, error, left_out,
-                "call failed"
+                parent: None, request_id, protocol, method, code = code_name(code), reason, duration_us, %caller, error,
+                left_out, "call failed"
             )
         };
     }

@@ -1,8 +1,12 @@
 //! A connection that ends when nobody uses it, and with the server, though its peer says nothing.
 //!
-//! A peer that does not begin to speak HTTP/2, or has not called for long, holds a place that others need. The
-//! first is closed; the second is told GOAWAY, after which clients make a new connection for their next call, and
-//! closed when it may have heard. A call that comes meanwhile is answered.
+//! A peer that does not begin to speak, or has not called for long, holds a place that others need. The first is
+//! closed. The second is told GOAWAY, after which clients make a new connection for their next call, and closed when
+//! it may have heard; a call that comes meanwhile is answered. HTTP/1.1 has no such word: there it is closed.
+//!
+//! Of HTTP/1.1 hyper bounds less than of HTTP/2, so more of it is seen to here: a peer has begun to speak when its
+//! first request has begun and not with its first bytes, the head of a request has a bound, and what is written and
+//! not read counts as a reply that nobody reads.
 //!
 //! When the server ends, HTTP/2 tells every peer so, and closes a connection once its peer has heard it and
 //! its last call has ended. A peer that is deaf (it never began to speak HTTP/2, it sleeps, its network is
@@ -12,6 +16,7 @@
 //! It also knows since when what it reads could be read: a busy runtime comes to a connection late, and to the
 //! calls that it read later still. [`read_since`] tells it to what is called while the connection's task runs.
 
+mod greeting;
 mod readable;
 
 use std::io;
@@ -31,7 +36,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tonic::transport::server::Connected;
 
 use super::connections::{Place, Unused};
-use super::unread::Unread;
+use super::unread::{Reply, Unread};
+use greeting::Greeting;
 use readable::Readable;
 pub(super) use readable::read_since;
 
@@ -41,16 +47,20 @@ const HEARD_WITHIN: Duration = Duration::from_millis(250);
 /// How long a peer may take to hear that its connection is given up. Nobody waits for it.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// The preface of HTTP/2, and the head of the settings that follow it.
-const GREETING_BYTES: usize = 24 + 9;
-
 /// GOAWAY with NO_ERROR, and with the highest stream there can be: calls that are under way are answered.
 const GO_AWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
+
+/// What the head of a request of HTTP/1.1 may take until it is whole. hyper would keep 400 KiB.
+const HEAD_BYTES: usize = 32 << 10;
+
+/// What a peer reads whose head is longer.
+const HEAD_TOO_LONG: &[u8] = b"HTTP/1.1 431 Request Header Fields Too Large\r\n\
+    connection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// How long a connection may be there and not be used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionTimes {
-    /// Until it has begun to speak HTTP/2.
+    /// Until it has begun to speak HTTP/2, or its first request of HTTP/1.1 has.
     pub(crate) handshake: Duration,
     /// Without a call. It is found out within twice this time.
     pub(crate) idle: Duration,
@@ -67,7 +77,18 @@ pub(crate) struct Connection {
     ending: AbortOnDropHandle<Ending>,
     state: State,
     write: Write,
-    received: usize,
+    greeting: Greeting,
+    head: Head,
+    /// What a peer of HTTP/1.1 has yet to take.
+    untaken: Option<Reply>,
+}
+
+/// What has come of the head of a request of HTTP/1.1.
+#[derive(Debug, Default)]
+struct Head {
+    bytes: usize,
+    /// The calls that had begun before it.
+    after: u64,
 }
 
 /// What is to be done with a connection.
@@ -128,16 +149,21 @@ impl ConnectionInfo {
     }
 
     /// Keeps the connection open until it is dropped.
-    pub(super) fn call(&self) -> TaskTrackerToken {
+    pub(crate) fn call(&self) -> TaskTrackerToken {
         self.0.begun.fetch_add(1, Ordering::Relaxed);
         self.0.calls.token()
+    }
+
+    /// How many calls have begun.
+    fn begun(&self) -> u64 {
+        self.0.begun.load(Ordering::Relaxed)
     }
 
     pub(super) fn held_bytes(&self) -> &HeldBytes {
         &self.0.held_bytes
     }
 
-    pub(super) fn unread(&self) -> &Arc<Unread> {
+    pub(crate) fn unread(&self) -> &Arc<Unread> {
         &self.0.unread
     }
 
@@ -152,13 +178,13 @@ impl ConnectionInfo {
     /// Waits until nobody uses the connection.
     async fn unused(&self, times: ConnectionTimes) -> Ending {
         sleep(times.handshake).await;
-        if !self.0.greeted.load(Ordering::Relaxed) {
+        if !self.0.greeted.load(Ordering::Relaxed) && self.begun() == 0 {
             return Ending::Silent;
         }
         loop {
-            let begun = self.0.begun.load(Ordering::Relaxed);
+            let (begun, was_idle) = (self.begun(), self.0.calls.is_empty());
             sleep(times.idle).await;
-            if self.0.calls.is_empty() && self.0.begun.load(Ordering::Relaxed) == begun {
+            if was_idle && self.0.calls.is_empty() && self.begun() == begun {
                 return Ending::Idle;
             }
         }
@@ -183,11 +209,21 @@ impl Connection {
         }));
         let ending = tokio::spawn(ending(info.clone(), times, stop));
         let ending = AbortOnDropHandle::new(ending);
-        let readable = Readable::default();
-        Self { stream, readable, info, place, ending, state: State::Open, write: Write::Done, received: 0 }
+        Self {
+            stream,
+            readable: Readable::default(),
+            info,
+            place,
+            ending,
+            state: State::Open,
+            write: Write::Done,
+            greeting: Greeting::default(),
+            head: Head::default(),
+            untaken: None,
+        }
     }
 
-    /// Whether the connection ends here, asked when the peer has nothing to say.
+    /// Whether the connection ends here, asked when the peer has nothing to say or takes nothing.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
         match self.state {
             State::Open => {
@@ -209,9 +245,13 @@ impl Connection {
                 self.place.closed(Unused::Handshake);
                 self.state = State::Left;
             }
+            Ending::Idle if self.greeting.is_http1() => {
+                self.place.closed(Unused::Idle);
+                self.state = State::Left;
+            }
             Ending::Idle => {
                 self.place.closed(Unused::Idle);
-                self.say_goodbye();
+                self.say(GO_AWAY);
                 let info = self.info.clone();
                 self.ending = AbortOnDropHandle::new(tokio::spawn(async move { info.over(GOODBYE).await }));
             }
@@ -223,28 +263,63 @@ impl Connection {
         }
     }
 
-    /// Tells the peer to make another connection for its next call. HTTP/2 has written whole frames only, because
-    /// no call is open, so that this one stands between two of them.
-    fn say_goodbye(&self) {
+    /// Writes while no call is open: HTTP/2 has written whole frames only then, and HTTP/1.1 whole replies, so that
+    /// this stands between two of them.
+    fn say(&self, last_words: &[u8]) {
         if self.write == Write::Done
-            && let Err(error) = self.stream.try_write(GO_AWAY)
+            && let Err(error) = self.stream.try_write(last_words)
         {
-            tracing::trace!(%error, "GOAWAY not sent on an idle connection");
+            tracing::trace!(%error, "nothing said at the end of a connection");
         }
     }
 
-    fn count(&mut self, bytes: usize) {
-        if self.received < GREETING_BYTES {
-            self.received += bytes;
-            self.info.0.greeted.store(self.received >= GREETING_BYTES, Ordering::Relaxed);
+    /// Takes note of what was read.
+    fn received(&mut self, bytes: &[u8]) {
+        if self.greeting.is_http2() {
+            return;
+        }
+        self.greeting.read(bytes);
+        if self.greeting.is_http2() {
+            self.info.0.greeted.store(true, Ordering::Relaxed);
+        } else if self.info.0.calls.is_empty() {
+            self.head.bytes += bytes.len();
         }
     }
 
-    fn sent(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    /// Whether a peer of HTTP/1.1 has sent more than a head without its call having begun.
+    fn has_long_head(&mut self) -> bool {
+        if !self.greeting.is_http1() {
+            return false;
+        }
+        let begun = self.info.begun();
+        if begun != self.head.after || !self.info.0.calls.is_empty() {
+            self.head = Head { bytes: 0, after: begun };
+        }
+        self.head.bytes > HEAD_BYTES
+    }
+
+    /// Takes note of what was written of so many bytes.
+    fn sent(
+        &mut self,
+        context: &mut Context<'_>,
+        given: usize,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = &result {
             self.info.unread().written(*bytes);
+            if *bytes == given {
+                self.untaken = None;
+            }
         }
         self.write = if result.is_pending() { Write::Blocked } else { Write::Done };
+        if result.is_pending() && self.greeting.is_http1() {
+            let unread = self.info.unread();
+            self.untaken.get_or_insert_with(|| Reply::on(unread));
+            // hyper may have read ahead, and not ask for more.
+            if self.is_over(context) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+        }
         result
     }
 }
@@ -277,13 +352,17 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.has_long_head() {
+            this.say(HEAD_TOO_LONG);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let stream = Pin::new(&mut this.stream);
         match this.readable.watch(context, |context| stream.poll_read(context, buffer)) {
             // Nothing read is the end.
             Poll::Pending if this.is_over(context) => Poll::Ready(Ok(())),
             read => {
-                this.count(buffer.filled().len() - before);
+                this.received(&buffer.filled()[before..]);
                 read
             }
         }
@@ -294,7 +373,7 @@ impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.sent(written)
+        this.sent(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -304,7 +383,7 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.sent(written)
+        this.sent(context, parts.iter().map(|part| part.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -322,8 +401,14 @@ impl AsyncWrite for Connection {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
     use tokio::time::{Instant, timeout};
+    use tonic::service::Routes;
+    use tonic::transport::Server;
 
+    use super::super::accept;
+    use super::super::connections::{ConnectionLimits, Connections};
     use super::*;
 
     const TIMES: ConnectionTimes = ConnectionTimes {
@@ -352,6 +437,15 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_peer_of_http_1_has_begun_to_speak_with_its_first_call() {
+        let info = info(false);
+        let call = info.call();
+        assert!(timeout(Duration::from_hours(24), info.unused(TIMES)).await.is_err());
+        drop(call);
+        assert_eq!(info.unused(TIMES).await, Ending::Idle);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_connection_with_a_call_is_not_idle_however_long_it_takes() {
         let info = info(true);
         let stream = info.call();
@@ -360,6 +454,90 @@ pub(super) mod tests {
         let began = Instant::now();
         assert_eq!(info.unused(TIMES).await, Ending::Idle);
         assert!(began.elapsed() <= TIMES.handshake + 2 * TIMES.idle);
+    }
+
+    /// The shortest request of HTTP/1.1.
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+
+    /// A connection that has a request of HTTP/1.1 to read, and its peer.
+    async fn with_a_request() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, address) = listener.accept().await.unwrap();
+        peer.write_all(REQUEST).await.unwrap();
+        // The clock goes on while the runtime waits for the system, so nothing of it is waited for later.
+        stream.readable().await.unwrap();
+        let limits = ConnectionLimits { total: 1, per_address: 1 };
+        let place = Connections::new(limits).admit(address.ip()).ok().unwrap();
+        (Connection::new(stream, place, TIMES, CancellationToken::new()), peer)
+    }
+
+    /// What is read of a connection at once; nothing at its end.
+    async fn read(connection: &mut Connection) -> Vec<u8> {
+        let mut bytes = [0; 64];
+        let length = connection.read(&mut bytes).await.unwrap();
+        bytes[..length].to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_of_http_1_ends_once_its_call_has_ended() {
+        let (mut connection, _peer) = with_a_request().await;
+        assert_eq!(read(&mut connection).await, REQUEST);
+        let call = connection.info.call();
+        assert!(timeout(Duration::from_hours(24), read(&mut connection)).await.is_err());
+        drop(call);
+        let began = Instant::now();
+        assert_eq!(read(&mut connection).await, b"");
+        assert!((TIMES.idle..=2 * TIMES.idle).contains(&began.elapsed()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_comes_as_an_idle_connection_of_http_1_ends_is_read_and_answered() {
+        let (mut connection, mut peer) = with_a_request().await;
+        assert_eq!(read(&mut connection).await, REQUEST);
+        drop(connection.info.call());
+        sleep(TIMES.handshake + 2 * TIMES.idle).await;
+        peer.write_all(REQUEST).await.unwrap();
+        connection.stream.readable().await.unwrap();
+        assert_eq!(read(&mut connection).await, REQUEST);
+        let call = connection.info.call();
+        assert!(timeout(Duration::from_hours(24), read(&mut connection)).await.is_err());
+        drop(call);
+        assert_eq!(read(&mut connection).await, b"");
+    }
+
+    /// Sends a request of HTTP/1.1 and reads the reply, which has no body.
+    async fn ask(client: &mut TcpStream) {
+        client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"\r\n\r\n") {
+            assert_ne!(client.read_buf(&mut reply).await.unwrap(), 0, "the connection has ended");
+        }
+    }
+
+    /// The clock stands while nothing is waited for but this, so that no connection is waited for meanwhile.
+    async fn pass(span: Duration) {
+        tokio::time::pause();
+        tokio::time::advance(span).await;
+        tokio::time::resume();
+    }
+
+    #[tokio::test]
+    async fn hyper_ends_a_connection_of_http_1_half_a_minute_after_its_last_request() {
+        const NEVER: Duration = Duration::from_hours(24);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let times = ConnectionTimes { handshake: NEVER, idle: NEVER, unread: NEVER };
+        let limits = ConnectionLimits { total: 1, per_address: 1 };
+        let connections = accept(listener, Connections::new(limits), times, CancellationToken::new());
+        let server = Server::builder().accept_http1(true).add_routes(Routes::default());
+        let serving = tokio::spawn(server.serve_with_incoming(connections));
+        ask(&mut client).await;
+        pass(Duration::from_secs(29)).await;
+        ask(&mut client).await;
+        pass(Duration::from_secs(31)).await;
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        serving.abort();
     }
 
     #[tokio::test(start_paused = true)]

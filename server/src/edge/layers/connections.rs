@@ -33,8 +33,8 @@ metrics! {
         "marquee.connections.closed",
         "{connection}",
         &[UNUSED],
-        "Connections that the server closed because nobody used them: they did not begin to speak HTTP/2, were idle, or \
-         their replies were not read",
+        "Connections that the server closed because nobody used them: they began neither to speak HTTP/2 nor a request \
+         of HTTP/1.1, were idle, or their replies were not read",
     );
 }
 
@@ -61,7 +61,7 @@ pub(super) enum Refusal {
 /// Why the server ends a connection by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unused {
-    /// It did not begin to speak HTTP/2.
+    /// It began neither to speak HTTP/2 nor a request of HTTP/1.1.
     Handshake,
     /// Nobody called for long.
     Idle,

@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Admitted;
+use super::remainder::answered;
 use super::timeout::timeout_of;
 use crate::edge::ApiError;
 
@@ -39,9 +40,9 @@ pub struct DeadlineService<S> {
     inner: S,
 }
 
-impl<S, B> Service<Request<B>> for DeadlineService<S>
+impl<S> Service<Request<Body>> for DeadlineService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
     S::Future: Send + 'static,
 {
     type Response = Response<Body>;
@@ -52,11 +53,11 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let began = request.extensions().get::<Admitted>().map_or_else(Instant::now, Admitted::arrived);
         let deadline = match timeout_of(request.headers()) {
             Ok(timeout) => timeout.map(|timeout| began + timeout),
-            Err(error) => return Box::pin(async move { Ok(Status::from(error).into_http()) }),
+            Err(error) => return answered(request.into_body(), Status::from(error).into_http()),
         };
         let Some(deadline) = deadline else { return Box::pin(self.inner.call(request)) };
         request.extensions_mut().insert(Deadline(deadline));
@@ -82,11 +83,11 @@ mod tests {
     use super::*;
 
     async fn answer_after(work: Duration, timeout: &'static str) -> Option<Code> {
-        let service = DeadlineLayer.layer(service_fn(move |_: Request<()>| async move {
+        let service = DeadlineLayer.layer(service_fn(move |_: Request<Body>| async move {
             tokio::time::sleep(work).await;
             Ok::<_, Infallible>(Response::new(Body::empty()))
         }));
-        let request = Request::builder().header("grpc-timeout", timeout).body(()).unwrap();
+        let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
         let response = service.oneshot(request).await.unwrap();
         Status::from_header_map(response.headers()).map(|status| status.code())
     }
@@ -102,8 +103,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_timeout_that_cannot_be_read_is_an_invalid_argument() {
         for timeout in ["", "m", "1", "123456789S", "1x", "-1S", "1 S", "١S"] {
-            let request = Request::builder().header("grpc-timeout", timeout).body(()).unwrap();
-            let service = DeadlineLayer.layer(service_fn(|_: Request<()>| async {
+            let request = Request::builder().header("grpc-timeout", timeout).body(Body::empty()).unwrap();
+            let service = DeadlineLayer.layer(service_fn(|_: Request<Body>| async {
                 Ok::<_, Infallible>(Response::new(Body::empty()))
             }));
             let response = service.oneshot(request).await.unwrap();

@@ -3,7 +3,8 @@
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
 //! outside: `admission` (is there time for it), `request_id`, `observe` (span, metrics and log), `status`,
-//! `content_type`, `unknown_method`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`. They
+//! `content_type`, `unknown_method`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`.
+//! Outside of them all stands `edge/http`, which makes such calls of what is no gRPC. They
 //! come over `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
 
 mod admission;
@@ -22,6 +23,7 @@ mod message_count;
 mod methods;
 mod observe;
 mod receive;
+mod remainder;
 mod request_id;
 mod status;
 mod streams;
@@ -38,18 +40,22 @@ pub(crate) use compressed::CompressedLayer;
 pub use compressed::max_compressed_bytes;
 pub(crate) use connection::{ConnectionInfo, ConnectionTimes};
 pub(crate) use connections::{ConnectionLimits, Connections};
-pub(crate) use content_type::ContentTypeLayer;
+pub(crate) use content_type::{ContentTypeLayer, is_grpc, is_grpc_web};
 pub(crate) use deadline::Deadline;
 pub use deadline::DeadlineLayer;
 pub(crate) use limit::LimitLayer;
 pub(crate) use listener::accept;
 pub(crate) use methods::Methods;
 pub(crate) use observe::ObserveLayer;
-pub(crate) use receive::{ReceiveLayer, ReceiveLimits};
+pub(crate) use receive::{Bodies, BodyError, ReceiveLayer, ReceiveLimits, WholeBody};
+pub(crate) use remainder::read_remainder;
 pub(crate) use request_id::{RequestId, request_id};
 pub(crate) use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};
 pub(crate) use unknown_method::UnknownMethodLayer;
+pub(crate) use unread::Reply;
+
+pub(crate) use crate::telemetry::Protocol;
 
 /// The metrics of the layers.
 pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {

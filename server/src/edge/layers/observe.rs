@@ -29,7 +29,7 @@ use super::caller::Caller;
 use super::delivery::{deliver, is_carried};
 use super::unread::Reply;
 use super::{ConnectionInfo, Methods, RequestId};
-use crate::telemetry::RpcMetrics;
+use crate::telemetry::{Protocol, RpcMetrics};
 
 /// The label of all methods that do not exist.
 const UNKNOWN: &str = "unknown";
@@ -85,10 +85,12 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let observer = Arc::clone(&self.layer.0);
         let method = observer.methods.of_path(request.uri().path()).unwrap_or(UNKNOWN);
-        let span = span_of(method, &request);
+        let protocol = request.extensions().get().copied().unwrap_or_default();
+        let span = span_of(protocol, method, &request);
         observer.metrics.begin();
         let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let mut call = Call {
+            protocol,
             method,
             request_id: request.extensions().get::<RequestId>().map(|id| id.header_value().clone()),
             caller: Caller::of(&request),
@@ -112,13 +114,13 @@ where
 
 /// The span of a call. Lines of the log are written within it and carry its fields, so these are known from the
 /// start; what a call comes to is for the exporter alone.
-fn span_of<B>(method: &'static str, request: &Request<B>) -> Span {
+fn span_of<B>(protocol: Protocol, method: &'static str, request: &Request<B>) -> Span {
     let request_id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     let span = tracing::info_span!(
         "call",
         otel.name = method,
         otel.kind = "server",
-        rpc.system.name = "grpc",
+        rpc.system.name = protocol.name(),
         rpc.method = method,
         request_id,
     );
@@ -144,6 +146,7 @@ impl Extractor for Headers<'_> {
 
 /// A call whose end is recorded when it is dropped.
 struct Call {
+    protocol: Protocol,
     method: &'static str,
     request_id: Option<HeaderValue>,
     caller: Caller,
@@ -166,8 +169,9 @@ impl Drop for Call {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
         let Observer { metrics, log, failures, .. } = &*self.observer;
-        metrics.end(self.method, code_name(self.code()), duration);
+        metrics.end(self.protocol, self.method, code_name(self.code()), duration);
         let ended = Ended {
+            protocol: self.protocol,
             method: self.method,
             request_id: self.request_id.as_ref(),
             caller: &self.caller,
@@ -276,7 +280,7 @@ mod tests {
             }));
         for _ in 0..calls {
             let request = Request::builder().uri(format!("/{METHOD}")).header("x-request-id", "order-66");
-            let request = request.header("x-api-key", "secret");
+            let request = request.header("x-api-key", "secret").extension(Protocol::GrpcWeb);
             drop(service.clone().oneshot(request.body(()).unwrap()).await.unwrap());
         }
         let written = written.0.lock().unwrap();
@@ -290,6 +294,7 @@ mod tests {
         let fields = &line["fields"];
         assert_eq!(line["level"], "INFO");
         assert_eq!(fields["request_id"], "order-66");
+        assert_eq!(fields["protocol"], "grpc_web");
         assert_eq!(fields["method"], METHOD);
         assert_eq!(fields["code"], "NOT_FOUND");
         assert_eq!(fields["reason"], "UNKNOWN_MOVIE");
@@ -342,6 +347,7 @@ mod tests {
             attributes.find(|attribute| attribute.key.as_str() == key).map(|found| found.value.to_string())
         };
         assert_eq!(said("request_id").as_deref(), Some("order-66"));
+        assert_eq!(said("rpc.system.name").as_deref(), Some("grpc"));
         assert_eq!(said("rpc.method").as_deref(), Some(METHOD));
         assert_eq!(said("rpc.response.status_code").as_deref(), Some("NOT_FOUND"));
     }

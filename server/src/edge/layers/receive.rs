@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use http::Request;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use marquee_core::meters::Metric;
 use marquee_core::metrics;
 use opentelemetry::metrics::UpDownCounter;
@@ -89,6 +91,90 @@ impl ReceiveLayer {
             }),
         }
     }
+}
+
+impl ReceiveLayer {
+    /// Reads bodies that are not gRPC's within the same limits and the same memory.
+    pub(crate) fn bodies(&self) -> Bodies {
+        Bodies(Arc::clone(&self.buffer))
+    }
+}
+
+/// Bodies that have no messages and are read whole.
+#[derive(Clone)]
+pub(crate) struct Bodies(Arc<ReceiveBuffer>);
+
+/// A body that has arrived, which keeps its share of the receive buffer.
+pub(crate) struct WholeBody {
+    pub(crate) bytes: Bytes,
+    _share: Share,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// It has more bytes than it may.
+    TooLarge,
+    /// It ended or broke before it was whole.
+    Broken,
+    /// It did not come, or there is no room for it.
+    Failed(Status),
+}
+
+impl From<Full> for BodyError {
+    fn from(Full: Full) -> Self {
+        Self::Failed(ApiError::ReceiveBufferFull.into())
+    }
+}
+
+impl Bodies {
+    /// The most bytes of a message.
+    pub(crate) fn limit(&self) -> usize {
+        self.0.limits.message
+    }
+
+    /// Reads a body of at most `most` bytes that comes over this connection. One that comes in a single piece costs
+    /// neither a lock nor a timer nor a copy.
+    pub(crate) async fn read(
+        &self,
+        body: Body,
+        connection: Option<ConnectionInfo>,
+        most: usize,
+    ) -> Result<WholeBody, BodyError> {
+        let share = Share { buffer: Arc::clone(&self.0), connection, bytes: 0 };
+        let timeout = self.0.limits.timeout;
+        match tokio::time::timeout(timeout, read_whole(body, share, most)).await {
+            Ok(read) => read,
+            Err(_) => Err(BodyError::Failed(ApiError::ReceiveTimeout(timeout).into())),
+        }
+    }
+}
+
+async fn read_whole(mut body: Body, mut share: Share, most: usize) -> Result<WholeBody, BodyError> {
+    let announced = body.size_hint().lower();
+    if announced > most as u64 {
+        return Err(BodyError::TooLarge);
+    }
+    let mut buffer = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame.map_err(|_| BodyError::Broken)?.into_data() else { continue };
+        let length = buffer.len() + piece.len();
+        if length > most {
+            return Err(BodyError::TooLarge);
+        }
+        if buffer.is_empty() && body.is_end_stream() {
+            return Ok(WholeBody { bytes: piece, _share: share });
+        }
+        if length > buffer.capacity() {
+            // What is announced at once, and twice as much as there is where nothing is.
+            let room = length.max(announced as usize).max(most.min(2 * buffer.capacity()));
+            share.grow_to(room)?;
+            buffer.reserve(room - buffer.len());
+            share.grow_to(buffer.capacity())?;
+        }
+        buffer.extend_from_slice(&piece);
+    }
+    Ok(WholeBody { bytes: buffer.freeze(), _share: share })
 }
 
 impl<S> Layer<S> for ReceiveLayer {
@@ -288,7 +374,7 @@ struct Share {
 }
 
 /// There is no room.
-struct Full;
+pub(crate) struct Full;
 
 impl Share {
     fn grow_to(&mut self, bytes: usize) -> Result<(), Full> {
@@ -346,7 +432,6 @@ impl ReceiveBuffer {
 mod tests {
     use std::convert::Infallible;
 
-    use bytes::Bytes;
     use futures::StreamExt as _;
     use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
     use http::Response;
@@ -544,6 +629,40 @@ mod tests {
         let limits = ReceiveLimits { buffer: 1, ..LIMITS };
         let buffer = ReceiveLayer::new([], limits).buffer;
         assert!(buffer.take(LIMITS.message, Some(&HeldBytes::default())).is_ok());
+    }
+
+    /// What is read of a plain body that comes in these pieces, and may have so many bytes.
+    async fn whole(bodies: &Bodies, pieces: &[&'static [u8]], most: usize) -> Result<WholeBody, BodyError> {
+        let (caller, sent) = unbounded();
+        for piece in pieces {
+            caller.unbounded_send(Bytes::from_static(piece)).unwrap();
+        }
+        drop(caller);
+        bodies.read(Body::new(Sent(sent)), None, most).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_body_is_read_whole_and_holds_its_share_until_it_is_dropped() {
+        let layer = layer();
+        let body = whole(&layer.bodies(), &[b"ab", b"", b"cde"], 5).await.unwrap();
+        assert_eq!(body.bytes, "abcde");
+        assert!(*layer.buffer.lock() >= 5);
+        drop(body);
+        assert_eq!(*layer.buffer.lock(), 0);
+        assert_eq!(whole(&layer.bodies(), &[], 5).await.unwrap().bytes, "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plain_body_that_is_too_large_or_late_or_has_no_room_is_given_up() {
+        let layer = layer();
+        let bodies = layer.bodies();
+        assert!(matches!(whole(&bodies, &[b"ab", b"cdef"], 5).await, Err(BodyError::TooLarge)));
+        let (_caller, sent) = unbounded();
+        let late = bodies.read(Body::new(Sent(sent)), None, 5).await;
+        assert!(matches!(late, Err(BodyError::Failed(status)) if status.code() == Code::DeadlineExceeded));
+        assert!(layer.buffer.take(LIMITS.buffer, None).is_ok());
+        let full = whole(&bodies, &[b"ab", b"c"], 5).await;
+        assert!(matches!(full, Err(BodyError::Failed(status)) if status.code() == Code::ResourceExhausted));
     }
 
     proptest! {

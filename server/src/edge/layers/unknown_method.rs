@@ -3,21 +3,18 @@
 //! tonic answers them with UNIMPLEMENTED and no word, so that a caller with a typing error, or one of a newer API,
 //! learns neither what it asked for nor what there is.
 
-use std::future::{Ready, ready};
 use std::task::{Context, Poll};
 
-use futures::future::Either;
+use futures::future::{BoxFuture, Either};
 use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Methods;
+use super::remainder::answered;
 use crate::edge::ApiError;
-use crate::edge::shorten::shorten;
-
-/// Most bytes of a path that are quoted.
-const QUOTED_BYTES: usize = 200;
+use crate::edge::shorten::quoted;
 
 /// Refuses calls of other methods than these.
 #[derive(Clone)]
@@ -47,25 +44,25 @@ pub(crate) struct UnknownMethodService<S> {
     methods: Methods,
 }
 
-impl<S, B> Service<Request<B>> for UnknownMethodService<S>
+impl<S> Service<Request<Body>> for UnknownMethodService<S>
 where
-    S: Service<Request<B>, Response = Response<Body>>,
+    S: Service<Request<Body>, Response = Response<Body>>,
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Self::Response, Self::Error>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Self::Response, Self::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let path = request.uri().path();
         if self.methods.of_path(path).is_some() {
             return Either::Left(self.inner.call(request));
         }
-        let refusal = ApiError::UnknownMethod { path: shorten(path, QUOTED_BYTES).into_owned() };
-        Either::Right(ready(Ok(Status::from(refusal).into_http())))
+        let refusal = ApiError::UnknownMethod { path: quoted(path) };
+        Either::Right(answered(request.into_body(), Status::from(refusal).into_http()))
     }
 }
 
@@ -78,12 +75,14 @@ mod tests {
     use tower::{ServiceExt as _, service_fn};
 
     use super::*;
+    use crate::edge::shorten::QUOTED_BYTES;
 
     async fn answer_to(path: &str) -> Option<Status> {
         let methods = ["marquee.v1.CatalogService/GetMovie"].into_iter().collect();
-        let service = UnknownMethodLayer::new(methods)
-            .layer(service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(Body::empty())) }));
-        let request = Request::builder().uri(path).body(()).unwrap();
+        let service = UnknownMethodLayer::new(methods).layer(service_fn(|_: Request<Body>| async {
+            Ok::<_, Infallible>(Response::new(Body::empty()))
+        }));
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         Status::from_header_map(service.oneshot(request).await.unwrap().headers())
     }
 

@@ -17,7 +17,7 @@ const TAKEN_BYTES: u64 = 64 << 10;
 
 /// The unread replies of a connection.
 #[derive(Debug, Default)]
-pub(super) struct Unread {
+pub(crate) struct Unread {
     generations: [AtomicUsize; 2],
     /// The generation of the next reply.
     newer: AtomicUsize,
@@ -58,14 +58,14 @@ impl Unread {
 
 /// A reply that waits for its reader, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     unread: Arc<Unread>,
     generation: usize,
 }
 
 impl Reply {
     /// The next reply on the connection of these.
-    pub(super) fn on(unread: &Arc<Unread>) -> Self {
+    pub(crate) fn on(unread: &Arc<Unread>) -> Self {
         let generation = unread.newer.load(Ordering::Relaxed);
         unread.generations[generation].fetch_add(1, Ordering::Relaxed);
         Self { unread: Arc::clone(unread), generation }

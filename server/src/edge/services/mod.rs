@@ -5,10 +5,12 @@ mod interaction;
 mod operations;
 mod recommendation;
 mod user;
+mod vector;
 
 pub use catalog::CatalogApi;
 pub use interaction::InteractionApi;
 pub(crate) use operations::{LoadModel, OperationsApi};
 pub(crate) use recommendation::RecommendationApi;
-pub use recommendation::{question, response};
+pub use recommendation::{Unsaid, question, response};
 pub(crate) use user::UserApi;
+pub(crate) use vector::VectorApi;

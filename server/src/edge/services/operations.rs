@@ -63,6 +63,7 @@ impl OperationsApi {
             maximum_length: bundle.maximum_length() as u32,
             device: device.to_owned(),
             precision: precision.to_owned(),
+            kernels: model.kernels().to_owned(),
             metrics: metrics.collect(),
             error,
             memory_bytes: model.memory_bytes(),

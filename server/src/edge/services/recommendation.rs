@@ -5,17 +5,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{Stream, StreamExt as _, stream};
+use marquee_core::domain::MovieId;
 use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_proto::v1::recommendation_service_server::RecommendationService;
 use marquee_retrieval::Method;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::catalog::Catalog;
+use crate::edge::presets::Presets;
 use crate::edge::{ApiError, convert, token, valid};
-use crate::recommend::{Question, Recommended, Recommender, RequestOptions, SimilarQuestion, Subject};
+use crate::recommend::{
+    HomeQuestion, OnboardingQuestion, Question, Recommended, Recommender, RequestOptions, SimilarQuestion,
+    SimilarUsers, Subject,
+};
 
 /// Movies answered when a request does not say how many.
 const DEFAULT_K: u32 = 10;
+
+/// Movies of the history that are tried as reasons when a request does not say how many.
+const DEFAULT_EXPLAIN_NEWEST: u32 = 16;
+
+/// Movies to ask a new user about when a request does not say how many.
+const DEFAULT_ASKED: u32 = 20;
+
+/// Movies of a row, and rows of a home page, when a request does not say how many.
+const DEFAULT_ROW_SIZE: u32 = 10;
+const DEFAULT_ROWS: u32 = 10;
 
 /// Movies that the requests of a batch may want together: the reply is one message, and is kept until it is read.
 const MAX_BATCH_MOVIES: u64 = 100_000;
@@ -24,13 +40,29 @@ const MAX_BATCH_MOVIES: u64 = 100_000;
 #[derive(Clone)]
 pub(crate) struct RecommendationApi {
     recommender: Arc<Recommender>,
-    default_method: Method,
+    catalog: Arc<Catalog>,
+    similar_users: Option<Arc<SimilarUsers>>,
+    unsaid: Arc<Unsaid>,
+}
+
+/// What requests mean that do not say it.
+#[derive(Clone, Debug, Default)]
+pub struct Unsaid {
+    /// How candidates are found.
+    pub method: Method,
+    /// Named objectives.
+    pub presets: Presets,
 }
 
 impl RecommendationApi {
-    /// The service over a pipeline; `default_method` is that of requests that name none.
-    pub(crate) fn new(recommender: Arc<Recommender>, default_method: Method) -> Self {
-        Self { recommender, default_method }
+    /// The service over a pipeline, its catalogue and who finds users, if anybody does.
+    pub(crate) fn new(
+        recommender: Arc<Recommender>,
+        catalog: Arc<Catalog>,
+        similar_users: Option<Arc<SimilarUsers>>,
+        unsaid: Unsaid,
+    ) -> Self {
+        Self { recommender, catalog, similar_users, unsaid: Arc::new(unsaid) }
     }
 
     async fn answer(
@@ -39,7 +71,7 @@ impl RecommendationApi {
         of_method: Priority,
         deadline: Option<Instant>,
     ) -> Result<v1::RecommendResponse, ApiError> {
-        let question = question(request, of_method, self.default_method, deadline)?;
+        let question = question(request, of_method, &self.unsaid, deadline)?;
         Ok(response(self.recommender.recommend(&question).await?))
     }
 
@@ -117,6 +149,18 @@ impl RecommendationService for RecommendationApi {
         Ok(Response::new(Box::pin(answers)))
     }
 
+    async fn explain_recommendation(
+        &self,
+        request: Request<v1::ExplainRecommendationRequest>,
+    ) -> Result<Response<v1::ExplainRecommendationResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let movie_id = request.movie_id();
+        let question = question(explained(request), Priority::Interactive, &self.unsaid, deadline)?;
+        let verdict = self.recommender.explain(&question, movie_id).await.map_err(ApiError::from)?;
+        Ok(Response::new(convert::verdict(verdict)))
+    }
+
     async fn similar_movies(
         &self,
         request: Request<v1::SimilarMoviesRequest>,
@@ -134,6 +178,72 @@ impl RecommendationService for RecommendationApi {
             timings: Some(convert::timings(&similar.timings)),
             model_version: similar.model_version.unwrap_or_default(),
             movies: similar.picks.iter().map(convert::recommendation).collect(),
+        }))
+    }
+
+    async fn list_onboarding_movies(
+        &self,
+        request: Request<v1::ListOnboardingMoviesRequest>,
+    ) -> Result<Response<v1::ListOnboardingMoviesResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let question = OnboardingQuestion {
+            k: request.k.unwrap_or(DEFAULT_ASKED) as usize,
+            filter: convert::filter(request.filter)?,
+            options: options(request.model_version, Priority::Interactive, deadline),
+        };
+        let onboarding = self.recommender.onboarding(&question).await.map_err(ApiError::from)?;
+        let movies = self.catalog.movies();
+        let movie = |id: MovieId| convert::movie(&self.catalog, &movies, movies.index_of(id)?);
+        Ok(Response::new(v1::ListOnboardingMoviesResponse {
+            movies: onboarding.movie_ids.into_iter().filter_map(movie).collect(),
+            model_version: onboarding.model_version.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_home_rows(
+        &self,
+        request: Request<v1::GetHomeRowsRequest>,
+    ) -> Result<Response<v1::GetHomeRowsResponse>, Status> {
+        use v1::get_home_rows_request::Subject as Wire;
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let subject = match request.subject {
+            Some(Wire::UserId(user_id)) => Subject::User(user_id),
+            Some(Wire::History(history)) => Subject::History(history.movie_ids),
+            None => return Err(no_subject().into()),
+        };
+        let question = HomeQuestion {
+            subject,
+            row_size: request.row_size.unwrap_or(DEFAULT_ROW_SIZE) as usize,
+            rows: request.rows.unwrap_or(DEFAULT_ROWS) as usize,
+            method: self.unsaid.method,
+            filter: convert::filter(request.filter)?,
+            consistency_token: token::read(&request.consistency_token)?,
+            options: options(request.model_version, Priority::Interactive, deadline),
+        };
+        let page = self.recommender.home(&question).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::GetHomeRowsResponse {
+            rows: page.rows.iter().map(convert::home_row).collect(),
+            model_version: page.model_version.unwrap_or_default(),
+            timings: Some(convert::timings(&page.timings)),
+        }))
+    }
+
+    async fn similar_users(
+        &self,
+        request: Request<v1::SimilarUsersRequest>,
+    ) -> Result<Response<v1::SimilarUsersResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let request = valid(request.into_inner())?;
+        let similar_users = self.similar_users.as_ref().ok_or(ApiError::SimilarUsersOff)?;
+        let k = request.k.unwrap_or(DEFAULT_K) as usize;
+        let options = options(String::new(), Priority::Interactive, deadline);
+        let found = similar_users.like_user(request.user_id(), k, &options).await.map_err(ApiError::from)?;
+        let user = |(user_id, cosine)| v1::SimilarUser { user_id, cosine };
+        Ok(Response::new(v1::SimilarUsersResponse {
+            users: found.users.into_iter().map(user).collect(),
+            model_version: found.model_version,
         }))
     }
 
@@ -163,21 +273,27 @@ impl RecommendationService for RecommendationApi {
 }
 
 /// What a request asks of the pipeline, once its constraints hold; `of_method` is the priority of those
-/// that name none, and `default_method` is how they find candidates.
+/// that name none.
 ///
 /// # Errors
 /// [`ApiError`] that names the field.
 pub fn question(
     request: v1::RecommendRequest,
     of_method: Priority,
-    default_method: Method,
+    unsaid: &Unsaid,
     deadline: Option<Instant>,
 ) -> Result<Question, ApiError> {
     use v1::recommend_request::Subject as Wire;
     let request = valid(request)?;
     let consistency_token = token::read(&request.consistency_token)?;
     let priority = convert::priority(request.priority(), of_method);
-    let method = convert::method(request.method(), default_method);
+    let method = convert::method(request.method(), unsaid.method);
+    let k = request.k.unwrap_or(DEFAULT_K);
+    if let Some(limit) = request.candidates_limit.filter(|limit| *limit < k) {
+        return Err(ApiError::invalid("candidates_limit", format!("is {limit}, below k, which is {k}")));
+    }
+    let objective = convert::knobs(&request).or(unsaid.presets.of(&request.preset)?).objective();
+    let explain_newest = request.explain_newest.unwrap_or(DEFAULT_EXPLAIN_NEWEST) as usize;
     let subject = match request.subject {
         Some(Wire::UserId(user_id)) => Subject::User(user_id),
         Some(Wire::History(history)) => Subject::History(history.movie_ids),
@@ -185,32 +301,66 @@ pub fn question(
     };
     Ok(Question {
         subject,
-        k: request.k.unwrap_or(DEFAULT_K) as usize,
+        k: k as usize,
         method,
+        objective,
         filter: convert::filter(request.filter)?,
         exclude_seen: request.exclude_seen.unwrap_or(true),
         consistency_token,
+        explain_newest: request.explain.unwrap_or_default().then_some(explain_newest),
         options: options(request.model_version, priority, deadline),
     })
+}
+
+/// The request whose answer is explained: exact, so that a place in the ranking says what is answered.
+fn explained(request: v1::ExplainRecommendationRequest) -> v1::RecommendRequest {
+    use v1::explain_recommendation_request::Subject as Asked;
+    use v1::recommend_request::Subject as Wire;
+    v1::RecommendRequest {
+        subject: request.subject.map(|subject| match subject {
+            Asked::UserId(user_id) => Wire::UserId(user_id),
+            Asked::History(history) => Wire::History(history),
+        }),
+        k: request.k,
+        method: v1::Method::Exact.into(),
+        filter: request.filter,
+        exclude_seen: request.exclude_seen,
+        model_version: request.model_version,
+        consistency_token: request.consistency_token,
+        explain: Some(true),
+        explain_newest: request.explain_newest,
+        ..v1::RecommendRequest::default()
+    }
 }
 
 fn no_subject() -> ApiError {
     ApiError::invalid("subject", "must be there: a user_id, or a history")
 }
 
-fn options(model_version: String, priority: Priority, deadline: Option<Instant>) -> RequestOptions {
+pub(super) fn options(
+    model_version: String,
+    priority: Priority,
+    deadline: Option<Instant>,
+) -> RequestOptions {
     let model_version = (!model_version.is_empty()).then_some(model_version);
     RequestOptions { model_version, priority, deadline }
 }
 
 /// An answer of the pipeline in the wire's types.
 pub fn response(recommended: Recommended) -> v1::RecommendResponse {
+    let mut recommendations: Vec<_> = recommended.picks.iter().map(convert::recommendation).collect();
+    let explanation = recommended.explanation.as_deref();
+    let reasons = explanation.into_iter().flat_map(|explanation| &explanation.movies);
+    for (movie, reasons) in recommendations.iter_mut().zip(reasons) {
+        convert::explain(movie, reasons);
+    }
     v1::RecommendResponse {
         timings: Some(convert::timings(&recommended.timings)),
         model_version: recommended.model_version.unwrap_or_default(),
         method: convert::method_used(recommended.method).into(),
         source: convert::source(recommended.source).into(),
         ignored_history_movies: recommended.ignored as u32,
-        recommendations: recommended.picks.iter().map(convert::recommendation).collect(),
+        recommendations,
+        explanation: explanation.map(convert::explanation),
     }
 }

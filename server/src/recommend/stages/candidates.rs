@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use marquee_engine::{Answer, Input, Model, Want};
-use marquee_retrieval::{Method, Metric, Query};
+use marquee_core::domain::MovieId;
+use marquee_engine::{Answer, EngineError, Input, Model, Want};
+use marquee_retrieval::{ItemRow, Method, Metric, Query};
 use roaring::RoaringBitmap;
 
-use crate::recommend::context::{Excluded, Found, RequestContext};
+use crate::recommend::context::{Evidence, Excluded, Found, RequestContext};
 use crate::recommend::history::{EncodableHistory, bitmap_of};
-use crate::recommend::{Question, RecommendError, Served, SimilarQuestion, Source, Usage, taste};
+use crate::recommend::{
+    Question, RecommendError, Served, SimilarQuestion, Source, Usage, VectorQuestion, taste,
+};
 
 /// The best movies for the subject's taste; where it has none, for the movies of its preferences. Nothing is found
 /// for who has neither, or nothing that the model knows.
@@ -16,9 +19,15 @@ pub(in crate::recommend) async fn for_taste(
     context: &mut RequestContext<'_>,
     question: &Question,
 ) -> Result<(), RecommendError> {
+    context.objective = question.objective.and_then(|objective| objective.for_history(context.taste.len()));
     let source = if context.taste.is_empty() { Source::Preferences } else { Source::Model };
     if source == Source::Preferences {
-        context.taste = taste::without_repeats(&context.profile.preferences.movie_ids).into();
+        // Without taste, the newest event of a movie says that it is not wanted.
+        let refused =
+            |movie_id: &MovieId| context.profile.newest.iter().any(|event| event.movie_id == *movie_id);
+        let mut wanted = taste::without_repeats(&context.profile.preferences.movie_ids);
+        wanted.retain(|movie_id| !refused(movie_id));
+        context.taste = wanted.into();
     }
     if context.taste.is_empty() {
         return Ok(());
@@ -27,17 +36,20 @@ pub(in crate::recommend) async fn for_taste(
     let index = context.index_of(&model);
     let encodable = EncodableHistory::of(&model, &index, &question.subject, &context.taste);
     context.ignored = encodable.ignored;
+    context.objective = question.objective.and_then(|objective| objective.for_history(encodable.rows.len()));
     if encodable.rows.is_empty() {
         return Ok(());
     }
     let sequence = encodable.newest(&model);
     let query = Query {
-        k: context.k,
+        k: context.candidates(),
         allowed: context.allowed_rows(&index),
         excluded: Arc::new(excluded_rows(context, &model, encodable.history)),
         method: question.method,
         metric: Metric::InnerProduct,
     };
+    let evidence = || Box::new(Evidence { history: encodable.rows, query: query.clone() });
+    context.evidence = question.explain_newest.map(|_| evidence());
     let answer = context.parts.run_sequence(&model, sequence, Want::TopK(query), context.options).await?;
     Usage::of(&model).count(Served::Recommendation, context.options.model_version.as_deref());
     found(context, model, answer, source);
@@ -54,18 +66,54 @@ pub(in crate::recommend) async fn like_movie(
     let index = context.index_of(&model);
     let unknown = RecommendError::UnknownMovie(question.movie_id);
     let row = index.row_of(model.bundle(), question.movie_id).ok_or(unknown)?;
+    let answer = nearest_to(context, &model, row, context.k, RoaringBitmap::new()).await?;
+    Usage::of(&model).count(Served::SimilarMovies, context.options.model_version.as_deref());
+    found(context, model, answer, Source::Model);
+    Ok(())
+}
+
+/// The movies that are best for a vector of the request's own.
+pub(in crate::recommend) async fn for_vector(
+    context: &mut RequestContext<'_>,
+    model: Arc<Model>,
+    question: &VectorQuestion,
+) -> Result<(), EngineError> {
     let query = Query {
         k: context.k,
-        allowed: context.allowed_rows(&index),
-        excluded: Arc::new(RoaringBitmap::from_iter([row])),
+        allowed: context.allowed_rows(&context.index_of(&model)),
+        excluded: Arc::default(),
+        method: question.method,
+        metric: question.metric,
+    };
+    let input = Input::Vector(Arc::clone(&question.vector));
+    let answer = model.submit(context.options.job(input, Want::TopK(query))).await?;
+    found(context, model, answer, Source::Model);
+    Ok(())
+}
+
+/// The `k` rows that are nearest to a row by the cosine, itself and the excluded ones left out.
+pub(in crate::recommend) async fn nearest_to(
+    context: &RequestContext<'_>,
+    model: &Model,
+    row: ItemRow,
+    k: usize,
+    mut excluded: RoaringBitmap,
+) -> Result<Answer, EngineError> {
+    excluded.insert(row);
+    let query = Query {
+        k,
+        allowed: context.allowed_rows(&context.index_of(model)),
+        excluded: Arc::new(excluded),
         method: Method::Exact,
         metric: Metric::Cosine,
     };
     let input = Input::Vector(model.bundle().output_embedding(row).into());
-    let answer = model.submit(context.options.job(input, Want::TopK(query))).await?;
-    Usage::of(&model).count(Served::SimilarMovies, context.options.model_version.as_deref());
-    found(context, model, answer, Source::Model);
-    Ok(())
+    model.submit(context.options.job(input, Want::TopK(query))).await
+}
+
+/// The rows of these movies, as far as the model knows them.
+pub(in crate::recommend) fn rows_of(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
+    bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
 }
 
 /// The rows of the movies that must not be answered; `history` has those of a request's own.
@@ -74,17 +122,15 @@ fn excluded_rows(
     model: &Model,
     history: Option<RoaringBitmap>,
 ) -> RoaringBitmap {
-    let rows_of = |movie_ids: &RoaringBitmap| {
-        bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
-    };
     match context.excluded {
         Excluded::Nothing => RoaringBitmap::new(),
         Excluded::History(_) => history.unwrap_or_default(),
-        Excluded::Seen => rows_of(&context.profile.seen),
+        Excluded::Seen => rows_of(model, &context.profile.seen),
     }
 }
 
 fn found(context: &mut RequestContext<'_>, model: Arc<Model>, answer: Answer, source: Source) {
     context.watch.engine(answer.timings);
-    context.found = Some(Found { model, items: answer.items, method: answer.method, source });
+    context.found =
+        Some(Found { model, vector: answer.vector, items: answer.items, method: answer.method, source });
 }

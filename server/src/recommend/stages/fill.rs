@@ -1,8 +1,9 @@
 //! Answers without the model: preferred genres first, then popularity with decay.
 
+use marquee_ranking::{GenreRoom, MAX_CANDIDATES};
 use roaring::RoaringBitmap;
 
-use crate::catalog::Filter;
+use crate::catalog::{Filter, Movie};
 use crate::recommend::context::RequestContext;
 use crate::recommend::{Pick, Source};
 
@@ -42,7 +43,8 @@ fn of_preferred_genres(context: &RequestContext<'_>) -> RoaringBitmap {
     }
 }
 
-/// The most trending movies of a selection; excludes them from what follows.
+/// The most trending movies of a selection, of any genre no more than the objective allows; excludes them from what
+/// follows.
 fn popular(
     context: &RequestContext<'_>,
     selection: Option<&RoaringBitmap>,
@@ -53,16 +55,41 @@ fn popular(
     if limit == 0 {
         return Vec::new();
     }
-    let found = context.parts.catalog.trending(selection, excluded, None, limit);
+    let mut room = room_of_genres(context);
+    let look_at = if room.is_some() { MAX_CANDIDATES } else { limit };
+    let found = context.parts.catalog.trending(selection, excluded, None, look_at);
     let top = found.first().map_or(f64::NEG_INFINITY, |(_, score)| *score);
     let picks: Vec<Pick> = found
         .into_iter()
         .filter_map(|(index, score)| {
             let share = if score.is_finite() { (score - top).exp2() as f32 } else { 0.0 };
-            let movie_id = context.movies.at(index)?.movie_id;
-            Some(Pick { movie_id, score: share, source, movie: None })
+            let movie = context.movies.at(index)?;
+            if !takes(room.as_mut(), movie) {
+                return None;
+            }
+            Some(Pick { movie_id: movie.movie_id, score: share, parts: None, source, movie: None })
         })
+        .take(limit)
         .collect();
     excluded.extend(picks.iter().map(|pick| pick.movie_id));
     picks
+}
+
+/// What the objective leaves of each genre beside the movies that are picked; `None` where it sets no bound.
+fn room_of_genres(context: &RequestContext<'_>) -> Option<GenreRoom> {
+    let most = context.objective?.max_per_genre?;
+    let mut room = GenreRoom::new(most, context.movies.genre_numbers());
+    let picked = context.picks.iter().filter_map(|pick| context.movies.get(pick.movie_id));
+    picked.for_each(|movie| room.take(&movie.genre_numbers));
+    Some(room)
+}
+
+/// Takes a place in all of a movie's genres, if there is one.
+fn takes(room: Option<&mut GenreRoom>, movie: &Movie) -> bool {
+    let Some(room) = room else { return true };
+    let allowed = room.allows(&movie.genre_numbers);
+    if allowed {
+        room.take(&movie.genre_numbers);
+    }
+    allowed
 }

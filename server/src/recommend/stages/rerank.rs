@@ -1,18 +1,121 @@
 //! Which of the candidates are answered, and in which order.
 //!
-//! What the model found is answered in the model's order. Whatever weighs candidates against each other, such as
-//! diversity or freshness, belongs here, before the best k are taken.
+//! Without an objective they are answered as the model ranks them; with one, `marquee-ranking` chooses, and this says
+//! what is known of the candidates.
 
-use crate::recommend::Pick;
-use crate::recommend::context::RequestContext;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Makes picks of what was found, if anything was.
+use marquee_core::clock;
+use marquee_ranking::{Candidate, Choice, Chooser, GenreShares, Objective, show};
+use marquee_retrieval::Scored;
+use tokio::task::yield_now;
+
+use crate::catalog::Movie;
+use crate::recommend::context::{Found, RequestContext};
+use crate::recommend::stage::Stage;
+use crate::recommend::{Pick, taste};
+
+/// How long a list is chosen before others run: 500 of 2,000 candidates take tens of milliseconds.
+const SLICE: Duration = Duration::from_micros(100);
+
+/// Makes picks of what was found, if anything was and no objective has chosen them.
 pub(super) fn rerank(context: &mut RequestContext<'_>) {
     let Some(found) = &context.found else { return };
-    let (vocabulary, source) = (&found.model.bundle().vocabulary, found.source);
-    let best = found.items.iter().take(context.k);
-    context.picks = best
-        .map(|item| Pick { movie_id: vocabulary[item.row as usize], score: item.score, source, movie: None })
-        .collect();
+    if context.objective.is_none() {
+        context.picks = found.items.iter().take(context.k).map(|item| plain(found, *item)).collect();
+        context.source = found.source;
+    }
+}
+
+/// Picks what is best for the request's objective, if it has one.
+pub(in crate::recommend) async fn by_objective(context: &mut RequestContext<'_>) {
+    let (Some(objective), Some(found)) = (&context.objective, &context.found) else { return };
+    let (began, source) = (Instant::now(), found.source);
+    context.picks = chosen(context, found, objective).await;
     context.source = source;
+    context.watch.lap(Stage::Rerank, began);
+}
+
+/// A candidate as the model ranks it.
+fn plain(found: &Found, item: Scored) -> Pick {
+    let movie_id = found.model.bundle().vocabulary[item.row as usize];
+    Pick { movie_id, score: item.score, parts: None, source: found.source, movie: None }
+}
+
+/// The list that is best for an objective.
+async fn chosen(context: &RequestContext<'_>, found: &Found, objective: &Objective) -> Vec<Pick> {
+    let facts = Facts::of(context, found, objective);
+    let candidates: Vec<_> = (0..found.items.len()).map(|place| facts.candidate(place)).collect();
+    let year = u16::try_from(clock::year_of(clock::now_ms())).unwrap_or(u16::MAX);
+    let wanted = wanted(context, objective);
+    let mut choices = Vec::with_capacity(context.k.min(candidates.len()));
+    let mut since = Instant::now();
+    for choice in Chooser::new(&candidates, &wanted, objective, year).take(context.k) {
+        choices.push(choice);
+        if since.elapsed() > SLICE {
+            yield_now().await;
+            since = Instant::now();
+        }
+    }
+    show(&mut choices);
+    let pick = |Choice { place, parts }: &Choice| Pick {
+        score: parts.sum() as f32,
+        parts: Some(*parts),
+        ..plain(found, found.items[*place])
+    };
+    choices.iter().map(pick).collect()
+}
+
+/// The genres of the history, where they count.
+fn wanted(context: &RequestContext<'_>, objective: &Objective) -> GenreShares {
+    let taste = if objective.calibration > 0.0 { taste::without_repeats(&context.taste) } else { Vec::new() };
+    let movies = taste.iter().filter_map(|movie_id| context.movies.get(*movie_id));
+    GenreShares::of(movies.map(|movie| &*movie.genre_numbers), context.movies.genre_numbers())
+}
+
+/// What is known of the candidates.
+struct Facts<'a> {
+    found: &'a Found,
+    /// `None` for a movie that the catalogue does not have.
+    movies: Vec<Option<&'a Arc<Movie>>>,
+    /// Empty where they do not count; so are the ratings.
+    events: Vec<u64>,
+    ratings: Vec<f64>,
+}
+
+impl<'a> Facts<'a> {
+    /// Looks up what the objective asks for.
+    fn of(context: &'a RequestContext<'_>, found: &'a Found, objective: &Objective) -> Self {
+        let (movies, catalog) = (&context.movies, &context.parts.catalog);
+        let vocabulary = &found.model.bundle().vocabulary;
+        let indexes: Vec<_> =
+            found.items.iter().map(|item| movies.index_of(vocabulary[item.row as usize])).collect();
+        let mut facts = Self {
+            found,
+            movies: indexes.iter().map(|index| movies.at((*index)?)).collect(),
+            events: Vec::new(),
+            ratings: Vec::new(),
+        };
+        if objective.popularity_weight != 0.0 {
+            facts.events = catalog.popularities(&indexes);
+        }
+        if objective.rating_weight != 0.0 {
+            facts.ratings = catalog.damped_averages(&indexes);
+        }
+        facts
+    }
+
+    /// The candidate at a place.
+    fn candidate(&self, place: usize) -> Candidate<'a> {
+        let (item, movie) = (&self.found.items[place], self.movies[place]);
+        Candidate {
+            score: item.score,
+            vector: self.found.model.bundle().output_embedding(item.row),
+            genres: movie.map_or(&[], |movie| &movie.genre_numbers),
+            events: self.events.get(place).copied().unwrap_or_default(),
+            year: movie.and_then(|movie| movie.year),
+            rating: self.ratings.get(place).copied().unwrap_or_default(),
+        }
+    }
 }

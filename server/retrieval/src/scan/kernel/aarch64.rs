@@ -5,10 +5,11 @@ use std::arch::aarch64::{
     vpaddq_s32, vreinterpretq_s8_s32, vreinterpretq_s8_u8, vst1q_s32,
 };
 
-use super::{Ahead, CodeWidth, Kernel, LINE_ROWS, PackedQueries, Steps, Sums, TILE_LINES, rows_in_reach};
+use super::reach::rows_in_reach;
+use super::{Ahead, CodeWidth, Kernel, LINE_ROWS, PackedQueries, Steps, Sums, TILE_LINES};
 
 pub(super) static NEON: Kernel =
-    Kernel { name: "neon", width: CodeWidth::Byte, products, reach: rows_in_reach };
+    Kernel { name: "neon", width: CodeWidth::Byte, products, tiles: None, reach: rows_in_reach };
 
 /// Rows in a register of bytes, and sums in a register of them.
 const ROWS: usize = 4;

@@ -3,17 +3,13 @@
 //! A table that is in no cache is read as fast as the memory is asked for it, and a server's never is: whatever runs
 //! between two passes takes the caches. Processors ask ahead themselves, for lines of the same page, so of
 //! several pages at once they ask for more. Lines are therefore taken from each quarter of the tile in turn, which
-//! with 256 coordinates is a page, and at an even pace over all steps of all groups: what is asked for at once has to
-//! wait for room.
+//! with 256 coordinates is a page, and at an even pace over all steps of all groups, those of multiplying and those of
+//! looking at the sums: what is asked for at once has to wait for room.
 
 use super::{Line, Steps, TILE_LINES};
 
 /// The lines of the next tile, in the order in which they are asked for.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(
-    not(any(test, target_arch = "x86_64")),
-    expect(dead_code, reason = "only x86-64 has a stable prefetch")
-)]
 pub(crate) struct Ahead<'a> {
     lines: &'a [Line],
     asked: usize,
@@ -34,14 +30,10 @@ impl<'a> Ahead<'a> {
         Self::new(&[], 1)
     }
 
-    /// Calls `ask_for` with each line that is due in this step.
-    #[cfg_attr(
-        not(any(test, target_arch = "x86_64")),
-        expect(dead_code, reason = "only x86-64 has a stable prefetch")
-    )]
+    /// Calls `ask_for` with each line that is due in so many steps.
     #[inline]
-    pub(super) fn step(&mut self, mut ask_for: impl FnMut(&Line)) {
-        self.earned += self.lines.len();
+    pub(super) fn steps(&mut self, steps: usize, mut ask_for: impl FnMut(&Line)) {
+        self.earned += steps * self.lines.len();
         while self.earned >= self.steps {
             self.earned -= self.steps;
             let quarter = self.lines.len() / TILE_LINES;
@@ -51,6 +43,20 @@ impl<'a> Ahead<'a> {
             self.asked += 1;
         }
     }
+}
+
+/// Asks the memory for a line, where Rust has an instruction for it: on x86-64. It comes into the second level: there is
+/// more room on the way to it than to the first.
+#[inline]
+pub(super) fn ask_for(line: &Line) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has the instruction, which reads nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(line.0.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 #[cfg(test)]
@@ -66,7 +72,7 @@ mod tests {
         (0..steps)
             .map(|_| {
                 let mut lines = Vec::new();
-                ahead.step(|line| lines.push(number(line)));
+                ahead.steps(1, |line| lines.push(number(line)));
                 lines
             })
             .collect()
@@ -89,6 +95,6 @@ mod tests {
 
     #[test]
     fn after_the_last_tile_nothing_is_asked_for() {
-        Ahead::nothing().step(|_| panic!("asked for a line"));
+        Ahead::nothing().steps(1, |_| panic!("asked for a line"));
     }
 }

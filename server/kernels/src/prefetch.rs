@@ -7,7 +7,7 @@ use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 const LINE: usize = 64;
 
 /// Asks for all of `values`, where Rust has an instruction for it: on x86-64.
-pub(super) fn ask_for<T>(values: &[T]) {
+pub fn ask_for<T>(values: &[T]) {
     let start = values.as_ptr().cast::<i8>();
     for at in (0..size_of_val(values)).step_by(LINE) {
         #[cfg(target_arch = "x86_64")]

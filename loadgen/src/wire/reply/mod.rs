@@ -3,10 +3,13 @@
 //! Decoding a reply of ten movies allocates some forty times; decoding its `timings` alone allocates
 //! nothing and costs less than the clock.
 
+mod json;
+
 use marquee_proto::v1;
 use prost::Message as _;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
+use super::Encoding;
 use crate::measure::StageTimes;
 
 /// What of a reply matters.
@@ -38,20 +41,25 @@ pub struct Answer {
 }
 
 /// Reads the body of a reply; `None` when it is no reply of that shape.
-pub fn read(shape: Shape, body: &[u8]) -> Option<Answer> {
+pub fn read(shape: Shape, encoding: Encoding, body: &[u8]) -> Option<Answer> {
+    match encoding {
+        Encoding::Prefixed => read_messages(shape, frames(body)),
+        Encoding::Bare => read_messages(shape, std::iter::once(Some(body))),
+        Encoding::Json => json::read(shape, body),
+    }
+}
+
+fn read_messages<'a>(shape: Shape, mut messages: impl Iterator<Item = Option<&'a [u8]>>) -> Option<Answer> {
+    let one = Answer { answers: 1, ..Answer::default() };
     match shape {
-        Shape::Opaque => Some(Answer { answers: 1, ..Answer::default() }),
-        Shape::Unary { timings: None } => {
-            frames(body).next()??;
-            Some(Answer { answers: 1, ..Answer::default() })
-        }
+        Shape::Opaque => Some(one),
+        Shape::Unary { timings: None } => messages.next()?.map(|_| one),
         Shape::Unary { timings: Some(number) } => {
-            let message = frames(body).next()??;
-            let stages = field(message, number).ok()?.map(read_timings);
-            Some(Answer { answers: 1, failed: 0, stages: stages.flatten() })
+            let stages = field(messages.next()??, number).ok()?.map(read_timings);
+            Some(Answer { stages: stages.flatten(), ..one })
         }
-        Shape::Batch => count_outcomes(frames(body).next()??),
-        Shape::Stream => frames(body).try_fold(Answer::default(), |sum, message| {
+        Shape::Batch => count_outcomes(messages.next()??),
+        Shape::Stream => messages.try_fold(Answer::default(), |sum, message| {
             let one = count_outcomes(message?)?;
             Some(Answer { answers: sum.answers + one.answers, failed: sum.failed + one.failed, stages: None })
         }),
@@ -148,7 +156,9 @@ fn count_outcomes(message: &[u8]) -> Option<Answer> {
 
 #[cfg(test)]
 mod tests {
+    use marquee_proto::dynamic::{Api, to_json_text};
     use prost::Message;
+    use prost_reflect::DynamicMessage;
 
     use super::*;
 
@@ -174,7 +184,7 @@ mod tests {
                 10
             ],
             model_version: "v1".to_owned(),
-            timings: Some(v1::Timings::new(900, [10, 300, 500, 60, 4, 1, 15, 10])),
+            timings: Some(v1::Timings::new(900, [10, 300, 500, 60, 4, 1, 0, 15, 10])),
             ignored_history_movies: 2,
             ..Default::default()
         }
@@ -190,17 +200,18 @@ mod tests {
 
     #[test]
     fn the_timings_of_a_reply_are_found_behind_its_movies() {
-        let answer = read(Shape::Unary { timings: Some(5) }, &framed(&[response()])).unwrap();
+        let answer =
+            read(Shape::Unary { timings: Some(5) }, Encoding::Prefixed, &framed(&[response()])).unwrap();
         let stages = answer.stages.unwrap();
         assert_eq!(stages.total_us, 900);
-        assert_eq!(stages.stage_us, [10, 300, 500, 60, 4, 1, 15, 10]);
+        assert_eq!(stages.stage_us, [10, 300, 500, 60, 4, 1, 0, 15, 10]);
         assert_eq!(stages.stage_us.iter().sum::<u32>(), stages.total_us);
     }
 
     #[test]
     fn a_reply_without_timings_is_an_answer_without_stages() {
         let empty = v1::RecommendResponse::default();
-        let answer = read(Shape::Unary { timings: Some(5) }, &framed(&[empty])).unwrap();
+        let answer = read(Shape::Unary { timings: Some(5) }, Encoding::Prefixed, &framed(&[empty])).unwrap();
         assert_eq!(answer, Answer { answers: 1, failed: 0, stages: None });
     }
 
@@ -208,21 +219,58 @@ mod tests {
     fn the_outcomes_of_a_batch_are_counted() {
         let batch =
             v1::RecommendBatchResponse { outcomes: vec![outcome(true), outcome(false), outcome(true)] };
-        let answer = read(Shape::Batch, &framed(&[batch])).unwrap();
+        let answer = read(Shape::Batch, Encoding::Prefixed, &framed(&[batch])).unwrap();
         assert_eq!((answer.answers, answer.failed), (3, 1));
     }
 
     #[test]
     fn the_messages_of_a_stream_are_counted() {
         let message = |ok| v1::RecommendStreamResponse { outcome: Some(outcome(ok)) };
-        let answer = read(Shape::Stream, &framed(&[message(true), message(false)])).unwrap();
+        let answer =
+            read(Shape::Stream, Encoding::Prefixed, &framed(&[message(true), message(false)])).unwrap();
         assert_eq!((answer.answers, answer.failed), (2, 1));
     }
 
     #[test]
     fn a_cut_off_body_is_no_reply() {
         let body = framed(&[response()]);
-        assert_eq!(read(Shape::Unary { timings: Some(5) }, &body[..body.len() - 1]), None);
-        assert_eq!(read(Shape::Unary { timings: None }, &[]), None);
+        assert_eq!(
+            read(Shape::Unary { timings: Some(5) }, Encoding::Prefixed, &body[..body.len() - 1]),
+            None
+        );
+        assert_eq!(read(Shape::Unary { timings: None }, Encoding::Prefixed, &[]), None);
+    }
+
+    /// The message in JSON, as the server writes it.
+    fn json(name: &str, message: &impl Message) -> Vec<u8> {
+        let api = Api::marquee();
+        let descriptor = api.pool().get_message_by_name(&format!("marquee.v1.{name}")).unwrap();
+        let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).unwrap();
+        to_json_text(&message).unwrap()
+    }
+
+    #[test]
+    fn a_reply_says_the_same_in_every_encoding() {
+        let response = response();
+        let shape = Shape::Unary { timings: Some(5) };
+        let answer = read(shape, Encoding::Prefixed, &framed(std::slice::from_ref(&response)));
+        assert!(answer.unwrap().stages.is_some());
+        assert_eq!(read(shape, Encoding::Bare, &response.encode_to_vec()), answer);
+        assert_eq!(read(shape, Encoding::Json, &json("RecommendResponse", &response)), answer);
+
+        let batch = v1::RecommendBatchResponse { outcomes: vec![outcome(true), outcome(false)] };
+        let answer = read(Shape::Batch, Encoding::Prefixed, &framed(std::slice::from_ref(&batch)));
+        assert_eq!(read(Shape::Batch, Encoding::Bare, &batch.encode_to_vec()), answer);
+        assert_eq!(read(Shape::Batch, Encoding::Json, &json("RecommendBatchResponse", &batch)), answer);
+    }
+
+    #[test]
+    fn json_is_checked_to_its_end() {
+        let body = json("RecommendResponse", &response());
+        for shape in [Shape::Unary { timings: Some(5) }, Shape::Unary { timings: None }] {
+            assert!(read(shape, Encoding::Json, &body).is_some());
+            assert_eq!(read(shape, Encoding::Json, &body[..body.len() - 1]), None);
+            assert_eq!(read(shape, Encoding::Json, b"<html>"), None);
+        }
     }
 }

@@ -1,0 +1,65 @@
+//! Requests that are neither gRPC nor gRPC-web: which method is meant, and by which protocol.
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{Method as Verb, Request, Response, StatusCode};
+use http_body::Body as _;
+use marquee_proto::dynamic::Api;
+use tonic::body::Body;
+use tower::Service;
+
+use super::docs::Docs;
+use super::error::{ErrorForm, HttpError, form_of};
+use super::served::{Served, Streaming};
+use super::{connect, connect_stream, rest};
+use crate::edge::ApiError;
+use crate::edge::layers::Bodies;
+
+/// Answers them by the services of the layers within.
+pub(super) struct Gateway {
+    served: Served,
+    docs: Docs,
+}
+
+impl Gateway {
+    /// For the services of these sets of descriptors; bodies are read by `bodies`.
+    pub(super) fn new(sets: &[&[u8]], bodies: Bodies) -> Self {
+        let sets: Vec<&[u8]> = sets.iter().copied().chain([tonic_types::pb::FILE_DESCRIPTOR_SET]).collect();
+        let api = Api::new(&sets).expect("the builds of these crates wrote the descriptors");
+        let served = Served::new(&api, bodies);
+        let docs = Docs::new(&api, &served.routes).expect("memory takes bytes");
+        Self { served, docs }
+    }
+
+    /// The answer to a request, by one call of `inner` at most, which is ready for it.
+    pub(super) async fn answer<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let is_head = request.method() == Verb::HEAD;
+        let response = if let Some(file) = self.docs.answer(&request) {
+            file.unwrap_or_else(|error| self.served.errors.response(error, ErrorForm::Rest))
+        } else if let Some(method) = self.served.methods.get(request.uri().path()) {
+            match method.streaming {
+                Streaming::Replies => connect_stream::answer(&self.served, method, inner, request).await?,
+                _ => connect::answer(&self.served, method, inner, request).await?,
+            }
+        } else {
+            rest::answer(&self.served, inner, request).await?
+        };
+        Ok(if is_head { without_body(response) } else { response })
+    }
+
+    /// The reply to a request that is refused before all layers.
+    pub(super) fn refusal(&self, path: &str, status: StatusCode, error: ApiError) -> Response<Body> {
+        self.served.errors.response(HttpError::new(status, error), form_of(path))
+    }
+}
+
+/// The reply to HEAD, which says how long the reply to GET would be.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Body::new(http_body_util::Empty::<Bytes>::new()))
+}

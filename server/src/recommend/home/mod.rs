@@ -1,0 +1,254 @@
+//! A home page in one call: rows of movies of which none stands there twice.
+//!
+//! The user is encoded once. The model's best few hundred movies are shared out over the rows ([`Page`]), in the order
+//! in which the rows stand on the page, and each row takes the best that those before it left:
+//!
+//! 1. *For you*: the model's best.
+//! 2. *Because you liked ...*: like one of the movies that were liked last, by the cosine of the model's vectors.
+//! 3. *New for you*: the model's best of the newest years.
+//! 4. *Trending*, and 5. *Popular*: what others like, by recency and altogether.
+//! 6. Genres and decades ([`facets`]), the most telling first.
+//!
+//! Who is unknown, or has nothing that the model reads, gets rows of the genres that were told at onboarding, trending
+//! and popular movies, and what trends by genre and decade.
+
+mod facets;
+mod liked;
+mod rows;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use marquee_core::clock::now_ms;
+use marquee_engine::Model;
+use marquee_retrieval::Method;
+use roaring::RoaringBitmap;
+
+use liked::newest_liked;
+use rows::Page;
+pub use rows::{Basis, HomeRow, Past, RowKind};
+
+use super::context::{Excluded, RequestContext};
+use super::stage::Stage;
+use super::stages::{self, candidates, profile};
+use super::taste::without_repeats;
+use super::{Pick, Question, RecommendError, Recommender, RequestOptions, Source, Subject, Timings};
+use crate::catalog::{Filter, Movies};
+use crate::profiles::ConsistencyToken;
+
+/// Movies that are shared out over the rows: a few times as many as a page of usual size shows, so that rows of a genre
+/// that is not the user's first still find some.
+const CANDIDATES: usize = 400;
+
+/// Rows for movies that were liked.
+const ROWS_OF_LIKED: usize = 2;
+
+/// The catalogue's newest years, movies of which are new.
+const NEW_YEARS: u16 = 3;
+
+/// Asks for a home page.
+#[derive(Clone, Debug)]
+pub struct HomeQuestion {
+    /// Whose.
+    pub subject: Subject,
+    /// Movies of a row, at most.
+    pub row_size: usize,
+    /// Rows, at most.
+    pub rows: usize,
+    /// How candidates are found.
+    pub method: Method,
+    /// Which movies may be shown.
+    pub filter: Filter,
+    /// Writes that the page must reflect.
+    pub consistency_token: ConsistencyToken,
+    /// Version, priority and deadline.
+    pub options: RequestOptions,
+}
+
+/// A home page.
+#[derive(Clone, Debug)]
+pub struct HomePage {
+    /// The rows in the order in which they are shown.
+    pub rows: Vec<HomeRow>,
+    /// The model version that answered; `None` if no model took part.
+    pub model_version: Option<String>,
+    /// Where the time went.
+    pub timings: Timings,
+}
+
+impl Recommender {
+    /// The home page of a subject, without what it has seen.
+    ///
+    /// # Errors
+    /// [`RecommendError`]; an unknown user or an empty history is none.
+    pub async fn home(&self, question: &HomeQuestion) -> Result<HomePage, RecommendError> {
+        let wanted = Question {
+            subject: question.subject.clone(),
+            k: CANDIDATES,
+            method: question.method,
+            objective: None,
+            filter: question.filter.clone(),
+            exclude_seen: true,
+            consistency_token: question.consistency_token.clone(),
+            explain_newest: None,
+            options: question.options.clone(),
+        };
+        let mut context = RequestContext::new(self, wanted.k, &wanted.filter, &wanted.options)?;
+        context.excluded = Excluded::of(&wanted);
+        profile::profile(&mut context, &wanted.subject, &wanted.consistency_token).await?;
+        candidates::for_taste(&mut context, &wanted).await?;
+        let mut page = Page::new(question.row_size, question.rows);
+        if let Some(model) = context.found.as_ref().map(|found| Arc::clone(&found.model)) {
+            let similar = like_liked(&mut context, &model, question).await?;
+            context.run(&stages::HOME);
+            let began = Instant::now();
+            fill_personal(&context, &mut page, similar);
+            context.watch.lap(Stage::Rerank, began);
+        } else {
+            let began = Instant::now();
+            fill_impersonal(&context, &mut page);
+            context.watch.lap(Stage::Fill, began);
+        }
+        self.metrics.answered(context.source);
+        let (rows, answer) = (page.into_rows(), context.finish());
+        Ok(HomePage { rows, model_version: answer.model_version, timings: answer.timings })
+    }
+}
+
+/// What is like the movies that the subject liked last, for each of them.
+async fn like_liked(
+    context: &mut RequestContext<'_>,
+    model: &Model,
+    question: &HomeQuestion,
+) -> Result<Vec<(RowKind, Vec<Pick>)>, RecommendError> {
+    let (liked, past) = match &question.subject {
+        Subject::User(_) => (newest_liked(&context.profile.newest), Past::Liked),
+        Subject::History(movie_ids) => {
+            (without_repeats(movie_ids).into_iter().rev().collect(), Past::Watched)
+        }
+    };
+    let index = context.index_of(model);
+    let known = liked.into_iter().filter_map(|movie_id| {
+        let movie = context.movies.get(movie_id)?;
+        Some((Arc::clone(movie), index.row_of(model.bundle(), movie_id)?))
+    });
+    let known: Vec<_> = known.take(ROWS_OF_LIKED).collect();
+    // As many as the rows before may take, and a row.
+    let k = (1 + ROWS_OF_LIKED) * question.row_size;
+    let seen = candidates::rows_of(model, &context.excluded_movies());
+    let mut similar = Vec::with_capacity(known.len());
+    for (movie, row) in known {
+        let answer = candidates::nearest_to(context, model, row, k, seen.clone()).await?;
+        context.watch.engine(answer.timings);
+        let picks = answer.items.iter().map(|item| {
+            let movie_id = model.bundle().vocabulary[item.row as usize];
+            let movie = context.movies.get(movie_id).cloned();
+            Pick { movie_id, score: item.score, parts: None, source: Source::Model, movie }
+        });
+        similar.push((RowKind::Because { past, movie }, picks.collect()));
+    }
+    Ok(similar)
+}
+
+/// Rows for somebody whom the model knows.
+fn fill_personal(context: &RequestContext<'_>, page: &mut Page, similar: Vec<(RowKind, Vec<Pick>)>) {
+    let best = &context.picks;
+    page.add(RowKind::ForYou, best.iter().cloned());
+    for (kind, picks) in similar {
+        page.add(kind, picks);
+    }
+    if let Some(newest) = newest_year(&context.movies) {
+        let new = |pick: &&Pick| {
+            let year = pick.movie.as_ref().and_then(|movie| movie.year);
+            year.is_some_and(|year| (newest.saturating_sub(NEW_YEARS - 1)..=newest).contains(&year))
+        };
+        page.add(RowKind::New, best.iter().filter(new).cloned());
+    }
+    add_trending(context, page);
+    add_popular(context, page);
+    for facet in facets::most_telling(best, &context.movies) {
+        let kind = facet.kind(Basis::Taste);
+        page.add(kind, best.iter().filter(|pick| facet.holds(pick)).cloned());
+    }
+}
+
+/// Rows for somebody of whom no more is known than what was told at onboarding.
+fn fill_impersonal(context: &RequestContext<'_>, page: &mut Page) {
+    for genre in &context.profile.preferences.genres {
+        // One that the catalogue lost is nobody's.
+        let Some(name) = context.movies.genre_name(genre) else { continue };
+        let filter = Filter { genres_any: vec![genre.clone()], ..Filter::default() };
+        let Ok(Some(mut members)) = context.parts.catalog.select(&filter) else { continue };
+        if let Some(selection) = &context.selection {
+            members &= selection;
+        }
+        let picks = trending(context, Some(&members), page.shown(), page.row_size());
+        page.add(RowKind::Genre { by: Basis::Taste, name: Arc::clone(name) }, picks);
+    }
+    add_trending(context, page);
+    add_popular(context, page);
+    let pool = trending(context, context.selection.as_ref(), page.shown(), CANDIDATES);
+    for facet in facets::most_frequent(&pool) {
+        let kind = facet.kind(Basis::Popularity);
+        page.add(kind, pool.iter().filter(|pick| facet.holds(pick)).cloned());
+    }
+}
+
+fn add_trending(context: &RequestContext<'_>, page: &mut Page) {
+    let picks = trending(context, context.selection.as_ref(), page.shown(), page.row_size());
+    page.add(RowKind::Trending, picks);
+}
+
+fn add_popular(context: &RequestContext<'_>, page: &mut Page) {
+    let excluded = page.shown() | context.excluded_movies();
+    let found = context.parts.catalog.popular(context.selection.as_ref(), &excluded, None, page.row_size());
+    let most = found.first().map_or(0.0, |(_, users)| *users);
+    let picks = found.into_iter().filter_map(|(index, users)| {
+        let share = if most > 0.0 { users / most } else { 0.0 };
+        pick_at(context, index, share as f32)
+    });
+    page.add(RowKind::Popular, picks);
+}
+
+/// The most trending unseen movies of a selection, `shown` left out; each scores its share of the first one's weight.
+fn trending(
+    context: &RequestContext<'_>,
+    selection: Option<&RoaringBitmap>,
+    shown: &RoaringBitmap,
+    limit: usize,
+) -> Vec<Pick> {
+    let excluded = shown | context.excluded_movies();
+    let found = context.parts.catalog.trending(selection, &excluded, None, limit);
+    let top = found.first().map_or(f64::NEG_INFINITY, |(_, score)| *score);
+    let share = |score: f64| if score.is_finite() { (score - top).exp2() as f32 } else { 0.0 };
+    found.into_iter().filter_map(|(index, score)| pick_at(context, index, share(score))).collect()
+}
+
+fn pick_at(context: &RequestContext<'_>, index: u32, score: f32) -> Option<Pick> {
+    let movie = context.movies.at(index)?;
+    let (movie_id, movie) = (movie.movie_id, Some(Arc::clone(movie)));
+    Some(Pick { movie_id, score, parts: None, source: Source::Popularity, movie })
+}
+
+/// The newest year of which the catalogue has movies, those of the future aside.
+fn newest_year(movies: &Movies) -> Option<u16> {
+    let this_year = year_of(now_ms());
+    movies.year_counts().map(|(year, _)| year).filter(|year| *year <= this_year).last()
+}
+
+/// The year of a time, at most a day off at its ends.
+fn year_of(time_ms: i64) -> u16 {
+    const YEAR_MS: i64 = 31_556_952_000;
+    u16::try_from(1970 + time_ms.div_euclid(YEAR_MS)).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_its_year() {
+        assert_eq!(year_of(0), 1970);
+        assert_eq!(year_of(1_790_000_000_000), 2026);
+    }
+}
