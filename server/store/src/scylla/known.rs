@@ -1,8 +1,9 @@
 //! What is known of a user before events are added: decides what each of them changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use marquee_core::domain::{EventKey, Interaction, MovieId};
+use marquee_core::domain::{EventKey, Interaction, MovieId, Rating};
 use marquee_core::statistics::{MovieStats, Opinion, opinions};
 
 use crate::Recorded;
@@ -10,24 +11,31 @@ use crate::Recorded;
 /// A user's events, by what has to be asked of them.
 #[derive(Default)]
 pub(super) struct Known {
-    events: HashSet<EventKey>,
+    events: HashMap<EventKey, Option<Rating>>,
     opinions: HashMap<MovieId, Opinion>,
 }
 
 impl Known {
     /// With room for so many events more than are known.
     pub(super) fn expecting(events: usize) -> Self {
-        Self { events: HashSet::with_capacity(events), opinions: HashMap::with_capacity(events) }
+        Self { events: HashMap::with_capacity(events), opinions: HashMap::with_capacity(events) }
     }
 
     /// Adds an event; what it changed.
     pub(super) fn add(&mut self, event: &Interaction) -> Recorded {
         let before = self.opinions.get(&event.movie_id).copied();
-        if !self.events.insert(EventKey::from(event)) {
-            return Recorded::duplicate(before);
-        }
+        match self.events.entry(EventKey::from(event)) {
+            Entry::Occupied(_) => return Recorded::duplicate(before),
+            Entry::Vacant(place) => place.insert(event.rating),
+        };
         self.opinions.insert(event.movie_id, Opinion::with(before, event));
         Recorded::new(before, event)
+    }
+
+    /// Whether an event that was added is what the store keeps: of two ratings with one key it keeps the
+    /// first.
+    pub(super) fn keeps(&self, event: &Interaction) -> bool {
+        self.events.get(&EventKey::from(event)) == Some(&event.rating)
     }
 }
 

@@ -142,10 +142,11 @@ impl ScyllaStore {
         let timestamp = self.timestamps.now();
         let (mut known, found) = self.known(user_id, events).await?;
         let outcomes: Vec<_> = events.iter().map(|event| known.add(event)).collect();
-        let new = events.iter().zip(&outcomes).filter(|(_, outcome)| !outcome.duplicate);
+        // What is there already is written again: a deletion of before may take it after it was read.
+        let kept = events.iter().filter(|event| known.keeps(event));
         let user = user_row(user_id, found.as_ref(), now_ms, timestamp);
-        let new = new.map(|(event, _)| What::Event(event).at(timestamp));
-        let writes: Vec<_> = user.into_iter().chain(new).collect();
+        let kept = kept.map(|event| What::Event(event).at(timestamp));
+        let writes: Vec<_> = user.into_iter().chain(kept).collect();
         for batch in writes.chunks(BATCH_ROWS) {
             self.write(batch).await?;
         }

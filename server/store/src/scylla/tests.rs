@@ -120,6 +120,23 @@ fn a_deletion_and_a_write_of_two_nodes_at_once_leave_a_whole_user_or_none() {
 }
 
 #[tokio::test]
+async fn an_event_that_was_recorded_before_stays_when_a_deletion_of_before_arrives_late() {
+    let Some(cluster) = cluster() else { return };
+    let keyspace = Keyspace::new(&cluster).await;
+    let store = keyspace.open().await;
+    let again = rating(USER, 1, 10, 6);
+    store.record(&[again, rating(USER, 2, 20, 6)], 1).await.expect("a write");
+    let deleted_at = store.timestamps.now();
+    let events = [again, rating(USER, 1, 10, 9), rating(USER, 3, 30, 6)];
+    let outcomes = store.record(&events, 1).await.expect("a write");
+    assert_eq!(outcomes.iter().map(|outcome| outcome.duplicate).collect::<Vec<_>>(), [true, true, false]);
+    store.link.execute(Statement::DeleteUser, (deleted_at, USER as i64)).await.expect("a deletion");
+    let history = store.history(USER, None, 10).await.expect("a read");
+    assert_eq!(history, Some(vec![rating(USER, 3, 30, 6), again]));
+    keyspace.remove().await;
+}
+
+#[tokio::test]
 async fn a_user_whom_a_deletion_left_without_a_creation_time_is_there_since_the_write_that_is_left() {
     let Some(cluster) = cluster() else { return };
     let keyspace = Keyspace::new(&cluster).await;
