@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use heck::{ToSnakeCase as _, ToUpperCamelCase as _};
 use prost_reflect::{Cardinality, DescriptorPool, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor};
 
-use crate::rules::{OneofRules, Rules};
+use crate::rules::{OneofRules, Rules, absence_of_all};
 
 /// The source of `impl Validate` for every message of the package.
 pub(crate) fn validation_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
@@ -73,7 +73,7 @@ fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Res
     Ok(())
 }
 
-/// The check of the member that is there; that of a required oneof names the first member when none is.
+/// The check of the member that is there, and in a required oneof of whether one is.
 fn check_oneof(code: &mut String, oneof: &OneofDescriptor) -> Result<(), Box<dyn Error>> {
     let path = format!(
         "v1::{}::{}",
@@ -89,9 +89,13 @@ fn check_oneof(code: &mut String, oneof: &OneofDescriptor) -> Result<(), Box<dyn
         writeln!(arms, "            Some({path}::{}({bound})) => {{", field.name().to_upper_camel_case())?;
         writeln!(arms, "{check}            }}")?;
     }
-    let first = oneof.fields().next().ok_or("a oneof has members")?;
     let required = OneofRules::of(oneof).required;
-    let absence = if required { format!("at.required({:?}, false)", first.name()) } else { "{}".to_owned() };
+    let absence = if required {
+        let (name, description) = absence_of_all(oneof);
+        format!("at.add({name:?}, {description:?}.to_owned())")
+    } else {
+        "{}".to_owned()
+    };
     if checks || required {
         writeln!(code, "        match &self.{} {{\n{arms}", oneof.name())?;
         writeln!(code, "            None => {absence},\n        }}")?;

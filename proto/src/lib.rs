@@ -11,7 +11,7 @@
 //! ```
 //! use marquee_proto::{Validate, v1};
 //!
-//! let request = v1::RecommendRequest { k: Some(501), ..Default::default() };
+//! let request = v1::RecommendRequest { subject: Some(7.into()), k: Some(501), ..Default::default() };
 //! let violations = request.validate().unwrap_err();
 //! assert_eq!(violations[0].field, "k");
 //! ```

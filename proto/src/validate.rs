@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn an_absent_optional_field_is_no_violation() {
-        let request = v1::RecommendRequest::default();
+        let request = v1::RecommendRequest { subject: Some(1.into()), ..Default::default() };
         assert_eq!(request.validate(), Ok(()));
     }
 
@@ -179,9 +179,8 @@ mod tests {
 
     #[test]
     fn a_fault_deep_in_a_list_has_its_index_in_the_path() {
-        let good = v1::RecommendRequest { k: Some(5), ..Default::default() };
-        let bad = v1::RecommendRequest { k: Some(501), ..Default::default() };
-        let batch = v1::RecommendBatchRequest { requests: vec![good, bad] };
+        let wanting = |k| v1::RecommendRequest { subject: Some(1.into()), k: Some(k), ..Default::default() };
+        let batch = v1::RecommendBatchRequest { requests: vec![wanting(5), wanting(501)] };
         assert_eq!(fields(&batch), ["requests[1].k"]);
     }
 
@@ -193,6 +192,8 @@ mod tests {
         assert_eq!(fields(&v1::RecordInteractionRequest::default()), ["user_id", "movie_id"]);
         let interaction = Some(v1::Interaction { user: Some(1.into()), ..Default::default() });
         assert_eq!(fields(&v1::RecordInteractionsRequest { interaction }), ["interaction.movie_id"]);
+        assert_eq!(fields(&v1::RecommendRequest::default()), ["subject"]);
+        assert_eq!(fields(&v1::ActivateModelRequest::default()), ["target"]);
     }
 
     #[test]

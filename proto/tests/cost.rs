@@ -72,7 +72,7 @@ fn a_few_compressed_bytes_take_no_more_than_a_message_may() {
 
 #[test]
 fn blocks_that_unpack_to_nothing_are_an_empty_message() {
-    let target = TARGETS.iter().find(|target| target.name == "RecommendRequest").unwrap();
+    let target = TARGETS.iter().find(|target| target.name == "RecommendBatchRequest").unwrap();
     let blocks = framed(&empty_blocks(1 << 16), true);
     let (refused, bytes) = peak(|| (target.offer)(blocks, Some(CompressionEncoding::Gzip), SIZE));
     assert!(refused.is_ok());

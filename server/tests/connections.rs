@@ -234,10 +234,7 @@ async fn connections_over_the_limit_are_refused_until_another_ends() {
         tokio::task::yield_now().await;
     }
 
-    let mut socket = TcpStream::connect(server.running.metrics_address.unwrap()).await.unwrap();
-    socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut exposition = String::new();
-    socket.read_to_string(&mut exposition).await.unwrap();
+    let exposition = common::metrics(&server).await;
     for metric in ["marquee_connections_refused_total{reason=\"address\"}", "marquee_connections_open"] {
         assert!(exposition.contains(metric), "{exposition}");
     }

@@ -10,7 +10,6 @@ use futures::stream;
 use marquee_core::meters::Metric;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::codec::CompressionEncoding;
 use tonic::{Code, Status};
 use tonic_reflection::pb::v1::ServerReflectionRequest;
@@ -176,10 +175,7 @@ async fn every_metric_that_is_shown_is_a_documented_one() {
     let server = TestServer::start_with(config, data).await;
     server.recommendation().recommend(by_history(vec![1, 2, 3])).await.unwrap();
 
-    let mut socket = tokio::net::TcpStream::connect(server.running.metrics_address.unwrap()).await.unwrap();
-    socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-    let mut exposition = String::new();
-    socket.read_to_string(&mut exposition).await.unwrap();
+    let exposition = common::metrics(&server).await;
     let documented: HashMap<String, &Metric> =
         marquee_server::app::metrics().into_iter().map(|metric| (metric.prometheus(), metric)).collect();
     let shown: Vec<(&str, &str)> = exposition

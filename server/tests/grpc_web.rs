@@ -12,7 +12,6 @@ use http::HeaderMap;
 use marquee_proto::v1;
 use marquee_server::config::Config;
 use prost::Message;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -183,7 +182,8 @@ async fn what_is_no_call_is_refused_for_what_it_is() {
         assert_eq!(reason(&refusal(&reply)), "CONTENT_TYPE_NOT_SUPPORTED");
     }
     let get = format!("GET /{GET_MOVIE} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {BINARY}\r\n\r\n");
-    assert_eq!(Http1::ask(server.running.address, get).await.status, 405);
+    let reply = Http1::ask(server.running.address, get).await;
+    assert_eq!((reply.status, reply.header("allow")), (405, "POST"));
     for garbage in ["not base64!", "AAAA=AAA", "AAA", "=", "\u{fc}\u{fc}\u{fc}\u{fc}"] {
         let status = refusal(&post(&server, GET_MOVIE, TEXT, "", garbage.as_bytes()).await);
         assert_eq!(status.code(), Code::InvalidArgument, "{garbage}: {status}");
@@ -300,21 +300,13 @@ async fn calls_are_counted_as_what_they_are() {
     body.send_data(movie(1), true).unwrap();
     common::raw::read_all(answer).await.unwrap();
 
-    let counted = async |series: &str| {
-        let mut socket =
-            tokio::net::TcpStream::connect(server.running.metrics_address.unwrap()).await.unwrap();
-        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.unwrap();
-        let mut exposition = String::new();
-        socket.read_to_string(&mut exposition).await.unwrap();
-        exposition.contains(series)
-    };
     for protocol in ["grpc", "grpc_web"] {
         let series = format!(
             "rpc_server_call_duration_seconds_count{{rpc_method=\"{GET_MOVIE}\",rpc_response_status_code=\"OK\",\
              rpc_system_name=\"{protocol}\"}}"
         );
         // A call is counted when its reply has been sent, which its caller may have read before.
-        while !counted(&series).await {
+        while !common::metrics(&server).await.contains(&series) {
             tokio::task::yield_now().await;
         }
     }

@@ -9,6 +9,7 @@ use common::http1::Http1;
 use common::raw::{RawClient, framed, read_all};
 use marquee_proto::v1;
 use marquee_server::config::Config;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
@@ -317,6 +318,24 @@ async fn a_request_that_stays_half_sent_ends() {
     client.send(format!("{GET_MOVIE}content-length: 100\r\n\r\n\0\0\0\0\x5fbegin")).await;
     let reply = client.reply().await;
     assert_eq!(reply.header("grpc-status"), "4", "{reply:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deadline_that_passes_while_the_request_is_sent_is_told_in_the_form_that_its_caller_reads() {
+    let server = TestServer::start().await;
+    for (path, code) in
+        [("/v1/recommend", json!(4)), ("/marquee.v1.CatalogService/GetMovie", json!("deadline_exceeded"))]
+    {
+        let mut client = Http1::connect(server.running.address).await;
+        let head = "host: localhost\r\ncontent-type: application/json\r\ngrpc-timeout: 20m\r\n";
+        client.send(format!("POST {path} HTTP/1.1\r\n{head}content-length: 100\r\n\r\n{{")).await;
+        let reply = client.reply().await;
+        assert_eq!((reply.status, &reply.json()["code"]), (504, &code), "{reply:?}");
+        assert!(!reply.header("x-request-id").is_empty());
+    }
+    let mut client = Http1::connect(server.running.address).await;
+    client.send(format!("{GET_MOVIE}grpc-timeout: 20m\r\ncontent-length: 100\r\n\r\n\0")).await;
+    assert_eq!(client.reply().await.header("grpc-status"), "4");
 }
 
 #[tokio::test(flavor = "multi_thread")]

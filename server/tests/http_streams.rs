@@ -97,6 +97,20 @@ async fn what_fails_before_the_stream_is_a_plain_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_for_too_long_is_told_before_the_stream_so_that_a_browser_stops() {
+    let server = TestServer::start().await;
+    let events = ("accept", "text/event-stream");
+    let response = get(&server, WATCH, &[events, ("last-event-id", "1-7")]).await;
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let error: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(error["details"][0]["reason"], "EVENTS_LOST", "{error}");
+
+    let response = get(&server, WATCH, &[events, ("grpc-timeout", "0m")]).await;
+    assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_past_its_deadline_ends_with_an_error() {
     let server = TestServer::start().await;
     let deadline = ("grpc-timeout", "300m");

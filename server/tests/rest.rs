@@ -84,6 +84,32 @@ async fn an_error_names_its_field_and_what_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_before_it_is_a_call_counts_for_its_caller_and_in_the_metrics() {
+    let data = common::sample_data().await;
+    let mut config = common::config(&data);
+    config.server.rate_limit = Some("2/h".parse().unwrap());
+    config.telemetry.metrics_listen = Some("127.0.0.1:0".parse().unwrap());
+    let server = TestServer::start_with(config, data).await;
+    for status in [400, 400, 429] {
+        let (response, error) = ask(&server, "POST", "/v1/recommend", r#"{"user": 1}"#).await;
+        assert_eq!(response.status(), status, "{error}");
+        assert_eq!(response.headers().contains_key("retry-after"), status == 429);
+    }
+    let (response, _) = ask(&server, "GET", "/v1/nothing", "").await;
+    assert_eq!(response.status(), 404);
+    let metrics = common::metrics(&server).await;
+    for (method, code) in [
+        ("marquee.v1.RecommendationService/Recommend", "INVALID_ARGUMENT"),
+        ("marquee.v1.RecommendationService/Recommend", "RESOURCE_EXHAUSTED"),
+        ("unknown", "NOT_FOUND"),
+    ] {
+        let labels =
+            format!(r#"rpc_method="{method}",rpc_response_status_code="{code}",rpc_system_name="http""#);
+        assert!(metrics.contains(&labels), "{labels}: {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_page_for_a_user_has_a_path_and_one_for_a_history_takes_a_body() {
     let server = TestServer::start().await;
     let (response, page) = ask(&server, "GET", "/v1/users/990001/home?row_size=4&rows=2", "").await;

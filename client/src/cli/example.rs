@@ -47,10 +47,10 @@ fn is_shown(field: &FieldDescriptor, api: &Api) -> bool {
 
 fn value(field: &FieldDescriptor, api: &Api, depth: usize) -> String {
     let rules = api.rules(field);
-    let default = rules.default_value.clone();
+    let default = rules.example.clone().or_else(|| rules.default_value.clone());
     match field.kind() {
         Kind::Bool => default.unwrap_or_else(|| "true".to_owned()),
-        Kind::String => "\"…\"".to_owned(),
+        Kind::String => rules.example.as_ref().map_or("\"…\"".to_owned(), |example| format!("{example:?}")),
         Kind::Bytes => "\"AA==\"".to_owned(),
         Kind::Enum(descriptor) => {
             let named = default.or_else(|| enum_value_names(&descriptor).into_iter().next());
@@ -101,7 +101,7 @@ mod tests {
         let method = api.method("marquee.v1.InteractionService.RecordInteractions").unwrap();
         assert_eq!(
             line(&method.input(), &api),
-            r#"{"interaction":{"user_id":1,"movie_id":1,"kind":"rating","rating":5,"time":"2024-05-31T20:15:00Z"}}"#
+            r#"{"interaction":{"user_id":1,"movie_id":1,"kind":"rating","rating":4.5,"time":"2024-05-31T20:15:00Z"}}"#
         );
     }
 }

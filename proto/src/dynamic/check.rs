@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
 
+use super::rules::absence_of_all;
 use super::{Api, Rules};
 use crate::{MAX_VIOLATIONS, Violation};
 
@@ -53,7 +54,7 @@ fn check_message(message: &DynamicMessage, at: &str, api: &Api, found: &mut Vec<
         let name = if at.is_empty() { field.name().to_owned() } else { format!("{at}.{}", field.name()) };
         if !message.has_field(&field) {
             if api.is_required(&field) && !is_another_there(message, &field) {
-                found.push(Violation { field: name, description: absence(rules) });
+                found.push(absence(&field, rules, at));
             }
             continue;
         }
@@ -92,9 +93,18 @@ fn is_another_there(message: &DynamicMessage, field: &FieldDescriptor) -> bool {
     !is_first || oneof.fields().any(|member| message.has_field(&member))
 }
 
-fn absence(rules: &Rules) -> String {
-    let accepted = rules.accepted().map_or(String::new(), |accepted| format!("; {accepted} is accepted"));
-    format!("must be given{accepted}")
+/// Of a required field, or of all members of a required oneof.
+fn absence(field: &FieldDescriptor, rules: &Rules, at: &str) -> Violation {
+    let of_several = field.containing_oneof().filter(|oneof| oneof.fields().len() > 1);
+    let (name, description) = match of_several {
+        Some(oneof) => absence_of_all(&oneof),
+        None => {
+            let accepted =
+                rules.accepted().map_or(String::new(), |accepted| format!("; {accepted} is accepted"));
+            (field.name().to_owned(), format!("must be given{accepted}"))
+        }
+    };
+    Violation { field: if at.is_empty() { name } else { format!("{at}.{name}") }, description }
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -413,7 +413,9 @@ mod tests {
         assert!(message(&[("int32", "7")], "int32=7&bool=true").is_ok());
         let refusal = message(&[("int32", "7")], "int32=8").unwrap_err();
         assert_eq!(refusal, r#"int32: is "8" in the query and "7" in the path; give it once"#);
-        assert!(message(&[("user_id", "7")], "history=x").unwrap_err().contains("subject"));
+        assert!(
+            message(&[("user_id", "7")], "history=x").unwrap_err().contains("give one of user_id, history")
+        );
     }
 
     fn merged(body: &str) -> Result<Value, String> {

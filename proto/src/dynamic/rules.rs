@@ -28,6 +28,8 @@ pub struct Rules {
     pub default_value: Option<String>,
     /// The field must be there.
     pub required: bool,
+    /// What a person might give, as they would type it.
+    pub example: Option<String>,
 }
 
 impl Rules {
@@ -58,6 +60,7 @@ impl Rules {
             unit: text("unit"),
             default_value: text("default_value"),
             required: present(rules, "required").and_then(|value| value.as_bool()).unwrap_or(false),
+            example: text("example"),
         }
     }
 }
@@ -65,7 +68,7 @@ impl Rules {
 /// The constraints of a oneof.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OneofRules {
-    /// One of its members must be there; the first one is named when none is.
+    /// One of its members must be there. When none is, a single member is named, and of several the oneof.
     pub required: bool,
 }
 
@@ -81,6 +84,15 @@ impl OneofRules {
         let option = options.get_extension(&extension);
         let required = option.as_message().and_then(|rules| present(rules, "required"));
         Self { required: required.and_then(|value| value.as_bool()).unwrap_or(false) }
+    }
+}
+
+/// What is missing where no member of a required oneof is there: its name, and what must be there.
+pub(super) fn absence_of_all(oneof: &OneofDescriptor) -> (String, String) {
+    let members: Vec<_> = oneof.fields().map(|field| field.name().to_owned()).collect();
+    match &members[..] {
+        [only] => (only.clone(), "must be there".to_owned()),
+        _ => (oneof.name().to_owned(), format!("must be there: {}", members.join(" or "))),
     }
 }
 

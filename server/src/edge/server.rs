@@ -29,7 +29,7 @@ use super::http::{AllowedHosts, CorsOrigins, HttpLayer, HttpOptions};
 use super::layers::{
     AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
     ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
-    StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
+    RefusedLayer, StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
 };
 use super::services::{
     CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, Unsaid, UserApi, VectorApi,
@@ -177,6 +177,7 @@ pub(crate) async fn serve(
         .layer(DeadlineLayer)
         .layer(receive_layer)
         .layer(option_layer(limit))
+        .layer(RefusedLayer)
         .layer(StreamLayer::new(streams, stop.clone(), times.unread))
         .add_service(limited!(RecommendationServiceServer::new(recommendation)))
         .add_service(limited!(CatalogServiceServer::new(catalog)))

@@ -26,6 +26,7 @@ use marquee_server::config::{Config, StoreUrl};
 use marquee_server::telemetry::{LogFormat, Telemetry};
 use marquee_store::OnDamage;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::OnceCell;
 use tonic::transport::Channel;
 
@@ -140,6 +141,16 @@ impl TestServer {
     pub fn channel(&self) -> Channel {
         self.channel.clone()
     }
+}
+
+/// What the server tells of itself, as Prometheus reads it. The server has `metrics_listen`.
+pub async fn metrics(server: &TestServer) -> String {
+    let address = server.running.metrics_address.expect("the server was told to listen");
+    let mut socket = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.expect("it reads");
+    let mut exposition = String::new();
+    socket.read_to_string(&mut exposition).await.expect("it answers");
+    exposition
 }
 
 /// A connection to a server.

@@ -221,8 +221,9 @@ impl Whole<'_> {
                 && let Some(oneof) = field.containing_oneof()
                 && oneof.fields().any(|other| given.contains(&(other.number(), Said::Something)))
             {
-                let described = format!("multiple fields provided for oneof '{}'", oneof.name());
-                reader.fault(place, described)?;
+                let names: Vec<_> = oneof.fields().map(|field| field.name().to_owned()).collect();
+                reader
+                    .fault(&at, format!("excludes what is given before; give one of {}", names.join(", ")))?;
             }
             given.push((field.number(), said));
         }

@@ -44,7 +44,8 @@ impl Scalar<'_> {
         match self {
             Self::Whole(value) => Some(value),
             Self::Number(value) if value.fract() == 0.0 && value.abs() < MOST => Some(value as i128),
-            Self::Text(text) => text.parse().ok(),
+            // Written as it is read: no sign of plus, no leading nought.
+            Self::Text(text) => text.parse().ok().filter(|value: &i128| value.to_string() == text),
             _ => None,
         }
     }

@@ -35,7 +35,7 @@ use crate::edge::layers::Protocol;
 pub(super) const PREFIX_BYTES: usize = 5;
 
 const TIMEOUT: &str = "connect-timeout-ms";
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(super) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// What stands in the headers of a connection or of a body, and so is not passed on with a message.
 const OF_THE_CARRIER: [HeaderName; 10] = [
@@ -167,12 +167,7 @@ impl Call<'_> {
     }
 
     fn metadata(&self) -> Result<HeaderMap, ApiError> {
-        let mut metadata = HeaderMap::with_capacity(self.headers.len() + 4);
-        for (name, value) in self.headers {
-            if is_passed_on(name, self.headers) {
-                metadata.append(name, value.clone());
-            }
-        }
+        let mut metadata = metadata_of(self.headers);
         if let Some(timeout) = timeout_of(self.headers)? {
             metadata.insert(GRPC_TIMEOUT, timeout);
         }
@@ -183,6 +178,17 @@ impl Call<'_> {
         }
         Ok(metadata)
     }
+}
+
+/// What of a caller's headers is metadata of its call.
+pub(super) fn metadata_of(headers: &HeaderMap) -> HeaderMap {
+    let mut metadata = HeaderMap::with_capacity(headers.len() + 4);
+    for (name, value) in headers {
+        if is_passed_on(name, headers) {
+            metadata.append(name, value.clone());
+        }
+    }
+    metadata
 }
 
 /// Whether a header of a caller is metadata of its call.
@@ -212,7 +218,7 @@ fn is_named_by_connection(name: &HeaderName, headers: &HeaderMap) -> bool {
 }
 
 /// Leaves what is metadata of a reply.
-fn keep_metadata(headers: &mut HeaderMap) {
+pub(super) fn keep_metadata(headers: &mut HeaderMap) {
     let others: Vec<HeaderName> = headers.keys().filter(|name| !is_metadata(name)).cloned().collect();
     for name in others {
         headers.remove(name);

@@ -9,7 +9,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Method as Verb, Request, Response, StatusCode};
 use prost_reflect::MessageDescriptor;
 use tonic::body::Body;
 use tower::Service;
@@ -17,6 +17,7 @@ use tower::Service;
 use super::body::{self, Codec};
 use super::call::{Call, Form, Reply};
 use super::error::{ErrorForm, HttpError};
+use super::refusal::NoCall;
 use super::served::{Method, Served, Streaming};
 use crate::edge::ApiError;
 use crate::edge::layers::{ConnectionInfo, Protocol, WholeBody};
@@ -66,9 +67,14 @@ where
             let reply = call.unary(inner).await?.map_err(HttpError::from);
             reply.and_then(|reply| response(reply, codec, method, &head.headers))
         }
-        Err(error) => Err(error),
+        Err(error) => Err(no_call(method, &head.headers, head.extensions).refuse(inner, error).await?),
     };
     Ok(answered.unwrap_or_else(|error| served.errors.response(error, ErrorForm::Connect)))
+}
+
+/// A request for this method that comes to no call.
+pub(super) fn no_call<'a>(method: &'a Method, headers: &'a HeaderMap, extensions: Extensions) -> NoCall<'a> {
+    NoCall { path: method.path.path(), headers, extensions, protocol: Protocol::Connect }
 }
 
 async fn asked(

@@ -23,7 +23,7 @@ use tower::Service;
 
 use super::body::{self, Codec};
 use super::call::{Call, Form, PREFIX_BYTES, Replies, framed, message_length};
-use super::connect::{self, check_version, not_served};
+use super::connect::{self, check_version, no_call, not_served};
 use super::error::{ErrorForm, Errors, HttpError};
 use super::served::{Method, Served};
 use super::stream::say_streamed;
@@ -63,7 +63,10 @@ where
     let (head, body) = request.into_parts();
     let codec = match codec_of(&head) {
         Ok(codec) => codec,
-        Err(error) => return Ok(served.errors.response(error, ErrorForm::Connect)),
+        Err(error) => {
+            let error = no_call(method, &head.headers, head.extensions).refuse(inner, error).await?;
+            return Ok(served.errors.response(error, ErrorForm::Connect));
+        }
     };
     let answered = match asked(served, method, &head, body, codec).await {
         Ok(Asked { message, form, _body }) => {
@@ -77,7 +80,7 @@ where
             };
             call.stream(inner).await?.map_err(HttpError::from)
         }
-        Err(error) => Err(error),
+        Err(error) => Err(no_call(method, &head.headers, head.extensions).refuse(inner, error).await?),
     };
     let errors = Arc::clone(&served.errors);
     let (headers, body) = match answered {

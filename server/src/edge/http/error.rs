@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use marquee_proto::code_name;
 use marquee_proto::dynamic::{to_json, to_json_text};
@@ -16,6 +16,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::call::Failure;
+use super::grpc_web;
+use crate::edge::layers::{Protocol, is_grpc_web};
 use crate::edge::{ApiError, MESSAGE_TOO_LARGE};
 
 /// The status of HTTP that stands for one of gRPC, by the map of `google.rpc.Code`.
@@ -59,12 +61,33 @@ pub(super) enum ErrorForm {
     Rest,
     /// That of Connect.
     Connect,
+    /// A status in the headers, as gRPC has it.
+    GrpcWeb,
 }
 
-/// Whose form errors on a path have: Connect's where it is that of a method, if there were such a one.
-pub(super) fn form_of(path: &str) -> ErrorForm {
-    let service = path.trim_start_matches('/').split_once('/').map(|(service, _)| service);
-    if service.is_some_and(|service| service.contains('.')) { ErrorForm::Connect } else { ErrorForm::Rest }
+impl ErrorForm {
+    /// The one that the caller of a request reads.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        if is_grpc_web(request.headers()) { Self::GrpcWeb } else { Self::on(request.uri().path()) }
+    }
+
+    /// The one of errors on a path: Connect's where it is that of a method, if there were such a one.
+    pub(super) fn on(path: &str) -> Self {
+        let is_method = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .is_some_and(|(service, method)| service.contains('.') && !method.is_empty());
+        if is_method { Self::Connect } else { Self::Rest }
+    }
+
+    /// What its callers speak.
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            Self::Rest => Protocol::Http,
+            Self::Connect => Protocol::Connect,
+            Self::GrpcWeb => Protocol::GrpcWeb,
+        }
+    }
 }
 
 /// A request that is answered by an error.
@@ -86,6 +109,16 @@ impl HttpError {
         let value = HeaderValue::try_from(allowed).unwrap_or(HeaderValue::from_static(""));
         let allowed = allowed.to_owned();
         Self::new(StatusCode::METHOD_NOT_ALLOWED, ApiError::Verb { path, allowed }).with(ALLOW, value)
+    }
+
+    /// The status of HTTP.
+    pub(super) fn http(&self) -> StatusCode {
+        self.http
+    }
+
+    /// The status.
+    pub(super) fn status(&self) -> &Status {
+        &self.status
     }
 
     /// The status, and the headers that are its call's.
@@ -133,11 +166,12 @@ impl Errors {
 
     /// The reply.
     pub(super) fn response(&self, error: HttpError, form: ErrorForm) -> Response<Body> {
-        let HttpError { http, status, headers } = error;
         let text = match form {
-            ErrorForm::Rest => self.rest(&status),
-            ErrorForm::Connect => self.connect(&status).to_string().into_bytes(),
+            ErrorForm::Rest => self.rest(&error.status),
+            ErrorForm::Connect => self.connect(&error.status).to_string().into_bytes(),
+            ErrorForm::GrpcWeb => return grpc_web::refusal(error),
         };
+        let HttpError { http, status, headers } = error;
         let mut response = Response::new(Body::new(Full::new(Bytes::from(text))));
         *response.status_mut() = http;
         *response.headers_mut() = headers;

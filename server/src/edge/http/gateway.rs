@@ -2,17 +2,17 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Method as Verb, Request, Response, StatusCode};
+use http::{Method as Verb, Request, Response};
 use http_body::Body as _;
 use marquee_proto::dynamic::Api;
 use tonic::body::Body;
 use tower::Service;
 
 use super::docs::Docs;
-use super::error::{ErrorForm, HttpError, form_of};
+use super::error::{ErrorForm, HttpError};
+use super::refusal::NoCall;
 use super::served::{Served, Streaming};
 use super::{connect, connect_stream, rest};
-use crate::edge::ApiError;
 use crate::edge::layers::Bodies;
 
 /// Answers them by the services of the layers within.
@@ -38,7 +38,10 @@ impl Gateway {
     {
         let is_head = request.method() == Verb::HEAD;
         let response = if let Some(file) = self.docs.answer(&request) {
-            file.unwrap_or_else(|error| self.served.errors.response(error, ErrorForm::Rest))
+            match file {
+                Ok(file) => file,
+                Err(error) => self.refusal(inner, request, error).await?,
+            }
         } else if let Some(method) = self.served.methods.get(request.uri().path()) {
             match method.streaming {
                 Streaming::Replies => connect_stream::answer(&self.served, method, inner, request).await?,
@@ -50,9 +53,27 @@ impl Gateway {
         Ok(if is_head { without_body(response) } else { response })
     }
 
-    /// The reply to a request that is refused before all layers.
-    pub(super) fn refusal(&self, path: &str, status: StatusCode, error: ApiError) -> Response<Body> {
-        self.served.errors.response(HttpError::new(status, error), form_of(path))
+    /// The reply to a request that is not looked at any further, told to `inner`.
+    pub(super) async fn refusal<S>(
+        &self,
+        inner: S,
+        request: Request<Body>,
+        error: HttpError,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>>,
+    {
+        let form = ErrorForm::of(&request);
+        // The body is given up here, and comes back as a remainder.
+        let head = request.into_parts().0;
+        let (path, headers, extensions) = (head.uri.path(), &head.headers, head.extensions);
+        let no_call = NoCall { path, headers, extensions, protocol: form.protocol() };
+        Ok(self.error(no_call.refuse(inner, error).await?, form))
+    }
+
+    /// The reply to a request that failed.
+    pub(super) fn error(&self, error: HttpError, form: ErrorForm) -> Response<Body> {
+        self.served.errors.response(error, form)
     }
 }
 

@@ -7,15 +7,18 @@
 use std::sync::{Arc, OnceLock};
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method as Verb, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tonic::Status;
 use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
+use super::error::HttpError;
+use super::refusal::NoCall;
 use crate::edge::ApiError;
 use crate::edge::layers::Protocol;
+use crate::edge::shorten::quoted;
 
 const START: &str = "application/grpc-web";
 const BINARY: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
@@ -26,8 +29,14 @@ pub(super) async fn answer<S>(inner: S, mut request: Request<Body>) -> Result<Re
 where
     S: Service<Request<Body>, Response = Response<Body>>,
 {
-    let Some(form) = form_of(&request.headers()[CONTENT_TYPE]) else {
-        return Ok(not_supported(request.headers()));
+    let form = match form_in(&request) {
+        Ok(form) => form,
+        Err(error) => {
+            let (head, _body) = request.into_parts();
+            let (path, headers) = (head.uri.path(), &head.headers);
+            let no_call = NoCall { path, headers, extensions: head.extensions, protocol: Protocol::GrpcWeb };
+            return Ok(refusal(no_call.refuse(inner, error).await?));
+        }
     };
     let accepted = request.headers().get(ACCEPT).and_then(form_of);
     request.headers_mut().insert(ACCEPT, accepted.unwrap_or_else(|| form.clone()));
@@ -38,11 +47,31 @@ where
     GrpcWebLayer::new().layer(inner).oneshot(request).await
 }
 
-/// The reply to a call of gRPC-web that is refused before all layers.
-pub(super) fn refusal(error: ApiError) -> Response<Body> {
-    let mut response = Status::from(error).into_http();
+/// The reply to what is refused before it is a call: a status in the headers, or one of HTTP for what is no gRPC-web.
+pub(super) fn refusal(error: HttpError) -> Response<Body> {
+    let http = error.http();
+    let (status, headers) = error.into_parts();
+    let mut response = status.into_http();
+    if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNSUPPORTED_MEDIA_TYPE].contains(&http) {
+        *response.status_mut() = http;
+    }
+    response.headers_mut().extend(headers);
     response.headers_mut().insert(CONTENT_TYPE, BINARY);
     response
+}
+
+/// The form of a call.
+fn form_in(request: &Request<Body>) -> Result<HeaderValue, HttpError> {
+    if request.method() != Verb::POST {
+        return Err(HttpError::verb(quoted(request.uri().path()), "POST"));
+    }
+    let found = &request.headers()[CONTENT_TYPE];
+    form_of(found).ok_or_else(|| {
+        let found = quoted(&String::from_utf8_lossy(found.as_bytes()));
+        let error =
+            ApiError::MediaType { found, accepted: "application/grpc-web, application/grpc-web-text" };
+        HttpError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
+    })
 }
 
 /// A content type as tonic-web spells it; `None` for one that is not served.
@@ -54,13 +83,6 @@ fn form_of(content_type: &HeaderValue) -> Option<HeaderValue> {
         "-text" => Some(TEXT),
         _ => None,
     }
-}
-
-fn not_supported(headers: &HeaderMap) -> Response<Body> {
-    let found = String::from_utf8_lossy(headers[CONTENT_TYPE].as_bytes()).into_owned();
-    let mut response = refusal(ApiError::ContentType { found });
-    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    response
 }
 
 /// Why the connection gave no more of a request, which tonic-web would tell as a text.

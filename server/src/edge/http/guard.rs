@@ -7,6 +7,7 @@
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Request, StatusCode};
 
+use super::error::HttpError;
 use super::host::{AllowedHosts, Authority};
 use super::origin::CorsOrigins;
 use crate::edge::ApiError;
@@ -18,20 +19,13 @@ pub(super) struct Guard {
     origins: CorsOrigins,
 }
 
-/// Why a request is not looked at any further.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) error: ApiError,
-}
-
 impl Guard {
     pub(super) fn new(hosts: AllowedHosts, origins: CorsOrigins) -> Self {
         Self { hosts, origins }
     }
 
     /// Whether the request may be answered.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
         let host = self.host_of(request)?;
         let mut origins = request.headers().get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(()) };
@@ -40,30 +34,30 @@ impl Guard {
             return Ok(());
         }
         let origin = quoted(&String::from_utf8_lossy(origin.as_bytes()));
-        Err(Refusal { status: StatusCode::FORBIDDEN, error: ApiError::OriginNotAllowed { origin } })
+        Err(HttpError::new(StatusCode::FORBIDDEN, ApiError::OriginNotAllowed { origin }))
     }
 
     /// The host that the request is for. A request may name it in its line (HTTP/2 as `:authority`), in a header, or in
     /// both: each is looked at, as it is not known here which of them those before and behind go by.
-    fn host_of<B>(&self, request: &Request<B>) -> Result<Authority, Refusal> {
+    fn host_of<B>(&self, request: &Request<B>) -> Result<Authority, HttpError> {
         let in_line =
             request.uri().authority().map(|authority| self.served(authority.as_str())).transpose()?;
         let in_header = of_header(request.headers())?.map(|host| self.served(host)).transpose()?;
         in_line.or(in_header).ok_or_else(malformed)
     }
 
-    fn served(&self, host: &str) -> Result<Authority, Refusal> {
+    fn served(&self, host: &str) -> Result<Authority, HttpError> {
         let authority = Authority::parse(host).ok_or_else(malformed)?;
         if self.hosts.serve(&authority.host) {
             return Ok(authority);
         }
         let host = quoted(host);
-        Err(Refusal { status: StatusCode::MISDIRECTED_REQUEST, error: ApiError::HostNotAllowed { host } })
+        Err(HttpError::new(StatusCode::MISDIRECTED_REQUEST, ApiError::HostNotAllowed { host }))
     }
 }
 
 /// The one `Host` header, if there is any.
-fn of_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+fn of_header(headers: &HeaderMap) -> Result<Option<&str>, HttpError> {
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else { return Ok(None) };
     if hosts.next().is_some() {
@@ -72,8 +66,8 @@ fn of_header(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     host.to_str().map(Some).map_err(|_| malformed())
 }
 
-fn malformed() -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, error: ApiError::HostHeader }
+fn malformed() -> HttpError {
+    HttpError::new(StatusCode::BAD_REQUEST, ApiError::HostHeader)
 }
 
 #[cfg(test)]
@@ -89,7 +83,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let checked = guard.check(&request.body(()).unwrap());
-        checked.map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        checked.map_or_else(|refusal| refusal.http().as_u16(), |()| 200)
     }
 
     #[test]

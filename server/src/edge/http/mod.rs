@@ -22,6 +22,7 @@ mod guard;
 mod host;
 mod openapi;
 mod origin;
+mod refusal;
 mod remainder;
 mod rest;
 mod served;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use futures::future::{BoxFuture, Either};
 use http::{Request, Response, Version};
 use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -42,11 +44,13 @@ use tower::util::ServiceFn;
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
+use self::error::ErrorForm;
 use self::gateway::Gateway;
-use self::guard::{Guard, Refusal};
+use self::guard::Guard;
 pub use self::host::AllowedHosts;
 pub use self::origin::CorsOrigins;
-use super::layers::{Bodies, ConnectionInfo, Reply, is_grpc, is_grpc_web, request_id};
+use super::ApiError;
+use super::layers::{Bodies, ConnectionInfo, Reply, is_grpc, is_grpc_web, request_id, timeout_of};
 
 /// What the settings say of callers without gRPC.
 #[derive(Clone, Debug)]
@@ -114,7 +118,8 @@ where
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         let http = Arc::clone(&self.http);
-        Either::Right(Box::pin(async move { http.answer(inner, request).await }))
+        let deadline = timeout_of(request.headers()).ok().flatten().map(|time| Instant::now() + time);
+        Either::Right(Box::pin(async move { http.answer(inner, request, deadline).await }))
     }
 }
 
@@ -125,14 +130,41 @@ fn is_native<B>(request: &Request<B>) -> bool {
 
 impl Http {
     /// The answer to a request, which has its id whoever gives it.
-    async fn answer<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>
+    async fn answer<S>(
+        &self,
+        inner: S,
+        request: Request<Body>,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>> + Send,
         S::Future: Send,
         S::Error: Send,
     {
-        let identified = once(inner, |inner, request| self.answer_identified(inner, request));
+        let identified = once(inner, |inner, request| self.answer_by(deadline, inner, request));
         request_id().layer(identified).oneshot(request).await
+    }
+
+    /// The answer until a deadline, or that it has passed. tonic says it too, in gRPC to everybody; it asks this answer
+    /// first, and its time began later.
+    async fn answer_by<S>(
+        &self,
+        deadline: Option<Instant>,
+        inner: S,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, S::Error>
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Send,
+        S::Future: Send,
+        S::Error: Send,
+    {
+        let form = ErrorForm::of(&request);
+        let answer = self.answer_identified(inner, request);
+        let Some(deadline) = deadline else { return answer.await };
+        match timeout_at(deadline, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Ok(self.gateway.error(ApiError::DeadlinePassed.into(), form)),
+        }
     }
 
     async fn answer_identified<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>
@@ -145,24 +177,10 @@ impl Http {
         let (request, remainder) = remainder::watched(request);
         let mut reply = match self.guard.check(&request) {
             Ok(()) => self.answer_checked(inner, request).await?,
-            Err(refusal) => {
-                let reply = self.refused(refusal, &request);
-                // It comes back as a remainder.
-                drop(request);
-                reply
-            }
+            Err(error) => self.gateway.refusal(inner, request, error).await?,
         };
         remainder.read_before(&mut reply).await;
         Ok(open.until_read(reply))
-    }
-
-    /// The reply to a request that is not looked at any further.
-    fn refused(&self, refusal: Refusal, request: &Request<Body>) -> Response<Body> {
-        if is_grpc_web(request.headers()) {
-            grpc_web::refusal(refusal.error)
-        } else {
-            self.gateway.refusal(request.uri().path(), refusal.status, refusal.error)
-        }
     }
 
     async fn answer_checked<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>

@@ -102,6 +102,7 @@ impl CorsOrigins {
             name("grpc-timeout"),
             name("connect-protocol-version"),
             name("connect-timeout-ms"),
+            name("last-event-id"),
             name("x-api-key"),
             name("x-request-id"),
             name("traceparent"),

@@ -14,7 +14,8 @@ use tower::Service;
 
 use super::body::{self, Codec};
 use super::call::{Call, Form};
-use super::error::{HttpError, form_of};
+use super::error::{ErrorForm, HttpError};
+use super::refusal::NoCall;
 use super::served::{Method, Served, Streaming};
 use super::stream::{self, Framing};
 use crate::edge::ApiError;
@@ -64,9 +65,20 @@ where
                 })
             }
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            let (path, headers) = (path_of_call(served, &head).to_owned(), &head.headers);
+            let no_call =
+                NoCall { path: &path, headers, extensions: head.extensions, protocol: Protocol::Http };
+            Err(no_call.refuse(inner, error).await?)
+        }
     };
-    Ok(answered.unwrap_or_else(|error| served.errors.response(error, form_of(head.uri.path()))))
+    Ok(answered.unwrap_or_else(|error| served.errors.response(error, ErrorForm::on(head.uri.path()))))
+}
+
+/// That of the method at the path of a request; the path itself where there is none.
+fn path_of_call<'a>(served: &'a Served, head: &'a Parts) -> &'a str {
+    let method = found(served, head).ok().and_then(|(binding, _)| served.method_of(binding));
+    method.map_or(head.uri.path(), |method| method.path.path())
 }
 
 async fn asked<'a>(served: &'a Served, head: &Parts, body: Body) -> Result<Asked<'a>, HttpError> {

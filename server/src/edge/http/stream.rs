@@ -51,15 +51,23 @@ pub(super) enum Framing {
 }
 
 impl Framing {
-    /// The one that a caller asks for: events where `Accept` names them, and lines otherwise.
+    /// The one that a caller asks for: events where `Accept` names them, unless it likes lines better, and lines
+    /// otherwise.
     pub(super) fn of(headers: &HeaderMap) -> Self {
+        let [lines, events] = [Self::Lines, Self::Events].map(|framing| framing.weight_in(headers));
+        if events > 0.0 && events >= lines { Self::Events } else { Self::Lines }
+    }
+
+    /// The weight that `Accept` names for its content type; 0 where it does not.
+    fn weight_in(self, headers: &HeaderMap) -> f32 {
         let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut types = accepted.flat_map(|value| value.split(','));
-        let is_events = |range: &str| {
-            let name = range.split(';').next().unwrap_or_default();
-            name.trim().eq_ignore_ascii_case(Self::Events.content_type())
-        };
-        if types.any(is_events) { Self::Events } else { Self::Lines }
+        let weights = accepted.flat_map(|value| value.split(',')).filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(self.content_type()));
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            is_named.then(|| weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
+        });
+        weights.fold(0.0, f32::max)
     }
 
     pub(super) fn content_type(self) -> &'static str {
@@ -94,11 +102,15 @@ fn id_of(message: &DynamicMessage) -> String {
     id.map_or(String::new(), |id| format!("id: {id}\n"))
 }
 
+/// Whether a request has the field that says after where to go on.
+pub(super) fn takes_up(request: &MessageDescriptor) -> bool {
+    request.get_field_by_name(AFTER).is_some()
+}
+
 /// The JSON that says after where a caller goes on that has connected again; none where the request has no such field.
 /// A browser connects again to the same URL, so it goes before what that says.
 pub(super) fn resumed(request: &MessageDescriptor, headers: &HeaderMap) -> Option<String> {
-    request.get_field_by_name(AFTER)?;
-    let id = headers.get(LAST_EVENT_ID)?.to_str().ok()?;
+    let id = headers.get(LAST_EVENT_ID).filter(|_| takes_up(request))?.to_str().ok()?;
     (!id.is_empty()).then(|| json!({ AFTER: id }).to_string())
 }
 
@@ -220,7 +232,13 @@ mod tests {
     #[test]
     fn events_are_for_those_who_ask_for_them() {
         assert_eq!(Framing::of(&HeaderMap::new()), Framing::Lines);
-        for lines in ["*/*", "application/x-ndjson", "application/json, */*;q=0.1"] {
+        for lines in [
+            "*/*",
+            "application/x-ndjson",
+            "application/json, */*;q=0.1",
+            "text/event-stream;q=0",
+            "text/event-stream; q=0.5, application/x-ndjson",
+        ] {
             assert_eq!(Framing::of(&headers(ACCEPT, lines)), Framing::Lines, "{lines}");
         }
         for events in ["text/event-stream", "Text/Event-Stream;q=0.9", "application/json, text/event-stream"]

@@ -60,6 +60,9 @@ where
             Err(error) => return answered(request.into_body(), Status::from(error).into_http()),
         };
         let Some(deadline) = deadline else { return Box::pin(self.inner.call(request)) };
+        if deadline <= Instant::now() {
+            return answered(request.into_body(), Status::from(ApiError::DeadlinePassed).into_http());
+        }
         request.extensions_mut().insert(Deadline(deadline));
         let answer = self.inner.call(request);
         Box::pin(async move {

@@ -3,9 +3,9 @@
 //!
 //! The layers stand around all services, health and reflection included, in this order from the
 //! outside: `admission` (is there time for it), `request_id`, `observe` (span, metrics and log), `status`,
-//! `content_type`, `unknown_method`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `streams`.
-//! Outside of them all stands `edge/http`, which makes such calls of what is no gRPC. They
-//! come over `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
+//! `content_type`, `unknown_method`, `compressed`, `deadline`, `receive` (what is not whole), `limit`, `refused`,
+//! `streams`. Outside of them all stands `edge/http`, which makes such calls of what is no gRPC. They come over
+//! `connection`s that `listener` accepts, as many as `connections` allows; these end with the server too.
 
 mod admission;
 mod call_log;
@@ -23,6 +23,7 @@ mod message_count;
 mod methods;
 mod observe;
 mod receive;
+mod refused;
 mod remainder;
 mod request_id;
 mod status;
@@ -48,10 +49,12 @@ pub(crate) use listener::accept;
 pub(crate) use methods::Methods;
 pub(crate) use observe::ObserveLayer;
 pub(crate) use receive::{Bodies, BodyError, ReceiveLayer, ReceiveLimits, WholeBody};
+pub(crate) use refused::{Refused, RefusedLayer};
 pub(crate) use remainder::read_remainder;
 pub(crate) use request_id::{RequestId, request_id};
 pub(crate) use status::StatusLayer;
 pub use streams::{Stream, StreamLayer};
+pub(crate) use timeout::timeout_of;
 pub(crate) use unknown_method::UnknownMethodLayer;
 pub(crate) use unread::Reply;
 

@@ -12,7 +12,7 @@ const HEADER: &str = "grpc-timeout";
 ///
 /// # Errors
 /// [`ApiError::Timeout`] when it cannot be read.
-pub(super) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+pub(crate) fn timeout_of(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let timeout = value.to_str().ok().and_then(parse_grpc_timeout);
     timeout.map(Some).ok_or(ApiError::Timeout)

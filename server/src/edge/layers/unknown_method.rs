@@ -11,8 +11,8 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
-use super::Methods;
 use super::remainder::answered;
+use super::{Methods, Refused};
 use crate::edge::ApiError;
 use crate::edge::shorten::quoted;
 
@@ -61,8 +61,9 @@ where
         if self.methods.of_path(path).is_some() {
             return Either::Left(self.inner.call(request));
         }
-        let refusal = ApiError::UnknownMethod { path: quoted(path) };
-        Either::Right(answered(request.into_body(), Status::from(refusal).into_http()))
+        let answer = Refused::answer(&request)
+            .unwrap_or_else(|| Status::from(ApiError::UnknownMethod { path: quoted(path) }).into_http());
+        Either::Right(answered(request.into_body(), answer))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::edge::layers::Origin;
 use crate::edge::places::{NoPlace, Place, Places};
 use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, token, valid};
-use crate::shared::events::{EventLog, NotAPosition, Placed, follow};
+use crate::shared::events::{EventLog, NotAPosition, Placed, Position, follow};
 use crate::writes::{Recording, WriteCoordinator};
 
 /// Interactions of a stream that are stored at once.
@@ -47,6 +47,14 @@ impl InteractionApi {
             NoPlace::Full => ApiError::TooManyWatchers { retry_after },
             NoPlace::Share => ApiError::TooManyWatchersOfAddress { retry_after },
         })
+    }
+
+    /// The position that a text says, if it may be followed from there.
+    async fn position(&self, text: &str) -> Result<Position, ApiError> {
+        let position =
+            text.parse().map_err(|error: NotAPosition| ApiError::invalid("after", error.to_string()))?;
+        self.events.check(position).await?;
+        Ok(position)
     }
 
     fn accepted(&self, prefix: &str, event: &v1::Interaction) -> Result<Interaction, ApiError> {
@@ -159,9 +167,7 @@ impl InteractionService for InteractionApi {
         let watcher = self.watcher(origin)?;
         let start = match request.after.as_str() {
             "" => self.events.newest().await.map_err(ApiError::from)?,
-            after => {
-                after.parse().map_err(|error: NotAPosition| ApiError::invalid("after", error.to_string()))?
-            }
+            after => self.position(after).await?,
         };
         let watched = follow(Arc::clone(&self.events), start)
             .map_ok(watched)

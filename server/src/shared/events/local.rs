@@ -85,6 +85,10 @@ impl EventLog for LocalEvents {
         Ok(self.position(self.ring().newest()))
     }
 
+    async fn check(&self, after: Position) -> Result<(), EventsError> {
+        self.number_of(after).map(drop)
+    }
+
     async fn next(&self, after: Position, limit: usize) -> Result<Vec<Placed>, EventsError> {
         let mut newest = self.newest.subscribe();
         loop {

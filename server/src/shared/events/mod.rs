@@ -95,6 +95,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// The newest position: what comes after it is new.
     async fn newest(&self) -> Result<Position, EventsError>;
 
+    /// Whether everything after a position is still kept, so that a reader may go on from there.
+    async fn check(&self, after: Position) -> Result<(), EventsError>;
+
     /// The next events after a position, oldest first, at most `limit`; waits until there is one.
     async fn next(&self, after: Position, limit: usize) -> Result<Vec<Placed>, EventsError>;
 

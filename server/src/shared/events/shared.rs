@@ -100,6 +100,16 @@ impl Stream {
         Ok(newest.into_iter().next())
     }
 
+    /// Whether everything after a position is still there, as the oldest entry has it.
+    async fn check(&self, after: Position, oldest: Option<&Entry>) -> Result<(), EventsError> {
+        let oldest = oldest.and_then(|(id, _)| id.parse::<Position>().ok());
+        let is_behind = after != Position::START && oldest.is_some_and(|oldest| oldest > after);
+        if is_behind && !self.is_kept_after(after).await.map_err(|outage| unavailable(&outage))? {
+            return Err(EventsError::Lost(after));
+        }
+        Ok(())
+    }
+
     /// Whether nothing but entries of deleted users is gone after a position that is gone itself.
     async fn is_kept_after(&self, after: Position) -> Result<bool, Outage> {
         let from = self.run(Purpose::Follow, KEPT_FROM, &[]).await?;
@@ -159,18 +169,17 @@ impl EventLog for SharedEvents {
         Ok(newest.and_then(|(id, _)| id.parse().ok()).unwrap_or(Position::START))
     }
 
+    async fn check(&self, after: Position) -> Result<(), EventsError> {
+        let (oldest, _) = self.stream.page(after, 1).await.map_err(|outage| unavailable(&outage))?;
+        self.stream.check(after, oldest.first()).await
+    }
+
     async fn next(&self, after: Position, limit: usize) -> Result<Vec<Placed>, EventsError> {
         let mut after = after;
         loop {
             let (oldest, page) =
                 self.stream.page(after, limit).await.map_err(|outage| unavailable(&outage))?;
-            let oldest = oldest.first().and_then(|(id, _)| id.parse::<Position>().ok());
-            if after != Position::START
-                && oldest.is_some_and(|oldest| oldest > after)
-                && !self.stream.is_kept_after(after).await.map_err(|outage| unavailable(&outage))?
-            {
-                return Err(EventsError::Lost(after));
-            }
+            self.stream.check(after, oldest.first()).await?;
             let placed: Vec<Placed> = page.iter().filter_map(placed).collect();
             if !placed.is_empty() {
                 return Ok(placed);

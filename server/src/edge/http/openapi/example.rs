@@ -1,14 +1,19 @@
 //! Requests that can be sent as they are, so that whoever reads the description has something to begin with.
 
+use std::collections::BTreeSet;
+
 use marquee_proto::dynamic::{Api, enum_value, is_well_known};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-/// The least that a request must have, and of oneofs of which a member is needed the first.
-pub(super) fn of_message(api: &Api, message: &MessageDescriptor, without: &[&str]) -> Value {
+use super::schema::{is_without, value_of};
+
+/// The least that a request must have, of oneofs the first member, and what the rules have an example of; nothing
+/// that is `without`, or excluded by that.
+pub(super) fn of_message(api: &Api, message: &MessageDescriptor, without: &BTreeSet<&str>) -> Value {
     let mut example = Map::new();
     for field in message.fields() {
-        if is_wanted(api, &field) && !without.contains(&field.name()) {
+        if is_wanted(api, &field) && !is_without(&field, without) {
             example.insert(field.name().to_owned(), of_field(api, &field));
         }
     }
@@ -19,21 +24,29 @@ pub(super) fn of_message(api: &Api, message: &MessageDescriptor, without: &[&str
 fn is_wanted(api: &Api, field: &FieldDescriptor) -> bool {
     match field.containing_oneof().filter(|oneof| !oneof.is_synthetic()) {
         Some(oneof) => oneof.fields().next().is_some_and(|first| first == *field),
-        None => api.is_required(field) || field.is_list() && matches!(field.kind(), Kind::Message(_)),
+        None => {
+            api.is_required(field)
+                || api.rules(field).example.is_some()
+                || field.is_list() && matches!(field.kind(), Kind::Message(_))
+        }
     }
 }
 
-fn of_field(api: &Api, field: &FieldDescriptor) -> Value {
+/// A value that a field accepts.
+pub(super) fn of_field(api: &Api, field: &FieldDescriptor) -> Value {
     let value = of_value(api, field);
     if field.is_list() { json!([value]) } else { value }
 }
 
 fn of_value(api: &Api, field: &FieldDescriptor) -> Value {
     let rules = api.rules(field);
+    if let Some(example) = rules.example.as_deref().and_then(|text| value_of(field, text)) {
+        return example;
+    }
     let number = rules.min.unwrap_or(1.0);
     match field.kind() {
         Kind::Message(message) if is_well_known(&message) => Value::Null,
-        Kind::Message(message) => of_message(api, &message, &[]),
+        Kind::Message(message) => of_message(api, &message, &BTreeSet::new()),
         Kind::Enum(descriptor) => {
             let default = rules.default_value.as_deref().and_then(|text| enum_value(&descriptor, text));
             default.map_or(Value::Null, |value| value.name().into())

@@ -16,12 +16,14 @@ use schema::Schemas;
 
 /// What the description begins with.
 const ABOUT: &str = "The API of a Marquee server for callers without gRPC. Below `/v1` are readable paths; \
-    `POST /package.Service/Method` is the Connect protocol in JSON, for every call without a stream of requests.\n\n\
+    `POST /package.Service/Method` is the Connect protocol in JSON, for every call without a stream of requests. Of \
+    calls with a stream of replies only the readable paths are described; Connect's clients find them at Connect's paths.\n\n\
     Fields have the names of the protos; camel case is read too. 64-bit numbers are written as texts and read as \
     numbers too. Values of enums are written by their full names, and read by their short ones too (`exact`). A field \
     that is null counts as absent.\n\n\
     An error has the status of HTTP that google.rpc.Code gives its code, and a body that says what to do: \
-    `google.rpc.Status` below `/v1`, Connect's form on its paths. `Connect-Timeout-Ms` says for how long an answer is \
+    `google.rpc.Status` below `/v1`, Connect's form on its paths. 413 is a message that is too large, 415 another \
+    content type than JSON, 405 another verb, 429 a caller who asks too often, with `Retry-After`. `Connect-Timeout-Ms` says for how long an answer is \
     of use, on all paths.";
 
 /// The description of these services at these places.

@@ -7,7 +7,7 @@ use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::super::served::{Method, Streaming};
-use super::super::stream::Framing;
+use super::super::stream::{Framing, takes_up};
 use super::example;
 use super::schema::{Schemas, Way, is_without};
 
@@ -60,6 +60,13 @@ pub(super) fn parameters() -> Value {
             "in": "header",
             "description": "For how many milliseconds an answer is of use; after these the call ends.",
             "schema": { "type": "integer", "minimum": 0, "maximum": 9_999_999_999_u64 },
+        },
+        "LastEventId": {
+            "name": "Last-Event-ID",
+            "in": "header",
+            "description": "The `id` of the last event that was read, as browsers send it when they connect again; \
+                goes before `after`.",
+            "schema": { "type": "string" },
         },
         "RequestId": {
             "name": "X-Request-Id",
@@ -140,7 +147,7 @@ fn readable(api: &Api, binding: &HttpBinding, before: usize, schemas: &mut Schem
         let mut parameter = parameter(api, &field, variable, schemas);
         parameter["in"] = "path".into();
         parameter["required"] = true.into();
-        parameter["example"] = example::of_message(api, &input, &[])[*variable].clone();
+        parameter["example"] = example::of_field(api, &field);
         push(&mut operation, parameter);
     }
     match binding.body {
@@ -154,6 +161,9 @@ fn readable(api: &Api, binding: &HttpBinding, before: usize, schemas: &mut Schem
             body["required"] = needs_body(api, &input, &variables).into();
             operation["requestBody"] = body;
         }
+    }
+    if method.is_server_streaming() && takes_up(&input) {
+        push(&mut operation, json!({ "$ref": "#/components/parameters/LastEventId" }));
     }
     operation["responses"] = json!({
         "200": if method.is_server_streaming() { stream(method, schemas) } else { reply(method, schemas) },
@@ -184,8 +194,17 @@ fn connect_get(api: &Api, method: &MethodDescriptor, schemas: &mut Schemas<'_>) 
             "name": "encoding",
             "in": "query",
             "required": true,
-            "description": "Of the message.",
+            "description": "Of the message. Connect's clients send `proto` and `base64=1` too.",
             "schema": { "type": "string", "enum": ["json"] },
+        }),
+    );
+    push(
+        &mut operation,
+        json!({
+            "name": "connect",
+            "in": "query",
+            "description": "The version of the protocol.",
+            "schema": { "type": "string", "enum": ["v1"] },
         }),
     );
     push(
@@ -195,7 +214,7 @@ fn connect_get(api: &Api, method: &MethodDescriptor, schemas: &mut Schemas<'_>) 
             "in": "query",
             "required": true,
             "description": "The request.",
-            "content": { JSON: { "schema": message, "example": example::of_message(api, &input, &[]) } },
+            "content": { JSON: { "schema": message, "example": example::of_message(api, &input, &BTreeSet::new()) } },
         }),
     );
     operation["responses"] = connect_responses(method, schemas);
@@ -218,13 +237,13 @@ fn push(operation: &mut Value, parameter: Value) {
 
 /// The body of a request: its message without what the path says.
 fn body(api: &Api, input: &MessageDescriptor, variables: &[&str], schemas: &mut Schemas<'_>) -> Value {
-    let schema = if variables.is_empty() {
+    let without: BTreeSet<&str> = variables.iter().copied().collect();
+    let schema = if without.is_empty() {
         schemas.reference(input, Way::In)
     } else {
-        let without: BTreeSet<&str> = variables.iter().copied().collect();
         schemas.message(input, Way::In, &without)
     };
-    let example = example::of_message(api, input, variables);
+    let example = example::of_message(api, input, &without);
     json!({ "required": true, "content": { JSON: { "schema": schema, "example": example } } })
 }
 
@@ -291,6 +310,9 @@ fn parameter(api: &Api, field: &FieldDescriptor, name: &str, schemas: &mut Schem
         schema["type"] = "string".into();
     }
     let mut parameter = json!({ "name": name, "in": "query", "schema": schema });
+    if api.rules(field).example.is_some() {
+        parameter["example"] = example::of_field(api, field);
+    }
     if let Some(description) = description {
         parameter["description"] = description;
     }

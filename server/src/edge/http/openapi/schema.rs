@@ -259,10 +259,16 @@ fn well_known(name: &str) -> Value {
 
 /// What an absent field means, as its JSON; `None` where it is no value but a sentence, such as "now".
 fn default_of(field: &FieldDescriptor, text: &str) -> Option<Value> {
+    if field.kind() == Kind::String { None } else { value_of(field, text) }
+}
+
+/// What a person types, as its JSON; `None` where that is no value.
+pub(super) fn value_of(field: &FieldDescriptor, text: &str) -> Option<Value> {
     match field.kind() {
+        Kind::String => Some(text.into()),
         Kind::Bool => text.parse::<bool>().ok().map(Value::from),
         Kind::Enum(descriptor) => enum_value(&descriptor, text).map(|value| value.name().into()),
-        Kind::Message(_) | Kind::Bytes | Kind::String => None,
+        Kind::Message(_) | Kind::Bytes => None,
         Kind::Double | Kind::Float => text.parse::<f64>().ok().map(Value::from),
         Kind::Int64 | Kind::Uint64 => Some(text.into()),
         _ => text.parse::<i64>().ok().map(Value::from),

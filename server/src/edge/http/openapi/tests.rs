@@ -101,6 +101,7 @@ fn of_a_oneof_one_member_is_taken() {
     let subject = &request["allOf"][0]["oneOf"];
     assert_eq!(subject[0]["required"][0], "user_id");
     assert_eq!(subject[1]["required"][0], "history");
+    assert_eq!(subject.as_array().unwrap().len(), 2, "one of them is there: {subject}");
     assert_eq!(document["components"]["schemas"]["GetMovieRequest"]["required"][0], "movie_id");
 }
 
@@ -144,6 +145,22 @@ fn examples_are_messages_that_keep_the_rules() {
         let message = from_json(&method.input(), &body["example"].to_string()).unwrap();
         assert_eq!(api.check(&message), Ok(()), "{path}: {}", body["example"]);
     }
+}
+
+#[test]
+fn examples_are_what_a_person_would_begin_with() {
+    let document = described();
+    let example = |path: &str| {
+        document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"].clone()
+    };
+    assert_eq!(example("/v1/interactions")["rating"], 4.5);
+    assert_eq!(example("/v1/models/{version}:activate"), serde_json::json!({}));
+    let version = &document["paths"]["/v1/models/{version}:activate"]["post"]["parameters"][2];
+    assert_eq!(version["example"], "a");
+    let search = document["paths"]["/v1/movies:search"]["get"]["parameters"].as_array().unwrap();
+    assert!(search.iter().any(|parameter| parameter["example"] == "toy story"));
+    let deleted = &document["paths"]["/v1/users/{user_id}"]["delete"]["parameters"][2]["example"];
+    assert_eq!(deleted, "990001", "nobody who tries it deletes a user of the sample");
 }
 
 #[test]
