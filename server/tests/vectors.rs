@@ -92,15 +92,17 @@ async fn a_search_keeps_to_its_filter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vector_that_is_too_short_or_not_finite_is_an_invalid_argument_that_names_the_field() {
+async fn a_vector_that_is_too_short_too_long_or_not_finite_is_an_invalid_argument_that_names_the_field() {
     let server = TestServer::start().await;
     let vector = vector_of(&server, 1).await;
     let mut infinite = vector.clone();
     infinite[7] = f32::INFINITY;
+    let huge = vec![1e30; vector.len()];
     for (wrong, says) in [
         (vector[1..].to_vec(), "has 15 numbers"),
         (Vec::new(), "has 0 numbers"),
         (infinite, "not finite at place 7"),
+        (huge, "has a length of 4"),
     ] {
         let refused = server.vectors().search_vectors(by_vector(wrong)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);

@@ -5,6 +5,9 @@
 //! item but never has a wrong score. How much it misses is measured when it is built, against the
 //! exact scan, on queries drawn around the table's own rows.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
@@ -144,7 +147,8 @@ impl AnnIndex {
         }
         let wanted = (*k + excluded.len() as usize) as f64;
         let candidates = ((wanted / selectivity * OVERFETCH).ceil() as usize).min(self.table.items());
-        let matches = self.index.search(query.vector, candidates).map_err(RetrievalError::index)?;
+        let matches =
+            self.index.search(&of_usual_size(query.vector), candidates).map_err(RetrievalError::index)?;
         let (mut best, scores) = (Best::new(&self.table, *k), self.table.scores(query));
         let mut passed = 0;
         for key in matches.keys {
@@ -191,6 +195,18 @@ impl std::fmt::Debug for AnnIndex {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("AnnIndex").field("recall", &self.recall).finish_non_exhaustive()
     }
+}
+
+/// The vector in a size that usearch tells apart: it takes inner products off 1, beside which small ones vanish, and
+/// large ones have no end. A power of two changes no digit, and no order.
+fn of_usual_size(vector: &[f32]) -> Cow<'_, [f32]> {
+    const USUAL: Range<f32> = 1.0 / 64.0..64.0;
+    let largest = vector.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+    if USUAL.contains(&largest) || largest == 0.0 {
+        return Cow::Borrowed(vector);
+    }
+    let factor = f64::from(largest).log2().floor().exp2().recip();
+    vector.iter().map(|number| (f64::from(*number) * factor) as f32).collect()
 }
 
 /// Vectors like those of users: the mean of three rows and some noise.
@@ -275,6 +291,28 @@ mod tests {
         let query = Query { metric: Metric::Cosine, ..Query::exact(2) };
         let vector = vec![1.0; 16];
         assert_eq!(index.rank(&ScorerQuery { vector: &vector, query: &query }, 1.0).unwrap(), None);
+    }
+
+    #[test]
+    fn a_vector_of_any_size_finds_what_it_points_at() {
+        let scan = scan(2_000);
+        let index = AnnIndex::build(&scan, 1, AnnOptions::DEFAULT).unwrap();
+        let query = Query::exact(10);
+        let vector = scan.table().row(7).to_vec();
+        let rows = |vector: &[f32]| {
+            let items = index.rank(&ScorerQuery { vector, query: &query }, 1.0).unwrap().unwrap();
+            items.iter().map(|item| item.row).collect::<Vec<_>>()
+        };
+        let expected = rows(&vector);
+        for size in [1e-17, 1e-8, 1e8, 1e17] {
+            let sized: Vec<f32> = vector.iter().map(|number| number * size).collect();
+            assert_eq!(rows(&sized), expected, "{size}");
+        }
+        assert_eq!(*of_usual_size(&[0.0, 0.0]), [0.0, 0.0]);
+        assert_eq!(
+            *of_usual_size(&[3.0e30, -1.5e30]),
+            [3.0e30_f32 / 2.0_f32.powi(101), -1.5e30 / 2.0_f32.powi(101)]
+        );
     }
 
     #[test]

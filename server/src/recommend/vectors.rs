@@ -3,6 +3,7 @@
 //! All of them are the output embeddings, which user vectors are multiplied with: a vector of `EncodeHistory`, or one
 //! that is put together of those of movies, finds by the inner product what `Recommend` finds.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use marquee_core::domain::MovieId;
@@ -14,6 +15,9 @@ use super::context::RequestContext;
 use super::stages::{self, candidates};
 use super::{RecommendError, Recommended, Recommender, RequestOptions, VectorQuestion};
 use crate::catalog::Filter;
+
+/// How long a vector may be: products with the model's vectors, and their squares, are numbers then.
+const LENGTHS: RangeInclusive<f64> = 1e-15..=1e15;
 
 /// Why a vector finds nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -31,6 +35,9 @@ pub enum VectorError {
     /// A number is NaN or infinite.
     #[error("has a number that is not finite at place {0}, counted from 0")]
     NotFinite(usize),
+    /// Products with it are beyond the range of numbers.
+    #[error("has a length of {0:e}; lengths from 1e-15 to 1e15 and 0 are accepted, and any finds the same")]
+    Size(f64),
     /// As for any other question.
     #[error(transparent)]
     Recommend(#[from] RecommendError),
@@ -142,8 +149,9 @@ pub(super) fn check(vector: &[f32], model: &Model) -> Result<(), VectorError> {
         let model_version = model.bundle().version().to_owned();
         return Err(VectorError::Length { found, expected, model_version });
     }
-    match vector.iter().position(|number| !number.is_finite()) {
-        Some(place) => Err(VectorError::NotFinite(place)),
-        None => Ok(()),
+    if let Some(place) = vector.iter().position(|number| !number.is_finite()) {
+        return Err(VectorError::NotFinite(place));
     }
+    let length = vector.iter().map(|number| f64::from(*number).powi(2)).sum::<f64>().sqrt();
+    if length == 0.0 || LENGTHS.contains(&length) { Ok(()) } else { Err(VectorError::Size(length)) }
 }

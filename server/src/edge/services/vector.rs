@@ -156,7 +156,7 @@ fn metric(metric: v1::VectorMetric) -> Metric {
 
 fn refused(error: VectorError) -> ApiError {
     match error {
-        VectorError::Length { .. } | VectorError::NotFinite(_) => {
+        VectorError::Length { .. } | VectorError::NotFinite(_) | VectorError::Size(_) => {
             ApiError::invalid("vector", error.to_string())
         }
         VectorError::Recommend(error) => error.into(),
