@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use futures::TryStreamExt as _;
 use marquee_proto::v1;
 use marquee_proto::v1::vector_match::Subject;
-use marquee_server::config::Switch;
+use marquee_server::app;
+use marquee_server::config::{StoreUrl, Switch};
+use marquee_store::{OnDamage, all_movies};
+use tempfile::TempDir;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -142,12 +145,21 @@ async fn an_export_of_nothing_still_names_its_model() {
     assert!(parts[0].vectors.is_empty() && !parts[0].model_version.is_empty());
 }
 
-/// A server that looks for users.
-async fn with_similar_users() -> TestServer {
-    let data = sample_data().await;
+/// A server that looks for users, so many at most.
+async fn with_similar_users(data: TempDir, most: usize) -> TestServer {
     let mut config = config(&data);
     config.retrieval.similar_users = Switch::On;
+    config.retrieval.similar_users_max = most;
     TestServer::start_with(config, data).await
+}
+
+/// A data folder with the sample's movies and without its users.
+async fn movies_alone() -> TempDir {
+    let (sample, data) = (sample_data().await, tempfile::tempdir().unwrap());
+    let open = async |dir: &TempDir| app::open_store(&StoreUrl::redb(), dir.path(), OnDamage::Refuse).await;
+    let movies = all_movies(open(&sample).await.unwrap().as_ref()).await.unwrap();
+    open(&data).await.unwrap().put_movies(&movies).await.unwrap();
+    data
 }
 
 async fn like(server: &TestServer, user_id: u64, movie_ids: &[u32]) {
@@ -194,7 +206,7 @@ fn users(answer: &v1::SearchVectorsResponse) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_like_those_who_like_the_same_and_a_deleted_one_is_like_nobody_at_once() {
-    let server = with_similar_users().await;
+    let server = with_similar_users(movies_alone().await, 100).await;
     let [asked, twin, other] = [1_000_001, 1_000_002, 1_000_003];
     like(&server, asked, &[1, 2, 3]).await;
     like(&server, twin, &[1, 2, 3]).await;
@@ -224,6 +236,15 @@ async fn users_are_like_those_who_like_the_same_and_a_deleted_one_is_like_nobody
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_there_before_the_server_started_is_known_without_doing_anything() {
+    let server = with_similar_users(sample_data().await, 20).await;
+    let near = v1::SearchVectorsRequest { k: Some(100), ..near_the_first_three(&server).await };
+    let known =
+        async || users(&server.vectors().search_vectors(near.clone()).await.unwrap().into_inner()).len();
+    until("as many are known as may be kept", PATIENCE, async || known().await == 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn users_are_not_looked_for_unless_the_server_is_told_to() {
     let server = TestServer::start().await;
     let of_users = v1::SearchVectorsRequest {
@@ -241,11 +262,7 @@ async fn users_are_not_looked_for_unless_the_server_is_told_to() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_more_users_than_may_be_kept_those_with_the_oldest_activity_go() {
-    let data = sample_data().await;
-    let mut config = config(&data);
-    config.retrieval.similar_users = Switch::On;
-    config.retrieval.similar_users_max = 2;
-    let server = TestServer::start_with(config, data).await;
+    let server = with_similar_users(movies_alone().await, 2).await;
     let near = near_the_first_three(&server).await;
     let known = async || users(&server.vectors().search_vectors(near.clone()).await.unwrap().into_inner());
     for user_id in 1_000_001..=1_000_004 {

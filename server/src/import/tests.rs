@@ -497,6 +497,10 @@ impl Store for Interrupted {
         self.store.user_stats(user_id).await
     }
 
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        self.store.users(after, limit).await
+    }
+
     async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
         self.store.register(user_id, now_ms).await
     }

@@ -22,6 +22,7 @@ where
     the_same_event_twice_counts_once(&fresh().await).await;
     an_unknown_user_is_none_everywhere(&fresh().await).await;
     registering_again_changes_nothing(&fresh().await).await;
+    every_user_is_listed_once(&fresh().await).await;
     preferences_replace_those_before(&fresh().await).await;
     history_is_ordered_by_time_movie_and_kind(&fresh().await).await;
     a_profile_is_the_newest_and_all_that_was_seen(&fresh().await).await;
@@ -295,6 +296,34 @@ async fn concurrent_writes_all_count(store: &impl Store) {
     assert_eq!(counts(store).await, StoreStats { users: 33, interactions: 1280, movies: 0 });
     let ratings: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings).sum();
     assert_eq!(ratings, 32 * 20 + 32);
+}
+
+/// Whatever made them, in pages of any size.
+async fn every_user_is_listed_once(store: &impl Store) {
+    assert_eq!(store.users(None, 10).await.expect("a read"), [0; 0]);
+    let registered = 1..=40;
+    for user_id in registered.clone() {
+        store.register(user_id, 1).await.expect("a write");
+    }
+    let preferences = Preferences { genres: vec![], movie_ids: vec![1] };
+    store.set_preferences(u64::MAX, preferences, 1).await.expect("a write");
+    store.record(&[rating(50, 1, 1, 6), rating(51, 1, 1, 6)], 1).await.expect("a write");
+    store.delete_user(51).await.expect("a deletion");
+    let expected: Vec<UserId> = registered.chain([50, u64::MAX]).collect();
+    for limit in [1, 7, 41, 42, 100] {
+        let mut listed = Vec::new();
+        loop {
+            let page = store.users(listed.last().copied(), limit).await.expect("a read");
+            assert!(page.len() <= limit, "a page of {limit} has {}", page.len());
+            if page.is_empty() {
+                break;
+            }
+            listed.extend(page);
+        }
+        listed.sort_unstable();
+        assert_eq!(listed, expected, "pages of {limit}");
+    }
+    assert_eq!(store.users(None, 0).await.expect("a read"), [0; 0]);
 }
 
 /// The catalogue.

@@ -177,6 +177,10 @@ pub trait Store: Send + Sync + 'static {
     /// Numbers about the user; `None` if unknown.
     async fn user_stats(&self, user_id: UserId) -> Result<Option<UserStats>, StoreError>;
 
+    /// Users after `after`, in an order of the store's own, at most `limit`. Who comes or goes meanwhile may be missing
+    /// or not.
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError>;
+
     /// Creates the user if needed; whether it was created.
     async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError>;
 

@@ -20,6 +20,16 @@ impl Kept {
         Self { most, activities: 0, by_activity: BTreeMap::new(), activity_of: FxHashMap::default() }
     }
 
+    /// Whether somebody has to go for whoever comes.
+    pub(super) fn is_full(&self) -> bool {
+        self.activity_of.len() >= self.most
+    }
+
+    /// Whether the user is kept.
+    pub(super) fn holds(&self, user_id: UserId) -> bool {
+        self.activity_of.contains_key(&user_id)
+    }
+
     /// The user was active now; who has to go for that.
     pub(super) fn active(&mut self, user_id: UserId) -> Option<UserId> {
         self.remove(user_id);

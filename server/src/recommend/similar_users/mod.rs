@@ -1,12 +1,14 @@
 //! Users whose taste is alike, by the cosine of their vectors.
 //!
 //! An index of user vectors follows what users do ([`Changes`]): whoever was active is encoded anew, as bulk work, and
-//! who has nothing that the model reads is taken out. It knows whom it has heard of since the server started, at most
-//! as many as it was told to keep. It is of one model: when another one answers, its users are encoded anew.
+//! who has nothing that the model reads is taken out. While nobody is, it reads the store's users one after the other
+//! ([`Listing`]), until it has as many as it was told to keep. It is of one model: when another one answers, its users are
+//! encoded anew.
 //!
 //! Nothing of a deleted user is answered: before an answer goes out, the store is asked for everybody in it.
 
 mod kept;
+mod listing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use kept::Kept;
+use listing::Listing;
 
 use super::vectors::check;
 use super::{Encoded, RecommendError, Recommender, RequestOptions, Subject, VectorError};
@@ -61,7 +64,8 @@ pub struct UsersFound {
 }
 
 impl SimilarUsers {
-    /// Knows nobody yet; of the users that [`follow`](Self::follow) hears of in `changes`, `most` are kept.
+    /// Knows nobody yet; of the store's users, and those that [`follow`](Self::follow) hears of in `changes`, `most` are
+    /// kept.
     pub fn new(
         recommender: Arc<Recommender>,
         store: Arc<dyn Store>,
@@ -141,14 +145,34 @@ impl SimilarUsers {
         looked_up.try_filter_map(async |gone| Ok(gone)).try_collect().await
     }
 
-    /// Follows what users do until it is aborted.
+    /// Reads the store's users, and follows what users do until it is aborted.
     pub async fn follow(self: Arc<Self>) {
+        let mut listing = Some(Listing::of(Arc::clone(&self.store)));
         loop {
-            let users = self.changes.next(AT_ONCE).await;
+            let users = self.next(&mut listing).await;
             let again = self.take_in(users).await;
             if !again.is_empty() {
                 self.changes.add(again);
                 sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Whom to encode next: who was active, or else who comes next in the store, as long as there is room for them.
+    async fn next(&self, listing: &mut Option<Listing>) -> Vec<UserId> {
+        if self.kept().is_full() {
+            *listing = None;
+        }
+        let Some(listed) = listing else { return self.changes.next(AT_ONCE).await };
+        tokio::select! {
+            biased;
+            changed = self.changes.next(AT_ONCE) => changed,
+            users = listed.next(AT_ONCE) => {
+                if users.is_empty() {
+                    *listing = None;
+                }
+                let kept = self.kept();
+                users.into_iter().filter(|user_id| !kept.holds(*user_id)).collect()
             }
         }
     }

@@ -139,6 +139,20 @@ impl Store for RedbStore {
         self.view.head(user_id, |head, _| Ok(head.stats()))
     }
 
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        // In this order: see `recent`.
+        let recent = self.view.recent.users_after(after, limit);
+        self.scan(move |snapshot| {
+            let mut users = snapshot.users_after(after, limit)?;
+            users.extend(recent);
+            users.sort_unstable();
+            users.dedup();
+            users.truncate(limit);
+            Ok(users)
+        })
+        .await
+    }
+
     async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
         self.writer.submit(move |state| state.register(user_id, now_ms)).await
     }

@@ -4,7 +4,7 @@
 //! it clears what that holds, so whoever finds nothing here finds everything there. While a checkpoint
 //! is under way, what it writes stands apart from what changed since.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use marquee_core::domain::UserId;
@@ -44,6 +44,22 @@ impl Recent {
     pub(super) fn get(&self, user_id: UserId) -> Option<Arc<[u8]>> {
         let heads = self.shard(user_id).0.read().unwrap_or_else(PoisonError::into_inner);
         heads.changed.get(&user_id).or_else(|| heads.frozen.get(&user_id)).cloned()
+    }
+
+    /// The users after `after` by ascending id, at most `limit`.
+    pub(super) fn users_after(&self, after: Option<UserId>, limit: usize) -> Vec<UserId> {
+        let mut users = BTreeSet::new();
+        for shard in &self.0 {
+            let heads = shard.0.read().unwrap_or_else(PoisonError::into_inner);
+            let all = heads.changed.keys().chain(heads.frozen.keys());
+            for user_id in all.filter(|user_id| after.is_none_or(|after| **user_id > after)) {
+                users.insert(*user_id);
+                if users.len() > limit {
+                    users.pop_last();
+                }
+            }
+        }
+        users.into_iter().collect()
     }
 
     pub(super) fn put(&self, user_id: UserId, head: &[u8]) {

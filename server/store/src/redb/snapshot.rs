@@ -54,6 +54,13 @@ impl Snapshot {
         Ok(self.users.get_owned(user_id)?)
     }
 
+    /// The users after `after` by ascending id, at most `limit`.
+    pub(super) fn users_after(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let users = self.users.range_owned::<u64>((from, Bound::Unbounded))?.take(limit);
+        users.map(|entry| Ok(entry?.0.value())).collect()
+    }
+
     pub(super) fn decoded_head(&self, user_id: UserId) -> Result<Option<Head>, StoreError> {
         self.head(user_id)?.map(|bytes| Head::decode(bytes.value())).transpose()
     }

@@ -265,6 +265,18 @@ impl Store for ScyllaStore {
         }))
     }
 
+    async fn users(&self, after: Option<UserId>, limit: usize) -> Result<Vec<UserId>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let limit = cql_limit(limit);
+        let rows: Vec<(i64,)> = match after {
+            None => self.link.all(Statement::FirstUsers, (limit,)).await?,
+            Some(after) => self.link.all(Statement::UsersAfter, (after as i64, limit)).await?,
+        };
+        Ok(rows.into_iter().map(|(user_id,)| user_id as u64).collect())
+    }
+
     async fn register(&self, user_id: UserId, now_ms: TimeMs) -> Result<(User, bool), StoreError> {
         if let Some(user) = self.user(user_id).await? {
             return Ok((user, false));

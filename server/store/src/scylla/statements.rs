@@ -89,6 +89,10 @@ statements! {
     Scan = "scan", Scan,
         "SELECT user_id, time_ms, movie_id, kind, half_stars FROM users \
          WHERE token(user_id) > ? AND token(user_id) <= ?";
+    FirstUsers = "first_users", Scan,
+        "SELECT DISTINCT user_id FROM users LIMIT ?";
+    UsersAfter = "users_after", Scan,
+        "SELECT DISTINCT user_id FROM users WHERE token(user_id) > token(?) LIMIT ?";
     Movie = "movie", Users,
         "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
     PutMovie = "put_movie", Writes,
