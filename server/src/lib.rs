@@ -1,7 +1,7 @@
 //! The Marquee platform as a library; the binary is a thin shell around it.
 //!
 //! Imports go down and never back up: [`commands`] -> [`app`] -> [`config`] -> [`edge`] -> [`recommend`], [`import`],
-//! `users`, [`writes`] -> [`catalog`], [`profiles`] -> [`shared`] -> [`telemetry`], which `.ci/direction` sees to.
+//! `users`, [`writes`] -> [`catalog`], [`profiles`], [`similar`] -> [`shared`] -> [`telemetry`], which `.ci/direction` sees to.
 //! [`app`] wires them together as [`config`] says, and [`commands`] is what the binary does. What they stand on are
 //! crates of their own, which know neither protobuf nor settings nor exporters: `marquee-engine` and `marquee-store` on
 //! `marquee-retrieval` and `marquee-core`. `server/ARCHITECTURE.md` is the map.
@@ -18,6 +18,7 @@ pub mod judge;
 pub mod profiles;
 pub mod recommend;
 pub mod shared;
+pub mod similar;
 pub mod telemetry;
 mod users;
 pub mod writes;

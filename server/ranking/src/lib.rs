@@ -15,6 +15,7 @@
 
 mod calibration;
 mod choose;
+mod co_occurrence;
 mod diversity;
 mod genre_room;
 mod knobs;
@@ -25,6 +26,7 @@ mod parts;
 
 pub use calibration::GenreShares;
 pub use choose::{Choice, Chooser, choose, show};
+pub use co_occurrence::{CoOccurrence, Counts, Neighbours};
 pub use genre_room::GenreRoom;
 pub use knobs::Knobs;
 pub use likeness::{dot, jaccard};

@@ -3,6 +3,7 @@
 //! Movies change seldom, so they are one immutable snapshot that [`Catalog::put`] replaces; readers
 //! take it without a lock. Statistics change with every event and are counted in place.
 
+mod content;
 mod filter;
 mod follower;
 mod listing;
@@ -26,6 +27,7 @@ use marquee_core::statistics::{MovieStats, Opinion, opinions};
 use marquee_store::Recorded;
 use roaring::RoaringBitmap;
 
+use self::content::ContentIndex;
 pub use self::filter::{Condition, Filter, GenreList};
 pub use self::follower::Follower;
 pub use self::listing::{Listing, Order};
@@ -53,6 +55,7 @@ pub enum CatalogError {
 struct Snapshot {
     movies: Arc<Movies>,
     titles: Arc<Titles>,
+    content: Arc<ContentIndex>,
     ratings: Ratings,
 }
 
@@ -76,8 +79,9 @@ impl Catalog {
             ratings.load(index, stats);
         }
         let titles = Arc::new(Titles::new(&movies));
+        let content = Arc::new(ContentIndex::new(&movies));
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, ratings }),
+            snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, content, ratings }),
             orders: RwLock::new(Orders::new(&by_index)),
             put: Mutex::new(()),
             #[cfg(test)]
@@ -153,6 +157,12 @@ impl Catalog {
         snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.count(index))
     }
 
+    /// How much each movie, by dense index, has in common with one, by what is said of them: 0 to 3/4. The movies are
+    /// those of now, or of before.
+    pub(crate) fn likeness(&self, movie: &Movie) -> Vec<f32> {
+        self.snapshot.load().content.likeness(movie)
+    }
+
     /// The average of the users' latest ratings in stars; `None` without ratings.
     ///
     /// # Panics
@@ -218,16 +228,21 @@ impl Catalog {
     }
 
     /// Adds or replaces movies; statistics stay. For any other title than before the title index is built anew,
-    /// so bring many at once.
+    /// and for other genres that of what is said of movies, so bring many at once.
     pub fn put(&self, records: Vec<MovieRecord>) {
         let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.snapshot.load();
         let mut movies = Movies::clone(&before.movies);
-        let mut same_titles = true;
+        let (mut same_titles, mut same_content) = (true, true);
         for record in records {
-            let before = movies.get(record.movie_id);
-            same_titles &= before.is_some_and(|before| *before.title == *record.title);
+            let (movie_id, before) = (record.movie_id, movies.get(record.movie_id).cloned());
             movies.upsert(record);
+            let now = movies.get(movie_id);
+            let is_same = |of: fn(&Movie, &Movie) -> bool| {
+                before.as_ref().zip(now).is_some_and(|(before, now)| of(before, now))
+            };
+            same_titles &= is_same(|before, now| before.title == now.title);
+            same_content &= is_same(|before, now| before.genre_numbers == now.genre_numbers);
         }
         let mut ratings = before.ratings.clone();
         ratings.grow(movies.len());
@@ -238,12 +253,17 @@ impl Catalog {
             self.index_builds.fetch_add(1, Relaxed);
             Arc::new(Titles::new(&movies))
         };
+        let content = if same_titles && same_content {
+            Arc::clone(&before.content)
+        } else {
+            Arc::new(ContentIndex::new(&movies))
+        };
         let mut orders = self.orders_mut();
         for index in orders.len()..movies.len() {
             orders.push(movies.movie_id(index as u32));
         }
         // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
-        self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, ratings }));
+        self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, content, ratings }));
     }
 
     /// The movies with the tags that they have here where they bring none: tags are the users', so a movie that is
