@@ -61,6 +61,7 @@ fn recommended(k: u32) -> Recommended {
         movie_id: movies.movie_id(index),
         score: index as f32,
         parts: None,
+        propensity: None,
         source: Source::Model,
         movie: movies.at(index).cloned(),
     });

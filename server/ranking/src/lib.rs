@@ -50,4 +50,6 @@ pub struct Candidate<'a> {
     pub year: Option<u16>,
     /// The mean of its ratings in stars.
     pub rating: f64,
+    /// The share of its genres that the user told, 0 to 1.
+    pub told_genres: f64,
 }

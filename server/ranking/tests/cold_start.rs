@@ -1,13 +1,30 @@
-//! The same rows of new movies as the reference makes (`onnx/marquee_onnx/new_movies.py`), from the cases that it wrote.
+//! The same rows of new movies and the same blends after first events as the reference makes
+//! (`onnx/marquee_onnx/new_movies.py` and `blending.py`), from the cases that it wrote.
 
 use marquee_ranking::new_movies::{Content, Known, features};
+use marquee_ranking::{Candidate, GenreShares, Objective, choose};
 use serde::Deserialize;
 
 const CASES: &str = include_str!("../../../onnx/fixtures/cold_start.json");
 
 #[derive(Deserialize)]
 struct Cases {
+    blending: Blending,
     new_movies: NewMovies,
+}
+
+#[derive(Deserialize)]
+struct Blending {
+    told: Vec<u32>,
+    movies: Vec<Blended>,
+    after_1_event: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Blended {
+    events: u64,
+    genres: Vec<u32>,
+    score: f32,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +56,21 @@ struct NewMovie {
     said: Said,
     content: Vec<f64>,
     users: Vec<Vec<f64>>,
+}
+
+impl Blended {
+    fn candidate(&self, told: &[u32]) -> Candidate<'_> {
+        let both = self.genres.iter().filter(|genre| told.contains(genre)).count();
+        Candidate {
+            score: self.score,
+            vector: &[],
+            genres: &self.genres,
+            events: self.events,
+            year: None,
+            rating: 0.0,
+            told_genres: both as f64 / self.genres.len() as f64,
+        }
+    }
 }
 
 impl Said {
@@ -86,4 +118,16 @@ fn rows_of_new_movies_are_those_of_the_reference_before_and_after_events() {
         }
         assert_near(&content.fold_in(&predicted, &users, movie.users.len(), &centre), after);
     }
+}
+
+#[test]
+fn movies_are_worth_what_the_reference_says_after_a_first_event_and_told_genres() {
+    let Blending { told, movies, after_1_event } = cases().blending;
+    let candidates: Vec<Candidate<'_>> = movies.iter().map(|movie| movie.candidate(&told)).collect();
+    let blend = Objective { first_events_popularity: 8.0, ..Objective::default() };
+    let blend = blend.for_history(1).expect("one event is few");
+    let mut choices = choose(&candidates, &GenreShares::new(vec![1.0; 3]), &blend, 2026, candidates.len());
+    choices.sort_by_key(|choice| choice.place);
+    let worth: Vec<f64> = choices.iter().map(|choice| choice.parts.sum()).collect();
+    assert_near(&worth, &after_1_event);
 }

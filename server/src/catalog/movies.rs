@@ -72,6 +72,21 @@ impl Movies {
         self.by_index.get(index as usize)
     }
 
+    /// Whether a movie is here, and everything that the record says of it.
+    pub(super) fn has(&self, record: &MovieRecord) -> bool {
+        let Some(movie) = self.get(record.movie_id) else { return false };
+        let names = genres(record.genres.iter().map(String::as_str));
+        let genre = |(here, there): (&Arc<str>, &String)| here.to_lowercase() == there.to_lowercase();
+        let tag = |(here, there): (&(Arc<str>, u32), &(String, u32))| {
+            here.1 == there.1 && *here.0 == *there.0.to_lowercase()
+        };
+        (&*movie.title, movie.imdb, movie.tmdb) == (record.title.as_str(), record.imdb, record.tmdb)
+            && movie.genres.len() == names.len()
+            && movie.genres.iter().zip(&names).all(genre)
+            && movie.tags.len() == record.tags.len()
+            && movie.tags.iter().zip(&record.tags).all(tag)
+    }
+
     /// The dense index of a movie.
     pub(crate) fn index_of(&self, movie_id: MovieId) -> Option<u32> {
         self.indexes.get(&movie_id).copied()
