@@ -281,6 +281,23 @@ mod tests {
     }
 
     #[test]
+    fn a_movie_is_here_when_all_is_as_the_record_says() {
+        let record = movie(1, "Heat (1995)", &["Crime", "crime", "Action"], &["Heist"]);
+        let movies = Movies::new(vec![record.clone(), movie(2, "Ronin (1998)", &["action"], &[])]);
+        assert!(movies.has(&record));
+        assert!(movies.has(&movie(2, "Ronin (1998)", &["action"], &[])), "spelled as it came first");
+        for other in [
+            MovieRecord { movie_id: 3, ..record.clone() },
+            MovieRecord { title: "Heat (1986)".to_owned(), ..record.clone() },
+            MovieRecord { genres: vec!["Crime".to_owned()], ..record.clone() },
+            MovieRecord { tmdb: Some(949), ..record.clone() },
+            MovieRecord { tags: vec![("heist".to_owned(), 2)], ..record },
+        ] {
+            assert!(!movies.has(&other), "{other:?}");
+        }
+    }
+
+    #[test]
     fn the_year_stands_in_the_last_brackets() {
         assert_eq!(year_of("Heat (1995)"), Some(1995));
         assert_eq!(year_of("Seven (a.k.a. Se7en) (1995) "), Some(1995));

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ridge::{add, solve};
+use super::ridge::{InSteps, add, solve};
 
 /// What a feature's slope is held back by: one that 30 known movies have counts half of what they say.
 const PENALTY: f64 = 30.0;
@@ -15,9 +15,6 @@ const FEWEST: usize = 2;
 const MOST_FEATURES: usize = 2048;
 /// Movies that one step looks at.
 const MOVIES_A_STEP: usize = 32;
-
-/// Does the steps 0, 1, 2, …, in their order; each takes well under a millisecond, or a few where features are many.
-pub type InSteps<'a> = &'a dyn Fn(usize, &mut (dyn FnMut(usize) + Send));
 
 /// A movie that the model was trained on.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ mod explore;
 mod features;
 mod ridge;
 
-pub use content::{Content, InSteps, Known};
+pub use content::{Content, Known};
 pub use explore::{Drawn, explore};
 pub use features::features;
+pub use ridge::InSteps;

@@ -3,7 +3,8 @@
 //! A library would be quicker, but not give way while it computes: a second of it, on the thread that idle time is left
 //! to, would be a second without it.
 
-use super::InSteps;
+/// Does the steps 0, 1, 2, …, in their order; each takes well under a millisecond, or a few where features are many.
+pub type InSteps<'a> = &'a dyn Fn(usize, &mut (dyn FnMut(usize) + Send));
 
 /// Solves `matrix * x = right` for each column of `right`, which becomes `x`.
 ///

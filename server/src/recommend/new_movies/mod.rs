@@ -54,8 +54,8 @@ pub struct NewMovies {
     recommender: Arc<Recommender>,
     events: Arc<dyn EventLog>,
     state: Mutex<State>,
-    /// Another model's rows are there.
-    activated: Notify,
+    /// There are new movies whose events nobody has read.
+    unread: Notify,
 }
 
 /// What rows are made of.
@@ -64,6 +64,8 @@ struct State {
     fitted: Option<Fitted>,
     predicted: Predicted,
     folds: Folds,
+    /// Events are read from the first new movie of a model on.
+    are_events_read: bool,
 }
 
 /// A prediction of rows, and what it was fitted to.
@@ -88,7 +90,7 @@ struct Seen {
 impl NewMovies {
     /// Has no rows before [`follow`](Self::follow) made them.
     pub fn new(recommender: Arc<Recommender>, events: Arc<dyn EventLog>) -> Self {
-        Self { recommender, events, state: Mutex::default(), activated: Notify::new() }
+        Self { recommender, events, state: Mutex::default(), unread: Notify::new() }
     }
 
     /// Follows model, catalogue and events until it is dropped.
@@ -136,7 +138,7 @@ impl NewMovies {
             state.predicted = Predicted::default();
             if !is_of_model {
                 state.folds = Folds::default();
-                self.activated.notify_one();
+                state.are_events_read = false;
             }
             state.fitted = Some(Fitted { number, content, known });
             self.show(&mut state, seen);
@@ -147,6 +149,9 @@ impl NewMovies {
     fn show(&self, state: &mut State, seen: &Seen) {
         let Some(fitted) = &state.fitted else { return };
         let new = seen.new_movies();
+        if !new.is_empty() && !std::mem::replace(&mut state.are_events_read, true) {
+            self.unread.notify_one();
+        }
         state.predicted = std::mem::take(&mut state.predicted).with(new, &fitted.content);
         let rows = Rows::new(&seen.model, &seen.movies, &state.predicted, &state.folds, &fitted.content);
         self.recommender.new_rows.store(Some(Arc::new(rows)));
@@ -163,7 +168,7 @@ impl NewMovies {
             };
             let page = tokio::select! {
                 biased;
-                () = self.activated.notified() => {
+                () = self.unread.notified() => {
                     after = Some(Position::START);
                     continue;
                 }
@@ -173,8 +178,10 @@ impl NewMovies {
                 Ok(page) => {
                     after = page.last().map(|placed| placed.position).or(after);
                     let events = page.into_iter().map(|placed| placed.event);
-                    Arc::clone(&self).fold_in(events.collect()).await;
-                    sleep(BETWEEN_PARTS).await;
+                    let are_any_new = Arc::clone(&self).fold_in(events.collect()).await;
+                    if are_any_new {
+                        sleep(BETWEEN_PARTS).await;
+                    }
                 }
                 Err(EventsError::Lost(_)) => {
                     self.recommender.metrics.folded(Folded::Lost);
@@ -185,16 +192,16 @@ impl NewMovies {
         }
     }
 
-    /// Moves the rows of the movies that users took.
-    async fn fold_in(self: Arc<Self>, events: Vec<Interaction>) {
-        let Ok(model) = self.recommender.model() else { return };
+    /// Moves the rows of the movies that users took; whether any of them are new.
+    async fn fold_in(self: Arc<Self>, events: Vec<Interaction>) -> bool {
+        let Ok(model) = self.recommender.model() else { return false };
         let index = self.recommender.rows.get(&model, &self.recommender.catalog.movies());
         let is_new = |event: &Interaction| {
             event.is_taste() && index.is_used() && index.row_of(model.bundle(), event.movie_id).is_none()
         };
         let events = self.state().folds.without_those_it_has(events.into_iter().filter(is_new));
         if events.is_empty() {
-            return;
+            return false;
         }
         let vector =
             async |event: Interaction| (event, self.recommender.vector_before(&model, &index, &event).await);
@@ -204,12 +211,13 @@ impl NewMovies {
         if let Err(error) = spawn_blocking(move || self.add(number, vectors)).await {
             tracing::warn!(%error, "rows of new movies did not move");
         }
+        true
     }
 
     /// Adds what users' vectors are worth, those of the model of this number, and shows the rows.
     fn add(&self, number: u64, vectors: Vec<UserVector>) {
         let mut state = self.state();
-        let State { fitted: Some(fitted), predicted, folds } = &mut *state else { return };
+        let State { fitted: Some(fitted), predicted, folds, .. } = &mut *state else { return };
         if fitted.number != number {
             return;
         }
