@@ -70,6 +70,7 @@ fn recommended(k: u32) -> Recommended {
         model_version: Some("1".into()),
         method: Some(Method::Exact),
         source: Source::Model,
+        seed: None,
         timings: Timings { total: Duration::from_millis(3), ..Timings::default() },
         ignored: 0,
         explanation: None,

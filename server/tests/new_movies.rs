@@ -188,6 +188,30 @@ async fn who_takes_a_new_movie_says_whom_else_it_is_for() {
     .await;
 }
 
+/// The ids of the new movies that all places show.
+async fn new_to(server: &TestServer, model_version: &str) -> Vec<u32> {
+    let request = v1::RecommendRequest {
+        new_movie_slots: Some(5),
+        model_version: model_version.to_owned(),
+        ..with_a_place(&[1, 2, 3])
+    };
+    explored(&answer(server, &request).await).iter().map(|movie| movie.movie_id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_new_is_what_the_active_model_does_not_know() {
+    let server = TestServer::start().await;
+    import(&server, &[(NEW, "Newcomer (2016)")]).await;
+    // The fixture's model knows 200 movies.
+    until("new movies have rows", PATIENCE, async || new_to(&server, "").await.len() == 5).await;
+
+    let bundle = root().join("onnx/bundles/movielens-small").display().to_string();
+    let target = Some(v1::activate_model_request::Target::BundleDir(bundle));
+    server.operations().activate_model(v1::ActivateModelRequest { target }).await.unwrap();
+    until("the new model's are there", PATIENCE, async || new_to(&server, "").await == [NEW]).await;
+    assert!(new_to(&server, "tiny@1").await.is_empty(), "rows are of the active model");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_places_than_there_may_be_are_refused() {
     let server = TestServer::start().await;
