@@ -81,7 +81,7 @@ metrics! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Folded {
     /// It moved the movie's row.
-    Folded,
+    Moved,
     /// Nothing was known of its user.
     NoVector,
     /// The movie had enough of them, or one of this user.
@@ -93,7 +93,7 @@ pub(super) enum Folded {
 }
 
 impl Folded {
-    const LABELS: [&str; 5] = ["folded", "no_vector", "full", "failed", "lost"];
+    const LABELS: [&str; 5] = ["moved", "no_vector", "full", "failed", "lost"];
 }
 
 /// Where the time of recommendations goes, and where they come from.

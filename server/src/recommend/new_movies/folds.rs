@@ -50,7 +50,7 @@ impl Folds {
         add(&mut fold.sum, vector);
         add(&mut self.sum, vector);
         self.users += 1;
-        Folded::Folded
+        Folded::Moved
     }
 
     /// The row of a movie, predicted as `content`, after what is known of it; `None` where nothing is.
@@ -91,7 +91,7 @@ mod tests {
         let mut folds = Folds::default();
         let asked = [event(1, 7), event(1, 7), event(2, 7), event(1, 8)];
         assert_eq!(folds.without_those_it_has(asked.into_iter()), [event(1, 7), event(2, 7), event(1, 8)]);
-        assert_eq!(folds.add(&event(1, 7), &[1.0]), Folded::Folded);
+        assert_eq!(folds.add(&event(1, 7), &[1.0]), Folded::Moved);
         assert_eq!(folds.add(&event(1, 7), &[1.0]), Folded::Full);
         assert_eq!(folds.without_those_it_has(asked.into_iter()), [event(2, 7), event(1, 8)]);
         assert_eq!(folds.users, 1);
