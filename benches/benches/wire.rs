@@ -61,6 +61,7 @@ fn recommended(k: u32) -> Recommended {
         movie_id: movies.movie_id(index),
         score: index as f32,
         parts: None,
+        propensity: None,
         source: Source::Model,
         movie: movies.at(index).cloned(),
     });
@@ -69,6 +70,7 @@ fn recommended(k: u32) -> Recommended {
         model_version: Some("1".into()),
         method: Some(Method::Exact),
         source: Source::Model,
+        seed: None,
         timings: Timings { total: Duration::from_millis(3), ..Timings::default() },
         ignored: 0,
         explanation: None,

@@ -71,6 +71,7 @@ fn question(history: &[MovieId]) -> Question {
         k: K,
         method: Method::Exact,
         objective: None,
+        exploration: None,
         filter: Filter::default(),
         exclude_seen: true,
         consistency_token: ConsistencyToken::default(),

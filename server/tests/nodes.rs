@@ -362,3 +362,46 @@ async fn a_deletion_is_at_once_in_another_nodes_read_that_carries_its_token() {
         }
     }
 }
+
+/// Imports a movie of these genres.
+async fn import(server: &TestServer, movie_id: u32, title: &str) {
+    let movie = v1::ImportMoviesRequest {
+        movie: Some(movie_id.into()),
+        title: title.to_owned(),
+        genres: vec!["Crime".to_owned()],
+        ..Default::default()
+    };
+    server.catalog().import_movies(futures::stream::iter([movie])).await.expect("a write");
+}
+
+/// Whether a list with a place for a new movie has it.
+async fn explores(server: &TestServer, movie_id: u32) -> bool {
+    let request = v1::RecommendRequest {
+        subject: Some(Subject::History(v1::History { movie_ids: vec![1] })),
+        new_movie_slots: Some(5),
+        ..Default::default()
+    };
+    let answer = server.recommendation().recommend(request).await.expect("an answer").into_inner();
+    answer
+        .recommendations
+        .iter()
+        .any(|movie| movie.movie_id == movie_id && movie.source() == v1::Source::Exploration)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_that_one_server_imports_is_recommended_by_the_other_soon() {
+    let Some((here, there)) = two_servers().await else { return };
+    // Movie ids of the fixture's model, and one that it does not know.
+    for movie_id in [1, 2, 3, 5, 6, 7] {
+        import(&here, movie_id, "Known (1995)").await;
+    }
+    import(&here, 900_001, "Newcomer (2016)").await;
+    for server in [&here, &there] {
+        until("it is recommended", PATIENCE, async || explores(server, 900_001).await).await;
+    }
+    // Both know everything now: what comes next is there as soon as it is heard of.
+    let began = tokio::time::Instant::now();
+    import(&here, 900_002, "Another (2016)").await;
+    until("the next one is recommended", PATIENCE, async || explores(&there, 900_002).await).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}

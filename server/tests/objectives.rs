@@ -36,7 +36,7 @@ fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
 }
 
 fn sum(parts: &v1::ScoreParts) -> f64 {
-    parts.log_probability + parts.popularity + parts.freshness + parts.rating
+    parts.log_probability + parts.popularity + parts.freshness + parts.rating + parts.told_genres
 }
 
 /// The mean over pairs of one less the Jaccard similarity of genres.
@@ -81,6 +81,7 @@ fn off(request: v1::RecommendRequest) -> v1::RecommendRequest {
         freshness_half_life: Some(5.0),
         rating_weight: Some(0.0),
         candidates_limit: Some(700),
+        new_movie_slots: Some(0),
         ..request
     }
 }
@@ -224,6 +225,38 @@ async fn what_is_explained_is_the_list_of_the_default_preset() {
         let verdict = server.recommendation().explain_recommendation(request).await.unwrap().into_inner();
         assert_eq!(verdict.answered, chosen.contains(movie_id), "{verdict:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn told_genres_count_half_of_the_first_events_popularity_and_only_where_that_is_on() {
+    let server = server(Presets::default()).await;
+    let user_id = 1_000_001;
+    let preferences = v1::Preferences { genres: vec!["film-noir".into(), "Crime".into()], movie_ids: vec![] };
+    let request = v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
+    server.users().set_preferences(request).await.unwrap();
+    let viewed = v1::RecordInteractionRequest {
+        user: Some(user_id.into()),
+        movie: Some(6.into()),
+        kind: v1::InteractionKind::View.into(),
+        ..Default::default()
+    };
+    server.interactions().record_interaction(viewed).await.unwrap();
+
+    let blend = v1::RecommendRequest { first_events_popularity: Some(8.0), ..by_user(user_id) };
+    let blended = answer(&server, blend).await.recommendations;
+    for movie in &blended {
+        let told =
+            movie.genres.iter().filter(|genre| ["Film-Noir", "Crime"].contains(&genre.as_str())).count();
+        let expected = 4.0 * told as f64 / movie.genres.len() as f64;
+        let parts = movie.score_parts.as_ref().unwrap();
+        assert!((parts.told_genres - expected).abs() < 1e-12, "{movie:?}");
+        assert!((sum(parts) as f32 - movie.score).abs() < 1e-4, "{movie:?}");
+    }
+    assert!(blended.iter().any(|movie| movie.score_parts.as_ref().unwrap().told_genres > 0.0));
+
+    let popular = v1::RecommendRequest { popularity_weight: Some(1.0), ..by_user(user_id) };
+    let popular = answer(&server, popular).await.recommendations;
+    assert!(popular.iter().all(|movie| movie.score_parts.as_ref().unwrap().told_genres.abs() < f64::EPSILON));
 }
 
 #[tokio::test(flavor = "multi_thread")]

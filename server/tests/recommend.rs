@@ -412,6 +412,7 @@ async fn without_a_model_who_has_no_taste_is_answered_by_popularity_and_who_has_
         k: 5,
         method: Method::Auto,
         objective: None,
+        exploration: None,
         filter: Filter::default(),
         exclude_seen: true,
         consistency_token: ConsistencyToken::default(),

@@ -105,6 +105,7 @@ impl Pipeline {
             k,
             method: Method::Exact,
             objective: None,
+            exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
             consistency_token: ConsistencyToken::default(),

@@ -180,6 +180,7 @@ mod tests {
             events: 3,
             year: Some(1999),
             rating: 3.5,
+            told_genres: 0.0,
         };
         scores.map(known).collect()
     }

@@ -1,8 +1,8 @@
-//! An objective that is said in part: by a request, by a preset.
+//! What a list is chosen for, said in part: by a request, by a preset.
 
 use crate::Objective;
 
-/// What somebody says of an objective. What is not said is left to whoever is asked next: a 0 that is said turns off
+/// What somebody says of a list. What is not said is left to whoever is asked next: a 0 that is said turns off
 /// what a preset has on.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Knobs {
@@ -24,6 +24,8 @@ pub struct Knobs {
     pub max_per_genre: Option<u32>,
     /// As [`Objective::candidates_limit`].
     pub candidates_limit: Option<usize>,
+    /// How many places of a list new movies have, which no objective knows of.
+    pub new_movie_slots: Option<usize>,
 }
 
 impl Knobs {
@@ -40,6 +42,7 @@ impl Knobs {
             rating_weight: self.rating_weight.or(other.rating_weight),
             max_per_genre: self.max_per_genre.or(other.max_per_genre),
             candidates_limit: self.candidates_limit.or(other.candidates_limit),
+            new_movie_slots: self.new_movie_slots.or(other.new_movie_slots),
         }
     }
 
@@ -51,6 +54,7 @@ impl Knobs {
             calibration: self.calibration.unwrap_or(off.calibration),
             popularity_weight: self.popularity_weight.unwrap_or(off.popularity_weight),
             first_events_popularity: self.first_events_popularity.unwrap_or(off.first_events_popularity),
+            told_genres_weight: off.told_genres_weight,
             freshness_weight: self.freshness_weight.unwrap_or(off.freshness_weight),
             freshness_half_life: self.freshness_half_life.unwrap_or(off.freshness_half_life),
             rating_weight: self.rating_weight.unwrap_or(off.rating_weight),

@@ -10,7 +10,9 @@
 //! sum of own values - beta * sum of likeness to the likest movie chosen before - gamma * size * divergence
 //! ```
 //!
-//! This crate is arithmetic alone: it knows no catalogue, no clock and no model. `onnx/marquee_onnx/rerank.py` is its
+//! Movies that the model was not trained on stand apart, in [`new_movies`].
+//!
+//! This crate is arithmetic alone: it knows no catalogue, no clock and no model. `onnx/marquee_onnx` is its
 //! reference, whose cases the tests hold it to, and `onnx/RANKING.md` says what each objective costs and gains.
 
 mod calibration;
@@ -21,6 +23,7 @@ mod genre_room;
 mod knobs;
 mod likeness;
 mod marginal_relevance;
+pub mod new_movies;
 mod objective;
 mod parts;
 
@@ -49,4 +52,6 @@ pub struct Candidate<'a> {
     pub year: Option<u16>,
     /// The mean of its ratings in stars.
     pub rating: f64,
+    /// The share of its genres that the user told, 0 to 1.
+    pub told_genres: f64,
 }

@@ -6,6 +6,9 @@ const MAX_BETA: f64 = 8.0;
 /// What a calibration of 1 takes off the list's value for each movie and nat of divergence.
 const MAX_GAMMA: f64 = 2.0;
 
+/// What the share of a movie's genres that the user told counts, beside the logarithm of its events.
+const TOLD_GENRES: f64 = 0.5;
+
 /// Movies of a history up to which its first events count as few.
 const FIRST_EVENTS: usize = 5;
 
@@ -24,8 +27,11 @@ pub struct Objective {
     pub calibration: f64,
     /// Of `ln(1 + events)`; below 0 for lesser known movies.
     pub popularity_weight: f64,
-    /// More of the same for histories of up to five movies, by which the model alone is a poor guide; not below 0.
+    /// More of the same for histories of up to five movies, by which the model alone is a poor guide; not below 0. Half
+    /// of it is of the share of a movie's genres that the user told.
     pub first_events_popularity: f64,
+    /// Of the share of a movie's genres that the user told, which [`Objective::for_history`] sets.
+    pub told_genres_weight: f64,
     /// Of how new a movie is, from 1 in its year to 1/2 after each half-life.
     pub freshness_weight: f64,
     /// In years, above 0.
@@ -45,6 +51,7 @@ impl Default for Objective {
             calibration: 0.0,
             popularity_weight: 0.0,
             first_events_popularity: 0.0,
+            told_genres_weight: 0.0,
             freshness_weight: 0.0,
             freshness_half_life: 10.0,
             rating_weight: 0.0,
@@ -58,8 +65,13 @@ impl Objective {
     /// Whether a list can be another than the model's own.
     pub fn is_on(&self) -> bool {
         let of_sets = [self.diversity, self.calibration];
-        let of_movies =
-            [self.popularity_weight, self.first_events_popularity, self.freshness_weight, self.rating_weight];
+        let of_movies = [
+            self.popularity_weight,
+            self.first_events_popularity,
+            self.told_genres_weight,
+            self.freshness_weight,
+            self.rating_weight,
+        ];
         of_sets.iter().chain(&of_movies).any(|knob| *knob != 0.0) || self.max_per_genre.is_some()
     }
 
@@ -74,7 +86,8 @@ impl Objective {
     pub fn for_history(self, movies: usize) -> Option<Self> {
         let more = if movies <= FIRST_EVENTS { self.first_events_popularity } else { 0.0 };
         let popularity_weight = self.popularity_weight + more;
-        let objective = Self { popularity_weight, first_events_popularity: 0.0, ..self };
+        let told_genres_weight = self.told_genres_weight + TOLD_GENRES * more;
+        let objective = Self { popularity_weight, told_genres_weight, first_events_popularity: 0.0, ..self };
         objective.is_on().then_some(objective)
     }
 

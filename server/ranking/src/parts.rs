@@ -13,6 +13,8 @@ pub struct Parts {
     pub freshness: f64,
     /// The weight times the mean rating in stars.
     pub rating: f64,
+    /// The weight times the share of its genres that the user told.
+    pub told_genres: f64,
 }
 
 impl Parts {
@@ -24,13 +26,14 @@ impl Parts {
             popularity: objective.popularity_weight * (candidate.events as f64).ln_1p(),
             freshness: objective.freshness_weight * freshness(candidate, objective, year),
             rating: objective.rating_weight * candidate.rating,
+            told_genres: objective.told_genres_weight * candidate.told_genres,
         });
         parts.collect()
     }
 
     /// The movie's own value.
     pub fn sum(&self) -> f64 {
-        self.log_probability + self.popularity + self.freshness + self.rating
+        self.log_probability + self.popularity + self.freshness + self.rating + self.told_genres
     }
 }
 

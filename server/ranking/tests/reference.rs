@@ -68,6 +68,7 @@ impl Said {
             rating_weight: self.rating_weight,
             max_per_genre: self.max_per_genre,
             candidates_limit: self.candidates_limit,
+            new_movie_slots: None,
         };
         knobs.objective().unwrap_or_default()
     }
@@ -81,6 +82,7 @@ fn candidate(movie: &Movie) -> Candidate<'_> {
         events: movie.events,
         year: (movie.year > 0).then_some(movie.year),
         rating: movie.rating,
+        told_genres: 0.0,
     }
 }
 

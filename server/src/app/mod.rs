@@ -37,7 +37,7 @@ use crate::edge::services::{LoadModel, Unsaid};
 use crate::edge::{AppState, HttpOptions, ServeError, ServerOptions, serve};
 use crate::import::ImportError;
 use crate::profiles::Profiles;
-use crate::recommend::{Mismatch, Recommender, SimilarUsers};
+use crate::recommend::{Mismatch, NewMovies, Recommender, SimilarUsers};
 use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::limit::Limiter;
@@ -113,6 +113,7 @@ pub struct Running {
     serving: JoinHandle<Result<(), ServeError>>,
     following: AbortOnDropHandle<()>,
     following_users: Option<AbortOnDropHandle<()>>,
+    following_new_movies: Option<AbortOnDropHandle<()>>,
     asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
@@ -210,6 +211,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         let changes = Arc::clone(profiles.changes());
         Arc::new(SimilarUsers::new(recommender, store, changes, config.retrieval.similar_users_max))
     });
+    let new_movies = (config.ranking.new_movies == Switch::On)
+        .then(|| Arc::new(NewMovies::new(Arc::clone(&recommender), Arc::clone(&events))));
     let coordinator = WriteCoordinator::new(
         Arc::clone(&store),
         Arc::clone(&catalog),
@@ -244,6 +247,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
     let following_users = state.similar_users.clone().map(SimilarUsers::follow);
     let following_users = following_users.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
+    let following_new_movies = new_movies.map(NewMovies::follow);
+    let following_new_movies =
+        following_new_movies.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
     let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
     let asking = AbortOnDropHandle::new(tokio::spawn(asking));
     Ok(Running {
@@ -256,6 +262,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         serving,
         following,
         following_users,
+        following_new_movies,
         asking,
         stop,
         config,
@@ -401,7 +408,8 @@ impl Running {
             }
         };
         self.state.engine.shutdown(limit).await;
-        for task in [&mut self.following, &mut self.asking].into_iter().chain(&mut self.following_users) {
+        let following = self.following_users.iter_mut().chain(&mut self.following_new_movies);
+        for task in [&mut self.following, &mut self.asking].into_iter().chain(following) {
             task.abort();
             let _ended = task.await;
         }

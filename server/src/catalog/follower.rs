@@ -1,8 +1,9 @@
 //! Keeps the catalogue in memory beside a store that other nodes write to.
 //!
-//! Every few seconds a node asks the store whether movies or statistics have another revision than
-//! those it has read, and reads what changed. One node at a time sums the statistics up anew; which
-//! one, the store decides. Over a store of its own a node finds nothing to do.
+//! Four times a second a node asks the store whether movies or statistics have another revision than those it has read,
+//! which is one small read, and reads them then, so that a movie is everywhere within a second. Who reads long rests long.
+//! One node at a time sums the statistics up anew; which one, the store decides. Over a store of its own a node finds
+//! nothing to do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +11,18 @@ use std::time::Duration;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
 use marquee_store::{Revision, Store, StoreError, all_movies};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep};
 
 use super::Catalog;
 
-const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How often it is asked whether something has changed.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it is asked whether the statistics are old.
+const SUM_UP_EVERY: Duration = Duration::from_secs(5);
+
+/// What was read for a while is not read again for so many times as long: a node that others import into goes on serving.
+const REST: u32 = 4;
 
 /// Brings what the store's other nodes did into a catalogue.
 pub struct Follower {
@@ -31,25 +39,39 @@ pub struct Follower {
 impl Follower {
     /// Follows until it is aborted.
     pub async fn run(mut self) {
-        let mut ticks = interval(self.interval.clamp(Duration::from_millis(1), ASK_EVERY));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let shortest = Duration::from_millis(1);
+        let ask_every = self.interval.clamp(shortest, ASK_EVERY);
+        let sum_up_every = self.interval.clamp(shortest, SUM_UP_EVERY);
+        let mut sum_up_at = Instant::now();
         loop {
-            ticks.tick().await;
-            if let Err(error) = self.step(now_ms()).await {
+            let began = Instant::now();
+            let outcome = if began >= sum_up_at {
+                sum_up_at = began + sum_up_every;
+                self.sum_up(now_ms()).await
+            } else {
+                Ok(())
+            };
+            let outcome = outcome.and(self.step().await);
+            if let Err(error) = outcome {
                 tracing::debug!(%error, "changes of other nodes not read; trying again");
             }
+            sleep(ask_every.max(began.elapsed() * REST)).await;
         }
     }
 
-    async fn step(&mut self, now_ms: TimeMs) -> Result<(), StoreError> {
+    async fn sum_up(&self, now_ms: TimeMs) -> Result<(), StoreError> {
         if self.store.sum_up(self.interval, now_ms).await? {
             tracing::info!("computed the statistics of all nodes");
         }
+        Ok(())
+    }
+
+    async fn step(&mut self) -> Result<(), StoreError> {
         let revision = self.store.revision().await?;
         if revision == self.revision {
             return Ok(());
         }
-        let movies = if revision.movies == self.revision.movies {
+        let mut movies = if revision.movies == self.revision.movies {
             Vec::new()
         } else {
             all_movies(self.store.as_ref()).await?
@@ -57,6 +79,8 @@ impl Follower {
         let stats = self.store.movie_stats().await?;
         let catalog = Arc::clone(&self.catalog);
         let shown = tokio::task::spawn_blocking(move || {
+            let before = catalog.movies();
+            movies.retain(|movie| !before.has(movie));
             if !movies.is_empty() {
                 catalog.put(movies);
             }

@@ -72,6 +72,21 @@ impl Movies {
         self.by_index.get(index as usize)
     }
 
+    /// Whether a movie is here, and everything that the record says of it.
+    pub(super) fn has(&self, record: &MovieRecord) -> bool {
+        let Some(movie) = self.get(record.movie_id) else { return false };
+        let names = genres(record.genres.iter().map(String::as_str));
+        let genre = |(here, there): (&Arc<str>, &String)| here.to_lowercase() == there.to_lowercase();
+        let tag = |(here, there): (&(Arc<str>, u32), &(String, u32))| {
+            here.1 == there.1 && *here.0 == *there.0.to_lowercase()
+        };
+        (&*movie.title, movie.imdb, movie.tmdb) == (record.title.as_str(), record.imdb, record.tmdb)
+            && movie.genres.len() == names.len()
+            && movie.genres.iter().zip(&names).all(genre)
+            && movie.tags.len() == record.tags.len()
+            && movie.tags.iter().zip(&record.tags).all(tag)
+    }
+
     /// The dense index of a movie.
     pub(crate) fn index_of(&self, movie_id: MovieId) -> Option<u32> {
         self.indexes.get(&movie_id).copied()
@@ -262,6 +277,23 @@ mod tests {
             genres: genres.iter().map(ToString::to_string).collect(),
             tags: tags.iter().map(|tag| ((*tag).to_owned(), 1)).collect(),
             ..MovieRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_movie_is_here_when_all_is_as_the_record_says() {
+        let record = movie(1, "Heat (1995)", &["Crime", "crime", "Action"], &["Heist"]);
+        let movies = Movies::new(vec![record.clone(), movie(2, "Ronin (1998)", &["action"], &[])]);
+        assert!(movies.has(&record));
+        assert!(movies.has(&movie(2, "Ronin (1998)", &["action"], &[])), "spelled as it came first");
+        for other in [
+            MovieRecord { movie_id: 3, ..record.clone() },
+            MovieRecord { title: "Heat (1986)".to_owned(), ..record.clone() },
+            MovieRecord { genres: vec!["Crime".to_owned()], ..record.clone() },
+            MovieRecord { tmdb: Some(949), ..record.clone() },
+            MovieRecord { tags: vec![("heist".to_owned(), 2)], ..record },
+        ] {
+            assert!(!movies.has(&other), "{other:?}");
         }
     }
 

@@ -57,6 +57,7 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
             k: SHOWN,
             method: Method::Auto,
             objective: None,
+            exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
             consistency_token: ConsistencyToken::default(),

@@ -160,6 +160,9 @@ sections! {
 
     /// What lists are chosen for.
     ranking: RankingConfig {
+        /// Whether rows of movies that the model does not know are kept up, for requests that give them places; off for a
+        /// server that nobody asks for them
+        new_movies <"SWITCH">: Switch = Switch::On;
         /// Objectives by name, which a request's preset takes; that called default is of requests that name none. A KNOB is
         /// a field of RecommendRequest, such as diversity
         presets <"NAME:KNOB=VALUE,...;...">: Presets = Presets::default();

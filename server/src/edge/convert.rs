@@ -16,7 +16,8 @@ use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
 use crate::recommend::{
-    Because, Explanation, HomeRow, Obstacle, Pick, Reasons, RowKind, Source, Stage, Timings, Verdict,
+    Because, Explanation, Exploration, HomeRow, Obstacle, Pick, Reasons, RowKind, Source, Stage, Timings,
+    Verdict,
 };
 use crate::writes::{EventError, SubmittedEvent};
 
@@ -94,6 +95,7 @@ pub(super) fn source(source: Source) -> v1::Source {
         Source::Model => v1::Source::Model,
         Source::Preferences => v1::Source::Preferences,
         Source::Popularity => v1::Source::Popularity,
+        Source::Exploration => v1::Source::Exploration,
     }
 }
 
@@ -121,16 +123,17 @@ pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
         year,
         source: source(pick.source).into(),
         score_parts: pick.parts.map(score_parts),
+        propensity: pick.propensity,
         ..v1::Recommendation::default()
     }
 }
 
 fn score_parts(parts: Parts) -> v1::ScoreParts {
-    let Parts { log_probability, popularity, freshness, rating } = parts;
-    v1::ScoreParts { log_probability, popularity, freshness, rating }
+    let Parts { log_probability, popularity, freshness, rating, told_genres } = parts;
+    v1::ScoreParts { log_probability, popularity, freshness, rating, told_genres }
 }
 
-/// What a request says of its objective.
+/// What a request says of its list.
 pub(super) fn knobs(request: &v1::RecommendRequest) -> Knobs {
     Knobs {
         diversity: request.diversity,
@@ -142,7 +145,14 @@ pub(super) fn knobs(request: &v1::RecommendRequest) -> Knobs {
         rating_weight: request.rating_weight,
         max_per_genre: request.max_per_genre,
         candidates_limit: request.candidates_limit.map(|limit| limit as usize),
+        new_movie_slots: request.new_movie_slots.map(|slots| slots as usize),
     }
+}
+
+/// The places that new movies have; who fills them is drawn at random where the request names no seed.
+pub(super) fn exploration(knobs: &Knobs, seed: Option<u64>) -> Option<Exploration> {
+    let places = knobs.new_movie_slots.filter(|slots| *slots > 0)?;
+    Some(Exploration { places, seed: seed.unwrap_or_else(rand::random) })
 }
 
 /// Says of a recommended movie why it is there.

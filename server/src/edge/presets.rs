@@ -115,6 +115,7 @@ fn set_count(request: &mut v1::RecommendRequest, knob: &str, value: &str) -> Opt
     let place = match knob {
         "candidates_limit" => &mut request.candidates_limit,
         "max_per_genre" => &mut request.max_per_genre,
+        "new_movie_slots" => &mut request.new_movie_slots,
         _ => return None,
     };
     place.is_none().then(|| value.parse().ok())?.map(|value| *place = Some(value))
@@ -124,13 +125,15 @@ fn set_count(request: &mut v1::RecommendRequest, knob: &str, value: &str) -> Opt
 mod tests {
     use super::*;
 
-    const TWO: &str = "default:diversity=0.25,calibration=0.35; new : freshness_weight=1, max_per_genre=5";
+    const TWO: &str = "default:diversity=0.25,calibration=0.35; new : freshness_weight=1, max_per_genre=5,\
+                       new_movie_slots=1";
 
     #[test]
     fn a_request_without_a_name_takes_the_default_if_there_is_one() {
         let presets: Presets = TWO.parse().unwrap();
         assert_eq!(presets.of("").unwrap().diversity, Some(0.25));
         assert_eq!(presets.of("new").unwrap().max_per_genre, Some(5));
+        assert_eq!(presets.of("new").unwrap().new_movie_slots, Some(1));
         assert_eq!(Presets::default().of("").unwrap(), &Knobs::default());
     }
 
@@ -156,6 +159,7 @@ mod tests {
             "home:diversity=NaN",
             "home:k=5",
             "home:max_per_genre=0",
+            "home:new_movie_slots=6",
             "home:diversity=0.1,diversity=0.2",
             "a:diversity=1;a:diversity=0",
         ] {

@@ -142,6 +142,7 @@ impl Judge<'_> {
             filter: Filter::default(),
             exclude_seen: true,
             consistency_token: ConsistencyToken::default(),
+            exploration: None,
             explain_newest: None,
             options: RequestOptions { priority: Priority::Bulk, ..RequestOptions::default() },
         };

@@ -15,7 +15,9 @@ use super::history::bitmap_of;
 use super::model_index::ModelIndex;
 use super::stage::Stage;
 use super::timings::Stopwatch;
-use super::{Pick, Question, RecommendError, Recommended, Recommender, RequestOptions, Source, Subject};
+use super::{
+    Exploration, Pick, Question, RecommendError, Recommended, Recommender, RequestOptions, Source, Subject,
+};
 use crate::catalog::{Filter, Movies};
 
 /// A stage that turns what was found so far into more of an answer.
@@ -28,6 +30,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) k: usize,
     /// What the list is chosen for beside the model's score.
     pub(super) objective: Option<Objective>,
+    /// Places for new movies, if they have any.
+    pub(super) exploration: Option<Exploration>,
     pub(super) options: &'a RequestOptions,
     /// The pinned model, which is there, or the active one, if there is any.
     pub(super) model: Result<Arc<Model>, EngineError>,
@@ -116,6 +120,7 @@ impl<'a> RequestContext<'a> {
             parts,
             k,
             objective: None,
+            exploration: None,
             options,
             model,
             movies: parts.catalog.movies(),
@@ -181,6 +186,7 @@ impl<'a> RequestContext<'a> {
             model_version: found.map(|found| found.model.bundle().version().to_owned()),
             method: found.and_then(|found| found.method),
             source: self.source,
+            seed: self.exploration.map(|exploration| exploration.seed),
             picks: self.picks,
             ignored: self.ignored,
             explanation: self.explanation,

@@ -34,6 +34,7 @@ const SOURCES: [&str; Source::ALL.len()] = {
 const STAGE: Label = Label::one_of("stage", &STAGES);
 const SOURCE: Label = Label::one_of("source", &SOURCES);
 const OUTCOME: Label = Label::one_of("outcome", &["hit", "miss"]);
+const FOLDED: Label = Label::one_of("outcome", &Folded::LABELS);
 const TRIED: Label = Label::one_of("outcome", &["tried", "not_tried"]);
 
 metrics! {
@@ -62,6 +63,37 @@ metrics! {
         &[SOURCE],
         "Recommendations by where they come from: users without a history get `preferences` or `popularity`",
     );
+    EXPLORED = Metric::counter(
+        "marquee.recommend.explored",
+        "{movie}",
+        &[],
+        "New movies that were drawn for places of lists",
+    );
+    FOLDED_IN = Metric::counter(
+        "marquee.recommend.new_movie_events",
+        "{event}",
+        &[FOLDED],
+        "Events with new movies: `no_vector` of users not known before, `full` of such as count already; `lost` counts gaps",
+    );
+}
+
+/// What became of an event with a new movie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Folded {
+    /// It moved the movie's row.
+    Moved,
+    /// Nothing was known of its user.
+    NoVector,
+    /// The movie had enough of them, or one of this user.
+    Full,
+    /// The user could not be encoded.
+    Failed,
+    /// The event stream did not keep it and those beside it.
+    Lost,
+}
+
+impl Folded {
+    const LABELS: [&str; 5] = ["moved", "no_vector", "full", "failed", "lost"];
 }
 
 /// Where the time of recommendations goes, and where they come from.
@@ -72,13 +104,15 @@ pub(super) struct RecommendMetrics {
     reasons_tried: BoundCounter<u64>,
     reasons_not_tried: BoundCounter<u64>,
     answers: [BoundCounter<u64>; SOURCES.len()],
+    explored: BoundCounter<u64>,
+    folded: [BoundCounter<u64>; Folded::LABELS.len()],
 }
 
 impl Default for RecommendMetrics {
     fn default() -> Self {
         let (duration, lookups, answers) =
             (STAGE_DURATION.seconds(), VECTOR_LOOKUPS.u64_counter(), ANSWERS.u64_counter());
-        let reasons = REASONS.u64_counter();
+        let (reasons, folded) = (REASONS.u64_counter(), FOLDED_IN.u64_counter());
         Self {
             stages: STAGES.map(|stage| duration.bind(&[STAGE.is(stage)])),
             vectors_found: lookups.bind(&[OUTCOME.is("hit")]),
@@ -86,6 +120,8 @@ impl Default for RecommendMetrics {
             reasons_tried: reasons.bind(&[TRIED.is("tried")]),
             reasons_not_tried: reasons.bind(&[TRIED.is("not_tried")]),
             answers: SOURCES.map(|source| answers.bind(&[SOURCE.is(source)])),
+            explored: EXPLORED.u64_counter().bind(&[]),
+            folded: Folded::LABELS.map(|outcome| folded.bind(&[FOLDED.is(outcome)])),
         }
     }
 }
@@ -110,6 +146,16 @@ impl RecommendMetrics {
     pub(super) fn reasons(&self, tried: usize, not_tried: usize) {
         self.reasons_tried.add(tried as u64);
         self.reasons_not_tried.add(not_tried as u64);
+    }
+
+    /// A new movie was drawn for a place.
+    pub(super) fn explored(&self) {
+        self.explored.add(1);
+    }
+
+    /// This became of an event with a new movie.
+    pub(super) fn folded(&self, outcome: Folded) {
+        self.folded[outcome as usize].add(1);
     }
 
     /// A recommendation was answered by this source.

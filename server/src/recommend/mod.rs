@@ -1,6 +1,6 @@
 //! What to watch next: a pipeline of stages over one request.
 //!
-//! profile -> candidates -> rerank -> fill -> explain -> hydrate; `stages` lists them and says how one is added. A history that
+//! profile -> candidates -> rerank -> fill -> explore -> explain -> hydrate; `stages` lists them and says how one is added. A history that
 //! the model knows goes through the engine; who has none is answered by onboarding preferences, and else by
 //! popularity with decay. Where the model finds fewer than k, popularity fills up, so that an answer is never empty
 //! while anything is allowed.
@@ -16,6 +16,7 @@ mod history;
 mod home;
 mod metrics;
 mod model_index;
+mod new_movies;
 mod onboarding;
 mod request;
 mod similar_users;
@@ -31,6 +32,7 @@ mod verdict;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use marquee_engine::{Engine, EngineError, Model};
 
 use context::{Excluded, RequestContext};
@@ -41,10 +43,12 @@ pub(crate) use metrics::METRICS;
 use metrics::RecommendMetrics;
 pub use model_index::Mismatch;
 use model_index::ModelIndexes;
+pub use new_movies::NewMovies;
+use new_movies::Rows;
 pub use onboarding::{Onboarding, OnboardingQuestion};
 pub use request::{
-    Encoded, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion, Subject,
-    VectorQuestion,
+    Encoded, Exploration, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion,
+    Subject, VectorQuestion,
 };
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
@@ -68,6 +72,8 @@ pub struct Recommender {
     profiles: Arc<Profiles>,
     vectors: Option<UserVectorCache>,
     rows: ModelIndexes,
+    /// Those of movies that the active model does not know; [`NewMovies`] makes them.
+    new_rows: ArcSwapOption<Rows>,
     metrics: RecommendMetrics,
 }
 
@@ -81,7 +87,8 @@ impl Recommender {
     ) -> Self {
         let vectors = cache.map(UserVectorCache::new);
         let metrics = RecommendMetrics::default();
-        Self { engine, catalog, profiles, vectors, rows: ModelIndexes::default(), metrics }
+        let (rows, new_rows) = (ModelIndexes::default(), ArcSwapOption::empty());
+        Self { engine, catalog, profiles, vectors, rows, new_rows, metrics }
     }
 
     /// The same pipeline, which treats models that do not belong to the catalogue so.
@@ -105,6 +112,7 @@ impl Recommender {
     pub async fn recommend(&self, question: &Question) -> Result<Recommended, RecommendError> {
         let mut context = RequestContext::new(self, question.k, &question.filter, &question.options)?;
         context.excluded = Excluded::of(question);
+        context.exploration = question.exploration;
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
         candidates::for_taste(&mut context, question).await?;
         if context.objective.is_some() {

@@ -57,12 +57,23 @@ pub struct Question {
     pub exclude_seen: bool,
     /// What the list is chosen for beside the model's score; the model's own list when `None`.
     pub objective: Option<Objective>,
+    /// Places for new movies; none when `None`.
+    pub exploration: Option<Exploration>,
     /// Writes that the answer must reflect.
     pub consistency_token: ConsistencyToken,
     /// How many of the newest movies of the history are tried as reasons; `None` when no reasons are wanted.
     pub explain_newest: Option<usize>,
     /// Version, priority and deadline.
     pub options: RequestOptions,
+}
+
+/// Places of a list for movies that the model does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exploration {
+    /// How many, of the k.
+    pub places: usize,
+    /// Who fills them is drawn by this.
+    pub seed: u64,
 }
 
 /// Asks for movies like one movie.
@@ -107,6 +118,8 @@ pub struct Pick {
     pub parts: Option<Parts>,
     /// Which path found it.
     pub source: Source,
+    /// The chance with which it was drawn for its place, given those before it; `None` where nothing is drawn.
+    pub propensity: Option<f64>,
     /// What the catalogue knows of it; `None` only when the catalogue is empty.
     pub movie: Option<Arc<Movie>>,
 }
@@ -122,6 +135,8 @@ pub struct Recommended {
     pub method: Option<Method>,
     /// Which path answered.
     pub source: Source,
+    /// By which new movies were drawn, where they have places.
+    pub seed: Option<u64>,
     /// Where the time went.
     pub timings: Timings,
     /// Movies of the request's own history that the model does not know.

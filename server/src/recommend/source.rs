@@ -9,11 +9,13 @@ pub enum Source {
     Preferences,
     /// Popularity with decay.
     Popularity,
+    /// New movies by predicted rows, for places of their own.
+    Exploration,
 }
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
+    pub const ALL: [Self; 4] = [Self::Model, Self::Preferences, Self::Popularity, Self::Exploration];
 
     /// Its label in metrics.
     pub const fn label(self) -> &'static str {
@@ -21,6 +23,7 @@ impl Source {
             Self::Model => "model",
             Self::Preferences => "preferences",
             Self::Popularity => "popularity",
+            Self::Exploration => "exploration",
         }
     }
 }

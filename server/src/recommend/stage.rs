@@ -43,6 +43,8 @@ stages! {
     Rerank = rerank,
     /// Popular movies for the places that the model leaves.
     Fill = fill,
+    /// New movies for the places that the request gives them.
+    Explore = explore,
     /// Reasons, where the request asks for them.
     Explain = explain,
     /// Titles, genres and years.

@@ -184,7 +184,7 @@ mod tests {
                 10
             ],
             model_version: "v1".to_owned(),
-            timings: Some(v1::Timings::new(900, [10, 300, 500, 60, 4, 1, 0, 15, 10])),
+            timings: Some(v1::Timings::new(900, [10, 300, 500, 60, 4, 1, 0, 0, 15, 10])),
             ignored_history_movies: 2,
             ..Default::default()
         }
@@ -204,7 +204,7 @@ mod tests {
             read(Shape::Unary { timings: Some(5) }, Encoding::Prefixed, &framed(&[response()])).unwrap();
         let stages = answer.stages.unwrap();
         assert_eq!(stages.total_us, 900);
-        assert_eq!(stages.stage_us, [10, 300, 500, 60, 4, 1, 0, 15, 10]);
+        assert_eq!(stages.stage_us, [10, 300, 500, 60, 4, 1, 0, 0, 15, 10]);
         assert_eq!(stages.stage_us.iter().sum::<u32>(), stages.total_us);
     }
 

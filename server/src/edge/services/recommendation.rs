@@ -292,7 +292,7 @@ pub fn question(
     if let Some(limit) = request.candidates_limit.filter(|limit| *limit < k) {
         return Err(ApiError::invalid("candidates_limit", format!("is {limit}, below k, which is {k}")));
     }
-    let objective = convert::knobs(&request).or(unsaid.presets.of(&request.preset)?).objective();
+    let knobs = convert::knobs(&request).or(unsaid.presets.of(&request.preset)?);
     let explain_newest = request.explain_newest.unwrap_or(DEFAULT_EXPLAIN_NEWEST) as usize;
     let subject = match request.subject {
         Some(Wire::UserId(user_id)) => Subject::User(user_id),
@@ -303,7 +303,8 @@ pub fn question(
         subject,
         k: k as usize,
         method,
-        objective,
+        objective: knobs.objective(),
+        exploration: convert::exploration(&knobs, request.seed),
         filter: convert::filter(request.filter)?,
         exclude_seen: request.exclude_seen.unwrap_or(true),
         consistency_token,
@@ -329,6 +330,7 @@ fn explained(request: v1::ExplainRecommendationRequest) -> v1::RecommendRequest 
         consistency_token: request.consistency_token,
         explain: Some(true),
         explain_newest: request.explain_newest,
+        new_movie_slots: Some(0),
         ..v1::RecommendRequest::default()
     }
 }
@@ -360,6 +362,7 @@ pub fn response(recommended: Recommended) -> v1::RecommendResponse {
         method: convert::method_used(recommended.method).into(),
         source: convert::source(recommended.source).into(),
         ignored_history_movies: recommended.ignored as u32,
+        seed: recommended.seed,
         recommendations,
         explanation: explanation.map(convert::explanation),
     }

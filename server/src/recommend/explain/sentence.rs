@@ -50,7 +50,7 @@ impl<'a> Facts<'a> {
     ) -> Self {
         let asked_for: Vec<&String> = match pick.source {
             Source::Preferences => profile.preferences.genres.iter().collect(),
-            Source::Model | Source::Popularity => {
+            Source::Model | Source::Popularity | Source::Exploration => {
                 filter.genres_any.iter().chain(&filter.genres_all).collect()
             }
         };
@@ -94,6 +94,7 @@ pub(super) fn sentence(facts: &Facts<'_>) -> String {
         (Some((title, Deed::Liked)), ..) => format!("Because you liked {title}"),
         (Some((title, Deed::WantsToWatch)), ..) => format!("Because you want to watch {title}"),
         (Some((title, Deed::Named)), ..) => format!("Because you said you like {title}"),
+        (None, Source::Exploration, _) => "New, and may be to your taste".to_owned(),
         (None, Source::Model, _) => "Fits what you watched".to_owned(),
         (None, _, Some(genre)) if facts.is_popular => format!("Popular in {genre}"),
         (None, Source::Preferences, _) => "Like what you said you like".to_owned(),
@@ -112,7 +113,7 @@ mod tests {
     const HEAT: MovieId = 6;
 
     fn pick(source: Source, score: f32) -> Pick {
-        Pick { movie_id: 1, score, parts: None, source, movie: None }
+        Pick { movie_id: 1, score, parts: None, propensity: None, source, movie: None }
     }
 
     fn heat() -> Because {
@@ -181,6 +182,14 @@ mod tests {
     #[test]
     fn what_nobody_watched_is_not_called_popular() {
         assert_eq!(popular(0.0, &Filter::default()), "More to choose from");
+    }
+
+    #[test]
+    fn a_new_movie_is_called_new() {
+        let asked = Filter { genres_any: vec!["Crime".into()], ..Filter::default() };
+        let pick = pick(Source::Exploration, 0.5);
+        let said = without_reason(&pick, FoundBy::Popularity, &Profile::default(), &asked);
+        assert_eq!(said, "New, and may be to your taste");
     }
 
     #[test]

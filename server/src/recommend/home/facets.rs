@@ -107,6 +107,7 @@ mod tests {
             movie_id: *id,
             score: 0.0,
             parts: None,
+            propensity: None,
             source: Source::Model,
             movie: movies.get(*id).cloned(),
         };

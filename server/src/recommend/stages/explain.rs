@@ -82,6 +82,7 @@ mod tests {
             k: 5,
             method: Method::Exact,
             objective: None,
+            exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
             consistency_token: ConsistencyToken::default(),

@@ -67,7 +67,14 @@ fn popular(
             if !takes(room.as_mut(), movie) {
                 return None;
             }
-            Some(Pick { movie_id: movie.movie_id, score: share, parts: None, source, movie: None })
+            Some(Pick {
+                movie_id: movie.movie_id,
+                score: share,
+                parts: None,
+                propensity: None,
+                source,
+                movie: None,
+            })
         })
         .take(limit)
         .collect();

@@ -13,7 +13,7 @@ use crate::recommend::taste::taste_of;
 
 /// How many of a user's newest events are read for one place in the model's sequence: some events
 /// are not taste, and some repeat a movie.
-const EVENTS_PER_PLACE: usize = 2;
+pub(in crate::recommend) const EVENTS_PER_PLACE: usize = 2;
 
 /// How many are read where no model is active.
 const EVENTS_WITHOUT_MODEL: usize = 400;

@@ -40,7 +40,7 @@ pub(in crate::recommend) async fn by_objective(context: &mut RequestContext<'_>)
 /// A candidate as the model ranks it.
 fn plain(found: &Found, item: Scored) -> Pick {
     let movie_id = found.model.bundle().vocabulary[item.row as usize];
-    Pick { movie_id, score: item.score, parts: None, source: found.source, movie: None }
+    Pick { movie_id, score: item.score, parts: None, propensity: None, source: found.source, movie: None }
 }
 
 /// The list that is best for an objective.
@@ -79,9 +79,11 @@ struct Facts<'a> {
     found: &'a Found,
     /// `None` for a movie that the catalogue does not have.
     movies: Vec<Option<&'a Arc<Movie>>>,
-    /// Empty where they do not count; so are the ratings.
+    /// Empty where they do not count; so are the ratings and the genres.
     events: Vec<u64>,
     ratings: Vec<f64>,
+    /// In lower case.
+    told_genres: Vec<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -96,6 +98,7 @@ impl<'a> Facts<'a> {
             movies: indexes.iter().map(|index| movies.at((*index)?)).collect(),
             events: Vec::new(),
             ratings: Vec::new(),
+            told_genres: Vec::new(),
         };
         if objective.popularity_weight != 0.0 {
             facts.events = catalog.popularities(&indexes);
@@ -103,7 +106,20 @@ impl<'a> Facts<'a> {
         if objective.rating_weight != 0.0 {
             facts.ratings = catalog.damped_averages(&indexes);
         }
+        if objective.told_genres_weight != 0.0 {
+            let told = context.profile.preferences.genres.iter();
+            facts.told_genres = told.map(|genre| genre.to_lowercase()).collect();
+        }
         facts
+    }
+
+    /// The share of a movie's genres that the user told.
+    fn told_share(&self, movie: &Movie) -> f64 {
+        if self.told_genres.is_empty() || movie.genres.is_empty() {
+            return 0.0;
+        }
+        let told = movie.genres.iter().filter(|genre| self.told_genres.contains(&genre.to_lowercase()));
+        told.count() as f64 / movie.genres.len() as f64
     }
 
     /// The candidate at a place.
@@ -116,6 +132,7 @@ impl<'a> Facts<'a> {
             events: self.events.get(place).copied().unwrap_or_default(),
             year: movie.and_then(|movie| movie.year),
             rating: self.ratings.get(place).copied().unwrap_or_default(),
+            told_genres: movie.map_or(0.0, |movie| self.told_share(movie)),
         }
     }
 }
