@@ -42,6 +42,7 @@ impl Movies {
                 events: random.random_range(0..100_000),
                 year: Some(random.random_range(1930..2026)),
                 rating: random.random_range(1.0..5.0),
+                rules: 0.0,
             })
             .collect();
         candidates.sort_by(|one, other| other.score.total_cmp(&one.score));

@@ -73,6 +73,7 @@ fn question(history: &[MovieId]) -> Question {
         objective: None,
         filter: Filter::default(),
         exclude_seen: true,
+        context: String::new(),
         consistency_token: ConsistencyToken::default(),
         explain_newest: None,
         options: RequestOptions::default(),

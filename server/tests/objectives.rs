@@ -36,7 +36,7 @@ fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
 }
 
 fn sum(parts: &v1::ScoreParts) -> f64 {
-    parts.log_probability + parts.popularity + parts.freshness + parts.rating
+    parts.log_probability + parts.popularity + parts.freshness + parts.rating + parts.rules
 }
 
 /// The mean over pairs of one less the Jaccard similarity of genres.

@@ -107,6 +107,7 @@ impl Pipeline {
             objective: None,
             filter: Filter::default(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: ConsistencyToken::default(),
             explain_newest: newest,
             options: RequestOptions::default(),

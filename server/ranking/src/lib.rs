@@ -47,4 +47,6 @@ pub struct Candidate<'a> {
     pub year: Option<u16>,
     /// The mean of its ratings in stars.
     pub rating: f64,
+    /// What rules add to its value.
+    pub rules: f64,
 }

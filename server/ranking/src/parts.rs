@@ -13,6 +13,8 @@ pub struct Parts {
     pub freshness: f64,
     /// The weight times the mean rating in stars.
     pub rating: f64,
+    /// What rules add, below 0 for what they take off.
+    pub rules: f64,
 }
 
 impl Parts {
@@ -24,13 +26,14 @@ impl Parts {
             popularity: objective.popularity_weight * (candidate.events as f64).ln_1p(),
             freshness: objective.freshness_weight * freshness(candidate, objective, year),
             rating: objective.rating_weight * candidate.rating,
+            rules: candidate.rules,
         });
         parts.collect()
     }
 
     /// The movie's own value.
     pub fn sum(&self) -> f64 {
-        self.log_probability + self.popularity + self.freshness + self.rating
+        self.log_probability + self.popularity + self.freshness + self.rating + self.rules
     }
 }
 

@@ -81,6 +81,7 @@ fn candidate(movie: &Movie) -> Candidate<'_> {
         events: movie.events,
         year: (movie.year > 0).then_some(movie.year),
         rating: movie.rating,
+        rules: 0.0,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Keeps the catalogue in memory beside a store that other nodes write to.
 //!
-//! Every few seconds a node asks the store whether movies or statistics have another revision than
+//! Every few seconds a node asks the store whether movies, statistics or rules have another revision than
 //! those it has read, and reads what changed. One node at a time sums the statistics up anew; which
 //! one, the store decides. Over a store of its own a node finds nothing to do.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
 use marquee_store::{Revision, Store, StoreError, all_movies};
@@ -16,13 +17,25 @@ use super::Catalog;
 
 const ASK_EVERY: Duration = Duration::from_secs(5);
 
+/// What else is read from the store, and held in memory.
+#[async_trait]
+pub trait Reread: Send + Sync {
+    /// Reads it anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read: what was held is held on.
+    async fn reread(&self) -> Result<(), StoreError>;
+}
+
 /// Brings what the store's other nodes did into a catalogue.
 pub struct Follower {
     /// What is followed.
     pub store: Arc<dyn Store>,
     /// What follows it.
     pub catalog: Arc<Catalog>,
-    /// What the catalogue was read from.
+    /// What is read anew when rules have changed.
+    pub rules: Arc<dyn Reread>,
+    /// What the catalogue and the rules were read from.
     pub revision: Revision,
     /// How old the statistics may become.
     pub interval: Duration,
@@ -46,6 +59,10 @@ impl Follower {
             tracing::info!("computed the statistics of all nodes");
         }
         let revision = self.store.revision().await?;
+        if revision.rules != self.revision.rules {
+            self.rules.reread().await?;
+            self.revision.rules = revision.rules;
+        }
         if revision == self.revision {
             return Ok(());
         }

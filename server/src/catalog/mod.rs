@@ -27,7 +27,7 @@ use marquee_store::Recorded;
 use roaring::RoaringBitmap;
 
 pub use self::filter::{Condition, Filter, GenreList};
-pub use self::follower::Follower;
+pub use self::follower::{Follower, Reread};
 pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies};
 use self::search::Titles;

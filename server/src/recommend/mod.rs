@@ -1,6 +1,6 @@
 //! What to watch next: a pipeline of stages over one request.
 //!
-//! profile -> candidates -> rerank -> fill -> explain -> hydrate; `stages` lists them and says how one is added. A history that
+//! profile -> candidates -> rerank -> fill -> explain -> hydrate, under the rules that hold; `stages` lists them and says how one is added. A history that
 //! the model knows goes through the engine; who has none is answered by onboarding preferences, and else by
 //! popularity with decay. Where the model finds fewer than k, popularity fills up, so that an answer is never empty
 //! while anything is allowed.
@@ -49,7 +49,7 @@ pub use request::{
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
 pub use stage::Stage;
-use stages::{candidates, explain as reasons, profile, rerank};
+use stages::{candidates, explain as reasons, profile, rerank, rules};
 pub(crate) use taste::taste_of;
 pub use timings::Timings;
 pub use usage::{Served, Usage, UsageCounts};
@@ -59,6 +59,7 @@ pub use verdict::{Obstacle, Place, SeenAs, Verdict};
 
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
+use crate::rules::Rules;
 use crate::shared::cache::Cache;
 
 /// Answers what to watch next.
@@ -67,6 +68,7 @@ pub struct Recommender {
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
     vectors: Option<UserVectorCache>,
+    rules: Option<Arc<Rules>>,
     rows: ModelIndexes,
     metrics: RecommendMetrics,
 }
@@ -81,7 +83,14 @@ impl Recommender {
     ) -> Self {
         let vectors = cache.map(UserVectorCache::new);
         let metrics = RecommendMetrics::default();
-        Self { engine, catalog, profiles, vectors, rows: ModelIndexes::default(), metrics }
+        Self { engine, catalog, profiles, vectors, rules: None, rows: ModelIndexes::default(), metrics }
+    }
+
+    /// The same pipeline, whose recommendations heed these rules.
+    #[must_use]
+    pub fn under(mut self, rules: Arc<Rules>) -> Self {
+        self.rules = Some(rules);
+        self
     }
 
     /// The same pipeline, which treats models that do not belong to the catalogue so.
@@ -106,6 +115,7 @@ impl Recommender {
         let mut context = RequestContext::new(self, question.k, &question.filter, &question.options)?;
         context.excluded = Excluded::of(question);
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
+        rules::heed(&mut context, &question.context);
         candidates::for_taste(&mut context, question).await?;
         if context.objective.is_some() {
             // Most requests have none, and none shall carry the future of it.

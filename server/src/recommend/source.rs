@@ -9,10 +9,12 @@ pub enum Source {
     Preferences,
     /// Popularity with decay.
     Popularity,
+    /// A rule that pins the movie.
+    Rule,
 }
 
 impl Source {
-    /// All of them.
+    /// Those that a whole answer can come from: a rule pins single movies of one.
     pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
 
     /// Its label in metrics.
@@ -21,6 +23,7 @@ impl Source {
             Self::Model => "model",
             Self::Preferences => "preferences",
             Self::Popularity => "popularity",
+            Self::Rule => "rule",
         }
     }
 }

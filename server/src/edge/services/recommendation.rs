@@ -306,6 +306,7 @@ pub fn question(
         objective,
         filter: convert::filter(request.filter)?,
         exclude_seen: request.exclude_seen.unwrap_or(true),
+        context: request.context,
         consistency_token,
         explain_newest: request.explain.unwrap_or_default().then_some(explain_newest),
         options: options(request.model_version, priority, deadline),
@@ -327,6 +328,7 @@ fn explained(request: v1::ExplainRecommendationRequest) -> v1::RecommendRequest 
         exclude_seen: request.exclude_seen,
         model_version: request.model_version,
         consistency_token: request.consistency_token,
+        context: request.context,
         explain: Some(true),
         explain_newest: request.explain_newest,
         ..v1::RecommendRequest::default()

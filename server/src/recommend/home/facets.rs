@@ -109,6 +109,7 @@ mod tests {
             parts: None,
             source: Source::Model,
             movie: movies.get(*id).cloned(),
+            rule: None,
         };
         movie_ids.iter().map(pick).collect()
     }

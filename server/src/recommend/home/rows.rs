@@ -150,6 +150,7 @@ mod tests {
             parts: None,
             source: Source::Model,
             movie: None,
+            rule: None,
         };
         movie_ids.iter().map(pick).collect()
     }
