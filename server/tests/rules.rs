@@ -31,7 +31,7 @@ fn pin(movie_ids: &[u32]) -> Action {
 }
 
 fn boost(movie_ids: &[u32], weight: f64) -> Action {
-    Action::Boost(v1::Boost { movie_ids: movie_ids.to_vec(), weight })
+    Action::Boost(v1::Boost { movie_ids: movie_ids.to_vec(), weight: Some(weight) })
 }
 
 fn bury(movie_ids: &[u32], how: How) -> Action {
@@ -123,7 +123,7 @@ async fn rules_pin_lift_bury_and_remove_whichever_path_answers_and_leave_no_trac
         assert_eq!(facts(&shown[2]), facts(&plain[0]), "the others are as they were");
 
         put(&server, rule("lift", boost(&[lifted], 100.0))).await;
-        put(&server, rule("bury", bury(&[second], How::Weight(100.0)))).await;
+        put(&server, rule("bury", bury(&[second], How::Penalty(100.0)))).await;
         put(&server, rule("remove", bury(&[first], How::Remove(true)))).await;
         let shown = answer(&server, request()).await;
         assert_eq!(ids(&shown)[..4], [pinned, fourth, lifted, third], "{source:?}");
@@ -216,7 +216,7 @@ async fn a_rule_holds_for_the_genres_and_the_context_that_it_names_and_says_so()
     let why = verdict(&server, removed, "home").await.why_not;
     assert!(why.iter().all(|why| why.obstacle() != v1::Obstacle::Rule), "{why:?}");
 
-    put(&server, rule("weighed", bury(&[shown[0].movie_id], How::Weight(40.0)))).await;
+    put(&server, rule("weighed", bury(&[shown[0].movie_id], How::Penalty(40.0)))).await;
     let verdict = verdict(&server, shown[0].movie_id, "kids-page").await;
     assert!(!verdict.answered);
     let said: Vec<&str> = verdict.why_not.iter().map(|why| &*why.description).collect();
@@ -277,7 +277,7 @@ async fn rules_are_there_after_a_restart() {
 async fn rules_come_in_pages_in_the_order_in_which_they_decide() {
     let server = TestServer::start().await;
     for (rule_id, priority) in [("b", 0), ("a", 0), ("d", -5), ("c", 5), ("e", 1_000)] {
-        put(&server, v1::PutRuleRequest { priority, ..rule(rule_id, pin(&[1])) }).await;
+        put(&server, v1::PutRuleRequest { priority: Some(priority), ..rule(rule_id, pin(&[1])) }).await;
     }
     let (mut listed, mut page_token) = (Vec::new(), String::new());
     loop {

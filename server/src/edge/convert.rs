@@ -212,7 +212,7 @@ pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
         rank: verdict.place.map(|place| place.rank as u32),
         others: verdict.place.map_or(0, |place| place.others as u32),
         source: source(verdict.source).into(),
-        why_not: verdict.obstacles.into_iter().map(why_not).collect(),
+        why_not: verdict.obstacles.iter().map(why_not).collect(),
         because: reasons.map(because).unwrap_or_default(),
         similar_to: reasons.and_then(similar_to),
         reason: reasons.map(|reasons| reasons.sentence.clone()).unwrap_or_default(),
@@ -223,8 +223,8 @@ pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
     }
 }
 
-fn why_not(obstacle: Obstacle) -> v1::WhyNot {
-    let (kind, field) = match &obstacle {
+fn why_not(obstacle: &Obstacle) -> v1::WhyNot {
+    let (kind, field) = match obstacle {
         Obstacle::UnknownToModel => (v1::Obstacle::UnknownToModel, String::new()),
         Obstacle::NotInCatalogue => (v1::Obstacle::NotInCatalogue, String::new()),
         Obstacle::Filter(condition) => (v1::Obstacle::Filter, format!("filter.{}", condition.field())),
@@ -426,7 +426,7 @@ mod tests {
         let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
         let filter = pool.get_message_by_name("marquee.v1.Filter").unwrap();
         let fields: Vec<String> =
-            Condition::ALL.map(|condition| why_not(Obstacle::Filter(condition)).field).to_vec();
+            Condition::ALL.map(|condition| why_not(&Obstacle::Filter(condition)).field).to_vec();
         let expected: Vec<String> = filter.fields().map(|field| format!("filter.{}", field.name())).collect();
         assert_eq!(fields, expected);
     }

@@ -94,12 +94,10 @@ impl fmt::Display for Obstacle {
             Self::Seen(SeenAs::Hidden) => f.write_str("the user hid it"),
             Self::Seen(SeenAs::Met) => f.write_str("the user has seen it"),
             Self::Rule(rule) => {
-                let Rule { rule_id, reason, action, .. } = &**rule;
-                match action {
-                    Action::Bury { weight: Some(weight), .. } => {
-                        write!(f, "the rule {rule_id} ({reason}) takes {weight} off its value")
-                    }
-                    _ => write!(f, "the rule {rule_id} ({reason}) takes it out"),
+                write!(f, "the rule {} ({}) ", rule.rule_id, rule.reason)?;
+                match rule.action {
+                    Action::Bury { penalty: Some(penalty), .. } => write!(f, "takes {penalty} off its value"),
+                    _ => f.write_str("takes it out"),
                 }
             }
             Self::Rank(Some(Place { rank, others, .. })) => {

@@ -113,8 +113,8 @@ impl Effects {
                 self.pin(rule, movie_ids.iter().copied().filter(|movie_id| movies.contains(*movie_id)));
             }
             Action::Boost { weight, .. } => self.weigh(rule, movies, *weight),
-            Action::Bury { weight: Some(weight), .. } => self.weigh(rule, movies, -weight),
-            Action::Bury { weight: None, .. } => self.remove(rule, movies),
+            Action::Bury { penalty: Some(penalty), .. } => self.weigh(rule, movies, -penalty),
+            Action::Bury { penalty: None, .. } => self.remove(rule, movies),
         }
     }
 }

@@ -70,7 +70,7 @@ pub enum Action {
         movie_ids: Vec<MovieId>,
         /// What is taken off their values, above 0; they are taken out of answers when `None`.
         #[serde(default)]
-        weight: Option<f64>,
+        penalty: Option<f64>,
     },
 }
 
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_rule_comes_back_from_its_record() {
         let boost = Rule { action: Action::Boost { movie_ids: vec![], weight: 0.3 }, ..pin() };
-        let bury = Rule { action: Action::Bury { movie_ids: vec![1], weight: None }, ..pin() };
+        let bury = Rule { action: Action::Bury { movie_ids: vec![1], penalty: None }, ..pin() };
         for rule in [pin(), boost, bury] {
             assert_eq!(Rule::from_record(rule.to_record()).unwrap(), rule);
         }
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(pin().check(), Ok(()));
         assert_eq!(of(Action::Pin { movie_ids: vec![] }).check(), Err(RuleFault::NothingToPin));
         assert_eq!(of(Action::Boost { movie_ids: vec![], weight: 1.0 }).check(), Err(RuleFault::NoMovies));
-        assert_eq!(of(Action::Bury { movie_ids: vec![], weight: None }).check(), Err(RuleFault::NoMovies));
+        assert_eq!(of(Action::Bury { movie_ids: vec![], penalty: None }).check(), Err(RuleFault::NoMovies));
         assert_eq!(Rule { end_ms: Some(1_000), ..pin() }.check(), Err(RuleFault::Ends));
         for rule_id in ["", "Christmas", "a b", "ä", &"a".repeat(65)] {
             assert_eq!(Rule { rule_id: rule_id.to_owned(), ..pin() }.check(), Err(RuleFault::Id));

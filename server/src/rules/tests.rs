@@ -44,8 +44,8 @@ fn boost(movie_ids: &[MovieId], weight: f64) -> Action {
     Action::Boost { movie_ids: movie_ids.to_vec(), weight }
 }
 
-fn bury(movie_ids: &[MovieId], weight: Option<f64>) -> Action {
-    Action::Bury { movie_ids: movie_ids.to_vec(), weight }
+fn bury(movie_ids: &[MovieId], penalty: Option<f64>) -> Action {
+    Action::Bury { movie_ids: movie_ids.to_vec(), penalty }
 }
 
 fn pinned(effects: &Effects) -> Vec<(MovieId, &str)> {

@@ -85,8 +85,11 @@ fn rule(request: v1::PutRuleRequest) -> Result<Rule, ApiError> {
         |field: &str, time: Option<Timestamp>| time.map(|time| convert::time_ms(field, &time)).transpose();
     let action = match request.action {
         Some(Wire::Pin(v1::Pin { movie_ids })) => Action::Pin { movie_ids },
-        Some(Wire::Boost(v1::Boost { movie_ids, weight })) => Action::Boost { movie_ids, weight },
-        Some(Wire::Bury(v1::Bury { movie_ids, how })) => Action::Bury { movie_ids, weight: taken_off(how)? },
+        Some(Wire::Boost(v1::Boost { movie_ids, weight })) => {
+            let missing = || ApiError::invalid("boost.weight", "must be there");
+            Action::Boost { movie_ids, weight: weight.ok_or_else(missing)? }
+        }
+        Some(Wire::Bury(v1::Bury { movie_ids, how })) => Action::Bury { movie_ids, penalty: penalty(how)? },
         None => return Err(ApiError::invalid("pin", "must be there, or boost, or bury")),
     };
     Ok(Rule {
@@ -97,20 +100,20 @@ fn rule(request: v1::PutRuleRequest) -> Result<Rule, ApiError> {
         rule_id: request.rule_id,
         reason: request.reason,
         contexts: request.contexts,
-        priority: request.priority,
+        priority: request.priority.unwrap_or_default(),
         action,
     })
 }
 
 /// What is taken off the values of buried movies; `None` where they are removed.
-fn taken_off(how: Option<v1::bury::How>) -> Result<Option<f64>, ApiError> {
+fn penalty(how: Option<v1::bury::How>) -> Result<Option<f64>, ApiError> {
     match how {
-        Some(v1::bury::How::Weight(weight)) => Ok(Some(weight)),
+        Some(v1::bury::How::Penalty(penalty)) => Ok(Some(penalty)),
         Some(v1::bury::How::Remove(true)) => Ok(None),
         Some(v1::bury::How::Remove(false)) => {
-            Err(ApiError::invalid("bury.remove", "is false; say true, or a weight instead"))
+            Err(ApiError::invalid("bury.remove", "is false; say true, or a penalty instead"))
         }
-        None => Err(ApiError::invalid("bury.weight", "must be there, or remove")),
+        None => Err(ApiError::invalid("bury.penalty", "must be there, or remove")),
     }
 }
 
@@ -141,9 +144,9 @@ fn shown(rule: &Rule) -> v1::Rule {
     use v1::rule::Action as Wire;
     let action = match rule.action.clone() {
         Action::Pin { movie_ids } => Wire::Pin(v1::Pin { movie_ids }),
-        Action::Boost { movie_ids, weight } => Wire::Boost(v1::Boost { movie_ids, weight }),
-        Action::Bury { movie_ids, weight } => {
-            let how = Some(weight.map_or(How::Remove(true), How::Weight));
+        Action::Boost { movie_ids, weight } => Wire::Boost(v1::Boost { movie_ids, weight: Some(weight) }),
+        Action::Bury { movie_ids, penalty } => {
+            let how = Some(penalty.map_or(How::Remove(true), How::Penalty));
             Wire::Bury(v1::Bury { movie_ids, how })
         }
     };
@@ -193,7 +196,7 @@ mod tests {
             start_time: time(10),
             end_time: time(20),
             enabled: Some(false),
-            priority: -3,
+            priority: Some(-3),
             ..request()
         };
         let shown = shown(&rule(put).unwrap());
@@ -210,11 +213,11 @@ mod tests {
             let bury = v1::Bury { movie_ids: vec![1], how };
             rule(v1::PutRuleRequest { action: Some(v1::put_rule_request::Action::Bury(bury)), ..request() })
         };
-        let weighed = bury(Some(v1::bury::How::Weight(2.0))).unwrap();
-        assert_eq!(weighed.action, Action::Bury { movie_ids: vec![1], weight: Some(2.0) });
+        let weighed = bury(Some(v1::bury::How::Penalty(2.0))).unwrap();
+        assert_eq!(weighed.action, Action::Bury { movie_ids: vec![1], penalty: Some(2.0) });
         let removed = bury(Some(v1::bury::How::Remove(true))).unwrap();
-        assert_eq!(removed.action, Action::Bury { movie_ids: vec![1], weight: None });
+        assert_eq!(removed.action, Action::Bury { movie_ids: vec![1], penalty: None });
         let refused = bury(Some(v1::bury::How::Remove(false))).unwrap_err().to_string();
-        assert_eq!(refused, "bury.remove is false; say true, or a weight instead");
+        assert_eq!(refused, "bury.remove is false; say true, or a penalty instead");
     }
 }
