@@ -13,6 +13,7 @@ ORDER = [
     ["config"],  # what may be set
     ["edge", "judge"],  # what crosses the network; what lists are worth
     ["recommend", "import", "users", "writes"],  # what is done
+    ["rules"],  # what the business wants
     ["catalog", "profiles", "similar"],  # what is known
     ["shared"],  # what lives on the Redis link
     ["telemetry"],  # what is measured and said

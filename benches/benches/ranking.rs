@@ -43,6 +43,7 @@ impl Movies {
                 year: Some(random.random_range(1930..2026)),
                 rating: random.random_range(1.0..5.0),
                 told_genres: 0.0,
+                rules: 0.0,
             })
             .collect();
         candidates.sort_by(|one, other| other.score.total_cmp(&one.score));

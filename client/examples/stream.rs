@@ -22,7 +22,7 @@ fn request(user_id: u64) -> RecommendStreamRequest {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let server = std::env::var("MARQUEE_SERVER").unwrap_or_else(|_| "127.0.0.1:50051".to_owned());
     let client = Client::connect(ConnectOptions::to(server)).await?;
-    let mut answers = client.recommend_stream(stream::iter(USERS.map(request))).await?;
+    let mut answers = client.recommend_stream(stream::iter(USERS.into_iter().map(request))).await?;
     for user_id in USERS {
         let answer = answers.next().await.ok_or("the server answers every request")??;
         match answer.outcome.and_then(|outcome| outcome.outcome) {

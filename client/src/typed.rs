@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{Stream, StreamExt as _, stream};
-use marquee_proto::methods::{catalog, interaction, operations, recommendation, user, vector};
+use marquee_proto::methods::{catalog, interaction, operations, recommendation, rule, user, vector};
 use marquee_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -75,6 +75,14 @@ unary_calls! {
     search_vectors(SearchVectorsRequest) -> SearchVectorsResponse = vector::SEARCH_VECTORS;
     /// The vector of one movie.
     get_movie_vector(GetMovieVectorRequest) -> GetMovieVectorResponse = vector::GET_MOVIE_VECTOR;
+    /// Adds or replaces a rule.
+    put_rule(PutRuleRequest) -> PutRuleResponse = rule::PUT_RULE;
+    /// One rule.
+    get_rule(GetRuleRequest) -> GetRuleResponse = rule::GET_RULE;
+    /// A page of rules, in the order in which they decide.
+    list_rules(ListRulesRequest) -> ListRulesResponse = rule::LIST_RULES;
+    /// Removes a rule. A repeated call that finds none says so.
+    delete_rule(DeleteRuleRequest) -> DeleteRuleResponse = rule::DELETE_RULE;
     /// Numbers about the server.
     get_stats(GetStatsRequest) -> GetStatsResponse = operations::GET_STATS;
     /// The models that the server knows.

@@ -18,8 +18,17 @@ use prost_reflect::DescriptorPool;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorSet;
 
-const PROTOS: [&str; 8] =
-    ["rules", "common", "recommendation", "catalog", "interaction", "user", "vector", "operations"];
+const PROTOS: [&str; 9] = [
+    "rules",
+    "common",
+    "recommendation",
+    "catalog",
+    "interaction",
+    "user",
+    "vector",
+    "business_rule",
+    "operations",
+];
 
 /// The package of what says a method's place in HTTP. It is read from the descriptors, so it needs no types.
 const ANNOTATIONS: &str = "google.api";

@@ -78,6 +78,8 @@ fn rust_type(field: &FieldDescriptor) -> String {
     match field.kind() {
         Kind::Uint32 => "u32".to_owned(),
         Kind::Uint64 => "u64".to_owned(),
+        Kind::Double => "f64".to_owned(),
+        Kind::Bool => "bool".to_owned(),
         Kind::String => "String".to_owned(),
         Kind::Message(message) => format!("v1::{}", message.name()),
         other => unimplemented!("a oneof holds a {other:?}: say its Rust type here"),

@@ -19,7 +19,7 @@ fn feed<M: Message + Default + Validate>(bytes: &[u8]) -> bool {
     again.encode_to_vec() == message.encode_to_vec()
 }
 
-const FEEDS: [fn(&[u8]) -> bool; 10] = [
+const FEEDS: [fn(&[u8]) -> bool; 11] = [
     feed::<v1::RecommendRequest>,
     feed::<v1::RecommendBatchRequest>,
     feed::<v1::SimilarMoviesRequest>,
@@ -30,6 +30,7 @@ const FEEDS: [fn(&[u8]) -> bool; 10] = [
     feed::<v1::SetPreferencesRequest>,
     feed::<v1::RecordInteractionsRequest>,
     feed::<v1::ImportMoviesRequest>,
+    feed::<v1::PutRuleRequest>,
 ];
 
 /// A request with every kind of field in it, to be damaged.

@@ -17,6 +17,7 @@ pub mod import;
 pub mod judge;
 pub mod profiles;
 pub mod recommend;
+pub mod rules;
 pub mod shared;
 pub mod similar;
 pub mod telemetry;

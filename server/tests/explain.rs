@@ -74,6 +74,7 @@ fn question(history: &[MovieId]) -> Question {
         exploration: None,
         filter: Filter::default(),
         exclude_seen: true,
+        context: String::new(),
         consistency_token: ConsistencyToken::default(),
         explain_newest: None,
         options: RequestOptions::default(),

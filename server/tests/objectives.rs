@@ -36,7 +36,8 @@ fn ids(response: &v1::RecommendResponse) -> Vec<u32> {
 }
 
 fn sum(parts: &v1::ScoreParts) -> f64 {
-    parts.log_probability + parts.popularity + parts.freshness + parts.rating + parts.told_genres
+    let of_the_movie = parts.log_probability + parts.popularity + parts.freshness + parts.rating;
+    of_the_movie + parts.told_genres + parts.rules
 }
 
 /// The mean over pairs of one less the Jaccard similarity of genres.

@@ -415,6 +415,7 @@ async fn without_a_model_who_has_no_taste_is_answered_by_popularity_and_who_has_
         exploration: None,
         filter: Filter::default(),
         exclude_seen: true,
+        context: String::new(),
         consistency_token: ConsistencyToken::default(),
         explain_newest: None,
         options: RequestOptions::default(),

@@ -108,6 +108,7 @@ impl Pipeline {
             exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: ConsistencyToken::default(),
             explain_newest: newest,
             options: RequestOptions::default(),

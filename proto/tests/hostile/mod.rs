@@ -48,9 +48,9 @@ macro_rules! targets {
 }
 
 targets! {
-    ActivateModelRequest DeleteUserRequest EncodeHistoryRequest ExplainRecommendationRequest ExportVectorsRequest GetHomeRowsRequest GetMovieRequest GetMovieVectorRequest GetStatsRequest GetUserRequest
+    ActivateModelRequest DeleteRuleRequest DeleteUserRequest EncodeHistoryRequest ExplainRecommendationRequest ExportVectorsRequest GetHomeRowsRequest GetMovieRequest GetMovieVectorRequest GetRuleRequest GetStatsRequest GetUserRequest
     GetUserStatsRequest ImportMoviesRequest ListGenresRequest ListHistoryRequest ListModelsRequest
-    ListOnboardingMoviesRequest ListPopularMoviesRequest ListTrendingMoviesRequest LoadModelRequest RecommendBatchRequest RecommendRequest
+    ListOnboardingMoviesRequest ListPopularMoviesRequest ListRulesRequest ListTrendingMoviesRequest LoadModelRequest PutRuleRequest RecommendBatchRequest RecommendRequest
     RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest
     SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest SimilarMoviesRequest SimilarUsersRequest UnloadModelRequest WatchInteractionsRequest
 }

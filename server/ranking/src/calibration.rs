@@ -159,7 +159,16 @@ mod tests {
     const GENRES: usize = 7;
 
     fn movie(genres: &[u32]) -> Candidate<'_> {
-        Candidate { score: 0.0, vector: &[], genres, events: 0, year: None, rating: 0.0, told_genres: 0.0 }
+        Candidate {
+            score: 0.0,
+            vector: &[],
+            genres,
+            events: 0,
+            year: None,
+            rating: 0.0,
+            told_genres: 0.0,
+            rules: 0.0,
+        }
     }
 
     /// As the paper has it.

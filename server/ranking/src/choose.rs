@@ -181,6 +181,7 @@ mod tests {
             year: Some(1999),
             rating: 3.5,
             told_genres: 0.0,
+            rules: 0.0,
         };
         scores.map(known).collect()
     }
@@ -218,6 +219,17 @@ mod tests {
         let wanted = GenreShares::of([&[0][..]], 1);
         let diverse = Objective { diversity: 1.0, calibration: 1.0, ..Objective::default() };
         assert_eq!(places(&choose(&candidates, &wanted, &diverse, 2020, 3)), [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_rules_add_counts_as_the_movies_own() {
+        let mut candidates = candidates(5);
+        candidates[4].rules = 2.5;
+        candidates[0].rules = -10.0;
+        let choices = choose(&candidates, &GenreShares::of([&[0][..]], 1), &Objective::default(), 2020, 4);
+        assert_eq!(places(&choices), [1, 4, 2, 3]);
+        let gap = choices[0].parts.sum() - choices[1].parts.sum();
+        assert!((gap - 0.5).abs() < 1e-12, "{gap}");
     }
 
     #[test]

@@ -54,4 +54,6 @@ pub struct Candidate<'a> {
     pub rating: f64,
     /// The share of its genres that the user told, 0 to 1.
     pub told_genres: f64,
+    /// What rules add to its value.
+    pub rules: f64,
 }

@@ -15,6 +15,8 @@ pub struct Parts {
     pub rating: f64,
     /// The weight times the share of its genres that the user told.
     pub told_genres: f64,
+    /// What rules add, below 0 for what they take off.
+    pub rules: f64,
 }
 
 impl Parts {
@@ -27,13 +29,15 @@ impl Parts {
             freshness: objective.freshness_weight * freshness(candidate, objective, year),
             rating: objective.rating_weight * candidate.rating,
             told_genres: objective.told_genres_weight * candidate.told_genres,
+            rules: candidate.rules,
         });
         parts.collect()
     }
 
     /// The movie's own value.
     pub fn sum(&self) -> f64 {
-        self.log_probability + self.popularity + self.freshness + self.rating + self.told_genres
+        let of_the_movie = self.log_probability + self.popularity + self.freshness + self.rating;
+        of_the_movie + self.told_genres + self.rules
     }
 }
 

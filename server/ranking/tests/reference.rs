@@ -83,6 +83,7 @@ fn candidate(movie: &Movie) -> Candidate<'_> {
         year: (movie.year > 0).then_some(movie.year),
         rating: movie.rating,
         told_genres: 0.0,
+        rules: 0.0,
     }
 }
 

@@ -38,6 +38,7 @@ use crate::edge::{AppState, HttpOptions, ServeError, ServerOptions, serve};
 use crate::import::ImportError;
 use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, NewMovies, Recommender, SimilarUsers};
+use crate::rules::Rules;
 use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::limit::Limiter;
@@ -188,9 +189,11 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let origins = [model_origin, origin];
     let revision = store.revision().await?;
     let catalog = Arc::new(build_catalog(store.as_ref()).await?);
+    let rules = Arc::new(Rules::open(Arc::clone(&store), Arc::clone(&catalog)).await?);
     let follower = Follower {
         store: Arc::clone(&store),
         catalog: Arc::clone(&catalog),
+        rules: Arc::clone(&rules) as _,
         revision,
         interval: config.store.statistics_interval,
     };
@@ -205,7 +208,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let mismatch = if config.engine.allow_mismatched_model { Mismatch::Allowed } else { Mismatch::Refused };
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
-    let recommender = Arc::new(recommender.on_mismatch(mismatch));
+    let recommender = Arc::new(recommender.on_mismatch(mismatch).under(Arc::clone(&rules)));
     let similar_users = (config.retrieval.similar_users == Switch::On).then(|| {
         let (recommender, store) = (Arc::clone(&recommender), Arc::clone(&store));
         let changes = Arc::clone(profiles.changes());
@@ -228,6 +231,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         coordinator,
         events,
         recommender,
+        rules,
         similar_users,
         limiter: config.server.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
         health: Arc::default(),

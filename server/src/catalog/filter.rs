@@ -6,6 +6,7 @@
 use marquee_core::domain::MovieId;
 use marquee_core::text;
 use roaring::{MultiOps, RoaringBitmap};
+use serde::{Deserialize, Serialize};
 
 use super::CatalogError;
 use super::movies::Movies;
@@ -14,8 +15,10 @@ use super::stats::Ratings;
 /// Bytes of the genres that a refusal names.
 const SHOWN_GENRES_BYTES: usize = 600;
 
-/// Which movies may be answered. Every condition that is set must hold; an empty filter allows all.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Which movies may be answered. Every condition that is set must hold; an empty filter allows all. Its names are those of
+/// stored rules too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filter {
     /// At least one of these genres, without regard to case.
     pub genres_any: Vec<String>,
@@ -194,7 +197,8 @@ impl Filter {
         Ok(required)
     }
 
-    fn asks_for_ratings(&self) -> bool {
+    /// Whether it has conditions whose movies change with every event.
+    pub(crate) fn asks_for_ratings(&self) -> bool {
         self.average_rating_min.is_some() || self.ratings_min.is_some()
     }
 

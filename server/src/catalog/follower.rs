@@ -1,6 +1,6 @@
 //! Keeps the catalogue in memory beside a store that other nodes write to.
 //!
-//! Four times a second a node asks the store whether movies or statistics have another revision than those it has read,
+//! Four times a second a node asks the store whether movies, statistics or rules have another revision than those it has read,
 //! which is one small read, and reads them then, so that a movie is everywhere within a second. Who reads long rests long.
 //! One node at a time sums the statistics up anew; which one, the store decides. Over a store of its own a node finds
 //! nothing to do.
@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
 use marquee_store::{Revision, Store, StoreError, all_movies};
@@ -24,13 +25,25 @@ const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 /// What was read for a while is not read again for so many times as long: a node that others import into goes on serving.
 const REST: u32 = 4;
 
+/// What else is read from the store, and held in memory.
+#[async_trait]
+pub trait Reread: Send + Sync {
+    /// Reads it anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read: what was held is held on.
+    async fn reread(&self) -> Result<(), StoreError>;
+}
+
 /// Brings what the store's other nodes did into a catalogue.
 pub struct Follower {
     /// What is followed.
     pub store: Arc<dyn Store>,
     /// What follows it.
     pub catalog: Arc<Catalog>,
-    /// What the catalogue was read from.
+    /// What is read anew when rules have changed.
+    pub rules: Arc<dyn Reread>,
+    /// What the catalogue and the rules were read from.
     pub revision: Revision,
     /// How old the statistics may become.
     pub interval: Duration,
@@ -68,6 +81,10 @@ impl Follower {
 
     async fn step(&mut self) -> Result<(), StoreError> {
         let revision = self.store.revision().await?;
+        if revision.rules != self.revision.rules {
+            self.rules.reread().await?;
+            self.revision.rules = revision.rules;
+        }
         if revision == self.revision {
             return Ok(());
         }

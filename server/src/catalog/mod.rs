@@ -29,7 +29,7 @@ use roaring::RoaringBitmap;
 
 use self::content::ContentIndex;
 pub use self::filter::{Condition, Filter, GenreList};
-pub use self::follower::Follower;
+pub use self::follower::{Follower, Reread};
 pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies};
 use self::search::Titles;

@@ -60,6 +60,7 @@ async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
             exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: ConsistencyToken::default(),
             explain_newest: None,
             options: RequestOptions::default(),

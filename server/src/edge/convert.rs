@@ -62,6 +62,23 @@ pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {
     })
 }
 
+/// A filter as a request says it.
+pub(super) fn shown_filter(filter: &Filter) -> v1::Filter {
+    let filter = filter.clone();
+    v1::Filter {
+        genres_any: filter.genres_any,
+        genres_all: filter.genres_all,
+        genres_none: filter.genres_none,
+        tags_any: filter.tags_any,
+        year_min: filter.year_min.map(u32::from),
+        year_max: filter.year_max.map(u32::from),
+        average_rating_min: filter.average_rating_min,
+        ratings_min: filter.ratings_min.map(|ratings| u32::try_from(ratings).unwrap_or(u32::MAX)),
+        allow_movie_ids: filter.allow_movie_ids,
+        deny_movie_ids: filter.deny_movie_ids,
+    }
+}
+
 /// The server's own method when absent.
 pub(super) fn method(method: v1::Method, default: Method) -> Method {
     match method {
@@ -96,6 +113,7 @@ pub(super) fn source(source: Source) -> v1::Source {
         Source::Preferences => v1::Source::Preferences,
         Source::Popularity => v1::Source::Popularity,
         Source::Exploration => v1::Source::Exploration,
+        Source::Rule => v1::Source::Rule,
     }
 }
 
@@ -124,13 +142,14 @@ pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
         source: source(pick.source).into(),
         score_parts: pick.parts.map(score_parts),
         propensity: pick.propensity,
+        rule_id: pick.rule.as_ref().map(|rule| rule.rule_id.clone()).unwrap_or_default(),
         ..v1::Recommendation::default()
     }
 }
 
 fn score_parts(parts: Parts) -> v1::ScoreParts {
-    let Parts { log_probability, popularity, freshness, rating, told_genres } = parts;
-    v1::ScoreParts { log_probability, popularity, freshness, rating, told_genres }
+    let Parts { log_probability, popularity, freshness, rating, told_genres, rules } = parts;
+    v1::ScoreParts { log_probability, popularity, freshness, rating, told_genres, rules }
 }
 
 /// What a request says of its list.
@@ -203,7 +222,7 @@ pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
         rank: verdict.place.map(|place| place.rank as u32),
         others: verdict.place.map_or(0, |place| place.others as u32),
         source: source(verdict.source).into(),
-        why_not: verdict.obstacles.into_iter().map(why_not).collect(),
+        why_not: verdict.obstacles.iter().map(why_not).collect(),
         because: reasons.map(because).unwrap_or_default(),
         similar_to: reasons.and_then(similar_to),
         reason: reasons.map(|reasons| reasons.sentence.clone()).unwrap_or_default(),
@@ -214,13 +233,17 @@ pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
     }
 }
 
-fn why_not(obstacle: Obstacle) -> v1::WhyNot {
+fn why_not(obstacle: &Obstacle) -> v1::WhyNot {
     let (kind, field) = match obstacle {
         Obstacle::UnknownToModel => (v1::Obstacle::UnknownToModel, String::new()),
         Obstacle::NotInCatalogue => (v1::Obstacle::NotInCatalogue, String::new()),
         Obstacle::Filter(condition) => (v1::Obstacle::Filter, format!("filter.{}", condition.field())),
         Obstacle::Seen(_) => (v1::Obstacle::Seen, "exclude_seen".to_owned()),
         Obstacle::Rank(_) => (v1::Obstacle::Rank, "k".to_owned()),
+        Obstacle::Rule(rule) => {
+            let field = if rule.contexts.is_empty() { "" } else { "context" };
+            (v1::Obstacle::Rule, field.to_owned())
+        }
     };
     v1::WhyNot { obstacle: kind.into(), field, description: obstacle.to_string() }
 }
@@ -277,7 +300,7 @@ pub(super) fn timestamp(time_ms: TimeMs) -> Timestamp {
 }
 
 /// The time in milliseconds.
-fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError> {
+pub(super) fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         return Err(ApiError::invalid(field, "must have 0 to 999999999 ns"));
     }
@@ -413,7 +436,7 @@ mod tests {
         let pool = DescriptorPool::decode(DESCRIPTOR_SET).unwrap();
         let filter = pool.get_message_by_name("marquee.v1.Filter").unwrap();
         let fields: Vec<String> =
-            Condition::ALL.map(|condition| why_not(Obstacle::Filter(condition)).field).to_vec();
+            Condition::ALL.map(|condition| why_not(&Obstacle::Filter(condition)).field).to_vec();
         let expected: Vec<String> = filter.fields().map(|field| format!("filter.{}", field.name())).collect();
         assert_eq!(fields, expected);
     }

@@ -17,13 +17,14 @@ use tonic_health::server::HealthReporter;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The services by name, the server as a whole first, and whether they are there to write.
-pub(super) const SERVICES: [(&str, Does); 7] = [
+pub(super) const SERVICES: [(&str, Does); 8] = [
     ("", Does::Read),
     ("marquee.v1.RecommendationService", Does::Read),
     ("marquee.v1.CatalogService", Does::Read),
     ("marquee.v1.VectorService", Does::Read),
     ("marquee.v1.UserService", Does::Write),
     ("marquee.v1.InteractionService", Does::Write),
+    ("marquee.v1.RuleService", Does::Write),
     ("marquee.v1.OperationsService", Does::Read),
 ];
 

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::ApiError;
 use crate::catalog::After;
+use crate::rules::RulePlace;
 
 /// Bytes of the hash that stands for a list.
 const LIST_BYTES: usize = 8;
@@ -65,11 +66,31 @@ impl List {
         })
     }
 
+    /// The token for what comes after this rule.
+    pub(super) fn rules_token(self, after: RulePlace<'_>) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.priority.0.to_be_bytes());
+        key.extend(after.rule_id.as_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of rules goes on, the priority and the name of a rule; `None` for the first page.
+    pub(super) fn rules_after(self, token: &str) -> Result<Option<(i32, String)>, ApiError> {
+        self.read(token, |key| {
+            let (priority, rule_id) = key.split_first_chunk()?;
+            Some((i32::from_be_bytes(*priority), str::from_utf8(rule_id).ok()?.to_owned()))
+        })
+    }
+
     fn parse<const N: usize, T>(
         self,
         token: &str,
         read: impl FnOnce([u8; N]) -> Option<T>,
     ) -> Result<Option<T>, ApiError> {
+        self.read(token, |key| key.try_into().ok().and_then(read))
+    }
+
+    fn read<T>(self, token: &str, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, ApiError> {
         if token.is_empty() {
             return Ok(None);
         }
@@ -77,7 +98,6 @@ impl List {
             .ok()
             .as_deref()
             .and_then(|bytes| bytes.strip_prefix(&self.0))
-            .and_then(|key| key.try_into().ok())
             .and_then(read)
             .map(Some)
             .ok_or_else(|| {

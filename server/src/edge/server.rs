@@ -11,6 +11,7 @@ use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
+use marquee_proto::v1::rule_service_server::RuleServiceServer;
 use marquee_proto::v1::user_service_server::UserServiceServer;
 use marquee_proto::v1::vector_service_server::VectorServiceServer;
 use marquee_store::Store;
@@ -32,10 +33,12 @@ use super::layers::{
     RefusedLayer, StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
 };
 use super::services::{
-    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, Unsaid, UserApi, VectorApi,
+    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, RuleApi, Unsaid, UserApi,
+    VectorApi,
 };
 use crate::catalog::Catalog;
 use crate::recommend::{Recommender, SimilarUsers};
+use crate::rules::Rules;
 use crate::shared::events::EventLog;
 use crate::shared::limit::Limiter;
 use crate::telemetry::RpcMetrics;
@@ -81,6 +84,8 @@ pub(crate) struct AppState {
     pub(crate) events: Arc<dyn EventLog>,
     /// The pipeline.
     pub(crate) recommender: Arc<Recommender>,
+    /// The rules of the business.
+    pub(crate) rules: Arc<Rules>,
     /// Finds users whose taste is alike; `None` where nobody may.
     pub(crate) similar_users: Option<Arc<SimilarUsers>>,
     /// Loads a model from its folder.
@@ -135,6 +140,7 @@ pub(crate) async fn serve(
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
     let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));
     let users = UserApi::new(users, coordinator.clone());
+    let rules = RuleApi::new(Arc::clone(&state.rules));
     let interactions = InteractionApi::new(coordinator, Arc::clone(&state.events), options.max_watchers);
     let operations =
         OperationsApi::new(Arc::clone(&state.engine), Arc::clone(&state.store), Arc::clone(&state.load));
@@ -184,6 +190,7 @@ pub(crate) async fn serve(
         .add_service(limited!(UserServiceServer::new(users)))
         .add_service(limited!(InteractionServiceServer::new(interactions)))
         .add_service(limited!(VectorServiceServer::new(vectors)))
+        .add_service(limited!(RuleServiceServer::new(rules)))
         .add_service(limited!(OperationsServiceServer::new(operations)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
         .add_optional_service(reflection_v1())

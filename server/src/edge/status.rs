@@ -72,6 +72,9 @@ pub enum ApiError {
     /// The user that the call is about does not exist.
     #[error("user {0} is unknown; RegisterUser or RecordInteraction creates users")]
     UnknownUser(UserId),
+    /// The rule that the call is about does not exist.
+    #[error("there is no rule {0:?}; ListRules says which there are")]
+    UnknownRule(String),
     /// Nobody may look for users.
     #[error("similar users are not looked for; start the server with --similar-users on")]
     SimilarUsersOff,
@@ -232,6 +235,9 @@ pub enum ApiError {
     /// The pipeline refused or failed.
     #[error(transparent)]
     Recommend(#[from] RecommendError),
+    /// There are as many rules as there may be.
+    #[error("{0}")]
+    TooManyRules(String),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -314,6 +320,8 @@ impl ApiError {
             }
             Self::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
+            Self::UnknownRule(_) => status_parts(Code::NotFound, "UNKNOWN_RULE"),
+            Self::TooManyRules(_) => status_parts(Code::FailedPrecondition, "TOO_MANY_RULES"),
             Self::SimilarUsersOff => status_parts(Code::FailedPrecondition, "SIMILAR_USERS_OFF"),
             Self::Bundle(_) => status_parts(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             Self::NoRoomForModel(_) => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_MODEL"),

@@ -18,7 +18,7 @@ use marquee_core::domain::{
     EventKey, Interaction, Kind, MovieId, MovieRecord, Preferences, Profile, Rating, User, UserId,
 };
 use marquee_core::statistics::MovieStats;
-use marquee_store::{Recorded, RedbStore, Revision, StoreStats, UserStats};
+use marquee_store::{Recorded, RedbStore, Revision, RuleRecord, StoreStats, UserStats};
 
 use super::*;
 
@@ -528,6 +528,18 @@ impl Store for Interrupted {
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
         self.store.movies(after, limit).await
+    }
+
+    async fn put_rule(&self, rule: &RuleRecord) -> Result<bool, StoreError> {
+        self.store.put_rule(rule).await
+    }
+
+    async fn remove_rule(&self, rule_id: &str) -> Result<bool, StoreError> {
+        self.store.remove_rule(rule_id).await
+    }
+
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        self.store.rules().await
     }
 
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {

@@ -141,6 +141,7 @@ impl Judge<'_> {
             objective,
             filter: Filter::default(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: ConsistencyToken::default(),
             exploration: None,
             explain_newest: None,

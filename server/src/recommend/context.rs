@@ -19,6 +19,7 @@ use super::{
     Exploration, Pick, Question, RecommendError, Recommended, Recommender, RequestOptions, Source, Subject,
 };
 use crate::catalog::{Filter, Movies};
+use crate::rules::Effects;
 
 /// A stage that turns what was found so far into more of an answer.
 pub(super) type Run = fn(&mut RequestContext<'_>);
@@ -39,6 +40,8 @@ pub(super) struct RequestContext<'a> {
     /// Catalogue indexes of the movies that may be answered; all when `None`.
     pub(super) selection: Option<RoaringBitmap>,
     pub(super) excluded: Excluded<'a>,
+    /// What the rules do to the answer; `None` where that is nothing.
+    pub(super) rules: Option<Box<Effects>>,
     /// Movies that count as taste, oldest first.
     pub(super) taste: Cow<'a, [MovieId]>,
     /// Everything that a user has seen, and the preferences; empty where no stored user is asked about.
@@ -126,6 +129,7 @@ impl<'a> RequestContext<'a> {
             movies: parts.catalog.movies(),
             selection,
             excluded: Excluded::Nothing,
+            rules: None,
             taste: Cow::default(),
             profile: Arc::default(),
             ignored: 0,
@@ -136,6 +140,23 @@ impl<'a> RequestContext<'a> {
             explanation: None,
             watch,
         })
+    }
+
+    /// Chooses the list for an objective, as far as it is one for a history of so many movies. Rules that lift or bury
+    /// movies change values, so that there is one where none was asked for.
+    pub(super) fn choose_for(&mut self, objective: Option<Objective>, history: usize) {
+        let asked = objective.and_then(|objective| objective.for_history(history));
+        self.objective = asked.or_else(|| self.weights().map(|_| Objective::default()));
+    }
+
+    /// The rules, where they lift or bury movies.
+    pub(super) fn weights(&self) -> Option<&Effects> {
+        self.rules.as_deref().filter(|rules| rules.weighs())
+    }
+
+    /// How many movies are wanted beside those that rules pin.
+    pub(super) fn room(&self) -> usize {
+        self.k - self.rules.as_ref().map_or(0, |rules| rules.pins.len())
     }
 
     /// How many of the model's best the list is chosen from.
@@ -163,11 +184,15 @@ impl<'a> RequestContext<'a> {
 
     /// The movies that must not be answered. Few answers need them: the model's own are of rows.
     pub(super) fn excluded_movies(&self) -> RoaringBitmap {
-        match self.excluded {
+        let mut excluded = match self.excluded {
             Excluded::Nothing => RoaringBitmap::new(),
             Excluded::History(movie_ids) => bitmap_of(movie_ids.to_vec()),
             Excluded::Seen => self.profile.seen.clone(),
+        };
+        if let Some(rules) = &self.rules {
+            excluded |= rules.withheld();
         }
+        excluded
     }
 
     /// Runs stages in their order.

@@ -1,6 +1,6 @@
 //! What to watch next: a pipeline of stages over one request.
 //!
-//! profile -> candidates -> rerank -> fill -> explore -> explain -> hydrate; `stages` lists them and says how one is added. A history that
+//! profile -> candidates -> rerank -> fill -> explore -> explain -> hydrate, under the rules that hold; `stages` lists them and says how one is added. A history that
 //! the model knows goes through the engine; who has none is answered by onboarding preferences, and else by
 //! popularity with decay. Where the model finds fewer than k, popularity fills up, so that an answer is never empty
 //! while anything is allowed.
@@ -53,7 +53,7 @@ pub use request::{
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
 pub use stage::Stage;
-use stages::{candidates, explain as reasons, profile, rerank};
+use stages::{candidates, explain as reasons, profile, rerank, rules};
 pub(crate) use taste::taste_of;
 pub use timings::Timings;
 pub use usage::{Served, Usage, UsageCounts};
@@ -63,6 +63,7 @@ pub use verdict::{Obstacle, Place, SeenAs, Verdict};
 
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
+use crate::rules::Rules;
 use crate::shared::cache::Cache;
 
 /// Answers what to watch next.
@@ -71,6 +72,7 @@ pub struct Recommender {
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
     vectors: Option<UserVectorCache>,
+    rules: Option<Arc<Rules>>,
     rows: ModelIndexes,
     /// Those of movies that the active model does not know; [`NewMovies`] makes them.
     new_rows: ArcSwapOption<Rows>,
@@ -88,7 +90,14 @@ impl Recommender {
         let vectors = cache.map(UserVectorCache::new);
         let metrics = RecommendMetrics::default();
         let (rows, new_rows) = (ModelIndexes::default(), ArcSwapOption::empty());
-        Self { engine, catalog, profiles, vectors, rows, new_rows, metrics }
+        Self { engine, catalog, profiles, vectors, rules: None, rows, new_rows, metrics }
+    }
+
+    /// The same pipeline, whose recommendations heed these rules.
+    #[must_use]
+    pub fn under(mut self, rules: Arc<Rules>) -> Self {
+        self.rules = Some(rules);
+        self
     }
 
     /// The same pipeline, which treats models that do not belong to the catalogue so.
@@ -114,6 +123,7 @@ impl Recommender {
         context.excluded = Excluded::of(question);
         context.exploration = question.exploration;
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
+        rules::heed(&mut context, &question.context);
         candidates::for_taste(&mut context, question).await?;
         if context.objective.is_some() {
             // Most requests have none, and none shall carry the future of it.

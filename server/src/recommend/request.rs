@@ -14,6 +14,7 @@ use super::explanation::Explanation;
 use super::source::Source;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::profiles::ConsistencyToken;
+use crate::rules::Rule;
 
 /// Whose recommendations.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,8 @@ pub struct Question {
     pub objective: Option<Objective>,
     /// Places for new movies; none when `None`.
     pub exploration: Option<Exploration>,
+    /// Where the answer is shown, for rules of some contexts; empty where that is not said.
+    pub context: String,
     /// Writes that the answer must reflect.
     pub consistency_token: ConsistencyToken,
     /// How many of the newest movies of the history are tried as reasons; `None` when no reasons are wanted.
@@ -112,9 +115,9 @@ pub struct Pick {
     /// The movie.
     pub movie_id: MovieId,
     /// The model's score, the sum of the parts where there are any; for popularity the share of the most popular pick's
-    /// weight.
+    /// weight; 0 for what a rule pins.
     pub score: f32,
-    /// What the terms of an objective gave it.
+    /// What the terms of an objective and rules gave it.
     pub parts: Option<Parts>,
     /// Which path found it.
     pub source: Source,
@@ -122,6 +125,8 @@ pub struct Pick {
     pub propensity: Option<f64>,
     /// What the catalogue knows of it; `None` only when the catalogue is empty.
     pub movie: Option<Arc<Movie>>,
+    /// The rule that pins it, or the first that lifts it.
+    pub rule: Option<Arc<Rule>>,
 }
 
 /// The best movies.

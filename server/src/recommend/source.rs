@@ -11,11 +11,13 @@ pub enum Source {
     Popularity,
     /// New movies by predicted rows, for places of their own.
     Exploration,
+    /// A rule that pins the movie.
+    Rule,
 }
 
 impl Source {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Model, Self::Preferences, Self::Popularity, Self::Exploration];
+    /// Those that a whole answer can come from: new movies and rules have single places of one.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
 
     /// Its label in metrics.
     pub const fn label(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Source {
             Self::Preferences => "preferences",
             Self::Popularity => "popularity",
             Self::Exploration => "exploration",
+            Self::Rule => "rule",
         }
     }
 }

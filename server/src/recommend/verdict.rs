@@ -12,9 +12,10 @@ use roaring::RoaringBitmap;
 use super::context::{Excluded, RequestContext};
 use super::explain::{Probe, candidates_for, explanation, sentence_of};
 use super::stage::Stage;
-use super::stages::{self, candidates, profile, rerank};
+use super::stages::{self, candidates, profile, rerank, rules};
 use super::{Explanation, Question, Reasons, RecommendError, Recommender, Source, Timings};
 use crate::catalog::{Condition, Movie};
+use crate::rules::{Action, Rule};
 
 /// The judgement of one movie.
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ pub struct Place {
 }
 
 /// What keeps a movie out of an answer. Printed, it is a sentence without its full stop.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Obstacle {
     /// The model does not know it.
     UnknownToModel,
@@ -63,6 +64,8 @@ pub enum Obstacle {
     Filter(Condition),
     /// It is seen, and what is seen is left out.
     Seen(SeenAs),
+    /// A rule takes it out, or pushes it down.
+    Rule(Arc<Rule>),
     /// Others come before it; by its place, or by popularity where the model gives it none.
     Rank(Option<Place>),
 }
@@ -90,6 +93,13 @@ impl fmt::Display for Obstacle {
             Self::Seen(SeenAs::Disliked) => f.write_str("the user disliked it"),
             Self::Seen(SeenAs::Hidden) => f.write_str("the user hid it"),
             Self::Seen(SeenAs::Met) => f.write_str("the user has seen it"),
+            Self::Rule(rule) => {
+                write!(f, "the rule {} ({}) ", rule.rule_id, rule.reason)?;
+                match rule.action {
+                    Action::Bury { penalty: Some(penalty), .. } => write!(f, "takes {penalty} off its value"),
+                    _ => f.write_str("takes it out"),
+                }
+            }
             Self::Rank(Some(Place { rank, others, .. })) => {
                 write!(f, "it is number {rank} of {}", others + 1)
             }
@@ -117,6 +127,7 @@ impl Recommender {
         require_known(&context, movie_id)?;
         context.excluded = Excluded::of(question);
         profile::profile(&mut context, &question.subject, &question.consistency_token).await?;
+        rules::heed(&mut context, &question.context);
         candidates::for_taste(&mut context, question).await?;
         rerank::by_objective(&mut context).await;
         context.run(&stages::CHOOSE);
@@ -243,6 +254,8 @@ fn obstacles(
     let failed = context.parts.catalog.failed_conditions(&question.filter, movie_id)?;
     obstacles.extend(failed.into_iter().map(Obstacle::Filter));
     obstacles.extend(seen_as(context, movie_id).map(Obstacle::Seen));
+    let rule = context.rules.as_ref().and_then(|rules| rules.against(movie_id));
+    obstacles.extend(rule.cloned().map(Obstacle::Rule));
     if obstacles.is_empty() || place.is_some_and(|place| place.rank > context.k) {
         obstacles.push(Obstacle::Rank(place));
     }

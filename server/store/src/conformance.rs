@@ -11,7 +11,7 @@ use futures::future::join_all;
 use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
 use marquee_core::statistics::{MovieStats, Opinion};
 
-use super::{Recorded, Store, StoreStats};
+use super::{Recorded, RuleRecord, Store, StoreStats};
 
 /// Runs every check, each against an empty store of its own from `fresh`.
 pub async fn all<S, F>(mut fresh: impl FnMut() -> F)
@@ -38,6 +38,7 @@ where
     movies_come_by_id_and_replace_each_other(&fresh().await).await;
     removed_movies_are_gone_and_may_come_again(&fresh().await).await;
     text_and_numbers_at_their_limits_come_back(&fresh().await).await;
+    rules_come_by_id_and_replace_each_other(&fresh().await).await;
     notes_keep_their_last_value(&fresh().await).await;
 }
 
@@ -384,6 +385,25 @@ async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
     assert_eq!(profile.seen, [u32::MAX].into());
 }
 
+/// What editors want.
+async fn rules_come_by_id_and_replace_each_other(store: &impl Store) {
+    assert_eq!(store.rules().await.expect("a read"), []);
+    let [christmas, autumn] = [rule("christmas", b"pin"), rule("autumn", &[0, 255])];
+    assert!(store.put_rule(&christmas).await.expect("a write"), "the first is new");
+    assert!(store.put_rule(&autumn).await.expect("a write"), "another one is new");
+    let changed = rule("christmas", b"");
+    assert!(!store.put_rule(&changed).await.expect("a write"), "the same again is not");
+    assert_eq!(store.rules().await.expect("a read"), [autumn.clone(), changed]);
+    assert!(store.remove_rule("christmas").await.expect("a write"), "it was there");
+    assert!(!store.remove_rule("christmas").await.expect("a repetition"), "it is gone");
+    assert_eq!(store.rules().await.expect("a read"), std::slice::from_ref(&autumn));
+    assert!(store.put_rule(&christmas).await.expect("a write"), "a removed one is new");
+    let many: Vec<_> = (0..300).map(|i| rule(&format!("rule-{i:04}"), &[7; 100])).collect();
+    join_all(many.iter().map(|rule| store.put_rule(rule))).await;
+    let all = [&[autumn, christmas], &many[..]].concat();
+    assert_eq!(store.rules().await.expect("a read"), all);
+}
+
 /// Small values by name.
 async fn notes_keep_their_last_value(store: &impl Store) {
     assert_eq!(store.get_note("import/ratings.csv").await.expect("a read"), None);
@@ -406,6 +426,7 @@ where
     let store = open().await;
     store.put_movies(std::slice::from_ref(&movie)).await.expect("a write");
     store.put_note("import", b"half way").await.expect("a write");
+    store.put_rule(&rule("christmas", b"pin")).await.expect("a write");
     store.register(77, 5).await.expect("a write");
     for batch in events.chunks(100) {
         store.record(batch, 1).await.expect("a write");
@@ -418,6 +439,7 @@ where
     assert_eq!(after, before);
     assert_eq!(sorted_sums(&store).await, sums_before);
     assert_eq!(store.movies(None, 10).await.expect("a read"), [movie]);
+    assert_eq!(store.rules().await.expect("a read"), [rule("christmas", b"pin")]);
     assert_eq!(store.get_note("import").await.expect("a read").as_deref(), Some(&b"half way"[..]));
     let again = store.record(&events, 1).await.expect("a write");
     assert!(again.iter().all(|outcome| outcome.duplicate), "everything is known already");
@@ -431,6 +453,10 @@ pub fn rating(user_id: UserId, movie_id: u32, time_ms: i64, half_stars: u8) -> I
 /// An event without stars for a check.
 pub fn of_kind(user_id: UserId, movie_id: u32, time_ms: i64, kind: Kind) -> Interaction {
     Interaction { user_id, movie_id, time_ms, kind, rating: None }
+}
+
+fn rule(rule_id: &str, body: &[u8]) -> RuleRecord {
+    RuleRecord { rule_id: rule_id.to_owned(), body: body.to_vec() }
 }
 
 fn stars(half_stars: u8) -> Option<Rating> {

@@ -114,6 +114,17 @@ pub struct Revision {
     pub movies: i64,
     /// Of the statistics.
     pub statistics: i64,
+    /// Of the rules.
+    pub rules: i64,
+}
+
+/// A rule of the business as it is kept: what it says is for whoever wrote it to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleRecord {
+    /// Its name.
+    pub rule_id: String,
+    /// What it says.
+    pub body: Vec<u8>,
 }
 
 /// Why the store did not do it.
@@ -205,6 +216,15 @@ pub trait Store: Send + Sync + 'static {
     /// Movies by ascending id, after `after`.
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError>;
 
+    /// Adds or replaces a rule; whether it was new.
+    async fn put_rule(&self, rule: &RuleRecord) -> Result<bool, StoreError>;
+
+    /// Removes a rule; whether it was there.
+    async fn remove_rule(&self, rule_id: &str) -> Result<bool, StoreError>;
+
+    /// All rules by ascending id. They are few: who adds them keeps them so.
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError>;
+
     /// The statistics of every movie that has any: of now in a store that keeps its sums up to date
     /// with every write, else of the newest [`Store::sum_up`].
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError>;
@@ -216,7 +236,7 @@ pub trait Store: Send + Sync + 'static {
     /// this call did. One at a time does. Nothing to do where the sums are kept up to date.
     async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError>;
 
-    /// Changes when others who share the store have changed movies or summed up.
+    /// Changes when others who share the store have changed movies or rules, or summed up.
     async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// A small value that other code keeps in the store, such as how far an import got.

@@ -19,6 +19,7 @@ use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
+use marquee_proto::v1::rule_service_client::RuleServiceClient;
 use marquee_proto::v1::user_service_client::UserServiceClient;
 use marquee_proto::v1::vector_service_client::VectorServiceClient;
 use marquee_server::app::{self, Running};
@@ -132,6 +133,10 @@ impl TestServer {
 
     pub fn vectors(&self) -> VectorServiceClient<Channel> {
         VectorServiceClient::new(self.channel.clone())
+    }
+
+    pub fn rules(&self) -> RuleServiceClient<Channel> {
+        RuleServiceClient::new(self.channel.clone())
     }
 
     pub fn operations(&self) -> OperationsServiceClient<Channel> {

@@ -4,6 +4,7 @@ mod catalog;
 mod interaction;
 mod operations;
 mod recommendation;
+mod rule;
 mod user;
 mod vector;
 
@@ -12,5 +13,6 @@ pub use interaction::InteractionApi;
 pub(crate) use operations::{LoadModel, OperationsApi};
 pub(crate) use recommendation::RecommendationApi;
 pub use recommendation::{Unsaid, question, response};
+pub(crate) use rule::RuleApi;
 pub(crate) use user::UserApi;
 pub(crate) use vector::VectorApi;

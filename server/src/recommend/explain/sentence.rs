@@ -14,6 +14,8 @@ const LIKED_FROM_HALF_STARS: u8 = 8;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     source: Source,
+    /// Why a rule pins or lifts it.
+    rule: Option<&'a str>,
     /// The title of the best reason, and what its user did with it.
     because: Option<(&'a str, Deed)>,
     /// A genre that was asked for, and that the movie has.
@@ -41,16 +43,17 @@ enum Deed {
 impl<'a> Facts<'a> {
     /// Of a movie with these genres, and the best of its reasons.
     pub(super) fn new(
-        pick: &Pick,
+        pick: &'a Pick,
         found_by: FoundBy,
         genres: &'a [Arc<str>],
         because: Option<&'a Because>,
         profile: &Profile,
         filter: &Filter,
     ) -> Self {
+        let share = pick.parts.map_or(pick.score, |parts| parts.log_probability.exp() as f32);
         let asked_for: Vec<&String> = match pick.source {
             Source::Preferences => profile.preferences.genres.iter().collect(),
-            Source::Model | Source::Popularity | Source::Exploration => {
+            Source::Model | Source::Popularity | Source::Exploration | Source::Rule => {
                 filter.genres_any.iter().chain(&filter.genres_all).collect()
             }
         };
@@ -64,9 +67,10 @@ impl<'a> Facts<'a> {
         });
         Self {
             source: pick.source,
+            rule: pick.rule.as_ref().map(|rule| &*rule.reason),
             because,
             genre: genres.iter().find(is_asked_for).map(|genre| &**genre),
-            is_popular: found_by == FoundBy::Popularity && pick.score > 0.0,
+            is_popular: found_by == FoundBy::Popularity && share > 0.0,
         }
     }
 }
@@ -89,6 +93,9 @@ fn deed(source: Source, movie_id: MovieId, profile: &Profile) -> Deed {
 
 /// The sentence.
 pub(super) fn sentence(facts: &Facts<'_>) -> String {
+    if let Some(reason) = facts.rule {
+        return format!("rule: {reason}");
+    }
     match (facts.because, facts.source, facts.genre) {
         (Some((title, Deed::Watched)), ..) => format!("Because you watched {title}"),
         (Some((title, Deed::Liked)), ..) => format!("Because you liked {title}"),
@@ -99,7 +106,7 @@ pub(super) fn sentence(facts: &Facts<'_>) -> String {
         (None, _, Some(genre)) if facts.is_popular => format!("Popular in {genre}"),
         (None, Source::Preferences, _) => "Like what you said you like".to_owned(),
         (None, Source::Popularity, _) if facts.is_popular => "Popular now".to_owned(),
-        (None, Source::Popularity, _) => "More to choose from".to_owned(),
+        (None, Source::Popularity | Source::Rule, _) => "More to choose from".to_owned(),
     }
 }
 
@@ -113,7 +120,7 @@ mod tests {
     const HEAT: MovieId = 6;
 
     fn pick(source: Source, score: f32) -> Pick {
-        Pick { movie_id: 1, score, parts: None, propensity: None, source, movie: None }
+        Pick { movie_id: 1, score, parts: None, propensity: None, source, movie: None, rule: None }
     }
 
     fn heat() -> Because {

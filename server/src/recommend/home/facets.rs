@@ -110,6 +110,7 @@ mod tests {
             propensity: None,
             source: Source::Model,
             movie: movies.get(*id).cloned(),
+            rule: None,
         };
         movie_ids.iter().map(pick).collect()
     }

@@ -90,6 +90,7 @@ impl Recommender {
             exploration: None,
             filter: question.filter.clone(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: question.consistency_token.clone(),
             explain_newest: None,
             options: question.options.clone(),
@@ -144,7 +145,15 @@ async fn like_liked(
         let picks = answer.items.iter().map(|item| {
             let movie_id = model.bundle().vocabulary[item.row as usize];
             let movie = context.movies.get(movie_id).cloned();
-            Pick { movie_id, score: item.score, parts: None, propensity: None, source: Source::Model, movie }
+            Pick {
+                movie_id,
+                score: item.score,
+                parts: None,
+                propensity: None,
+                source: Source::Model,
+                movie,
+                rule: None,
+            }
         });
         similar.push((RowKind::Because { past, movie }, picks.collect()));
     }
@@ -228,7 +237,15 @@ fn trending(
 fn pick_at(context: &RequestContext<'_>, index: u32, score: f32) -> Option<Pick> {
     let movie = context.movies.at(index)?;
     let (movie_id, movie) = (movie.movie_id, Some(Arc::clone(movie)));
-    Some(Pick { movie_id, score, parts: None, propensity: None, source: Source::Popularity, movie })
+    Some(Pick {
+        movie_id,
+        score,
+        parts: None,
+        propensity: None,
+        source: Source::Popularity,
+        movie,
+        rule: None,
+    })
 }
 
 /// The newest year of which the catalogue has movies, those of the future aside.

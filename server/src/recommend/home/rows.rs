@@ -151,6 +151,7 @@ mod tests {
             propensity: None,
             source: Source::Model,
             movie: None,
+            rule: None,
         };
         movie_ids.iter().map(pick).collect()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use marquee_core::domain::MovieId;
 use marquee_engine::{Answer, EngineError, Input, Model, Want};
-use marquee_retrieval::{ItemRow, Method, Metric, Query};
+use marquee_retrieval::{ItemRow, Method, Metric, Query, Scored};
 use roaring::RoaringBitmap;
 
 use crate::recommend::context::{Evidence, Excluded, Found, RequestContext};
@@ -19,7 +19,7 @@ pub(in crate::recommend) async fn for_taste(
     context: &mut RequestContext<'_>,
     question: &Question,
 ) -> Result<(), RecommendError> {
-    context.objective = question.objective.and_then(|objective| objective.for_history(context.taste.len()));
+    context.choose_for(question.objective, context.taste.len());
     let source = if context.taste.is_empty() { Source::Preferences } else { Source::Model };
     if source == Source::Preferences {
         // Without taste, the newest event of a movie says that it is not wanted.
@@ -36,7 +36,7 @@ pub(in crate::recommend) async fn for_taste(
     let index = context.index_of(&model);
     let encodable = EncodableHistory::of(&model, &index, &question.subject, &context.taste);
     context.ignored = encodable.ignored;
-    context.objective = question.objective.and_then(|objective| objective.for_history(encodable.rows.len()));
+    context.choose_for(question.objective, encodable.rows.len());
     if encodable.rows.is_empty() {
         return Ok(());
     }
@@ -50,9 +50,44 @@ pub(in crate::recommend) async fn for_taste(
     };
     let evidence = || Box::new(Evidence { history: encodable.rows, query: query.clone() });
     context.evidence = question.explain_newest.map(|_| evidence());
-    let answer = context.parts.run_sequence(&model, sequence, Want::TopK(query), context.options).await?;
+    let lifted = lifted(context, &model, &query);
+    let wanted = Want::TopK(query);
+    let mut answer = context.parts.run_sequence(&model, sequence, wanted, context.options).await?;
+    if let Some(lifted) = lifted {
+        // Most requests have none, and none shall carry the future of it.
+        Box::pin(add(context, &model, &mut answer, lifted)).await?;
+    }
     Usage::of(&model).count(Served::Recommendation, context.options.model_version.as_deref());
     found(context, model, answer, source);
+    Ok(())
+}
+
+/// The best of the movies that rules lift, however far behind the others; `None` where rules lift none.
+fn lifted(context: &RequestContext<'_>, model: &Model, query: &Query) -> Option<Query> {
+    let mut rows = rows_of(model, &context.weights()?.lifted());
+    if let Some(allowed) = &query.allowed {
+        rows &= &**allowed;
+    }
+    let query = Query { allowed: Some(Arc::new(rows)), method: Method::Exact, ..query.clone() };
+    query.allowed.as_ref().is_some_and(|rows| !rows.is_empty()).then_some(query)
+}
+
+/// Adds to an answer what another query finds for its vector, best first.
+async fn add(
+    context: &mut RequestContext<'_>,
+    model: &Model,
+    answer: &mut Answer,
+    query: Query,
+) -> Result<(), EngineError> {
+    let input = Input::Vector(Arc::clone(&answer.vector));
+    let more = model.submit(context.options.job(input, Want::TopK(query))).await?;
+    context.watch.engine(more.timings);
+    let known: RoaringBitmap = answer.items.iter().map(|item| item.row).collect();
+    answer.items.extend(more.items.into_iter().filter(|item| !known.contains(item.row)));
+    let movie_id = |item: &Scored| model.bundle().vocabulary[item.row as usize];
+    answer.items.sort_by(|one, other| {
+        other.score.total_cmp(&one.score).then_with(|| movie_id(one).cmp(&movie_id(other)))
+    });
     Ok(())
 }
 
@@ -122,11 +157,15 @@ fn excluded_rows(
     model: &Model,
     history: Option<RoaringBitmap>,
 ) -> RoaringBitmap {
-    match context.excluded {
+    let mut rows = match context.excluded {
         Excluded::Nothing => RoaringBitmap::new(),
         Excluded::History(_) => history.unwrap_or_default(),
         Excluded::Seen => rows_of(model, &context.profile.seen),
+    };
+    if let Some(rules) = &context.rules {
+        rows |= rows_of(model, &rules.withheld());
     }
+    rows
 }
 
 fn found(context: &mut RequestContext<'_>, model: Arc<Model>, answer: Answer, source: Source) {

@@ -85,6 +85,7 @@ mod tests {
             exploration: None,
             filter: Filter::default(),
             exclude_seen: true,
+            context: String::new(),
             consistency_token: ConsistencyToken::default(),
             explain_newest: Some(16),
             options: RequestOptions::default(),

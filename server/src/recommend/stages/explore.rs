@@ -21,7 +21,15 @@ pub(super) fn explore(context: &mut RequestContext<'_>) {
         emit(context, exploration.seed, &drawn);
         let Drawn { movie_id, score, propensity } = drawn;
         let (source, propensity) = (Source::Exploration, Some(propensity));
-        context.picks.push(Pick { movie_id, score, parts: None, source, propensity, movie: None });
+        context.picks.push(Pick {
+            movie_id,
+            score,
+            parts: None,
+            source,
+            propensity,
+            movie: None,
+            rule: None,
+        });
     }
 }
 

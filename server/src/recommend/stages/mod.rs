@@ -16,13 +16,18 @@ mod fill;
 mod hydrate;
 pub(super) mod profile;
 pub(super) mod rerank;
+pub(super) mod rules;
 
 use super::context::Run;
 use super::stage::Stage;
 
 /// How the movies of a recommendation are chosen from the candidates, where [`rerank::by_objective`] has not chosen them.
-pub(super) const CHOOSE: [(Stage, Run); 3] =
-    [(Stage::Rerank, rerank::rerank), (Stage::Fill, fill::fill), (Stage::Explore, explore::explore)];
+pub(super) const CHOOSE: [(Stage, Run); 4] = [
+    (Stage::Rerank, rerank::rerank),
+    (Stage::Fill, fill::fill),
+    (Stage::Rerank, rules::pin),
+    (Stage::Explore, explore::explore),
+];
 
 /// How movies for one movie are chosen. Nothing fills up: what is popular need not be like it.
 pub(super) const SIMILAR: [(Stage, Run); 1] = [(Stage::Rerank, rerank::rerank)];

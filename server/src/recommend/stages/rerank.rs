@@ -1,7 +1,7 @@
 //! Which of the candidates are answered, and in which order.
 //!
-//! Without an objective they are answered as the model ranks them; with one, `marquee-ranking` chooses, and this says
-//! what is known of the candidates.
+//! Without an objective they are answered as the model ranks them; with one, or under rules that change values,
+//! `marquee-ranking` chooses, and this says what is known of the candidates.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const SLICE: Duration = Duration::from_micros(100);
 pub(super) fn rerank(context: &mut RequestContext<'_>) {
     let Some(found) = &context.found else { return };
     if context.objective.is_none() {
-        context.picks = found.items.iter().take(context.k).map(|item| plain(found, *item)).collect();
+        context.picks = found.items.iter().take(context.room()).map(|item| plain(found, *item)).collect();
         context.source = found.source;
     }
 }
@@ -40,7 +40,15 @@ pub(in crate::recommend) async fn by_objective(context: &mut RequestContext<'_>)
 /// A candidate as the model ranks it.
 fn plain(found: &Found, item: Scored) -> Pick {
     let movie_id = found.model.bundle().vocabulary[item.row as usize];
-    Pick { movie_id, score: item.score, parts: None, propensity: None, source: found.source, movie: None }
+    Pick {
+        movie_id,
+        score: item.score,
+        parts: None,
+        propensity: None,
+        source: found.source,
+        movie: None,
+        rule: None,
+    }
 }
 
 /// The list that is best for an objective.
@@ -49,9 +57,9 @@ async fn chosen(context: &RequestContext<'_>, found: &Found, objective: &Objecti
     let candidates: Vec<_> = (0..found.items.len()).map(|place| facts.candidate(place)).collect();
     let year = u16::try_from(clock::year_of(clock::now_ms())).unwrap_or(u16::MAX);
     let wanted = wanted(context, objective);
-    let mut choices = Vec::with_capacity(context.k.min(candidates.len()));
+    let mut choices = Vec::with_capacity(context.room().min(candidates.len()));
     let mut since = Instant::now();
-    for choice in Chooser::new(&candidates, &wanted, objective, year).take(context.k) {
+    for choice in Chooser::new(&candidates, &wanted, objective, year).take(context.room()) {
         choices.push(choice);
         if since.elapsed() > SLICE {
             yield_now().await;
@@ -59,10 +67,10 @@ async fn chosen(context: &RequestContext<'_>, found: &Found, objective: &Objecti
         }
     }
     show(&mut choices);
-    let pick = |Choice { place, parts }: &Choice| Pick {
-        score: parts.sum() as f32,
-        parts: Some(*parts),
-        ..plain(found, found.items[*place])
+    let pick = |Choice { place, parts }: &Choice| {
+        let plain = plain(found, found.items[*place]);
+        let rule = context.weights().and_then(|rules| rules.lifted_by(plain.movie_id)).cloned();
+        Pick { score: parts.sum() as f32, parts: Some(*parts), rule, ..plain }
     };
     choices.iter().map(pick).collect()
 }
@@ -79,11 +87,12 @@ struct Facts<'a> {
     found: &'a Found,
     /// `None` for a movie that the catalogue does not have.
     movies: Vec<Option<&'a Arc<Movie>>>,
-    /// Empty where they do not count; so are the ratings and the genres.
+    /// Empty where they do not count; so are the ratings, the genres, and what rules add.
     events: Vec<u64>,
     ratings: Vec<f64>,
     /// In lower case.
     told_genres: Vec<String>,
+    rules: Vec<f64>,
 }
 
 impl<'a> Facts<'a> {
@@ -99,6 +108,7 @@ impl<'a> Facts<'a> {
             events: Vec::new(),
             ratings: Vec::new(),
             told_genres: Vec::new(),
+            rules: Vec::new(),
         };
         if objective.popularity_weight != 0.0 {
             facts.events = catalog.popularities(&indexes);
@@ -109,6 +119,10 @@ impl<'a> Facts<'a> {
         if objective.told_genres_weight != 0.0 {
             let told = context.profile.preferences.genres.iter();
             facts.told_genres = told.map(|genre| genre.to_lowercase()).collect();
+        }
+        if let Some(rules) = context.weights() {
+            let added = |item: &Scored| rules.added_to(vocabulary[item.row as usize]);
+            facts.rules = found.items.iter().map(added).collect();
         }
         facts
     }
@@ -133,6 +147,7 @@ impl<'a> Facts<'a> {
             year: movie.and_then(|movie| movie.year),
             rating: self.ratings.get(place).copied().unwrap_or_default(),
             told_genres: movie.map_or(0.0, |movie| self.told_share(movie)),
+            rules: self.rules.get(place).copied().unwrap_or_default(),
         }
     }
 }

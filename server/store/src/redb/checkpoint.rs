@@ -15,7 +15,7 @@ use super::codec::encode_stats;
 use super::event::{PackedEvent, identity};
 use super::head::Head;
 use super::runs::RunsMut;
-use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, USERS};
+use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RULES, USERS};
 use super::snapshot::Snapshot;
 use super::tables::Tables;
 use crate::StoreError;
@@ -38,6 +38,8 @@ pub(super) struct Changes {
     pub(super) sums: Vec<(MovieId, Option<MovieStats>)>,
     /// `None` for a movie that is removed.
     pub(super) movies: HashMap<MovieId, Option<Vec<u8>>>,
+    /// `None` for a rule that is removed.
+    pub(super) rules: HashMap<String, Option<Vec<u8>>>,
     pub(super) notes: HashMap<String, Vec<u8>>,
     /// Events in all.
     pub(super) events: u64,
@@ -74,6 +76,13 @@ impl Changes {
                 match movie {
                     Some(movie) => movies.insert(movie_id, movie.as_slice())?,
                     None => movies.remove(movie_id)?,
+                };
+            }
+            let mut rules = transaction.open_table(RULES)?;
+            for (rule_id, rule) in &self.rules {
+                match rule {
+                    Some(rule) => rules.insert(rule_id.as_str(), rule.as_slice())?,
+                    None => rules.remove(rule_id.as_str())?,
                 };
             }
             let mut notes = transaction.open_table(NOTES)?;

@@ -50,7 +50,7 @@ use self::snapshot::Snapshot;
 pub(crate) use self::standing::METRICS;
 use self::view::{View, closed};
 use self::writer::Writer;
-use super::{Recorded, Revision, Store, StoreError, StoreStats, UserStats};
+use super::{Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats};
 
 /// The most events of one call in a group; a longer call is several, each durable.
 const BATCH: usize = 16_384;
@@ -187,6 +187,20 @@ impl Store for RedbStore {
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {
         self.scan(move |snapshot| snapshot.movies(after, limit)).await
+    }
+
+    async fn put_rule(&self, rule: &RuleRecord) -> Result<bool, StoreError> {
+        let rule = rule.clone();
+        self.writer.submit(move |state| state.put_rule(rule)).await
+    }
+
+    async fn remove_rule(&self, rule_id: &str) -> Result<bool, StoreError> {
+        let rule_id = rule_id.to_owned();
+        self.writer.submit(move |state| state.remove_rule(rule_id)).await
+    }
+
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        self.scan(Snapshot::rules).await
     }
 
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {

@@ -18,6 +18,8 @@ pub(super) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("user
 pub(super) const RUNS: TableDefinition<&PackedKey, &[u8]> = TableDefinition::new("runs");
 /// Movies by id.
 pub(super) const MOVIES: TableDefinition<u32, &[u8]> = TableDefinition::new("movies");
+/// Rules by name.
+pub(super) const RULES: TableDefinition<&str, &[u8]> = TableDefinition::new("rules");
 /// Sums over all users by movie.
 pub(super) const MOVIE_STATS: TableDefinition<u32, &[u8]> = TableDefinition::new("movie_statistics");
 /// Small values of other code.
@@ -34,7 +36,7 @@ pub(super) const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
-const MIGRATIONS: [Migration; 2] = [create_tables, count_statistics_anew];
+const MIGRATIONS: [Migration; 3] = [create_tables, count_statistics_anew, create_rules];
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
@@ -63,6 +65,11 @@ fn count_statistics_anew(transaction: &WriteTransaction) -> Result<(), StoreErro
         table.insert(stats.movie_id, encode_stats(stats).as_slice())?;
     }
     transaction.delete_table(TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats"))?;
+    Ok(())
+}
+
+fn create_rules(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(RULES)?;
     Ok(())
 }
 
@@ -136,6 +143,6 @@ mod tests {
         transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
         transaction.commit().expect("a commit");
         let refused = migrate(&tables).expect_err("version 9 is not known");
-        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 2 }));
+        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 3 }));
     }
 }

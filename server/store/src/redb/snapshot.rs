@@ -12,15 +12,16 @@ use redb::{OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetad
 use super::codec::{decode_movie, decode_stats};
 use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, place, run_of, unpack};
 use super::head::{Head, HeadView};
-use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RUNS, USERS};
+use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RULES, RUNS, USERS};
 use super::tables::Tables;
-use crate::{StoreError, StoreStats};
+use crate::{RuleRecord, StoreError, StoreStats};
 
 pub(super) struct Snapshot {
     users: ReadOnlyTable<u64, &'static [u8]>,
     runs: ReadOnlyTable<&'static PackedKey, &'static [u8]>,
     movies: ReadOnlyTable<u32, &'static [u8]>,
     movie_stats: ReadOnlyTable<u32, &'static [u8]>,
+    rules: ReadOnlyTable<&'static str, &'static [u8]>,
     notes: ReadOnlyTable<&'static str, &'static [u8]>,
     meta: ReadOnlyTable<&'static str, u64>,
     /// Open for as long as somebody reads here.
@@ -35,6 +36,7 @@ impl Snapshot {
             runs: transaction.open_table(RUNS)?,
             movies: transaction.open_table(MOVIES)?,
             movie_stats: transaction.open_table(MOVIE_STATS)?,
+            rules: transaction.open_table(RULES)?,
             notes: transaction.open_table(NOTES)?,
             meta: transaction.open_table(META)?,
             _open: Arc::clone(tables),
@@ -137,6 +139,20 @@ impl Snapshot {
             .map(|entry| {
                 let (movie_id, bytes) = entry?;
                 decode_movie(movie_id.value(), bytes.value())
+            })
+            .collect()
+    }
+
+    pub(super) fn has_rule(&self, rule_id: &str) -> Result<bool, StoreError> {
+        Ok(self.rules.get_owned(rule_id)?.is_some())
+    }
+
+    pub(super) fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        self.rules
+            .range_owned::<&str>(..)?
+            .map(|entry| {
+                let (rule_id, body) = entry?;
+                Ok(RuleRecord { rule_id: rule_id.value().to_owned(), body: body.value().to_vec() })
             })
             .collect()
     }

@@ -13,7 +13,7 @@ use super::journal::put_entry;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::sums::Sums;
-use crate::{Recorded, StoreError};
+use crate::{Recorded, RuleRecord, StoreError};
 
 pub(super) struct State {
     stored: Arc<Snapshot>,
@@ -21,6 +21,8 @@ pub(super) struct State {
     sums: Sums,
     /// `None` for a movie that is removed.
     movies: HashMap<MovieId, Option<Vec<u8>>>,
+    /// `None` for a rule that is removed.
+    rules: HashMap<String, Option<Vec<u8>>>,
     notes: HashMap<String, Vec<u8>>,
     /// Events in all.
     events: u64,
@@ -30,7 +32,7 @@ pub(super) struct State {
 /// What the group that is being formed has done so far.
 #[derive(Default)]
 struct Group {
-    /// Events, movies, users.
+    /// Events, movies, rules, users.
     work: usize,
     /// The new events, for the journal.
     entries: Vec<u8>,
@@ -44,6 +46,7 @@ impl State {
             histories: Histories::new(Arc::clone(&stored))?,
             sums: Sums::new(stored.movie_stats()?),
             movies: HashMap::new(),
+            rules: HashMap::new(),
             notes: HashMap::new(),
             events: stored.stats()?.interactions,
             group: Group::default(),
@@ -144,6 +147,28 @@ impl State {
         self.movies.extend(movie_ids.iter().map(|movie_id| (*movie_id, None)));
     }
 
+    /// Whether it was new.
+    pub(super) fn put_rule(&mut self, rule: RuleRecord) -> Result<bool, StoreError> {
+        Ok(!self.change_rule(rule.rule_id, Some(rule.body))?)
+    }
+
+    /// Whether it was there.
+    pub(super) fn remove_rule(&mut self, rule_id: String) -> Result<bool, StoreError> {
+        self.change_rule(rule_id, None)
+    }
+
+    /// Whether there was a rule of this name.
+    fn change_rule(&mut self, rule_id: String, body: Option<Vec<u8>>) -> Result<bool, StoreError> {
+        self.group.work += 1;
+        self.group.beyond_journal = true;
+        let is_known = match self.rules.get(&rule_id) {
+            Some(changed) => changed.is_some(),
+            None => self.stored.has_rule(&rule_id)?,
+        };
+        self.rules.insert(rule_id, body);
+        Ok(is_known)
+    }
+
     pub(super) fn put_note(&mut self, key: String, value: Vec<u8>) {
         self.group.work += 1;
         self.group.beyond_journal = true;
@@ -170,6 +195,7 @@ impl State {
             erased,
             sums: self.sums.freeze(),
             movies: std::mem::take(&mut self.movies),
+            rules: std::mem::take(&mut self.rules),
             notes: std::mem::take(&mut self.notes),
             events: self.events,
             epoch,

@@ -16,7 +16,7 @@ use super::settings::ScyllaSettings;
 use crate::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 3] = [MIGRATION_1, MIGRATION_2, MIGRATION_3];
+const MIGRATIONS: [&[&str]; 4] = [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4];
 
 const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
@@ -83,6 +83,17 @@ const MIGRATION_3: &[&str] = &[
         PRIMARY KEY (snapshot, part)
     ) WITH default_time_to_live = 604800",
     "DROP TABLE IF EXISTS movie_sums",
+];
+
+const MIGRATION_4: &[&str] = &[
+    // One partition of at most 1,000 rows, read as a whole when their revision changes. What a rule says is its
+    // writer's: a new part of it is no migration.
+    "CREATE TABLE IF NOT EXISTS rules (
+        catalogue tinyint,
+        rule_id text,
+        body blob,
+        PRIMARY KEY (catalogue, rule_id)
+    )",
 ];
 
 const LOCK_SECONDS: u32 = 300;

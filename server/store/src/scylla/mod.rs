@@ -44,12 +44,12 @@ use marquee_core::statistics::{MovieStats, Opinion, opinions};
 use self::known::Known;
 use self::link::Link;
 pub use self::migrations::MigrateMode;
-use self::rows::{EventRow, Found, MovieRow, PartitionRow, UserRow, WrittenRow};
+use self::rows::{EventRow, Found, MovieRow, PartitionRow, RuleRow, UserRow, WrittenRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
 use self::timestamps::Timestamps;
 use self::writes::{What, Write};
-use super::{Recorded, Revision, Store, StoreError, StoreStats, UserStats};
+use super::{Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats};
 
 /// Users of one call that are written at once.
 const USERS_AT_ONCE: usize = 32;
@@ -159,6 +159,10 @@ impl ScyllaStore {
             [row] => self.link.execute(row.statement(), row).await.map(drop),
             rows => self.link.batch(rows).await,
         }
+    }
+
+    async fn has_rule(&self, rule_id: &str) -> Result<bool, StoreError> {
+        Ok(self.link.first::<(String,)>(Statement::Rule, (rule_id,)).await?.is_some())
     }
 
     /// Adds or replaces a movie; whether it is new.
@@ -347,6 +351,26 @@ impl Store for ScyllaStore {
         let after = after.map_or(-1, i64::from);
         let rows: Vec<MovieRow> = self.link.all(Statement::Movies, (after, cql_limit(limit))).await?;
         Ok(rows.into_iter().map(rows::movie).collect())
+    }
+
+    async fn put_rule(&self, rule: &RuleRecord) -> Result<bool, StoreError> {
+        let is_new = !self.has_rule(&rule.rule_id).await?;
+        let written = self.link.execute(Statement::PutRule, (&rule.rule_id, &rule.body)).await;
+        // One whose answer was lost may be there nevertheless.
+        self.rules_changed().await?;
+        written.map(|_| is_new)
+    }
+
+    async fn remove_rule(&self, rule_id: &str) -> Result<bool, StoreError> {
+        let was_there = self.has_rule(rule_id).await?;
+        let removed = self.link.execute(Statement::RemoveRule, (rule_id,)).await;
+        self.rules_changed().await?;
+        removed.map(|_| was_there)
+    }
+
+    async fn rules(&self) -> Result<Vec<RuleRecord>, StoreError> {
+        let rows: Vec<RuleRow> = self.link.all(Statement::Rules, ()).await?;
+        Ok(rows.into_iter().map(rows::rule).collect())
     }
 
     async fn movie_stats(&self) -> Result<Vec<MovieStats>, StoreError> {

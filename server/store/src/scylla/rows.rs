@@ -6,7 +6,7 @@ use marquee_core::Trend;
 use marquee_core::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
 use marquee_core::statistics::MovieStats;
 
-use crate::StoreError;
+use crate::{RuleRecord, StoreError};
 
 /// Time, movie, kind, half stars; nothing in a partition that has a user and no events.
 pub(super) type EventRow = (Option<i64>, Option<i64>, Option<i8>, Option<i8>);
@@ -29,6 +29,9 @@ pub(super) type MovieRow = (
     Option<i64>,
     Option<Vec<(Option<String>, Option<i64>)>>,
 );
+
+/// A rule's name and what it says.
+pub(super) type RuleRow = (String, Option<Vec<u8>>);
 
 /// Movie id, popularity, ratings, half stars, the trend's bytes.
 pub(super) type SumRow = (i64, i64, i64, i64, Vec<u8>);
@@ -89,6 +92,10 @@ pub(super) fn preferences(genres: Option<Vec<String>>, movie_ids: Option<Vec<i64
         genres: genres.unwrap_or_default(),
         movie_ids: movie_ids.unwrap_or_default().into_iter().map(|id| id as u32).collect(),
     }
+}
+
+pub(super) fn rule((rule_id, body): RuleRow) -> RuleRecord {
+    RuleRecord { rule_id, body: body.unwrap_or_default() }
 }
 
 pub(super) fn movie(row: MovieRow) -> MovieRecord {

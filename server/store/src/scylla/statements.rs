@@ -105,6 +105,14 @@ statements! {
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
     CountMovies = "count_movies", Catalogue,
         "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
+    Rule = "rule", Users,
+        "SELECT rule_id FROM rules WHERE catalogue = 0 AND rule_id = ?";
+    PutRule = "put_rule", Writes,
+        "INSERT INTO rules (catalogue, rule_id, body) VALUES (0, ?, ?)";
+    RemoveRule = "remove_rule", Writes,
+        "DELETE FROM rules WHERE catalogue = 0 AND rule_id = ?";
+    Rules = "rules", Users,
+        "SELECT rule_id, body FROM rules WHERE catalogue = 0";
     Note = "note", Users,
         "SELECT value FROM notes WHERE key = ?";
     PutNote = "put_note", Writes,

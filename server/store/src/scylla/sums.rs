@@ -33,6 +33,7 @@ const SCANS_AT_ONCE: usize = 4;
 const MOVIES_A_PART: usize = 1_000;
 const LEASE: &str = "sums";
 const MOVIES: &str = "movies";
+const RULES: &str = "rules";
 
 /// The newest snapshot.
 struct Published {
@@ -97,6 +98,7 @@ impl ScyllaStore {
         for row in self.link.all::<RevisionRow>(Statement::Revisions, ()).await? {
             match row.0.as_str() {
                 MOVIES => revision.movies = row.1,
+                RULES => revision.rules = row.1,
                 _ => revision.statistics = row.1,
             }
         }
@@ -105,8 +107,17 @@ impl ScyllaStore {
 
     /// Says that movies have changed.
     pub(super) async fn movies_changed(&self) -> Result<(), StoreError> {
+        self.changed(MOVIES).await
+    }
+
+    /// Says that rules have changed.
+    pub(super) async fn rules_changed(&self) -> Result<(), StoreError> {
+        self.changed(RULES).await
+    }
+
+    async fn changed(&self, what: &str) -> Result<(), StoreError> {
         let revision: i64 = rand::random();
-        self.link.execute(Statement::PutRevision, (MOVIES, revision)).await.map(drop)
+        self.link.execute(Statement::PutRevision, (what, revision)).await.map(drop)
     }
 
     /// Sums up and publishes, if the newest snapshot is as old as that and nobody else does.

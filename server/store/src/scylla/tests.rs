@@ -44,7 +44,7 @@ impl Keyspace {
     /// The store with nothing in it.
     async fn emptied(&self) -> ScyllaStore {
         let store = self.open().await;
-        for table in ["users", "movies", "notes", "movie_statistics", "revisions"] {
+        for table in ["users", "movies", "rules", "notes", "movie_statistics", "revisions"] {
             let truncate = format!("TRUNCATE {table}");
             store.link.connected().session.query_unpaged(truncate, ()).await.expect("a truncation");
         }
@@ -198,7 +198,7 @@ async fn a_missing_keyspace_an_old_schema_and_an_edited_migration_are_said() {
     assert!(edited.to_string().contains("not the one of this program"), "{edited}");
     session.query_unpaged("TRUNCATE schema_migrations", ()).await.expect("a truncation");
     let old = ScyllaStore::open(keyspace.settings.clone()).await.err().expect("it has no version");
-    assert!(matches!(old, StoreError::Schema { found: 0, expected: 3 }), "{old}");
+    assert!(matches!(old, StoreError::Schema { found: 0, expected: 4 }), "{old}");
     keyspace.remove().await;
 }
 
@@ -208,7 +208,7 @@ async fn a_dry_run_says_what_is_missing_and_makes_nothing() {
     let url = format!("{cluster}/marquee_test_{:x}", rand::random::<u64>());
     let settings = ScyllaSettings::parse(&url).expect("a good URL");
     let missing = ScyllaStore::migrate(&settings, MigrateMode::DryRun).await.expect("a dry run");
-    assert!(missing[0].starts_with("CREATE KEYSPACE") && missing.len() == 9, "{missing:?}");
+    assert!(missing[0].starts_with("CREATE KEYSPACE") && missing.len() == 10, "{missing:?}");
     assert!(ScyllaStore::open(settings).await.is_err(), "the keyspace was not made");
 }
 
@@ -244,6 +244,13 @@ async fn what_one_node_sums_up_is_what_all_nodes_read() {
     }
     let after = other.revision().await.expect("a read");
     assert!(after.movies != before.movies && after.statistics != before.statistics, "it is noticed");
+    assert_eq!(after.rules, before.rules, "no rule has changed");
+    one.put_rule(&RuleRecord { rule_id: "christmas".to_owned(), body: Vec::new() }).await.expect("a write");
+    let put = other.revision().await.expect("a read");
+    one.remove_rule("christmas").await.expect("a write");
+    let removed = other.revision().await.expect("a read");
+    assert!(put.rules != after.rules && removed.rules != put.rules, "a rule is noticed");
+    assert_eq!(Revision { rules: after.rules, ..removed }, after, "and nothing else is");
 
     one.record(&[rating(3, 7, 40, 1)], 1).await.expect("a write");
     assert!(!other.sum_up(Duration::from_mins(1), 2_000).await.expect("a read"), "the sums are young");
