@@ -141,7 +141,11 @@ async fn an_unknown_movie_has_the_same_reason_in_every_method() {
         ..Default::default()
     };
     let preferences = Some(v1::Preferences { genres: vec![], movie_ids: vec![movie_id] });
-    let similar = v1::SimilarMoviesRequest { movie: Some(movie_id.into()), ..Default::default() };
+    let similar = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(movie_id.into()),
+        ..Default::default()
+    };
     let refused = [
         server.catalog().get_movie(v1::GetMovieRequest { movie: Some(movie_id.into()) }).await.unwrap_err(),
         server.interactions().record_interaction(viewed).await.unwrap_err(),

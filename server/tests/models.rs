@@ -96,7 +96,11 @@ async fn a_model_says_which_requests_it_served() {
     assert_eq!(usage().await, v1::ModelUsage::default());
     recommended_by(&server, "").await.unwrap();
     recommended_by(&server, FIXTURE).await.unwrap();
-    let similar = v1::SimilarMoviesRequest { movie: Some(1.into()), ..Default::default() };
+    let similar = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(1.into()),
+        ..Default::default()
+    };
     server.recommendation().similar_movies(similar).await.unwrap();
     let history = v1::History { movie_ids: vec![1, 2] };
     let subject = Some(v1::encode_history_request::Subject::History(history));

@@ -261,7 +261,11 @@ async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it
     let answer = recommend().await;
     assert_eq!(answer.source(), v1::Source::Popularity);
     assert!(ids(&answer).iter().all(|movie_id| (1..=3).contains(movie_id)), "{answer:?}");
-    let similar = v1::SimilarMoviesRequest { movie: Some(1.into()), ..Default::default() };
+    let similar = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(1.into()),
+        ..Default::default()
+    };
     let refused = server.recommendation().similar_movies(similar).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);
     let history = v1::History { movie_ids: vec![1, 2] };
@@ -316,12 +320,21 @@ async fn the_request_id_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn similar_movies_leave_the_movie_out_and_come_with_titles() {
     let server = TestServer::start().await;
-    let request = v1::SimilarMoviesRequest { movie: Some(1.into()), k: Some(5), ..Default::default() };
+    let request = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(1.into()),
+        k: Some(5),
+        ..Default::default()
+    };
     let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
     assert_eq!(answer.movies.len(), 5);
     assert!(answer.movies.iter().all(|movie| movie.movie_id != 1 && !movie.title.is_empty()));
     assert!(answer.movies.iter().all(|movie| (-1.0..=1.000_001).contains(&movie.score)));
-    let request = v1::SimilarMoviesRequest { movie: Some(4_000_000.into()), ..Default::default() };
+    let request = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(4_000_000.into()),
+        ..Default::default()
+    };
     let status = server.recommendation().similar_movies(request).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
 }
@@ -334,7 +347,12 @@ async fn similar_movies_are_the_nearest_of_all_by_cosine() {
     let mut config = common::config(&data);
     config.engine.bundle = bundled_model();
     let server = TestServer::start_with(config, data).await;
-    let request = v1::SimilarMoviesRequest { movie: Some(MOVIE.into()), k: Some(10), ..Default::default() };
+    let request = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(MOVIE.into()),
+        k: Some(10),
+        ..Default::default()
+    };
     let answer = server.recommendation().similar_movies(request).await.unwrap().into_inner();
 
     let bundle = Bundle::open(&bundled_model()).unwrap();

@@ -79,7 +79,12 @@ async fn by_cosine_a_movie_is_nearest_to_itself_and_then_to_its_similar_movies()
     let found = movies(&server.vectors().search_vectors(request).await.unwrap().into_inner());
     assert_eq!(found[0].0, 1);
     assert!((found[0].1 - 1.0).abs() < 1e-6);
-    let similar = v1::SimilarMoviesRequest { movie: Some(1.into()), k: Some(5), ..Default::default() };
+    let similar = v1::SimilarMoviesRequest {
+        basis: v1::SimilarityBasis::Model.into(),
+        movie: Some(1.into()),
+        k: Some(5),
+        ..Default::default()
+    };
     let similar = server.recommendation().similar_movies(similar).await.unwrap().into_inner().movies;
     let similar: Vec<_> = similar.iter().map(|movie| (movie.movie_id, movie.score)).collect();
     assert_eq!(found[1..], similar);

@@ -43,6 +43,7 @@ use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::limit::Limiter;
 use crate::shared::redis::{Redis, RedisError};
+use crate::similar::{Keeper, Kept};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 use crate::writes::WriteCoordinator;
 
@@ -115,6 +116,7 @@ pub struct Running {
     following: AbortOnDropHandle<()>,
     following_users: Option<AbortOnDropHandle<()>>,
     following_new_movies: Option<AbortOnDropHandle<()>>,
+    keeping_similar: AbortOnDropHandle<()>,
     asking: AbortOnDropHandle<()>,
     stop: CancellationToken,
     config: Config,
@@ -208,6 +210,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let mismatch = if config.engine.allow_mismatched_model { Mismatch::Allowed } else { Mismatch::Refused };
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
+    let similar = Arc::new(Kept::empty());
+    let keeper = Keeper::new(Arc::clone(&store), Arc::clone(&similar), &config.store.data_dir);
+    let recommender = recommender.with_similar(similar);
     let recommender = Arc::new(recommender.on_mismatch(mismatch).under(Arc::clone(&rules)));
     let similar_users = (config.retrieval.similar_users == Switch::On).then(|| {
         let (recommender, store) = (Arc::clone(&recommender), Arc::clone(&store));
@@ -254,6 +259,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let following_new_movies = new_movies.map(NewMovies::follow);
     let following_new_movies =
         following_new_movies.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
+    let keeping_similar = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
     let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
     let asking = AbortOnDropHandle::new(tokio::spawn(asking));
     Ok(Running {
@@ -267,6 +273,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         following,
         following_users,
         following_new_movies,
+        keeping_similar,
         asking,
         stop,
         config,
@@ -413,7 +420,9 @@ impl Running {
         };
         self.state.engine.shutdown(limit).await;
         let following = self.following_users.iter_mut().chain(&mut self.following_new_movies);
-        for task in [&mut self.following, &mut self.asking].into_iter().chain(following) {
+        for task in
+            [&mut self.following, &mut self.keeping_similar, &mut self.asking].into_iter().chain(following)
+        {
             task.abort();
             let _ended = task.await;
         }

@@ -16,8 +16,8 @@ use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
 use crate::recommend::{
-    Because, Explanation, Exploration, HomeRow, Obstacle, Pick, Reasons, RowKind, Source, Stage, Timings,
-    Verdict,
+    Because, Explanation, Exploration, HomeRow, Obstacle, Pick, Reasons, RowKind, SimilarityBasis, Source,
+    Stage, Timings, Verdict,
 };
 use crate::writes::{EventError, SubmittedEvent};
 
@@ -89,6 +89,23 @@ pub(super) fn method(method: v1::Method, default: Method) -> Method {
     }
 }
 
+/// The blend when absent.
+pub(super) fn basis(basis: v1::SimilarityBasis) -> SimilarityBasis {
+    match basis {
+        v1::SimilarityBasis::Unspecified | v1::SimilarityBasis::Blend => SimilarityBasis::Blend,
+        v1::SimilarityBasis::Model => SimilarityBasis::Model,
+        v1::SimilarityBasis::Content => SimilarityBasis::Content,
+    }
+}
+
+pub(super) fn basis_used(basis: SimilarityBasis) -> v1::SimilarityBasis {
+    match basis {
+        SimilarityBasis::Blend => v1::SimilarityBasis::Blend,
+        SimilarityBasis::Model => v1::SimilarityBasis::Model,
+        SimilarityBasis::Content => v1::SimilarityBasis::Content,
+    }
+}
+
 pub(super) fn method_used(method: Option<Method>) -> v1::Method {
     match method {
         None => v1::Method::Unspecified,
@@ -114,6 +131,7 @@ pub(super) fn source(source: Source) -> v1::Source {
         Source::Popularity => v1::Source::Popularity,
         Source::Exploration => v1::Source::Exploration,
         Source::Rule => v1::Source::Rule,
+        Source::Similarity => v1::Source::Similarity,
     }
 }
 

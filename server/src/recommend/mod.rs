@@ -19,6 +19,7 @@ mod model_index;
 mod new_movies;
 mod onboarding;
 mod request;
+mod similar_movies;
 mod similar_users;
 mod source;
 mod stage;
@@ -50,6 +51,7 @@ pub use request::{
     Encoded, Exploration, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion,
     Subject, VectorQuestion,
 };
+pub use similar_movies::{Similar, SimilarityBasis};
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
 pub use stage::Stage;
@@ -65,6 +67,7 @@ use crate::catalog::Catalog;
 use crate::profiles::Profiles;
 use crate::rules::Rules;
 use crate::shared::cache::Cache;
+use crate::similar::Kept;
 
 /// Answers what to watch next.
 pub struct Recommender {
@@ -73,6 +76,7 @@ pub struct Recommender {
     profiles: Arc<Profiles>,
     vectors: Option<UserVectorCache>,
     rules: Option<Arc<Rules>>,
+    similar: Arc<Kept>,
     rows: ModelIndexes,
     /// Those of movies that the active model does not know; [`NewMovies`] makes them.
     new_rows: ArcSwapOption<Rows>,
@@ -90,13 +94,30 @@ impl Recommender {
         let vectors = cache.map(UserVectorCache::new);
         let metrics = RecommendMetrics::default();
         let (rows, new_rows) = (ModelIndexes::default(), ArcSwapOption::empty());
-        Self { engine, catalog, profiles, vectors, rules: None, rows, new_rows, metrics }
+        Self {
+            engine,
+            catalog,
+            profiles,
+            vectors,
+            rules: None,
+            similar: Arc::default(),
+            rows,
+            new_rows,
+            metrics,
+        }
     }
 
     /// The same pipeline, whose recommendations heed these rules.
     #[must_use]
     pub fn under(mut self, rules: Arc<Rules>) -> Self {
         self.rules = Some(rules);
+        self
+    }
+
+    /// The same pipeline, which knows who watched which movies by this table.
+    #[must_use]
+    pub(crate) fn with_similar(mut self, similar: Arc<Kept>) -> Self {
+        self.similar = similar;
         self
     }
 
@@ -136,18 +157,6 @@ impl Recommender {
         }
         context.run(&stages::SHOW);
         self.metrics.answered(context.source);
-        Ok(context.finish())
-    }
-
-    /// The movies most like one movie, itself left out: the nearest by the cosine of the model's output embeddings.
-    ///
-    /// # Errors
-    /// [`RecommendError::UnknownMovie`] when the model does not know the movie.
-    pub async fn similar(&self, question: &SimilarQuestion) -> Result<Recommended, RecommendError> {
-        let mut context = RequestContext::new(self, question.k, &question.filter, &question.options)?;
-        candidates::like_movie(&mut context, question).await?;
-        context.run(&stages::SIMILAR);
-        context.run(&stages::SHOW);
         Ok(context.finish())
     }
 

@@ -11,6 +11,7 @@ use marquee_store::StoreError;
 
 use super::Timings;
 use super::explanation::Explanation;
+use super::similar_movies::SimilarityBasis;
 use super::source::Source;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::profiles::ConsistencyToken;
@@ -86,6 +87,8 @@ pub struct SimilarQuestion {
     pub movie_id: MovieId,
     /// How many.
     pub k: usize,
+    /// By what they are alike.
+    pub basis: SimilarityBasis,
     /// Which may be answered.
     pub filter: Filter,
     /// Version, priority and deadline.

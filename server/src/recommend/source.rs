@@ -13,10 +13,13 @@ pub enum Source {
     Exploration,
     /// A rule that pins the movie.
     Rule,
+    /// What the same users watch and what is said of the movies.
+    Similarity,
 }
 
 impl Source {
-    /// Those that a whole answer can come from: new movies and rules have single places of one.
+    /// Those that a whole answer can come from: new movies and rules have single places of one,
+    /// and movies that are alike are no recommendation.
     pub const ALL: [Self; 3] = [Self::Model, Self::Preferences, Self::Popularity];
 
     /// Its label in metrics.
@@ -27,6 +30,7 @@ impl Source {
             Self::Popularity => "popularity",
             Self::Exploration => "exploration",
             Self::Rule => "rule",
+            Self::Similarity => "similarity",
         }
     }
 }

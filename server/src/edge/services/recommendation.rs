@@ -16,8 +16,8 @@ use crate::catalog::Catalog;
 use crate::edge::presets::Presets;
 use crate::edge::{ApiError, convert, token, valid};
 use crate::recommend::{
-    HomeQuestion, OnboardingQuestion, Question, Recommended, Recommender, RequestOptions, SimilarQuestion,
-    SimilarUsers, Subject,
+    HomeQuestion, OnboardingQuestion, Question, Recommended, Recommender, RequestOptions, Similar,
+    SimilarQuestion, SimilarUsers, Subject,
 };
 
 /// Movies answered when a request does not say how many.
@@ -170,14 +170,16 @@ impl RecommendationService for RecommendationApi {
         let question = SimilarQuestion {
             movie_id: request.movie_id(),
             k: request.k.unwrap_or(DEFAULT_K) as usize,
+            basis: convert::basis(request.basis()),
             filter: convert::filter(request.filter)?,
             options: options(request.model_version, Priority::Interactive, deadline),
         };
-        let similar = self.recommender.similar(&question).await.map_err(ApiError::from)?;
+        let Similar { movies, basis } = self.recommender.similar(&question).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::SimilarMoviesResponse {
-            timings: Some(convert::timings(&similar.timings)),
-            model_version: similar.model_version.unwrap_or_default(),
-            movies: similar.picks.iter().map(convert::recommendation).collect(),
+            timings: Some(convert::timings(&movies.timings)),
+            model_version: movies.model_version.unwrap_or_default(),
+            movies: movies.picks.iter().map(convert::recommendation).collect(),
+            basis: convert::basis_used(basis).into(),
         }))
     }
 

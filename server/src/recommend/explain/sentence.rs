@@ -53,7 +53,7 @@ impl<'a> Facts<'a> {
         let share = pick.parts.map_or(pick.score, |parts| parts.log_probability.exp() as f32);
         let asked_for: Vec<&String> = match pick.source {
             Source::Preferences => profile.preferences.genres.iter().collect(),
-            Source::Model | Source::Popularity | Source::Exploration | Source::Rule => {
+            Source::Model | Source::Popularity | Source::Exploration | Source::Rule | Source::Similarity => {
                 filter.genres_any.iter().chain(&filter.genres_all).collect()
             }
         };
@@ -106,7 +106,7 @@ pub(super) fn sentence(facts: &Facts<'_>) -> String {
         (None, _, Some(genre)) if facts.is_popular => format!("Popular in {genre}"),
         (None, Source::Preferences, _) => "Like what you said you like".to_owned(),
         (None, Source::Popularity, _) if facts.is_popular => "Popular now".to_owned(),
-        (None, Source::Popularity | Source::Rule, _) => "More to choose from".to_owned(),
+        (None, Source::Popularity | Source::Rule | Source::Similarity, _) => "More to choose from".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! in which the rows stand on the page, and each row takes the best that those before it left:
 //!
 //! 1. *For you*: the model's best.
-//! 2. *Because you liked ...*: like one of the movies that were liked last, by the cosine of the model's vectors.
+//! 2. *Because you liked ...*: like one of the movies that were liked last, by who watched them and what is said of them.
 //! 3. *New for you*: the model's best of the newest years.
 //! 4. *Trending*, and 5. *Popular*: what others like, by recency and altogether.
 //! 6. Genres and decades ([`facets`]), the most telling first.
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::clock::now_ms;
-use marquee_engine::Model;
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
 
@@ -29,6 +28,7 @@ use rows::Page;
 pub use rows::{Basis, HomeRow, Past, RowKind};
 
 use super::context::{Excluded, RequestContext};
+use super::similar_movies::{Allowed, SimilarityBasis};
 use super::stage::Stage;
 use super::stages::{self, candidates, profile};
 use super::taste::without_repeats;
@@ -100,8 +100,8 @@ impl Recommender {
         profile::profile(&mut context, &wanted.subject, &wanted.consistency_token).await?;
         candidates::for_taste(&mut context, &wanted).await?;
         let mut page = Page::new(question.row_size, question.rows);
-        if let Some(model) = context.found.as_ref().map(|found| Arc::clone(&found.model)) {
-            let similar = like_liked(&mut context, &model, question).await?;
+        if context.found.is_some() {
+            let similar = like_liked(&mut context, question).await?;
             context.run(&stages::HOME);
             let began = Instant::now();
             fill_personal(&context, &mut page, similar);
@@ -120,7 +120,6 @@ impl Recommender {
 /// What is like the movies that the subject liked last, for each of them.
 async fn like_liked(
     context: &mut RequestContext<'_>,
-    model: &Model,
     question: &HomeQuestion,
 ) -> Result<Vec<(RowKind, Vec<Pick>)>, RecommendError> {
     let (liked, past) = match &question.subject {
@@ -129,34 +128,19 @@ async fn like_liked(
             (without_repeats(movie_ids).into_iter().rev().collect(), Past::Watched)
         }
     };
-    let index = context.index_of(model);
-    let known = liked.into_iter().filter_map(|movie_id| {
-        let movie = context.movies.get(movie_id)?;
-        Some((Arc::clone(movie), index.row_of(model.bundle(), movie_id)?))
-    });
+    let known = liked.into_iter().filter_map(|movie_id| context.movies.get(movie_id).cloned());
     let known: Vec<_> = known.take(ROWS_OF_LIKED).collect();
     // As many as the rows before may take, and a row.
     let k = (1 + ROWS_OF_LIKED) * question.row_size;
-    let seen = candidates::rows_of(model, &context.excluded_movies());
+    let began = Instant::now();
     let mut similar = Vec::with_capacity(known.len());
-    for (movie, row) in known {
-        let answer = candidates::nearest_to(context, model, row, k, seen.clone()).await?;
-        context.watch.engine(answer.timings);
-        let picks = answer.items.iter().map(|item| {
-            let movie_id = model.bundle().vocabulary[item.row as usize];
-            let movie = context.movies.get(movie_id).cloned();
-            Pick {
-                movie_id,
-                score: item.score,
-                parts: None,
-                propensity: None,
-                source: Source::Model,
-                movie,
-                rule: None,
-            }
-        });
-        similar.push((RowKind::Because { past, movie }, picks.collect()));
+    for movie in known {
+        let allowed = Allowed { selection: context.selection.clone(), excluded: context.excluded_movies() };
+        let (parts, basis) = (context.parts, SimilarityBasis::Blend);
+        let picks = parts.alike(&context.movies, &movie, basis, k, allowed).await?;
+        similar.push((RowKind::Because { past, movie }, picks));
     }
+    context.watch.lap(Stage::Score, began);
     Ok(similar)
 }
 
