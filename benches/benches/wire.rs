@@ -63,6 +63,7 @@ fn recommended(k: u32) -> Recommended {
         parts: None,
         source: Source::Model,
         movie: movies.at(index).cloned(),
+        rule: None,
     });
     Recommended {
         picks: picks.collect(),
