@@ -64,6 +64,7 @@ fn recommended(k: u32) -> Recommended {
         propensity: None,
         source: Source::Model,
         movie: movies.at(index).cloned(),
+        rule: None,
     });
     Recommended {
         picks: picks.collect(),
