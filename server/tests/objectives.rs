@@ -278,3 +278,37 @@ async fn knobs_beyond_their_bounds_are_named() {
         assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, field);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preset_chooses_the_row_of_the_models_best_on_a_home_page_and_what_is_explained() {
+    let server = server("default:diversity=1;plain:diversity=0".parse().unwrap()).await;
+    let for_you = async |preset: &str| {
+        let subject = Some(v1::get_home_rows_request::Subject::UserId(*USERS.start()));
+        let request = v1::GetHomeRowsRequest {
+            subject,
+            preset: preset.to_owned(),
+            ..v1::GetHomeRowsRequest::default()
+        };
+        let page = server.recommendation().get_home_rows(request).await.unwrap().into_inner();
+        page.rows.into_iter().find(|row| row.kind() == v1::RowKind::ForYou).unwrap().movies
+    };
+    let (chosen, own) = (for_you("").await, for_you("plain").await);
+    assert!(chosen.iter().all(|movie| movie.score_parts.is_some()) && chosen.len() == own.len());
+    assert!(own.iter().all(|movie| movie.score_parts.is_none()));
+    let listed = answer(&server, by_user(*USERS.start())).await.recommendations;
+    let ids = |movies: &[v1::Recommendation]| movies.iter().map(|movie| movie.movie_id).collect::<Vec<_>>();
+    assert_eq!(ids(&chosen), ids(&listed), "as the list that is chosen by the same preset");
+
+    let left_out = own.iter().find(|movie| !ids(&chosen).contains(&movie.movie_id)).unwrap().movie_id;
+    let answered = async |preset: &str| {
+        let subject = Some(v1::explain_recommendation_request::Subject::UserId(*USERS.start()));
+        let request = v1::ExplainRecommendationRequest {
+            subject,
+            movie: Some(left_out.into()),
+            preset: preset.to_owned(),
+            ..v1::ExplainRecommendationRequest::default()
+        };
+        server.recommendation().explain_recommendation(request).await.unwrap().into_inner().answered
+    };
+    assert_eq!((answered("").await, answered("plain").await), (false, true));
+}

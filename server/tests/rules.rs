@@ -82,9 +82,9 @@ fn rule_ids(movies: &[v1::Recommendation]) -> Vec<&str> {
 
 fn assert_parts_sum_to_the_scores(movies: &[v1::Recommendation]) {
     for movie in movies.iter().filter(|movie| movie.source() != v1::Source::Rule) {
-        let v1::ScoreParts { log_probability, popularity, freshness, rating, rules } =
+        let v1::ScoreParts { log_probability, popularity, freshness, rating, told_genres, rules } =
             movie.score_parts.expect("rules change values");
-        let sum = log_probability + popularity + freshness + rating + rules;
+        let sum = log_probability + popularity + freshness + rating + told_genres + rules;
         assert!((sum as f32 - movie.score).abs() < f32::EPSILON * 100.0, "{movie:?}");
     }
 }
@@ -313,7 +313,7 @@ async fn a_bad_rule_is_refused_by_its_field() {
     let time = |seconds| Some(Timestamp { seconds, nanos: 0 });
     let backwards = v1::PutRuleRequest { start_time: time(9), end_time: time(9), ..rule("a", pin(&[1])) };
     assert_eq!(refused(backwards).await, invalid("end_time"));
-    assert_eq!(refused(v1::PutRuleRequest { action: None, ..rule("a", pin(&[1])) }).await, invalid("pin"));
+    assert_eq!(refused(v1::PutRuleRequest { action: None, ..rule("a", pin(&[1])) }).await, invalid("action"));
     let unknown = server.rules().get_rule(v1::GetRuleRequest { rule_id: "a".to_owned() }).await;
     assert_eq!(unknown.expect_err("none was written").code(), Code::NotFound);
 }

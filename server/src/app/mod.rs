@@ -43,7 +43,7 @@ use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
 use crate::shared::limit::Limiter;
 use crate::shared::redis::{Redis, RedisError};
-use crate::similar::{Keeper, Kept};
+use crate::similar::{Keeper, Kept, Table};
 use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
 use crate::writes::WriteCoordinator;
 
@@ -121,6 +121,15 @@ pub struct Running {
     stop: CancellationToken,
     config: Config,
     _cpu_latency: Option<CpuLatencyGuard>,
+}
+
+/// Builds the table of movies that are alike and keeps it in the data folder, which no server may have open.
+///
+/// # Errors
+/// [`StartError`] when the store cannot be opened or read.
+pub(crate) async fn build_similar(config: &Config) -> Result<Arc<Table>, StartError> {
+    let Data { store, .. } = open_data(config).await?;
+    Ok(Keeper::new(store, Arc::default(), &config.store.data_dir).build().await?)
 }
 
 /// Opens the store that the settings name; `on_damage` is what to do when the embedded one is damaged.
@@ -219,8 +228,9 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         let changes = Arc::clone(profiles.changes());
         Arc::new(SimilarUsers::new(recommender, store, changes, config.retrieval.similar_users_max))
     });
+    let stop = CancellationToken::new();
     let new_movies = (config.ranking.new_movies == Switch::On)
-        .then(|| Arc::new(NewMovies::new(Arc::clone(&recommender), Arc::clone(&events))));
+        .then(|| Arc::new(NewMovies::new(Arc::clone(&recommender), Arc::clone(&events), stop.clone())));
     let coordinator = WriteCoordinator::new(
         Arc::clone(&store),
         Arc::clone(&catalog),
@@ -246,7 +256,6 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let listen = |source| StartError::Listen { address: config.server.listen, source };
     let listener = TcpListener::bind(config.server.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let stop = CancellationToken::new();
     let metrics_address = match config.telemetry.metrics_listen {
         Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
         None => None,
@@ -419,10 +428,11 @@ impl Running {
             }
         };
         self.state.engine.shutdown(limit).await;
-        let following = self.following_users.iter_mut().chain(&mut self.following_new_movies);
-        for task in
-            [&mut self.following, &mut self.keeping_similar, &mut self.asking].into_iter().chain(following)
-        {
+        if let Some(following) = self.following_new_movies.take() {
+            let _ended = following.await;
+        }
+        let tasks = [&mut self.following, &mut self.keeping_similar, &mut self.asking];
+        for task in tasks.into_iter().chain(&mut self.following_users) {
             task.abort();
             let _ended = task.await;
         }

@@ -19,13 +19,13 @@ const OF_ANY_TIME: f32 = 0.5;
 const YEARS: f32 = 10.0;
 
 /// What the same words in a title are worth.
-const WORDS: f32 = 0.5;
+const WORDS: f32 = 0.75;
 
 /// Words that say nothing of what a movie is about.
-const PLAIN_WORDS: [&str; 31] = [
+const PLAIN_WORDS: [&str; 37] = [
     "a", "aka", "an", "and", "at", "by", "das", "de", "der", "die", "el", "episode", "for", "from", "ii",
     "iii", "il", "in", "iv", "la", "le", "movie", "of", "on", "part", "the", "to", "vi", "vii", "vol",
-    "with",
+    "with", "ix", "les", "los", "viii", "volume", "vs",
 ];
 
 /// What is said of all movies, by dense index.
@@ -44,7 +44,7 @@ impl ContentIndex {
         }
     }
 
-    /// How much each movie, by dense index, has in common with this one: from 0 to 3/4, which it has with itself.
+    /// How much each movie, by dense index, has in common with this one: from 0 to 1, which it has with itself.
     pub(super) fn likeness(&self, movie: &Movie) -> Vec<f32> {
         let mut likeness = self.genres.cosines(&genres_of(movie));
         for (value, year) in likeness.iter_mut().zip(&self.years) {
@@ -183,7 +183,7 @@ mod tests {
             ("Song (1991)", "Musical"),
         ]);
         let likeness = likeness(&movies, 0);
-        assert!((likeness[0] - 0.75).abs() < 1e-6, "{likeness:?}");
+        assert!((likeness[0] - 1.0).abs() < 1e-6, "{likeness:?}");
         assert!(likeness.is_sorted_by(|one, next| one > next), "{likeness:?}");
         assert_eq!(likeness[4], 0.0);
     }

@@ -157,7 +157,7 @@ impl Catalog {
         snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.count(index))
     }
 
-    /// How much each movie, by dense index, has in common with one, by what is said of them: 0 to 3/4. The movies are
+    /// How much each movie, by dense index, has in common with one, by what is said of them: 0 to 1. The movies are
     /// those of now, or of before.
     pub(crate) fn likeness(&self, movie: &Movie) -> Vec<f32> {
         self.snapshot.load().content.likeness(movie)

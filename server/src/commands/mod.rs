@@ -7,6 +7,7 @@ mod migrate;
 mod runtime;
 mod serve;
 mod signals;
+mod similar;
 mod welcome;
 
 use std::error::Error;
@@ -24,6 +25,7 @@ use self::judge::JudgeArgs;
 use self::migrate::MigrateArgs;
 use self::runtime::RuntimeCommand;
 use self::serve::ServeArgs;
+use self::similar::SimilarArgs;
 use crate::config::{Config, ConfigError, Settings, without_password};
 
 /// What came of a command; the error says what to do.
@@ -80,6 +82,8 @@ enum Command {
     Judge(JudgeArgs),
     /// Bring the schema of a ScyllaDB keyspace to this program's version, and print the statements
     Migrate(MigrateArgs),
+    /// Sum up which movies the same users watch, for SimilarMovies: a server does it by itself beside its work
+    Similar(SimilarArgs),
     /// ONNX Runtime on this machine
     #[command(subcommand)]
     Runtime(RuntimeCommand),
@@ -129,6 +133,7 @@ impl Cli {
             Command::Import(args) => Runtime::new()?.block_on(import::run(args)),
             Command::Judge(args) => Runtime::new()?.block_on(judge::run(args)),
             Command::Migrate(args) => Runtime::new()?.block_on(migrate::run(args)),
+            Command::Similar(args) => Runtime::new()?.block_on(similar::run(args)),
             Command::Runtime(command) => runtime::run(command),
         }
     }

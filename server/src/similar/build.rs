@@ -14,7 +14,7 @@ use super::table::{BuiltFrom, Table};
 const NEIGHBOURS: usize = 128;
 
 /// Events of a user that are read, the newest: who did far more would have everything in common with everything.
-const NEWEST: usize = 300;
+const NEWEST: usize = 1000;
 
 /// Users of a page, and those whose histories are read at once.
 const PAGE: usize = 1000;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use marquee_core::clock::now_ms;
+use marquee_ranking::Objective;
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
 
@@ -30,7 +31,7 @@ pub use rows::{Basis, HomeRow, Past, RowKind};
 use super::context::{Excluded, RequestContext};
 use super::similar_movies::{Allowed, SimilarityBasis};
 use super::stage::Stage;
-use super::stages::{self, candidates, profile};
+use super::stages::{self, candidates, profile, rerank};
 use super::taste::without_repeats;
 use super::{Pick, Question, RecommendError, Recommender, RequestOptions, Source, Subject, Timings};
 use crate::catalog::{Filter, Movies};
@@ -57,6 +58,8 @@ pub struct HomeQuestion {
     pub rows: usize,
     /// How candidates are found.
     pub method: Method,
+    /// What the row of the model's best is chosen for beside the model's score; it has these as they are when `None`.
+    pub objective: Option<Objective>,
     /// Which movies may be shown.
     pub filter: Filter,
     /// Writes that the page must reflect.
@@ -104,7 +107,8 @@ impl Recommender {
             let similar = like_liked(&mut context, question).await?;
             context.run(&stages::HOME);
             let began = Instant::now();
-            fill_personal(&context, &mut page, similar);
+            let for_you = for_you(&context, question).await;
+            fill_personal(&context, &mut page, for_you, similar);
             context.watch.lap(Stage::Rerank, began);
         } else {
             let began = Instant::now();
@@ -115,6 +119,17 @@ impl Recommender {
         let (rows, answer) = (page.into_rows(), context.finish());
         Ok(HomePage { rows, model_version: answer.model_version, timings: answer.timings })
     }
+}
+
+/// The row of the model's best, which an objective may choose another way.
+async fn for_you(context: &RequestContext<'_>, question: &HomeQuestion) -> Vec<Pick> {
+    let objective = question.objective.and_then(|objective| objective.for_history(context.taste.len()));
+    let Some(objective) = objective else { return context.picks.clone() };
+    let mut picks = Box::pin(rerank::best_for(context, &objective, question.row_size)).await;
+    for pick in &mut picks {
+        pick.movie = context.movies.get(pick.movie_id).cloned();
+    }
+    picks
 }
 
 /// What is like the movies that the subject liked last, for each of them.
@@ -145,9 +160,14 @@ async fn like_liked(
 }
 
 /// Rows for somebody whom the model knows.
-fn fill_personal(context: &RequestContext<'_>, page: &mut Page, similar: Vec<(RowKind, Vec<Pick>)>) {
+fn fill_personal(
+    context: &RequestContext<'_>,
+    page: &mut Page,
+    for_you: Vec<Pick>,
+    similar: Vec<(RowKind, Vec<Pick>)>,
+) {
     let best = &context.picks;
-    page.add(RowKind::ForYou, best.iter().cloned());
+    page.add(RowKind::ForYou, for_you);
     for (kind, picks) in similar {
         page.add(kind, picks);
     }

@@ -20,8 +20,9 @@ use marquee_engine::{Bundle, Model, Priority, Want};
 use marquee_ranking::new_movies::{Content, Known, features};
 use roaring::RoaringBitmap;
 use tokio::sync::Notify;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 
 use folds::Folds;
 use rows::Predicted;
@@ -56,6 +57,7 @@ pub struct NewMovies {
     state: Mutex<State>,
     /// There are new movies whose events nobody has read.
     unread: Notify,
+    stop: CancellationToken,
 }
 
 /// What rows are made of.
@@ -89,11 +91,12 @@ struct Seen {
 
 impl NewMovies {
     /// Has no rows before [`follow`](Self::follow) made them.
-    pub fn new(recommender: Arc<Recommender>, events: Arc<dyn EventLog>) -> Self {
-        Self { recommender, events, state: Mutex::default(), unread: Notify::new() }
+    pub fn new(recommender: Arc<Recommender>, events: Arc<dyn EventLog>, stop: CancellationToken) -> Self {
+        Self { recommender, events, state: Mutex::default(), unread: Notify::new(), stop }
     }
 
-    /// Follows model, catalogue and events until it is dropped.
+    /// Follows model, catalogue and events until it is stopped. Nothing of it goes on afterwards that holds the store:
+    /// wait for its end.
     pub async fn follow(self: Arc<Self>) {
         tokio::join!(Arc::clone(&self).follow_catalogue(), self.follow_events());
     }
@@ -102,10 +105,11 @@ impl NewMovies {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            if self.stop.run_until_cancelled(ticks.tick()).await.is_none() {
+                return;
+            }
             let Some(seen) = self.look() else { continue };
-            let this = Arc::clone(&self);
-            if let Err(error) = spawn_blocking(move || this.take_in(&seen)).await {
+            if let Err(error) = Arc::clone(&self).take_in(Arc::new(seen)).await {
                 tracing::warn!(%error, "rows of new movies are not up to date");
             }
         }
@@ -121,7 +125,7 @@ impl NewMovies {
     }
 
     /// Makes the rows of what was seen: at once by the prediction that there is, and anew where another one is needed.
-    fn take_in(&self, seen: &Seen) {
+    async fn take_in(self: Arc<Self>, seen: Arc<Seen>) -> Result<(), JoinError> {
         let known = seen.known();
         let (is_of_model, is_fitted) = {
             let state = self.state();
@@ -129,20 +133,33 @@ impl NewMovies {
             (fitted.is_some(), fitted.is_some_and(|fitted| fitted.is_to(&known)))
         };
         if is_of_model {
-            self.show(&mut self.state(), seen);
+            let (this, seen) = (Arc::clone(&self), Arc::clone(&seen));
+            spawn_blocking(move || this.show(&mut this.state(), &seen)).await?;
         }
         if !is_fitted {
-            let content = Arc::new(fit(seen.model.bundle(), &known));
-            let number = seen.model.number();
-            let mut state = self.state();
-            state.predicted = Predicted::default();
-            if !is_of_model {
-                state.folds = Folds::default();
-                state.are_events_read = false;
-            }
-            state.fitted = Some(Fitted { number, content, known });
-            self.show(&mut state, seen);
+            let model = Arc::clone(&seen.model);
+            let fitting = spawn_blocking(move || {
+                let content = Arc::new(fit(model.bundle(), &known));
+                Fitted { number: model.number(), content, known }
+            });
+            let Some(fitted) = self.stop.run_until_cancelled(fitting).await else { return Ok(()) };
+            let fitted = fitted?;
+            let this = Arc::clone(&self);
+            spawn_blocking(move || this.take(fitted, &seen, is_of_model)).await?;
         }
+        Ok(())
+    }
+
+    /// Shows the rows of another prediction. What was folded in counts on, if it is of the same model.
+    fn take(&self, fitted: Fitted, seen: &Seen, is_of_model: bool) {
+        let mut state = self.state();
+        state.predicted = Predicted::default();
+        if !is_of_model {
+            state.folds = Folds::default();
+            state.are_events_read = false;
+        }
+        state.fitted = Some(fitted);
+        self.show(&mut state, seen);
     }
 
     /// Predicts what was not predicted yet and shows all rows.
@@ -168,6 +185,7 @@ impl NewMovies {
             };
             let page = tokio::select! {
                 biased;
+                () = self.stop.cancelled() => return,
                 () = self.unread.notified() => {
                     after = Some(Position::START);
                     continue;

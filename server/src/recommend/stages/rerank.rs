@@ -32,9 +32,20 @@ pub(super) fn rerank(context: &mut RequestContext<'_>) {
 pub(in crate::recommend) async fn by_objective(context: &mut RequestContext<'_>) {
     let (Some(objective), Some(found)) = (&context.objective, &context.found) else { return };
     let (began, source) = (Instant::now(), found.source);
-    context.picks = chosen(context, found, objective).await;
+    context.picks = chosen(context, found, &found.items, objective, context.room()).await;
     context.source = source;
     context.watch.lap(Stage::Rerank, began);
+}
+
+/// The list of `k` that is best for an objective, where the answer itself is the model's own.
+pub(in crate::recommend) async fn best_for(
+    context: &RequestContext<'_>,
+    objective: &Objective,
+    k: usize,
+) -> Vec<Pick> {
+    let Some(found) = &context.found else { return Vec::new() };
+    let candidates = objective.candidates(k).min(found.items.len());
+    chosen(context, found, &found.items[..candidates], objective, k).await
 }
 
 /// A candidate as the model ranks it.
@@ -51,15 +62,21 @@ fn plain(found: &Found, item: Scored) -> Pick {
     }
 }
 
-/// The list that is best for an objective.
-async fn chosen(context: &RequestContext<'_>, found: &Found, objective: &Objective) -> Vec<Pick> {
-    let facts = Facts::of(context, found, objective);
-    let candidates: Vec<_> = (0..found.items.len()).map(|place| facts.candidate(place)).collect();
+/// The list of `k` of these items that is best for an objective.
+async fn chosen(
+    context: &RequestContext<'_>,
+    found: &Found,
+    items: &[Scored],
+    objective: &Objective,
+    k: usize,
+) -> Vec<Pick> {
+    let facts = Facts::of(context, found, items, objective);
+    let candidates: Vec<_> = (0..items.len()).map(|place| facts.candidate(place)).collect();
     let year = u16::try_from(clock::year_of(clock::now_ms())).unwrap_or(u16::MAX);
     let wanted = wanted(context, objective);
-    let mut choices = Vec::with_capacity(context.room().min(candidates.len()));
+    let mut choices = Vec::with_capacity(k.min(candidates.len()));
     let mut since = Instant::now();
-    for choice in Chooser::new(&candidates, &wanted, objective, year).take(context.room()) {
+    for choice in Chooser::new(&candidates, &wanted, objective, year).take(k) {
         choices.push(choice);
         if since.elapsed() > SLICE {
             yield_now().await;
@@ -68,7 +85,7 @@ async fn chosen(context: &RequestContext<'_>, found: &Found, objective: &Objecti
     }
     show(&mut choices);
     let pick = |Choice { place, parts }: &Choice| {
-        let plain = plain(found, found.items[*place]);
+        let plain = plain(found, items[*place]);
         let rule = context.weights().and_then(|rules| rules.lifted_by(plain.movie_id)).cloned();
         Pick { score: parts.sum() as f32, parts: Some(*parts), rule, ..plain }
     };
@@ -85,6 +102,7 @@ fn wanted(context: &RequestContext<'_>, objective: &Objective) -> GenreShares {
 /// What is known of the candidates.
 struct Facts<'a> {
     found: &'a Found,
+    items: &'a [Scored],
     /// `None` for a movie that the catalogue does not have.
     movies: Vec<Option<&'a Arc<Movie>>>,
     /// Empty where they do not count; so are the ratings, the genres, and what rules add.
@@ -97,13 +115,19 @@ struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     /// Looks up what the objective asks for.
-    fn of(context: &'a RequestContext<'_>, found: &'a Found, objective: &Objective) -> Self {
+    fn of(
+        context: &'a RequestContext<'_>,
+        found: &'a Found,
+        items: &'a [Scored],
+        objective: &Objective,
+    ) -> Self {
         let (movies, catalog) = (&context.movies, &context.parts.catalog);
         let vocabulary = &found.model.bundle().vocabulary;
         let indexes: Vec<_> =
-            found.items.iter().map(|item| movies.index_of(vocabulary[item.row as usize])).collect();
+            items.iter().map(|item| movies.index_of(vocabulary[item.row as usize])).collect();
         let mut facts = Self {
             found,
+            items,
             movies: indexes.iter().map(|index| movies.at((*index)?)).collect(),
             events: Vec::new(),
             ratings: Vec::new(),
@@ -122,7 +146,7 @@ impl<'a> Facts<'a> {
         }
         if let Some(rules) = context.weights() {
             let added = |item: &Scored| rules.added_to(vocabulary[item.row as usize]);
-            facts.rules = found.items.iter().map(added).collect();
+            facts.rules = items.iter().map(added).collect();
         }
         facts
     }
@@ -138,7 +162,7 @@ impl<'a> Facts<'a> {
 
     /// The candidate at a place.
     fn candidate(&self, place: usize) -> Candidate<'a> {
-        let (item, movie) = (&self.found.items[place], self.movies[place]);
+        let (item, movie) = (&self.items[place], self.movies[place]);
         Candidate {
             score: item.score,
             vector: self.found.model.bundle().output_embedding(item.row),
