@@ -141,6 +141,7 @@ impl RecommendationService for Fake {
             movies: reply.recommendations,
             model_version: reply.model_version,
             timings: reply.timings,
+            basis: v1::SimilarityBasis::Blend.into(),
         }))
     }
 

@@ -96,13 +96,11 @@ fn is_another_there(message: &DynamicMessage, field: &FieldDescriptor) -> bool {
 /// Of a required field, or of all members of a required oneof.
 fn absence(field: &FieldDescriptor, rules: &Rules, at: &str) -> Violation {
     let of_several = field.containing_oneof().filter(|oneof| oneof.fields().len() > 1);
-    let (name, description) = match of_several {
-        Some(oneof) => absence_of_all(&oneof),
-        None => {
-            let accepted =
-                rules.accepted().map_or(String::new(), |accepted| format!("; {accepted} is accepted"));
-            (field.name().to_owned(), format!("must be given{accepted}"))
-        }
+    let (name, description) = if let Some(oneof) = of_several {
+        absence_of_all(&oneof)
+    } else {
+        let accepted = rules.accepted().map_or(String::new(), |accepted| format!("; {accepted} is accepted"));
+        (field.name().to_owned(), format!("must be given{accepted}"))
     };
     Violation { field: if at.is_empty() { name } else { format!("{at}.{name}") }, description }
 }

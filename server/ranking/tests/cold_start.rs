@@ -69,6 +69,7 @@ impl Blended {
             year: None,
             rating: 0.0,
             told_genres: both as f64 / self.genres.len() as f64,
+            rules: 0.0,
         }
     }
 }

@@ -185,15 +185,15 @@ mod tests {
         let likeness = likeness(&movies, 0);
         assert!((likeness[0] - 1.0).abs() < 1e-6, "{likeness:?}");
         assert!(likeness.is_sorted_by(|one, next| one > next), "{likeness:?}");
-        assert_eq!(likeness[4], 0.0);
+        assert!(likeness[4] <= 0.0);
     }
 
     #[test]
     fn plain_words_letters_and_numerals_are_nothing_in_common() {
         let movies =
             movies(&[("The Part of a II (1990)", "A"), ("The Part of a II (1990)", "B"), ("M (1990)", "C")]);
-        assert_eq!(likeness(&movies, 0)[1], 0.0);
-        assert_eq!(likeness(&movies, 2)[0], 0.0);
+        assert!(likeness(&movies, 0)[1] <= 0.0);
+        assert!(likeness(&movies, 2)[0] <= 0.0);
     }
 
     #[test]

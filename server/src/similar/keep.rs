@@ -58,14 +58,8 @@ impl Keeper {
         tracing::info!(movies = table.len(), users = table.from.users, "built the table of similar movies");
         self.kept.store(Some(Arc::clone(&table)));
         let (written, file) = (Arc::clone(&table), self.file.clone());
-        match spawn_blocking(move || written.write(&file)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the table of similar movies is not kept for the next start")
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the table of similar movies is not kept for the next start")
-            }
+        if let Ok(Err(error)) = spawn_blocking(move || written.write(&file)).await {
+            tracing::warn!(%error, "the table of similar movies is not kept for the next start");
         }
         Ok(table)
     }

@@ -105,10 +105,10 @@ impl Table {
     /// [`TableError::File`].
     pub fn write(&self, path: &Path) -> Result<(), TableError> {
         let parts = [
-            (MOVIES, Dtype::U32, bytes_of(&self.movies, |id| id.to_le_bytes())),
-            (STARTS, Dtype::U32, bytes_of(&self.starts, |start| start.to_le_bytes())),
-            (NEIGHBOURS, Dtype::U32, bytes_of(&self.neighbours, |id| id.to_le_bytes())),
-            (LIKENESS, Dtype::F32, bytes_of(&self.likeness, |value| value.to_le_bytes())),
+            (MOVIES, Dtype::U32, bytes_of(&self.movies, u32::to_le_bytes)),
+            (STARTS, Dtype::U32, bytes_of(&self.starts, u32::to_le_bytes)),
+            (NEIGHBOURS, Dtype::U32, bytes_of(&self.neighbours, u32::to_le_bytes)),
+            (LIKENESS, Dtype::F32, bytes_of(&self.likeness, f32::to_le_bytes)),
         ];
         let hash = hash_of(parts.iter().map(|(_, _, bytes)| &bytes[..]));
         let metadata = [

@@ -265,12 +265,11 @@ fn default_of(field: &FieldDescriptor, text: &str) -> Option<Value> {
 /// What a person types, as its JSON; `None` where that is no value.
 pub(super) fn value_of(field: &FieldDescriptor, text: &str) -> Option<Value> {
     match field.kind() {
-        Kind::String => Some(text.into()),
         Kind::Bool => text.parse::<bool>().ok().map(Value::from),
         Kind::Enum(descriptor) => enum_value(&descriptor, text).map(|value| value.name().into()),
         Kind::Message(_) | Kind::Bytes => None,
         Kind::Double | Kind::Float => text.parse::<f64>().ok().map(Value::from),
-        Kind::Int64 | Kind::Uint64 => Some(text.into()),
+        Kind::String | Kind::Int64 | Kind::Uint64 => Some(text.into()),
         _ => text.parse::<i64>().ok().map(Value::from),
     }
 }
