@@ -49,9 +49,9 @@ use new_movies::Rows;
 pub use onboarding::{Onboarding, OnboardingQuestion};
 pub use request::{
     Encoded, Exploration, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion,
-    Subject, VectorQuestion,
+    SimilarityBasis, Subject, VectorQuestion,
 };
-pub use similar_movies::{Similar, SimilarityBasis};
+pub use similar_movies::Similar;
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
 pub use stage::Stage;

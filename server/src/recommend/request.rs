@@ -11,7 +11,6 @@ use marquee_store::StoreError;
 
 use super::Timings;
 use super::explanation::Explanation;
-use super::similar_movies::SimilarityBasis;
 use super::source::Source;
 use crate::catalog::{CatalogError, Filter, Movie};
 use crate::profiles::ConsistencyToken;
@@ -78,6 +77,18 @@ pub struct Exploration {
     pub places: usize,
     /// Who fills them is drawn by this.
     pub seed: u64,
+}
+
+/// By what movies are alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SimilarityBasis {
+    /// By who watched them and what is said of them.
+    #[default]
+    Blend,
+    /// By the cosine of the model's vectors: what is watched in the same places of histories.
+    Model,
+    /// By what is said of them.
+    Content,
 }
 
 /// Asks for movies like one movie.

@@ -22,24 +22,12 @@ use tokio::task::spawn_blocking;
 use super::context::RequestContext;
 use super::stage::Stage;
 use super::stages::{self, candidates};
-use super::{Pick, RecommendError, Recommended, Recommender, SimilarQuestion, Source};
+use super::{Pick, RecommendError, Recommended, Recommender, SimilarQuestion, SimilarityBasis, Source};
 use crate::catalog::{Catalog, Movie, Movies};
 use crate::similar::Table;
 
 /// What the most popular movie is worth beside one that nobody knows.
 const POPULARITY: f32 = 0.05;
-
-/// By what movies are alike.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SimilarityBasis {
-    /// By who watched them and what is said of them.
-    #[default]
-    Blend,
-    /// By the cosine of the model's vectors: what is watched in the same places of histories.
-    Model,
-    /// By what is said of them.
-    Content,
-}
 
 /// Movies that are alike to one.
 #[derive(Clone, Debug)]

@@ -16,7 +16,6 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use super::call::Failure;
-use super::grpc_web;
 use crate::edge::layers::{Protocol, is_grpc_web};
 use crate::edge::{ApiError, MESSAGE_TOO_LARGE};
 
@@ -151,6 +150,22 @@ impl From<ApiError> for HttpError {
     }
 }
 
+/// The content type of gRPC-web in bytes.
+pub(super) const BINARY: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
+
+/// The reply to what is refused before it is a call: a status in the headers, or one of HTTP for what is no gRPC-web.
+pub(super) fn in_grpc_web(error: HttpError) -> Response<Body> {
+    let http = error.http();
+    let (status, headers) = error.into_parts();
+    let mut response = status.into_http();
+    if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNSUPPORTED_MEDIA_TYPE].contains(&http) {
+        *response.status_mut() = http;
+    }
+    response.headers_mut().extend(headers);
+    response.headers_mut().insert(CONTENT_TYPE, BINARY);
+    response
+}
+
 /// Writes errors with their details.
 pub(super) struct Errors {
     pool: DescriptorPool,
@@ -169,7 +184,7 @@ impl Errors {
         let text = match form {
             ErrorForm::Rest => self.rest(&error.status),
             ErrorForm::Connect => self.connect(&error.status).to_string().into_bytes(),
-            ErrorForm::GrpcWeb => return grpc_web::refusal(error),
+            ErrorForm::GrpcWeb => return in_grpc_web(error),
         };
         let HttpError { http, status, headers } = error;
         let mut response = Response::new(Body::new(Full::new(Bytes::from(text))));

@@ -14,14 +14,13 @@ use tonic::body::Body;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use super::error::HttpError;
+use super::error::{BINARY, HttpError, in_grpc_web};
 use super::refusal::NoCall;
 use crate::edge::ApiError;
 use crate::edge::layers::Protocol;
 use crate::edge::shorten::quoted;
 
 const START: &str = "application/grpc-web";
-const BINARY: HeaderValue = HeaderValue::from_static("application/grpc-web+proto");
 const TEXT: HeaderValue = HeaderValue::from_static("application/grpc-web-text+proto");
 
 /// The answer to a call of gRPC-web by `inner`, which is ready for it and speaks gRPC.
@@ -35,7 +34,7 @@ where
             let (head, _body) = request.into_parts();
             let (path, headers) = (head.uri.path(), &head.headers);
             let no_call = NoCall { path, headers, extensions: head.extensions, protocol: Protocol::GrpcWeb };
-            return Ok(refusal(no_call.refuse(inner, error).await?));
+            return Ok(in_grpc_web(no_call.refuse(inner, error).await?));
         }
     };
     let accepted = request.headers().get(ACCEPT).and_then(form_of);
@@ -45,19 +44,6 @@ where
     let (request, failure) = with_failure_kept(request);
     let inner = inner.map_request(move |request| with_failure_told(request, failure.clone()));
     GrpcWebLayer::new().layer(inner).oneshot(request).await
-}
-
-/// The reply to what is refused before it is a call: a status in the headers, or one of HTTP for what is no gRPC-web.
-pub(super) fn refusal(error: HttpError) -> Response<Body> {
-    let http = error.http();
-    let (status, headers) = error.into_parts();
-    let mut response = status.into_http();
-    if [StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNSUPPORTED_MEDIA_TYPE].contains(&http) {
-        *response.status_mut() = http;
-    }
-    response.headers_mut().extend(headers);
-    response.headers_mut().insert(CONTENT_TYPE, BINARY);
-    response
 }
 
 /// The form of a call.

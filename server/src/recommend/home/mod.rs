@@ -29,11 +29,13 @@ use rows::Page;
 pub use rows::{Basis, HomeRow, Past, RowKind};
 
 use super::context::{Excluded, RequestContext};
-use super::similar_movies::{Allowed, SimilarityBasis};
+use super::similar_movies::Allowed;
 use super::stage::Stage;
 use super::stages::{self, candidates, profile, rerank};
 use super::taste::without_repeats;
-use super::{Pick, Question, RecommendError, Recommender, RequestOptions, Source, Subject, Timings};
+use super::{
+    Pick, Question, RecommendError, Recommender, RequestOptions, SimilarityBasis, Source, Subject, Timings,
+};
 use crate::catalog::{Filter, Movies};
 use crate::profiles::ConsistencyToken;
 
