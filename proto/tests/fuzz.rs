@@ -19,13 +19,14 @@ fn feed<M: Message + Default + Validate>(bytes: &[u8]) -> bool {
     again.encode_to_vec() == message.encode_to_vec()
 }
 
-const FEEDS: [fn(&[u8]) -> bool; 10] = [
+const FEEDS: [fn(&[u8]) -> bool; 11] = [
     feed::<v1::RecommendRequest>,
     feed::<v1::RecommendBatchRequest>,
     feed::<v1::SimilarMoviesRequest>,
     feed::<v1::EncodeHistoryRequest>,
     feed::<v1::ExplainRecommendationRequest>,
     feed::<v1::SearchMoviesRequest>,
+    feed::<v1::SuggestMoviesRequest>,
     feed::<v1::SearchVectorsRequest>,
     feed::<v1::SetPreferencesRequest>,
     feed::<v1::RecordInteractionsRequest>,

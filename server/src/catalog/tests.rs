@@ -109,6 +109,10 @@ fn what_people_mean_is_found_however_they_type_it() {
     }
     let all = kinds.values().flatten().copied().collect::<Vec<_>>();
     println!("{:26} {:4} queries, MRR@10 {:.3}", "all", all.len(), mean(&all));
+    assert!(all.len() >= 150 && mean(&all) >= 0.97, "all: {:.3}", mean(&all));
+    for (kind, ranks) in &kinds {
+        assert!(mean(ranks) >= 0.85, "{kind}: {:.3}", mean(ranks));
+    }
 }
 
 #[test]

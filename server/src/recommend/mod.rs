@@ -17,6 +17,7 @@ mod home;
 mod metrics;
 mod model_index;
 mod onboarding;
+mod personal_search;
 mod request;
 mod similar_users;
 mod source;
