@@ -3,12 +3,16 @@
 mod common;
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use marquee_benches::synthetic;
 use marquee_server::catalog::{Catalog, Filter};
 
-const MOVIES: usize = 84_432;
+const MOVIES: usize = 87_585;
+
+/// Titles whose searches make up the percentiles, in each way of typing.
+const TYPED: usize = 500;
 
 fn filters(criterion: &mut Criterion, catalog: &Catalog) {
     let mut group = criterion.benchmark_group("filter");
@@ -55,10 +59,56 @@ fn search(criterion: &mut Criterion, catalog: &Catalog) {
     }
 }
 
+/// The ways in which a title is typed.
+fn typed(title: &str) -> [(&'static str, String); 7] {
+    let name = title.split(" (").next().unwrap_or(title);
+    let letters: Vec<char> = name.chars().collect();
+    let without = |places: &[usize]| {
+        let kept = (0..letters.len()).filter(|place| !places.contains(place));
+        kept.map(|place| letters[place]).collect::<String>()
+    };
+    let begun = letters.iter().take(letters.len() * 2 / 3).collect();
+    let initials = name.split(' ').filter_map(|word| word.chars().next()).collect();
+    let reversed = name.split(' ').rev().collect::<Vec<_>>().join(" ");
+    [
+        ("as it is", name.to_owned()),
+        ("two thirds of it", begun),
+        ("joined", name.replace(' ', "")),
+        ("words the other way round", reversed),
+        ("its initials", initials),
+        ("one letter left out", without(&[letters.len() / 2])),
+        ("two letters left out", without(&[letters.len() / 3, letters.len() * 2 / 3])),
+    ]
+}
+
+/// Says how long searches take, the slow ones too, which a mean hides.
+fn percentiles(catalog: &Catalog) {
+    let movies = catalog.movies();
+    let titles = movies.iter().step_by(MOVIES / TYPED).map(|movie| typed(&movie.title));
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    for (way, query) in titles.flatten() {
+        let began = Instant::now();
+        black_box(catalog.search(&query, None, 10));
+        times.push((way, began.elapsed()));
+    }
+    let ways: Vec<&str> = times.iter().take(7).map(|(way, _)| *way).collect();
+    for way in ways {
+        say(way, times.iter().filter(|(other, _)| *other == way).map(|(_, time)| *time).collect());
+    }
+    say("all", times.into_iter().map(|(_, time)| time).collect());
+}
+
+fn say(way: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_micros();
+    println!("search, {way}: p50 {} us, p99 {} us, longest {} us", at(50), at(99), at(100));
+}
+
 fn catalogue(criterion: &mut Criterion) {
     let catalog = Catalog::new(synthetic::movies(MOVIES, 1), synthetic::stats(MOVIES));
     filters(criterion, &catalog);
     search(criterion, &catalog);
+    percentiles(&catalog);
 }
 
 criterion_group! {

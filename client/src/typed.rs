@@ -53,6 +53,8 @@ unary_calls! {
     get_movie(GetMovieRequest) -> GetMovieResponse = catalog::GET_MOVIE;
     /// Movies by title.
     search_movies(SearchMoviesRequest) -> SearchMoviesResponse = catalog::SEARCH_MOVIES;
+    /// Titles while somebody types.
+    suggest_movies(SuggestMoviesRequest) -> SuggestMoviesResponse = catalog::SUGGEST_MOVIES;
     /// All genres.
     list_genres(ListGenresRequest) -> ListGenresResponse = catalog::LIST_GENRES;
     /// A page of popular movies.

@@ -26,6 +26,7 @@ const FEEDS: [fn(&[u8]) -> bool; 11] = [
     feed::<v1::EncodeHistoryRequest>,
     feed::<v1::ExplainRecommendationRequest>,
     feed::<v1::SearchMoviesRequest>,
+    feed::<v1::SuggestMoviesRequest>,
     feed::<v1::SearchVectorsRequest>,
     feed::<v1::SetPreferencesRequest>,
     feed::<v1::RecordInteractionsRequest>,

@@ -45,6 +45,7 @@ fn the_places_that_callers_know_are_there() {
         "POST /v1/recommend Recommend",
         "GET /v1/movies/{movie_id} GetMovie",
         "GET /v1/movies:search SearchMovies",
+        "GET /v1/movies:suggest SuggestMovies",
         "GET /v1/users/{user_id}/stats GetUserStats",
         "POST /v1/interactions RecordInteraction",
     ] {

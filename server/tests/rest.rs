@@ -41,6 +41,8 @@ async fn what_is_read_is_a_get_with_path_and_query() {
     assert!(head.body().is_empty());
     let (_, found) = ask(&server, "GET", "/v1/movies:search?query=toy&limit=2", "").await;
     assert_eq!(found["movies"].as_array().unwrap().len(), 2);
+    let (_, found) = ask(&server, "GET", "/v1/movies:suggest?query=toy%20st&limit=1", "").await;
+    assert_eq!(found["suggestions"][0]["completion"], "toy story");
 }
 
 #[tokio::test(flavor = "multi_thread")]

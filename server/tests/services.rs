@@ -36,6 +36,62 @@ async fn a_title_with_a_typing_error_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_needs_a_query_or_a_filter() {
+    let server = TestServer::start().await;
+    let filter = v1::Filter { genres_any: vec!["Western".into()], ..Default::default() };
+    let request = v1::SearchMoviesRequest { filter: Some(filter.clone()), ..Default::default() };
+    let found = server.catalog().search_movies(request).await.unwrap().into_inner().movies;
+    let popular =
+        v1::ListPopularMoviesRequest { filter: Some(filter), page_size: Some(10), ..Default::default() };
+    let popular = server.catalog().list_popular_movies(popular).await.unwrap().into_inner().movies;
+    assert_eq!(found, popular);
+    for filter in [None, Some(v1::Filter::default())] {
+        let request = v1::SearchMoviesRequest { query: "  ".into(), filter, ..Default::default() };
+        let refused = server.catalog().search_movies(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains("query"), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_users_taste_orders_what_fits_alike() {
+    let server = TestServer::start().await;
+    // Of that year the fixture's model knows most movies, and most of what user 564 has seen.
+    let filter = Some(v1::Filter { year_min: Some(1995), year_max: Some(1995), ..Default::default() });
+    let search = async |user_id| {
+        let query = "the".to_owned();
+        let request = v1::SearchMoviesRequest { query, user_id, filter: filter.clone(), limit: None };
+        let answer = server.catalog().search_movies(request).await.unwrap().into_inner();
+        (answer.movies.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), answer.personal)
+    };
+    let (plain, personal) = search(None).await;
+    assert_eq!(personal, None);
+    assert_eq!(search(Some(9_999_999)).await, (plain.clone(), Some(false)), "nothing is known of the user");
+    let (own, personal) = search(Some(564)).await;
+    assert_eq!(personal, Some(true));
+    assert_eq!(own.len(), plain.len());
+    assert_ne!(own, plain);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn titles_are_suggested_while_one_types() {
+    let server = TestServer::start().await;
+    let request = v1::SuggestMoviesRequest { query: "the mat".into(), limit: Some(3), ..Default::default() };
+    let found = server.catalog().suggest_movies(request).await.unwrap().into_inner().suggestions;
+    assert_eq!(found.len(), 3);
+    let matrix = v1::Suggestion {
+        movie_id: 2571,
+        title: "Matrix, The (1999)".into(),
+        name: "The Matrix".into(),
+        completion: "the matrix".into(),
+    };
+    assert_eq!(found[0], matrix);
+    let nothing = v1::SuggestMoviesRequest::default();
+    let refused = server.catalog().suggest_movies(nothing).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_movie_has_its_links_and_an_unknown_one_is_not_found() {
     let server = TestServer::start().await;
     let request = v1::GetMovieRequest { movie: Some(1.into()) };

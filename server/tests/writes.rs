@@ -164,7 +164,7 @@ async fn a_hundred_imports_at_once_are_all_found_when_they_are_answered() {
         let title = format!("Zyzzyva {movie_id} (2031)");
         let reply = imported(server, &[movie(movie_id, &title, &["Drama"])]).await.unwrap();
         assert_eq!((reply.added, reply.replaced), (1, 0));
-        let request = v1::SearchMoviesRequest { query: title, limit: Some(1), filter: None };
+        let request = v1::SearchMoviesRequest { query: title, limit: Some(1), ..Default::default() };
         let found = server.catalog().search_movies(request).await.unwrap().into_inner().movies;
         assert_eq!(found[0].movie_id, movie_id);
     });

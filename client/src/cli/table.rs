@@ -357,7 +357,10 @@ MOVIE_ID  TITLE          SCORE  SIMILAR_TO.MOVIE_ID  SIMILAR_TO.TITLE  COSINE
     #[test]
     fn columns_stand_in_the_order_of_the_proto_whatever_the_first_row_lacks() {
         let movie = |movie_id, year| v1::Movie { movie_id, year, ratings: 1, ..Default::default() };
-        let reply = v1::SearchMoviesResponse { movies: vec![movie(1, None), movie(2, Some(1995))] };
+        let reply = v1::SearchMoviesResponse {
+            movies: vec![movie(1, None), movie(2, Some(1995))],
+            ..Default::default()
+        };
         let text = rendered(&reply, "marquee.v1.SearchMoviesResponse");
         assert_eq!(text, "MOVIE_ID  YEAR  RATINGS\n       1              1\n       2  1995        1");
     }

@@ -164,6 +164,13 @@ impl CatalogService for Movies {
         Ok(Response::new(v1::SearchMoviesResponse::default()))
     }
 
+    async fn suggest_movies(
+        &self,
+        _: Request<v1::SuggestMoviesRequest>,
+    ) -> Result<Response<v1::SuggestMoviesResponse>, Status> {
+        Ok(Response::new(v1::SuggestMoviesResponse::default()))
+    }
+
     async fn list_genres(
         &self,
         _: Request<v1::ListGenresRequest>,

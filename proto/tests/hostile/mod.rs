@@ -52,7 +52,7 @@ targets! {
     GetUserStatsRequest ImportMoviesRequest ListGenresRequest ListHistoryRequest ListModelsRequest
     ListOnboardingMoviesRequest ListPopularMoviesRequest ListRulesRequest ListTrendingMoviesRequest LoadModelRequest PutRuleRequest RecommendBatchRequest RecommendRequest
     RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest
-    SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest SimilarMoviesRequest SimilarUsersRequest UnloadModelRequest WatchInteractionsRequest
+    SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest SimilarMoviesRequest SimilarUsersRequest SuggestMoviesRequest UnloadModelRequest WatchInteractionsRequest
 }
 
 fn offer<M: Message + Default + Validate + Wire + Send + 'static>(

@@ -2,7 +2,8 @@
 
 use roaring::RoaringBitmap;
 
-use super::{After, Catalog, CatalogError, Filter};
+use super::search::popularity;
+use super::{After, Catalog, CatalogError, Filter, Hit};
 
 /// By what a list is sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +51,44 @@ impl Catalog {
         Ok(Listing { indexes: found.into_iter().map(|(index, _)| index).collect(), next })
     }
 
-    /// Dense indexes of the movies that pass a filter and whose titles fit a query best, best first.
+    /// The movies that pass a filter and whose titles fit a query best, best first; without a query the most popular
+    /// that pass.
     ///
     /// # Errors
     /// As [`Catalog::select`].
-    pub fn find(&self, query: &str, filter: &Filter, limit: usize) -> Result<Vec<u32>, CatalogError> {
-        Ok(self.search(query, self.select(filter)?.as_ref(), limit))
+    pub fn find(&self, query: &str, filter: &Filter, limit: usize) -> Result<Vec<Hit>, CatalogError> {
+        let selection = self.select(filter)?;
+        if !query.trim().is_empty() {
+            return Ok(self.hits(query, selection.as_ref(), limit));
+        }
+        let popular = self.popular(selection.as_ref(), &RoaringBitmap::new(), None, limit);
+        let hit = |(index, users)| Hit { score: popularity(users as u64), index };
+        Ok(popular.into_iter().map(hit).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use marquee_core::domain::MovieRecord;
+    use marquee_core::statistics::MovieStats;
 
     use super::*;
+
+    #[test]
+    fn a_filter_without_a_query_lists_what_is_popular() {
+        let movie =
+            |movie_id, title: &str| MovieRecord { movie_id, title: title.into(), ..MovieRecord::default() };
+        let liked = |movie_id, popularity| MovieStats { popularity, ..MovieStats::none(movie_id) };
+        let movies = vec![movie(1, "A (1990)"), movie(2, "B (1991)"), movie(3, "C (2001)")];
+        let catalog = Catalog::new(movies, vec![liked(1, 2), liked(2, 5), liked(3, 9)]);
+        let nineties = Filter { year_max: Some(1999), ..Filter::default() };
+        for query in ["", "  "] {
+            let found = catalog.find(query, &nineties, 10).unwrap();
+            assert_eq!(found.iter().map(|hit| hit.index).collect::<Vec<_>>(), [1, 0], "{query:?}");
+            assert!(found[0].score > found[1].score);
+        }
+        assert_eq!(catalog.find("!", &nineties, 10).unwrap(), []);
+    }
 
     #[test]
     fn a_list_goes_on_where_its_page_ended_until_there_is_no_more() {

@@ -6,10 +6,13 @@
 mod content;
 mod filter;
 mod follower;
+mod lexicon;
 mod listing;
 mod movies;
+mod numbers;
 mod search;
 mod stats;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -32,9 +35,11 @@ pub use self::filter::{Condition, Filter, GenreList};
 pub use self::follower::{Follower, Reread};
 pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies};
+pub use self::search::Hit;
 use self::search::Titles;
 pub use self::stats::After;
 use self::stats::{Orders, Page, Ratings};
+pub use self::suggest::Suggestion;
 
 /// What the catalogue cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,6 +158,10 @@ impl Catalog {
     /// Dense indexes of the movies whose titles fit a query best, best first. `selection` holds
     /// dense indexes.
     pub fn search(&self, query: &str, selection: Option<&RoaringBitmap>, limit: usize) -> Vec<u32> {
+        self.hits(query, selection, limit).into_iter().map(|hit| hit.index).collect()
+    }
+
+    fn hits(&self, query: &str, selection: Option<&RoaringBitmap>, limit: usize) -> Vec<Hit> {
         let snapshot = self.snapshot.load();
         snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.count(index))
     }

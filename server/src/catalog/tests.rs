@@ -1,6 +1,8 @@
 //! The catalogue as a whole, against naive oracles and the bundled sample.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use marquee_core::domain::{Kind, Rating, UserId};
 use proptest::prelude::*;
@@ -29,20 +31,28 @@ fn rating(user_id: UserId, movie_id: MovieId, time_ms: i64, half_stars: u8) -> I
     }
 }
 
+/// A path of the repository, from the crate on.
+fn path_to(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
 /// The movies of the bundled sample, with a rating a movie for each in its order of popularity.
-fn sample() -> Catalog {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../onnx/data/ml-latest-small");
-    let mut movies = csv::Reader::from_path(folder.join("movies.csv")).expect("the sample is there");
-    let movies = movies.records().map(|row| {
-        let row = row.expect("the sample is well-formed");
-        movie(row[0].parse().expect("an id"), &row[1])
-    });
-    let mut ratings: HashMap<MovieId, u64> = HashMap::new();
-    let mut rows = csv::Reader::from_path(folder.join("ratings.csv")).expect("the sample is there");
-    for row in rows.records() {
-        *ratings.entry(row.expect("well-formed")[1].parse().expect("an id")).or_default() += 1;
-    }
-    Catalog::new(movies.collect(), ratings.into_iter().map(|(id, count)| rated(id, count)).collect())
+fn sample() -> &'static Catalog {
+    static SAMPLE: OnceLock<Catalog> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let folder = path_to("../onnx/data/ml-latest-small");
+        let mut movies = csv::Reader::from_path(folder.join("movies.csv")).expect("the sample is there");
+        let movies = movies.records().map(|row| {
+            let row = row.expect("the sample is well-formed");
+            movie(row[0].parse().expect("an id"), &row[1])
+        });
+        let mut ratings: HashMap<MovieId, u64> = HashMap::new();
+        let mut rows = csv::Reader::from_path(folder.join("ratings.csv")).expect("the sample is there");
+        for row in rows.records() {
+            *ratings.entry(row.expect("well-formed")[1].parse().expect("an id")).or_default() += 1;
+        }
+        Catalog::new(movies.collect(), ratings.into_iter().map(|(id, count)| rated(id, count)).collect())
+    })
 }
 
 fn titles(catalog: &Catalog, query: &str, limit: usize) -> Vec<String> {
@@ -55,11 +65,61 @@ fn first(catalog: &Catalog, query: &str) -> String {
     titles(catalog, query, 1).pop().unwrap_or_default()
 }
 
+/// What people typed, and the movie that they meant; `server/tests/search/queries.csv` has a line for each.
+struct Meant {
+    kind: String,
+    query: String,
+    movie_id: MovieId,
+}
+
+fn meant() -> Vec<Meant> {
+    let mut rows =
+        csv::Reader::from_path(path_to("tests/search/queries.csv")).expect("the queries are there");
+    let read = |row: csv::StringRecord| {
+        let movie_id = row[2].parse().expect("an id");
+        let movie = sample().movies().get(movie_id).map(|movie| movie.title.to_string());
+        assert_eq!(movie.as_deref(), Some(&row[3]), "the sample's title of {movie_id}");
+        Meant { kind: row[0].to_owned(), query: row[1].to_owned(), movie_id }
+    };
+    rows.records().map(|row| read(row.expect("well-formed"))).collect()
+}
+
+/// One in the place of the movie that was meant, among the first ten; 0 where it is not there.
+fn reciprocal_rank(meant: &Meant) -> f64 {
+    let movies = sample().movies();
+    let found = sample().search(&meant.query, None, 10);
+    let place = found.iter().position(|index| movies.movie_id(*index) == meant.movie_id);
+    place.map_or(0.0, |place| 1.0 / (place + 1) as f64)
+}
+
+/// `cargo test -p marquee-server --lib what_people_mean -- --nocapture` prints the table.
+#[test]
+fn what_people_mean_is_found_however_they_type_it() {
+    let mut kinds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for meant in meant() {
+        let rank = reciprocal_rank(&meant);
+        if rank < 1.0 {
+            println!("{}: {:?} finds movie {} with {rank:.3}", meant.kind, meant.query, meant.movie_id);
+        }
+        kinds.entry(meant.kind).or_default().push(rank);
+    }
+    let mean = |ranks: &[f64]| ranks.iter().sum::<f64>() / ranks.len() as f64;
+    for (kind, ranks) in &kinds {
+        println!("{kind:26} {:4} queries, MRR@10 {:.3}", ranks.len(), mean(ranks));
+    }
+    let all = kinds.values().flatten().copied().collect::<Vec<_>>();
+    println!("{:26} {:4} queries, MRR@10 {:.3}", "all", all.len(), mean(&all));
+    assert!(all.len() >= 150 && mean(&all) >= 0.97, "all: {:.3}", mean(&all));
+    for (kind, ranks) in &kinds {
+        assert!(mean(ranks) >= 0.85, "{kind}: {:.3}", mean(ranks));
+    }
+}
+
 #[test]
 fn an_inverted_article_is_found_as_people_say_it() {
     let catalog = sample();
     for query in ["the matrix", "matrix", "Matrix, The", "matrix 1999", "The Matrix (1999)", "matrix the"] {
-        assert_eq!(first(&catalog, query), "Matrix, The (1999)", "{query}");
+        assert_eq!(first(catalog, query), "Matrix, The (1999)", "{query}");
     }
 }
 
@@ -79,18 +139,18 @@ fn typing_errors_are_forgiven() {
             "Raiders of the Lost Ark (Indiana Jones and the Raiders of the Lost Ark) (1981)",
         ),
     ] {
-        assert_eq!(first(&catalog, query), title, "{query}");
+        assert_eq!(first(catalog, query), title, "{query}");
     }
 }
 
 #[test]
 fn the_last_word_is_a_prefix_and_the_order_of_words_is_free() {
     let catalog = sample();
-    assert_eq!(first(&catalog, "pulp fic"), "Pulp Fiction (1994)");
-    assert_eq!(first(&catalog, "fiction pulp"), "Pulp Fiction (1994)");
-    assert_eq!(first(&catalog, "amelie"), "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)");
-    assert_eq!(first(&catalog, "spiderman 2"), "Spider-Man 2 (2004)");
-    assert_eq!(first(&catalog, "rocky 2"), "Rocky II (1979)");
+    assert_eq!(first(catalog, "pulp fic"), "Pulp Fiction (1994)");
+    assert_eq!(first(catalog, "fiction pulp"), "Pulp Fiction (1994)");
+    assert_eq!(first(catalog, "amelie"), "Amelie (Fabuleux destin d'Amélie Poulain, Le) (2001)");
+    assert_eq!(first(catalog, "spiderman 2"), "Spider-Man 2 (2004)");
+    assert_eq!(first(catalog, "rocky 2"), "Rocky II (1979)");
 }
 
 #[test]
@@ -124,10 +184,10 @@ fn a_title_without_spaces_is_found_by_any_part_of_it() {
 #[test]
 fn popularity_decides_among_titles_that_match_alike() {
     let catalog = sample();
-    assert_eq!(first(&catalog, "star wars"), "Star Wars: Episode IV - A New Hope (1977)");
-    assert_eq!(titles(&catalog, "lord of the rings", 3).len(), 3);
+    assert_eq!(first(catalog, "star wars"), "Star Wars: Episode IV - A New Hope (1977)");
+    assert_eq!(titles(catalog, "lord of the rings", 3).len(), 3);
     assert!(
-        titles(&catalog, "lord of the rings", 3).iter().all(|title| title.starts_with("Lord of the Rings"))
+        titles(catalog, "lord of the rings", 3).iter().all(|title| title.starts_with("Lord of the Rings"))
     );
 }
 
@@ -135,7 +195,7 @@ fn popularity_decides_among_titles_that_match_alike() {
 fn a_query_that_no_title_fits_finds_nothing() {
     let catalog = sample();
     for query in ["", "  ", "!?", "xyzzyplugh", "the qwrtzpsdf", "\u{0}\u{301}"] {
-        assert_eq!(titles(&catalog, query, 10), Vec::<String>::new(), "{query:?}");
+        assert_eq!(titles(catalog, query, 10), Vec::<String>::new(), "{query:?}");
     }
 }
 

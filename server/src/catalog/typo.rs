@@ -1,16 +1,17 @@
 //! Words within a few typing errors of a query, as an automaton that walks the vocabulary's `fst`.
 //!
 //! An error is one letter too many, too few, wrong, or two neighbours swapped. The state is the
-//! current row of the distance table, so walking a branch of the vocabulary costs one row a letter
-//! and stops as soon as no entry of the row is within reach. Letters are Unicode scalar values,
+//! current row of the distance table near its diagonal, so walking a branch of the vocabulary costs five
+//! entries a letter, however long the query, and stops as soon as none of them is within reach. Letters are Unicode scalar values,
 //! which the automaton puts together from the bytes that the `fst` hands it.
 
 use fst::Automaton;
 
-/// The longest query that is matched with errors, in letters.
-pub(super) const LONGEST: usize = 24;
+/// The most errors that are told apart.
+const MOST_ERRORS: usize = 2;
 
-type Row = [u8; LONGEST + 1];
+/// The entries of a row within [`MOST_ERRORS`] of its diagonal: no other can be within reach.
+const BAND: usize = 2 * MOST_ERRORS + 1;
 
 /// Accepts words within `errors` of the query; with `prefix`, words that begin with such a word.
 pub(super) struct WithinErrors {
@@ -21,8 +22,11 @@ pub(super) struct WithinErrors {
 
 #[derive(Clone, Copy)]
 pub(super) struct State {
-    row: Row,
-    row_before: Row,
+    /// Letters read so far: the number of the row.
+    letters: usize,
+    /// Entry `b` is the distance of what was read to the first `letters + b - MOST_ERRORS` letters of the query.
+    row: [u8; BAND],
+    row_before: [u8; BAND],
     letter_before: char,
     /// The fewest errors at any letter so far, of the query as a prefix of what was read.
     best: u8,
@@ -32,36 +36,49 @@ pub(super) struct State {
 }
 
 impl WithinErrors {
-    /// `None` when the query is longer than [`LONGEST`].
-    pub(super) fn new(query: &str, errors: u8, prefix: bool) -> Option<Self> {
-        let query: Vec<char> = query.chars().collect();
-        (query.len() <= LONGEST).then_some(Self { query, errors, prefix })
+    /// More than two errors are taken for two.
+    pub(super) fn new(query: &str, errors: u8, prefix: bool) -> Self {
+        Self { query: query.chars().collect(), errors: errors.min(MOST_ERRORS as u8), prefix }
     }
 
-    /// The errors of a word that was read to its end.
+    /// The errors of a word that was read to its end; one more than asked for stands for all that are beyond reach.
     pub(super) fn errors_of_word(&self, state: &State) -> u8 {
-        state.row[self.query.len()]
+        self.errors_of_query(state.letters, state.row)
+    }
+
+    /// The last entry of a row, if it is near the diagonal.
+    fn errors_of_query(&self, letters: usize, row: [u8; BAND]) -> u8 {
+        let place = (self.query.len() + MOST_ERRORS).checked_sub(letters);
+        place.and_then(|place| row.get(place)).copied().unwrap_or(self.errors + 1)
     }
 
     fn read(&self, state: &State, letter: char) -> State {
         let query = &self.query;
-        let mut row = [0; LONGEST + 1];
-        row[0] = state.row[0] + 1;
-        for (j, wanted) in (1..).zip(query) {
-            let replaced = state.row[j - 1] + u8::from(letter != *wanted);
-            let mut errors = replaced.min(state.row[j] + 1).min(row[j - 1] + 1);
-            let swapped = j > 1 && letter == query[j - 2] && state.letter_before == *wanted;
-            if swapped {
-                errors = errors.min(state.row_before[j - 2] + 1);
+        let letters = state.letters + 1;
+        let beyond = self.errors + 1;
+        let mut row = [beyond; BAND];
+        for place in 0..BAND {
+            let Some(j) = (letters + place).checked_sub(MOST_ERRORS).filter(|j| *j <= query.len()) else {
+                continue;
+            };
+            let mut errors = state.row.get(place + 1).map_or(beyond, |before| before + 1);
+            if place > 0 {
+                errors = errors.min(row[place - 1] + 1);
             }
-            row[j] = errors.min(self.errors + 1);
+            if j > 0 {
+                errors = errors.min(state.row[place] + u8::from(letter != query[j - 1]));
+            }
+            if j > 1 && letter == query[j - 2] && state.letter_before == query[j - 1] {
+                errors = errors.min(state.row_before[place] + 1);
+            }
+            row[place] = errors.min(beyond);
         }
-        row[0] = row[0].min(self.errors + 1);
         State {
+            letters,
             row,
             row_before: state.row,
             letter_before: letter,
-            best: state.best.min(row[query.len()]),
+            best: state.best.min(self.errors_of_query(letters, row)),
             partial: [0; 4],
             partial_len: 0,
         }
@@ -72,15 +89,19 @@ impl Automaton for WithinErrors {
     type State = State;
 
     fn start(&self) -> State {
-        let mut row = [0; LONGEST + 1];
-        for (errors, cell) in (0..).zip(&mut row) {
-            *cell = self.errors.saturating_add(1).min(errors);
+        let beyond = self.errors + 1;
+        let mut row = [beyond; BAND];
+        for (errors, entry) in (0..).zip(&mut row[MOST_ERRORS..]) {
+            if usize::from(errors) <= self.query.len() {
+                *entry = beyond.min(errors);
+            }
         }
         State {
+            letters: 0,
             row,
-            row_before: [self.errors + 1; LONGEST + 1],
+            row_before: [beyond; BAND],
             letter_before: '\0',
-            best: row[self.query.len()],
+            best: self.errors_of_query(0, row),
             partial: [0; 4],
             partial_len: 0,
         }
@@ -91,7 +112,7 @@ impl Automaton for WithinErrors {
     }
 
     fn can_match(&self, state: &State) -> bool {
-        let reachable = state.row[..=self.query.len()].iter().any(|errors| *errors <= self.errors);
+        let reachable = state.row.iter().any(|errors| *errors <= self.errors);
         reachable || (self.prefix && state.best <= self.errors)
     }
 
@@ -128,7 +149,7 @@ mod tests {
     }
 
     fn near(query: &str, errors: u8, prefix: bool) -> WithinErrors {
-        WithinErrors::new(query, errors, prefix).expect("short enough")
+        WithinErrors::new(query, errors, prefix)
     }
 
     /// Optimal string alignment distance, written from its definition.

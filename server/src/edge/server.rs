@@ -137,7 +137,8 @@ pub(crate) async fn serve(
     );
     let vectors = VectorApi::new(Arc::clone(&state.recommender), state.similar_users.clone(), default_method);
     let coordinator = state.coordinator.clone();
-    let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone());
+    let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone())
+        .personal(Arc::clone(&state.recommender));
     let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));
     let users = UserApi::new(users, coordinator.clone());
     let rules = RuleApi::new(Arc::clone(&state.rules));

@@ -18,6 +18,7 @@ mod metrics;
 mod model_index;
 mod new_movies;
 mod onboarding;
+mod personal_search;
 mod request;
 mod similar_movies;
 mod similar_users;

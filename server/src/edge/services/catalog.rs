@@ -3,20 +3,24 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use marquee_core::domain::{MovieRecord, NameError, imdb_number};
+use marquee_core::domain::{MovieId, MovieRecord, NameError, UserId, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::catalog::{Catalog, Listing, Movies, Order};
+use crate::catalog::{Catalog, Filter, Hit, Listing, Movies, Order, Suggestion};
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
 use crate::edge::{ApiError, convert, valid};
-use crate::recommend::RecommendError;
+use crate::recommend::{RecommendError, Recommender, RequestOptions};
 use crate::writes::WriteCoordinator;
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;
+
+/// Movies that are found for a user's own order, of which as many as are wanted are answered: far down the list none fits
+/// well enough to come up.
+const CHOSEN_FROM: usize = 50;
 
 /// Movies on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 20;
@@ -31,12 +35,41 @@ const IMPORT_CHUNK_BYTES: usize = 8 << 20;
 pub struct CatalogApi {
     catalog: Arc<Catalog>,
     coordinator: WriteCoordinator,
+    recommender: Option<Arc<Recommender>>,
 }
 
 impl CatalogApi {
     /// The service over a catalogue and the coordinator that writes to it.
     pub fn new(catalog: Arc<Catalog>, coordinator: WriteCoordinator) -> Self {
-        Self { catalog, coordinator }
+        Self { catalog, coordinator, recommender: None }
+    }
+
+    /// The same, which knows users' orders from the pipeline.
+    #[must_use]
+    pub(crate) fn personal(mut self, recommender: Arc<Recommender>) -> Self {
+        self.recommender = Some(recommender);
+        self
+    }
+
+    /// The movies that fit a search in the order of a user, or `None` where none is known.
+    async fn found_for(
+        &self,
+        user_id: UserId,
+        search: &Search,
+        options: &RequestOptions,
+    ) -> Result<Option<Vec<u32>>, ApiError> {
+        let Some(recommender) = &self.recommender else { return Ok(None) };
+        let found = self.found(search, search.limit.max(CHOSEN_FROM))?;
+        let movies = self.catalog.movies();
+        let found: Vec<_> = found.iter().map(|hit| (movies.movie_id(hit.index), hit.score)).collect();
+        let order = recommender.order_for(user_id, &found, options).await?;
+        let best = |order: Vec<MovieId>| order.into_iter().take(search.limit);
+        Ok(order.map(|order| best(order).filter_map(|id| movies.index_of(id)).collect()))
+    }
+
+    fn found(&self, search: &Search, limit: usize) -> Result<Vec<Hit>, ApiError> {
+        let found = self.catalog.find(&search.query, &search.filter, limit);
+        Ok(found.map_err(RecommendError::from)?)
     }
 
     fn movies(&self, movies: &Movies, indexes: impl IntoIterator<Item = u32>) -> Vec<v1::Movie> {
@@ -92,12 +125,44 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::SearchMoviesRequest>,
     ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
+        let deadline = convert::deadline(&request);
+        let mut request = valid(request.into_inner())?;
+        let user_id = request.user_id.take();
+        let search = Search::of(request)?;
+        let options = RequestOptions { deadline, ..RequestOptions::default() };
+        let own = match user_id {
+            Some(user_id) => self.found_for(user_id, &search, &options).await?,
+            None => None,
+        };
+        let personal = user_id.map(|_| own.is_some());
+        let found = match own {
+            Some(own) => own,
+            None => self.found(&search, search.limit)?.into_iter().map(|hit| hit.index).collect(),
+        };
+        let movies = self.movies(&self.catalog.movies(), found);
+        Ok(Response::new(v1::SearchMoviesResponse { movies, personal }))
+    }
+
+    async fn suggest_movies(
+        &self,
+        request: Request<v1::SuggestMoviesRequest>,
+    ) -> Result<Response<v1::SuggestMoviesResponse>, Status> {
         let request = valid(request.into_inner())?;
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT) as usize;
-        let found = self.catalog.find(&request.query, &convert::filter(request.filter)?, limit);
+        let found = self.catalog.suggest(&request.query, &convert::filter(request.filter)?, limit);
         let found = found.map_err(|error| ApiError::from(RecommendError::from(error)))?;
-        let movies = self.movies(&self.catalog.movies(), found);
-        Ok(Response::new(v1::SearchMoviesResponse { movies }))
+        let movies = self.catalog.movies();
+        let suggestion = |suggestion: Suggestion| {
+            let movie = movies.at(suggestion.index)?;
+            Some(v1::Suggestion {
+                movie_id: movie.movie_id,
+                title: movie.title.to_string(),
+                name: suggestion.name,
+                completion: suggestion.completion,
+            })
+        };
+        let suggestions = found.into_iter().filter_map(suggestion).collect();
+        Ok(Response::new(v1::SuggestMoviesResponse { suggestions }))
     }
 
     async fn list_genres(
@@ -141,6 +206,28 @@ impl CatalogService for CatalogApi {
         request: Request<Streaming<v1::ImportMoviesRequest>>,
     ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
         to_its_end(self.clone().import_stream(request.into_inner())).await.map(Response::new)
+    }
+}
+
+/// What is searched for.
+struct Search {
+    query: String,
+    filter: Filter,
+    limit: usize,
+}
+
+impl Search {
+    /// # Errors
+    /// [`ApiError`] for a request with neither a query nor a filter: it would be the list of popular movies.
+    fn of(request: v1::SearchMoviesRequest) -> Result<Self, ApiError> {
+        let filter = convert::filter(request.filter)?;
+        if request.query.trim().is_empty() && filter.is_empty() {
+            let described = "is empty; what a person typed is accepted, and nothing beside a filter, whose most \
+                             popular movies are then listed";
+            return Err(ApiError::invalid("query", described));
+        }
+        let limit = request.limit.unwrap_or(DEFAULT_LIMIT) as usize;
+        Ok(Self { query: request.query, filter, limit })
     }
 }
 
