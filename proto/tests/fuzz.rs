@@ -19,7 +19,7 @@ fn feed<M: Message + Default + Validate>(bytes: &[u8]) -> bool {
     again.encode_to_vec() == message.encode_to_vec()
 }
 
-const FEEDS: [fn(&[u8]) -> bool; 11] = [
+const FEEDS: [fn(&[u8]) -> bool; 12] = [
     feed::<v1::RecommendRequest>,
     feed::<v1::RecommendBatchRequest>,
     feed::<v1::SimilarMoviesRequest>,

@@ -74,7 +74,7 @@ fn genres_of(movie: &Movie) -> Vec<(u32, u32)> {
 
 /// The words of all names, each once, those left out that stand in any title.
 fn words_of(movie: &Movie) -> Vec<String> {
-    let words: HashSet<String> = text::names(&movie.title).into_iter().flatten().collect();
+    let words: HashSet<String> = text::names(&movie.title).into_iter().flat_map(|name| name.words).collect();
     words
         .into_iter()
         .filter(|word| word.chars().nth(1).is_some() && !PLAIN_WORDS.contains(&&**word))

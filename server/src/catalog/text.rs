@@ -136,7 +136,8 @@ pub(super) struct Spelling {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
     article: Option<String>,
-    words: Vec<String>,
+    /// Those without the article.
+    pub(super) words: Vec<String>,
 }
 
 impl Name {
