@@ -1,5 +1,9 @@
 //! Numbers as titles and queries write them, brought to digits: `II`, `two` and `2` are one.
 
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
+
 /// How sequels and parts are counted; `I` alone is far more often a word, and is read as a number all the same, because
 /// both sides read it so.
 const ROMAN: [&str; 20] = [
@@ -55,23 +59,28 @@ const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy
 /// What stands before the number of a sequel and is left out as often as not.
 const COUNTERS: [&str; 6] = ["part", "episode", "vol", "volume", "chapter", "pt"];
 
-/// The digits that a word means, `2nd` for `second`; `None` for words that are no numbers, and for digits.
-pub(super) fn in_digits(word: &str) -> Option<String> {
-    let place = |list: &[&str]| list.iter().position(|name| *name == word);
-    if let Some(below) = place(&ROMAN).or_else(|| place(&CARDINALS)) {
-        return Some((below + 1).to_string());
-    }
-    if let Some(below) = place(&TENS) {
-        return Some(((below + 2) * 10).to_string());
-    }
-    let number = place(&ORDINALS)? + 1;
+/// What each word that is a number is in digits.
+static IN_DIGITS: LazyLock<FxHashMap<&str, String>> = LazyLock::new(|| {
+    let counted = |words: &[&'static str; 20]| words.iter().copied().zip(1..).collect::<Vec<_>>();
+    let cardinals = counted(&ROMAN).into_iter().chain(counted(&CARDINALS));
+    let tens = TENS.iter().copied().zip((20..).step_by(10));
+    let ordinals = counted(&ORDINALS).into_iter().map(|(word, number)| (word, ordinal(number)));
+    cardinals.chain(tens).map(|(word, number)| (word, number.to_string())).chain(ordinals).collect()
+});
+
+fn ordinal(number: u8) -> String {
     let ending = match number {
         1 => "st",
         2 => "nd",
         3 => "rd",
         _ => "th",
     };
-    Some(format!("{number}{ending}"))
+    format!("{number}{ending}")
+}
+
+/// The digits that a word means, `2nd` for `second`; `None` for words that are no numbers, and for digits.
+pub(super) fn in_digits(word: &str) -> Option<&'static str> {
+    IN_DIGITS.get(word).map(String::as_str)
 }
 
 /// The words with their numbers in digits, and without what counts sequels and every `and`: `rocky 2` of `rocky part
@@ -80,19 +89,23 @@ pub(super) fn canonical(words: &[String]) -> Vec<String> {
     let mut read: Vec<String> = Vec::with_capacity(words.len());
     let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
-        let tens = TENS.iter().position(|name| name == word).map(|below| (below + 2) * 10);
-        let unit = words.peek().and_then(|next| CARDINALS[..9].iter().position(|name| name == *next));
-        if let (Some(tens), Some(below)) = (tens, unit) {
-            read.push((tens + below + 1).to_string());
+        let digits = in_digits(word);
+        let unit = words.peek().filter(|_| digits.is_some() && TENS.contains(&word.as_str()));
+        let unit = unit.and_then(|next| in_digits(next)).filter(|unit| unit.len() == 1);
+        if let (Some(digits), Some(unit)) = (digits, unit) {
+            read.push(format!("{}{unit}", &digits[..1]));
             words.next();
         } else {
-            read.push(in_digits(word).unwrap_or_else(|| word.clone()));
+            read.push(digits.map_or_else(|| word.clone(), str::to_owned));
         }
     }
     let counts = |place: usize| {
-        COUNTERS.contains(&read[place].as_str()) && read.get(place + 1).is_some_and(|next| is_number(next))
+        read.get(place + 1).is_some_and(|next| is_number(next)) && COUNTERS.contains(&read[place].as_str())
     };
     let idle = |place: usize| place > 0 && (read[place] == "and" || counts(place));
+    if !(0..read.len()).any(idle) {
+        return read;
+    }
     (0..read.len()).filter(|place| !idle(*place)).map(|place| read[place].clone()).collect()
 }
 

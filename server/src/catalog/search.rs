@@ -172,7 +172,7 @@ impl Titles {
         let (word, last) = (&words[place], place + 1 == words.len());
         let mut found = vec![Match::of(self.words.whole(word), EXACT)];
         if let Some(number) = numbers::in_digits(word) {
-            found.push(Match::of(self.words.whole(&number), EXACT));
+            found.push(Match::of(self.words.whole(number), EXACT));
         }
         if last {
             found.push(Match::of(self.words.beginning_with(word), PREFIX));
@@ -307,16 +307,15 @@ fn best_first(matches: &mut [Match]) {
 fn nearly<'a>(lexicon: &'a Lexicon, text: &str) -> impl Iterator<Item = Match<'a>> {
     let allowed = |letters| if letters < SHORTEST_WITH_TWO_ERRORS { 1 } else { 2 };
     let near = if has_errors(text, SHORTEST_WITH_ERRORS) { lexicon.near(text, allowed) } else { Vec::new() };
-    near.into_iter().map(|Near { texts, errors }| {
-        Match::of(lexicon.titles(&texts), [EXACT, ONE_ERROR, TWO_ERRORS][usize::from(errors)])
-    })
+    near.into_iter()
+        .map(|Near { titles, errors }| Match::of(titles, [EXACT, ONE_ERROR, TWO_ERRORS][usize::from(errors)]))
 }
 
 /// The titles of texts whose beginning this one may be with an error.
 fn nearly_beginning<'a>(lexicon: &'a Lexicon, text: &str) -> impl Iterator<Item = Match<'a>> {
     let long_enough = has_errors(text, SHORTEST_BEGINNING_WITH_ERROR);
-    let near = if long_enough { lexicon.nearly_beginning_with(text) } else { Vec::new() };
-    near.into_iter().map(|texts| Match::of(lexicon.titles(&texts), PREFIX_WITH_ERROR))
+    let near = long_enough.then(|| lexicon.nearly_beginning_with(text));
+    near.into_iter().flatten().map(|titles| Match::of(titles, PREFIX_WITH_ERROR))
 }
 
 /// Whether a text may have errors: in numbers every digit counts, and too much is near to a short one.

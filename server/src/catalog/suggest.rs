@@ -86,6 +86,7 @@ mod tests {
             of("City of God (Cidade de Deus) (2002)", "cidade d"),
             pair("Cidade de Deus", "cidade de")
         );
+        assert_eq!(of("(500) Days of Summer (2009)", "500 d"), pair("(500) Days of Summer", "500 days"));
         assert_eq!(of("Amélie (2001)", "amel"), pair("Amélie", "amélie"));
         assert_eq!(of("Année dernière à Marienbad, L' (1961)", "l'ann").0, "L'Année dernière à Marienbad");
     }

@@ -116,7 +116,7 @@ pub(super) fn index_words(title: &str) -> Vec<String> {
         for run in pieces.into_iter().flat_map(runs) {
             all.extend(pairs(run));
             all.extend(run.chars().filter(|letter| is_unspaced(*letter)).map(String::from));
-            all.extend(numbers::in_digits(run));
+            all.extend(numbers::in_digits(run).map(str::to_owned));
         }
     }
     all.sort_unstable();
@@ -138,6 +138,8 @@ pub(super) struct Name {
     article: Option<String>,
     /// Those without the article.
     pub(super) words: Vec<String>,
+    /// With their numbers in digits, where that makes others.
+    canonical: Option<Vec<String>>,
 }
 
 impl Name {
@@ -153,29 +155,36 @@ impl Name {
         if words.len() > 1 && is_article(&words[0]) {
             article = Some(words.remove(0));
         }
-        Self { article, words }
+        Self::new(article, words)
+    }
+
+    fn new(article: Option<String>, words: Vec<String>) -> Self {
+        let canonical = Some(numbers::canonical(&words)).filter(|canonical| *canonical != words);
+        Self { article, words, canonical }
+    }
+
+    /// Its words as they are, and with their numbers in digits.
+    fn readings(&self) -> impl Iterator<Item = &Vec<String>> {
+        iter::once(&self.words).chain(&self.canonical)
     }
 
     /// The name without the year that it ends with, if it does and is more than a year.
     pub(super) fn without_year(&self) -> Option<Self> {
         let (last, rest) = self.words.split_last()?;
-        (is_year(last) && !rest.is_empty())
-            .then(|| Self { article: self.article.clone(), words: rest.to_vec() })
+        (is_year(last) && !rest.is_empty()).then(|| Self::new(self.article.clone(), rest.to_vec()))
     }
 
     /// The name of the first of several, where this one says that it is the first: `rocky` for `rocky 1`.
     pub(super) fn of_the_first(&self) -> Option<Self> {
-        let mut words = numbers::canonical(&self.words);
-        let is_first = words.len() > 1 && words.last().is_some_and(|last| last == "1");
-        words.truncate(words.len().saturating_sub(1));
-        is_first.then(|| Self { article: self.article.clone(), words })
+        let (last, rest) = self.canonical.as_ref().unwrap_or(&self.words).split_last()?;
+        (last == "1" && !rest.is_empty()).then(|| Self::new(self.article.clone(), rest.to_vec()))
     }
 
     /// The name in one piece, as it may be written: with its article and without, its numbers as they are and in
     /// digits. Each once, and none of a name without words.
     pub(super) fn spellings(&self) -> Vec<Spelling> {
         let mut all = Vec::with_capacity(4);
-        for words in [&self.words, &numbers::canonical(&self.words)] {
+        for words in self.readings() {
             let joined = words.concat();
             if let Some(article) = &self.article {
                 all.push(Spelling { text: format!("{article}{joined}"), without_article: false });
@@ -192,7 +201,7 @@ impl Name {
     /// small words. None for a name of one word.
     pub(super) fn initials(&self) -> Vec<String> {
         let mut all = Vec::new();
-        for words in [&self.words, &numbers::canonical(&self.words)] {
+        for words in self.readings() {
             if words.len() > LONGEST_INITIALS {
                 continue;
             }
@@ -266,10 +275,10 @@ pub(super) fn series(title: &str) -> Vec<Name> {
     for text in texts(title) {
         series.extend(cuts(text).map(|(head, _)| Name::of(head)));
         if let (Some((first, _)), Some((_, last))) = (cuts(text).next(), cuts(text).last()) {
-            let Name { article, mut words } = Name::of(first);
+            let Name { article, mut words, .. } = Name::of(first);
             let last = Name::of(last);
             words.extend(last.article.filter(|article| article == "a").into_iter().chain(last.words));
-            series.push(Name { article, words });
+            series.push(Name::new(article, words));
         }
     }
     series
@@ -280,7 +289,7 @@ fn texts(title: &str) -> impl Iterator<Item = &str> {
     // `(500) Days of Summer` begins with brackets that are no other name.
     let named_from = title.find(|letter: char| !"( ".contains(letter)).unwrap_or(0);
     let cut = title[named_from..].find('(').map_or(title.len(), |place| named_from + place);
-    let (main, brackets) = (&title[named_from..cut], &title[cut..]);
+    let (main, brackets) = title.split_at(cut);
     let others = brackets.split(['(', ')']).map(|part| part.trim().trim_start_matches("a.k.a."));
     // What begins with a comma goes on with the name before the brackets.
     let others = others.filter(|part| part.chars().nth(1).is_some() && !part.starts_with(','));

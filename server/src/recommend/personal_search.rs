@@ -2,7 +2,7 @@
 //!
 //! What was typed decides, and taste among what fits alike: the model's score of a movie is measured in standard
 //! deviations among the movies that were found, and each is worth [`TASTE`] beside how well the title fits
-//! ([`Hit`](crate::catalog::Hit)). That is as much as seven times the ratings, and less than a word of the query.
+//! ([`Hit`](crate::catalog::Hit)). That is as much as a factor of e in ratings, and less than a word of the query.
 
 use marquee_core::domain::{MovieId, UserId};
 use marquee_ranking::dot;
@@ -10,7 +10,7 @@ use marquee_ranking::dot;
 use super::{RecommendError, Recommender, RequestOptions, Subject};
 
 /// What a standard deviation of the model's scores is worth, and how many count at most.
-const TASTE: f32 = 0.04;
+const TASTE: f32 = 0.02;
 const MOST_DEVIATIONS: f32 = 2.0;
 
 impl Recommender {
