@@ -170,7 +170,7 @@ async fn what_is_recorded_is_watched_in_order_and_again_after_any_position() {
         let again = watch(after).await.unwrap().message().await.unwrap().unwrap();
         assert_eq!(again.position, positions[usize::from(after != "0-0")]);
     }
-    let lost = watch("1-1").await.unwrap().message().await.unwrap_err();
+    let lost = watch("1-1").await.unwrap_err();
     assert_eq!(
         (lost.code(), lost.get_error_details().error_info().unwrap().reason.as_str()),
         (Code::OutOfRange, "EVENTS_LOST")

@@ -34,6 +34,8 @@ pub struct RequestOptions {
     pub priority: Priority,
     /// After which nobody waits.
     pub deadline: Option<Instant>,
+    /// By when reasons are there or left out; by the deadline when `None`.
+    pub reasons_by: Option<Instant>,
 }
 
 impl RequestOptions {

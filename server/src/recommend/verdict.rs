@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use marquee_core::domain::{Kind, MovieId};
 use marquee_engine::{EngineError, Input, Want};
+use marquee_ranking::Objective;
 use marquee_retrieval::{ItemRow, Method, Query, Scored};
 use roaring::RoaringBitmap;
 
 use super::context::{Excluded, RequestContext};
-use super::explain::{Probe, candidates_for, explanation, sentence_of};
+use super::explain::{Probe, explanation, sentence_of};
 use super::stage::Stage;
 use super::stages::{self, candidates, profile, rerank, rules};
 use super::{Explanation, Question, Reasons, RecommendError, Recommender, Source, Timings};
@@ -185,7 +186,7 @@ async fn rank(context: &RequestContext<'_>, movie_id: MovieId) -> Result<Option<
         let rank = answer.items.iter().position(|item| item.row == row);
         Ok::<_, EngineError>((answer.items, rank))
     };
-    let wanted = candidates_for(context.k);
+    let wanted = Objective::default().candidates(context.k);
     let (mut all, mut rank) = best(wanted).await?;
     if rank.is_none() {
         // To rank everything takes as long as many encodings, and few movies that somebody asks about need it.

@@ -70,18 +70,25 @@ impl RecommendationApi {
         request: v1::RecommendRequest,
         of_method: Priority,
         deadline: Option<Instant>,
+        reasons_by: Option<Instant>,
     ) -> Result<v1::RecommendResponse, ApiError> {
-        let question = question(request, of_method, &self.unsaid, deadline)?;
+        let mut question = question(request, of_method, &self.unsaid, deadline)?;
+        question.options.reasons_by = reasons_by;
         Ok(response(self.recommender.recommend(&question).await?))
     }
 
+    /// One of many answers. Its reasons take no more than their share of the time, if `rounds` of answers follow one
+    /// another until the deadline.
     async fn outcome(
         &self,
         request: v1::RecommendRequest,
         deadline: Option<Instant>,
+        rounds: u32,
     ) -> v1::RecommendOutcome {
         use v1::recommend_outcome::Outcome;
-        let outcome = match self.answer(request, Priority::Bulk, deadline).await {
+        let reasons_by = deadline.map(|deadline| share_of_time(Instant::now(), deadline, rounds));
+        let answer = self.answer(request, Priority::Bulk, deadline, reasons_by).await;
+        let outcome = match answer {
             Ok(response) => Outcome::Response(response),
             Err(error) => Outcome::Error(error.into_call_error()),
         };
@@ -98,7 +105,7 @@ impl RecommendationService for RecommendationApi {
         let deadline = convert::deadline(&request);
         let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
         convert::stand_in_line(&request, priority)?;
-        let answer = self.answer(request.into_inner(), priority, deadline).await?;
+        let answer = self.answer(request.into_inner(), priority, deadline, None).await?;
         Ok(Response::new(answer))
     }
 
@@ -115,9 +122,11 @@ impl RecommendationService for RecommendationApi {
             );
             return Err(ApiError::invalid("requests", described).into());
         }
-        let outcomes = stream::iter(requests)
-            .map(|request| self.outcome(request, deadline))
-            .buffered(self.recommender.at_once())
+        let (count, at_once) = (requests.len(), self.recommender.at_once());
+        let rounds = move |place: usize| u32::try_from((count - place).div_ceil(at_once)).unwrap_or(u32::MAX);
+        let outcomes = stream::iter(requests.into_iter().enumerate())
+            .map(|(place, request)| self.outcome(request, deadline, rounds(place)))
+            .buffered(at_once)
             .collect()
             .await;
         Ok(Response::new(v1::RecommendBatchResponse { outcomes }))
@@ -141,7 +150,7 @@ impl RecommendationService for RecommendationApi {
                     let request = request?
                         .request
                         .ok_or_else(|| Status::from(ApiError::invalid("request", "must be there")))?;
-                    let outcome = Some(service.outcome(request, deadline).await);
+                    let outcome = Some(service.outcome(request, deadline, 1).await);
                     Ok(v1::RecommendStreamResponse { outcome })
                 }
             })
@@ -341,6 +350,11 @@ fn explained(request: v1::ExplainRecommendationRequest) -> v1::RecommendRequest 
     }
 }
 
+/// When the first of so many rounds of equal length is over that begin now and end at the deadline.
+fn share_of_time(now: Instant, deadline: Instant, rounds: u32) -> Instant {
+    now + deadline.saturating_duration_since(now) / rounds.max(1)
+}
+
 fn no_subject() -> ApiError {
     ApiError::invalid("subject", "must be there: a user_id, or a history")
 }
@@ -351,7 +365,7 @@ pub(super) fn options(
     deadline: Option<Instant>,
 ) -> RequestOptions {
     let model_version = (!model_version.is_empty()).then_some(model_version);
-    RequestOptions { model_version, priority, deadline }
+    RequestOptions { model_version, priority, deadline, reasons_by: None }
 }
 
 /// An answer of the pipeline in the wire's types.
@@ -371,5 +385,21 @@ pub fn response(recommended: Recommended) -> v1::RecommendResponse {
         seed: recommended.seed,
         recommendations,
         explanation: explanation.map(convert::explanation),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn reasons_have_their_share_of_the_time_that_is_left() {
+        let (now, minute) = (Instant::now(), Duration::from_mins(1));
+        assert_eq!(share_of_time(now, now + minute, 3), now + minute / 3);
+        assert_eq!(share_of_time(now, now + minute, 1), now + minute);
+        assert_eq!(share_of_time(now, now + minute, 0), now + minute);
+        assert_eq!(share_of_time(now + minute, now, 3), now + minute, "the deadline is over");
     }
 }

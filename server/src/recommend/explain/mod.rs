@@ -23,17 +23,6 @@ use super::{Because, Explanation, Pick, Question, Reasons, SimilarTo};
 /// The most reasons that are named for a movie: more are noise to who reads them.
 const MOST_REASONS: usize = 3;
 
-/// The fewest candidates that drops are measured among.
-const FEWEST_CANDIDATES: usize = 100;
-
-/// Candidates for each movie that is wanted.
-const CANDIDATES_PER_MOVIE: usize = 5;
-
-/// How many candidates drops are measured among, for an answer of `k` movies.
-pub(super) fn candidates_for(k: usize) -> usize {
-    FEWEST_CANDIDATES.max(CANDIDATES_PER_MOVIE * k)
-}
-
 /// Says what was found of the movies of these rows, in their order, among so many candidates.
 pub(super) fn explanation(
     context: &RequestContext<'_>,

@@ -4,10 +4,11 @@
 
 use std::time::Instant;
 
+use marquee_ranking::Objective;
 use marquee_retrieval::ItemRow;
 
 use crate::recommend::context::RequestContext;
-use crate::recommend::explain::{Probe, candidates_for, explanation, sentence_of};
+use crate::recommend::explain::{Probe, explanation, sentence_of};
 use crate::recommend::stage::Stage;
 use crate::recommend::{Explanation, Pick, Question, Reasons};
 
@@ -35,8 +36,9 @@ async fn from_the_model(context: &RequestContext<'_>, newest: usize) -> Option<E
     let row_of = |movie_id| index.row_of(found.model.bundle(), movie_id);
     let of_model = |pick: &Pick| (pick.source == found.source).then(|| row_of(pick.movie_id)).flatten();
     let rows: Vec<Option<ItemRow>> = context.picks.iter().map(of_model).collect();
-    let probe = Probe::new(&found.model, context.options.deadline);
-    let candidates = probe.candidates(&found.vector, &evidence.query, candidates_for(context.k)).await;
+    let probe = Probe::new(&found.model, context.options.reasons_by.or(context.options.deadline));
+    let wanted = Objective::default().candidates(context.k);
+    let candidates = probe.candidates(&found.vector, &evidence.query, wanted).await;
     let findings = probe.find(&rows, evidence, &candidates, newest).await;
     Some(explanation(context, &found.model, &rows, &findings, candidates.len()))
 }
