@@ -58,9 +58,14 @@ async fn a_users_taste_orders_what_fits_alike() {
     let server = TestServer::start().await;
     // Of that year the fixture's model knows most movies, and most of what user 564 has seen.
     let filter = Some(v1::Filter { year_min: Some(1995), year_max: Some(1995), ..Default::default() });
-    let search = async |user_id| {
+    let search = async |user_id: Option<u64>| {
         let query = "the".to_owned();
-        let request = v1::SearchMoviesRequest { query, user_id, filter: filter.clone(), limit: None };
+        let request = v1::SearchMoviesRequest {
+            query,
+            user: user_id.map(Into::into),
+            filter: filter.clone(),
+            limit: None,
+        };
         let answer = server.catalog().search_movies(request).await.unwrap().into_inner();
         (answer.movies.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), answer.personal)
     };

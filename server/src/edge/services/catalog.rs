@@ -6,6 +6,7 @@ use futures::{StreamExt as _, stream};
 use marquee_core::domain::{MovieId, MovieRecord, NameError, UserId, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
+use marquee_proto::v1::search_movies_request::User;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::catalog::{Catalog, Filter, Hit, Listing, Movies, Order, Suggestion};
@@ -127,7 +128,7 @@ impl CatalogService for CatalogApi {
     ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
         let deadline = convert::deadline(&request);
         let mut request = valid(request.into_inner())?;
-        let user_id = request.user_id.take();
+        let user_id = request.user.take().map(|User::UserId(user_id)| user_id);
         let search = Search::of(request)?;
         let options = RequestOptions { deadline, ..RequestOptions::default() };
         let own = match user_id {
