@@ -98,12 +98,13 @@ impl Folded {
 
 /// Where the time of recommendations goes, and where they come from.
 pub(super) struct RecommendMetrics {
-    stages: [BoundHistogram<f64>; STAGES.len()],
+    // By the list itself: the compiler evaluates no function for a length in release mode.
+    stages: [BoundHistogram<f64>; Stage::ALL.len()],
     vectors_found: BoundCounter<u64>,
     vectors_missed: BoundCounter<u64>,
     reasons_tried: BoundCounter<u64>,
     reasons_not_tried: BoundCounter<u64>,
-    answers: [BoundCounter<u64>; SOURCES.len()],
+    answers: [BoundCounter<u64>; Source::ALL.len()],
     explored: BoundCounter<u64>,
     folded: [BoundCounter<u64>; Folded::LABELS.len()],
 }

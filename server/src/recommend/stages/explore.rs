@@ -10,10 +10,11 @@ use marquee_ranking::new_movies::{Drawn, explore as draw};
 use crate::recommend::context::RequestContext;
 use crate::recommend::{Pick, Source};
 
-/// Gives the last places to new movies, as many as there are; to none where the model found nothing.
+/// Gives the last places to new movies, as many as there are, and none that a rule's pins have; to none where the model
+/// found nothing.
 pub(super) fn explore(context: &mut RequestContext<'_>) {
     let Some(exploration) = context.exploration else { return };
-    let drawn = draw(candidates(context), exploration.places.min(context.k), exploration.seed);
+    let drawn = draw(candidates(context), exploration.places.min(context.room()), exploration.seed);
     // Popularity may have found them too, where the model left places.
     context.picks.retain(|pick| drawn.iter().all(|drawn| drawn.movie_id != pick.movie_id));
     context.picks.truncate(context.k - drawn.len());

@@ -196,6 +196,7 @@ fn connect_get(api: &Api, method: &MethodDescriptor, schemas: &mut Schemas<'_>) 
             "required": true,
             "description": "Of the message. Connect's clients send `proto` and `base64=1` too.",
             "schema": { "type": "string", "enum": ["json"] },
+            "example": "json",
         }),
     );
     push(
