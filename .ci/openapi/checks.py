@@ -79,11 +79,20 @@ def is_read_too(case: Case) -> bool:
     sent = [(raw["requestBody"], case.body)] if "requestBody" in raw else []
     sent += [(it, case.query.get(it["name"])) for it in raw["parameters"] if "content" in it]
     components = case.operation.schema.raw_schema["components"]
+    if any(is_number_of_enum(it, case, components["schemas"]) for it in raw["parameters"]):
+        return True
     return any(
         isinstance(value, dict)
         and is_protobuf({**it["content"]["application/json"]["schema"], "components": components}, value)
         for it, value in sent
     )
+
+
+def is_number_of_enum(parameter: dict[str, Any], case: Case, schemas: dict[str, Any]) -> bool:
+    """Whether an enum of a query is given by its number, which is read as in JSON."""
+    name = parameter.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    value = case.query.get(parameter.get("name"))
+    return "enum" in schemas.get(name, {}) and str(value).isdigit()
 
 
 def is_protobuf(schema: dict[str, Any], message: dict[str, Any]) -> bool:
