@@ -91,7 +91,7 @@ def is_read_too(case: Case) -> bool:
 def is_number_of_enum(parameter: dict[str, Any], case: Case, schemas: dict[str, Any]) -> bool:
     """Whether an enum of a query is given by its number, which is read as in JSON."""
     name = parameter.get("schema", {}).get("$ref", "").rpartition("/")[2]
-    value = case.query.get(parameter.get("name"))
+    value = case.query.get(parameter.get("name", ""))
     return "enum" in schemas.get(name, {}) and str(value).isdigit()
 
 
