@@ -50,6 +50,7 @@ pub fn wall() -> Duration {
 /// # use marquee_core::clock::year_of;
 /// assert_eq!(year_of(0), 1970);
 /// assert_eq!(year_of(951_868_800_000), 2000); // the first of March
+/// assert_eq!(year_of(1_790_000_000_000), 2026);
 /// ```
 pub fn year_of(time_ms: TimeMs) -> i64 {
     // Years that begin in March, so that the day that some years have more is their last.

@@ -7,6 +7,8 @@
 //! both / sqrt(users of one * users of the other) * both / (both + 10)
 //! ```
 
+use super::keep_best;
+
 /// Users of both beside which the cosine counts half.
 const SHRINKAGE: f32 = 10.0;
 
@@ -104,7 +106,8 @@ impl CoOccurrence {
                 neighbours.push((other, cosine * both / (both + SHRINKAGE)));
             }
         }
-        best(neighbours, most)
+        keep_best(&mut neighbours, most, |one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
+        neighbours
     }
 
     fn takers(&self, item: u32) -> &[u32] {
@@ -122,19 +125,6 @@ fn distinct(items: &mut [u32]) -> usize {
         }
     }
     kept
-}
-
-fn best(mut neighbours: Neighbours, most: usize) -> Neighbours {
-    let likest_first = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
-    if most == 0 {
-        return Vec::new();
-    }
-    if neighbours.len() > most {
-        neighbours.select_nth_unstable_by(most - 1, likest_first);
-        neighbours.truncate(most);
-    }
-    neighbours.sort_unstable_by(likest_first);
-    neighbours
 }
 
 #[cfg(test)]

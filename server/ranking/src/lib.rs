@@ -15,6 +15,7 @@
 //! This crate is arithmetic alone: it knows no catalogue, no clock and no model. `onnx/marquee_onnx` is its
 //! reference, whose cases the tests hold it to, and `onnx/RANKING.md` says what each objective costs and gains.
 
+mod best;
 mod calibration;
 mod choose;
 mod co_occurrence;
@@ -27,6 +28,7 @@ pub mod new_movies;
 mod objective;
 mod parts;
 
+pub use best::keep_best;
 pub use calibration::GenreShares;
 pub use choose::{Choice, Chooser, choose, show};
 pub use co_occurrence::{CoOccurrence, Counts, Neighbours};

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
+use marquee_ranking::keep_best;
 use roaring::RoaringBitmap;
 
 use super::lexicon::{Lexicon, Near};
@@ -141,7 +142,9 @@ impl Titles {
         let fitting = (0..).zip(&tally.qualities).filter(|(_, quality)| **quality >= LOWEST_QUALITY);
         let allowed =
             fitting.map(|(index, _)| index).filter(|index| selection.is_none_or(|all| all.contains(*index)));
-        best(allowed.map(|index| Hit { score: score(index), index }).collect(), limit)
+        let mut hits: Vec<Hit> = allowed.map(|index| Hit { score: score(index), index }).collect();
+        keep_best(&mut hits, limit, |one, other| one.best_first(*other));
+        hits
     }
 
     /// The query as it is first; errors only where that leaves something open.
@@ -357,13 +360,4 @@ impl Tally {
 /// What being known by so many is worth.
 pub(super) fn popularity(users: u64) -> f32 {
     POPULARITY * (users as f32).ln_1p()
-}
-
-fn best(mut hits: Vec<Hit>, limit: usize) -> Vec<Hit> {
-    if hits.len() > limit {
-        hits.select_nth_unstable_by(limit - 1, |a, b| a.best_first(*b));
-        hits.truncate(limit);
-    }
-    hits.sort_unstable_by(|a, b| a.best_first(*b));
-    hits
 }

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use marquee_core::domain::MovieId;
 use marquee_engine::EngineError;
+use marquee_ranking::keep_best;
 use roaring::RoaringBitmap;
 use tokio::task::spawn_blocking;
 
@@ -132,7 +133,7 @@ fn best(
     };
     let alike = (0..).zip(likeness).filter(|(index, value)| **value > 0.0 && is_allowed(*index));
     let mut alike: Vec<(u32, f32)> = alike.map(|(index, value)| (index, *value)).collect();
-    keep_within(&mut alike, k, POPULARITY);
+    leave_out_hopeless(&mut alike, k);
     let indexes: Vec<Option<u32>> = alike.iter().map(|(index, _)| Some(*index)).collect();
     let most = catalog.popular(None, &RoaringBitmap::new(), None, 1);
     let most = most.first().map_or(0.0, |(_, users)| users.ln_1p());
@@ -140,11 +141,9 @@ fn best(
         let share = if most > 0.0 { (users as f64).ln_1p() / most } else { 0.0 };
         *value += POPULARITY * share as f32;
     }
-    keep_within(&mut alike, k, 0.0);
-    alike.sort_unstable_by(|one, other| {
+    keep_best(&mut alike, k, |one, other| {
         other.1.total_cmp(&one.1).then_with(|| movies.movie_id(one.0).cmp(&movies.movie_id(other.0)))
     });
-    alike.truncate(k);
     let pick = |(index, score): (u32, f32)| Pick {
         movie_id: movies.movie_id(index),
         score,
@@ -157,14 +156,11 @@ fn best(
     alike.into_iter().map(pick).collect()
 }
 
-/// Leaves the `k` best, and those that are less than `margin` behind the last of them.
-fn keep_within(alike: &mut Vec<(u32, f32)>, k: usize, margin: f32) {
-    if k == 0 {
-        alike.clear();
-    }
-    if alike.len() > k {
+/// Leaves those that popularity can bring among the `k` best.
+fn leave_out_hopeless(alike: &mut Vec<(u32, f32)>, k: usize) {
+    if (1..alike.len()).contains(&k) {
         let (_, (_, least), _) = alike.select_nth_unstable_by(k - 1, |one, other| other.1.total_cmp(&one.1));
-        let least = *least - margin;
+        let least = *least - POPULARITY;
         alike.retain(|(_, value)| *value >= least);
     }
 }

@@ -150,13 +150,8 @@ impl Call<'_> {
     }
 
     fn into_request(self) -> Result<Request<Body>, ApiError> {
-        let mut request = Request::new(Body::new(Full::new(self.framed())));
-        let mut uri = http::uri::Parts::default();
-        uri.path_and_query = Some(self.path.clone());
-        *request.uri_mut() = Uri::from_parts(uri).expect("a path alone is a URI");
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.metadata()?;
+        let (body, metadata) = (Body::new(Full::new(self.framed())), self.metadata()?);
+        let mut request = request_of_grpc(self.path.clone(), metadata, body);
         *request.extensions_mut() = self.extensions;
         request.extensions_mut().insert(self.protocol);
         Ok(request)
@@ -171,13 +166,25 @@ impl Call<'_> {
         if let Some(timeout) = timeout_of(self.headers)? {
             metadata.insert(GRPC_TIMEOUT, timeout);
         }
-        metadata.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        metadata.insert(TE, HeaderValue::from_static("trailers"));
         if self.form == Form::Gzip {
             metadata.insert("grpc-encoding", HeaderValue::from_static("gzip"));
         }
         Ok(metadata)
     }
+}
+
+/// A request as callers of gRPC make it.
+pub(super) fn request_of_grpc(path: PathAndQuery, metadata: HeaderMap, body: Body) -> Request<Body> {
+    let mut request = Request::new(body);
+    let mut uri = http::uri::Parts::default();
+    uri.path_and_query = Some(path);
+    *request.uri_mut() = Uri::from_parts(uri).expect("a path alone is a URI");
+    *request.method_mut() = Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = metadata;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+    request
 }
 
 /// What of a caller's headers is metadata of its call.

@@ -2,15 +2,14 @@
 //! the metrics and in the log.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, TE};
 use http::uri::PathAndQuery;
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{Extensions, HeaderMap, Request, Response};
 use http_body_util::Empty;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
-use super::call::{Failure, GRPC_TIMEOUT, keep_metadata, metadata_of};
+use super::call::{Failure, GRPC_TIMEOUT, keep_metadata, metadata_of, request_of_grpc};
 use super::error::HttpError;
 use crate::edge::layers::{Protocol, Refused};
 
@@ -47,17 +46,11 @@ impl NoCall<'_> {
     }
 
     fn into_request(self, status: Status) -> Request<Body> {
-        let mut uri = http::uri::Parts::default();
         let path = PathAndQuery::try_from(self.path);
-        uri.path_and_query = Some(path.unwrap_or_else(|_| PathAndQuery::from_static("/")));
-        let mut request = Request::new(Body::new(Empty::<Bytes>::new()));
-        *request.uri_mut() = Uri::from_parts(uri).expect("a path alone is a URI");
-        *request.method_mut() = Method::POST;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = metadata_of(self.headers);
-        request.headers_mut().remove(GRPC_TIMEOUT);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        request.headers_mut().insert(TE, HeaderValue::from_static("trailers"));
+        let path = path.unwrap_or_else(|_| PathAndQuery::from_static("/"));
+        let mut metadata = metadata_of(self.headers);
+        metadata.remove(GRPC_TIMEOUT);
+        let mut request = request_of_grpc(path, metadata, Body::new(Empty::<Bytes>::new()));
         *request.extensions_mut() = self.extensions;
         request.extensions_mut().insert(self.protocol);
         request.extensions_mut().insert(Refused(status));

@@ -19,7 +19,7 @@ mod rows;
 use std::sync::Arc;
 use std::time::Instant;
 
-use marquee_core::clock::now_ms;
+use marquee_core::clock::{now_ms, year_of};
 use marquee_ranking::Objective;
 use marquee_retrieval::Method;
 use roaring::RoaringBitmap;
@@ -150,9 +150,10 @@ async fn like_liked(
     // As many as the rows before may take, and a row.
     let k = (1 + ROWS_OF_LIKED) * question.row_size;
     let began = Instant::now();
+    let excluded = context.excluded_movies();
     let mut similar = Vec::with_capacity(known.len());
     for movie in known {
-        let allowed = Allowed { selection: context.selection.clone(), excluded: context.excluded_movies() };
+        let allowed = Allowed { selection: context.selection.clone(), excluded: excluded.clone() };
         let (parts, basis) = (context.parts, SimilarityBasis::Blend);
         let picks = parts.alike(&context.movies, &movie, basis, k, allowed).await?;
         similar.push((RowKind::Because { past, movie }, picks));
@@ -257,22 +258,5 @@ fn pick_at(context: &RequestContext<'_>, index: u32, score: f32) -> Option<Pick>
 /// The newest year of which the catalogue has movies, those of the future aside.
 fn newest_year(movies: &Movies) -> Option<u16> {
     let this_year = year_of(now_ms());
-    movies.year_counts().map(|(year, _)| year).filter(|year| *year <= this_year).last()
-}
-
-/// The year of a time, at most a day off at its ends.
-fn year_of(time_ms: i64) -> u16 {
-    const YEAR_MS: i64 = 31_556_952_000;
-    u16::try_from(1970 + time_ms.div_euclid(YEAR_MS)).unwrap_or(u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_its_year() {
-        assert_eq!(year_of(0), 1970);
-        assert_eq!(year_of(1_790_000_000_000), 2026);
-    }
+    movies.year_counts().map(|(year, _)| year).filter(|year| i64::from(*year) <= this_year).last()
 }

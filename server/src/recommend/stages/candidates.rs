@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use marquee_core::domain::MovieId;
 use marquee_engine::{Answer, EngineError, Input, Model, Want};
-use marquee_retrieval::{ItemRow, Method, Metric, Query, Scored};
+use marquee_retrieval::{Method, Metric, Query, Scored};
 use roaring::RoaringBitmap;
 
 use crate::recommend::context::{Evidence, Excluded, Found, RequestContext};
@@ -101,7 +101,15 @@ pub(in crate::recommend) async fn like_movie(
     let index = context.index_of(&model);
     let unknown = RecommendError::UnknownMovie(question.movie_id);
     let row = index.row_of(model.bundle(), question.movie_id).ok_or(unknown)?;
-    let answer = nearest_to(context, &model, row, context.k, RoaringBitmap::new()).await?;
+    let query = Query {
+        k: context.k,
+        allowed: context.allowed_rows(&index),
+        excluded: Arc::new(RoaringBitmap::from([row])),
+        method: Method::Exact,
+        metric: Metric::Cosine,
+    };
+    let input = Input::Vector(model.bundle().output_embedding(row).into());
+    let answer = model.submit(context.options.job(input, Want::TopK(query))).await?;
     Usage::of(&model).count(Served::SimilarMovies, context.options.model_version.as_deref());
     found(context, model, answer, Source::Model);
     Ok(())
@@ -126,28 +134,8 @@ pub(in crate::recommend) async fn for_vector(
     Ok(())
 }
 
-/// The `k` rows that are nearest to a row by the cosine, itself and the excluded ones left out.
-pub(in crate::recommend) async fn nearest_to(
-    context: &RequestContext<'_>,
-    model: &Model,
-    row: ItemRow,
-    k: usize,
-    mut excluded: RoaringBitmap,
-) -> Result<Answer, EngineError> {
-    excluded.insert(row);
-    let query = Query {
-        k,
-        allowed: context.allowed_rows(&context.index_of(model)),
-        excluded: Arc::new(excluded),
-        method: Method::Exact,
-        metric: Metric::Cosine,
-    };
-    let input = Input::Vector(model.bundle().output_embedding(row).into());
-    model.submit(context.options.job(input, Want::TopK(query))).await
-}
-
 /// The rows of these movies, as far as the model knows them.
-pub(in crate::recommend) fn rows_of(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
+fn rows_of(model: &Model, movie_ids: &RoaringBitmap) -> RoaringBitmap {
     bitmap_of(movie_ids.iter().filter_map(|movie_id| model.bundle().row_of(movie_id)).collect())
 }
 
