@@ -1,0 +1,1 @@
+function e(e){return e.replace(/^marquee\.v\d+\./,``)}function t(e){return`${e.parent.name}/${e.name}`}export{e as n,t};

@@ -1,0 +1,1 @@
+import{t as e}from"./method-names-CJAslGec.js";function t(e){return`/operate/catalogue?${new URLSearchParams(e)}`}function n(t,n){return`/operate/playground?${new URLSearchParams({method:e(t),json:n})}`}export{t as n,n as t};
