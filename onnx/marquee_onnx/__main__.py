@@ -17,6 +17,7 @@ from marquee_onnx.errors import MarqueeError, UsageError
 COMMANDS = {
     "train": ("train", "train gSASRec on a MovieLens folder or a prepared split"),
     "evaluate": ("evaluate", "rank held-back items with a run, a bundle or a baseline"),
+    "runs": ("compare_runs", "list trainings, compare them, show their curves"),
     "export": ("export", "write a bundle from a run folder"),
     "judge": ("judge_bundle", "write a bundle again with what bfloat16 loses in it"),
     "import-checkpoint": ("checkpoint", "write a run folder from a public gSASRec state dict"),

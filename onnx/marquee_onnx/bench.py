@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class MatrixKeysEncoder(CpuEncoder):
     def one_query_attention(self, query: str, x: str, block: FoldedBlock, name: str) -> str:
         """The newest position over keys and values of all positions."""
         key = self.layers.dense(x, block.key, f"{name}.key")
-        return self.attention(query, key, self.layers.dense(x, block.value, f"{name}.value"), causal=0)
+        return self.attention(query, key, self.layers.dense(x, block.value, f"{name}.value"), [], causal=0)
 
 
 def matrix_keys_encoder(weights: Weights, located: Mapping[str, Table]) -> ModelProto:
@@ -65,9 +65,7 @@ VARIANTS = {
 def sessions_of_shape(shape: Shape, folder: Path) -> Sessions:
     """Sessions of every variant, with random weights."""
     weights = random_bundle.random_weights(shape, seed=0)
-    located = tables.write(
-        folder / tables.FILE, {name: getattr(weights, name) for name in tables.NAMES}, "f32"
-    )
+    located = tables.write(folder / tables.FILE, tables.of(weights), "f32")
     opened = {}
     for name, author in VARIANTS.items():
         onnx.save(author(weights, located), folder / f"{name}.onnx")
@@ -168,9 +166,7 @@ def processor() -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `bench`."""
     parser.add_argument("bundle", type=Path, nargs="?", help="measure this bundle's CPU encoders")
-    for name, usual in asdict(replace(random_bundle.ML32M, items=20_000)).items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=size, default=usual, help=f"{usual} when absent")
+    random_bundle.add_shape_arguments(parser, replace(random_bundle.ML32M, items=20_000))
     parser.add_argument("--seconds", type=seconds, default=3, help="time to spend on each row of the table")
     parser.add_argument(
         "--profile", type=size, metavar="LENGTH", help="operators' times at one length instead"
@@ -194,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
         if args.bundle:
             shape, opened = sessions_of_bundle(folder)
         else:
-            shape = Shape(args.items, args.dimension, args.maximum_length, args.heads, args.blocks)
+            shape = random_bundle.shape_of(args)
             opened = sessions_of_shape(shape, folder)
         if args.profile:
             del opened

@@ -59,7 +59,7 @@ class Encoder:
         self.shape = shape
         self.rounded = rounded
         stored = tables.read(graph.parent / tables.FILE)
-        self.items, self.positions = stored["item_embedding"], stored["position_embedding"]
+        self.items, self.positions = stored["item_embedding"], stored.get("position_embedding")
         self.constants: Mapping[str, Float32] = {
             name: rounded(array) if name.endswith(".weight") else array
             for name, array in read_constants(graph).items()
@@ -72,7 +72,8 @@ class Encoder:
         """The user vector [d] of a history of item numbers, oldest first; the newest L of them count."""
         newest = np.asarray(history[-self.shape.maximum_length :], np.int64)
         x = np.asarray(self.items[newest - 1], np.float32)
-        x += np.asarray(self.positions[-len(newest) :], np.float32)
+        if self.positions is not None:
+            x += np.asarray(self.positions[-len(newest) :], np.float32)
         *full, last = (f"block{number}" for number in range(self.shape.blocks))
         for name in full:
             residual = self.norm(x, f"{name}.norm1")
@@ -88,7 +89,7 @@ class Encoder:
             self.product(factor, f"{name}.{part}").reshape(len(x), -1, width).transpose(1, 0, 2)
             for factor, part in ((normed, "query"), (x, "key"), (x, "value"))
         )
-        mixed = self.mixed(query, key, value, width**-0.5)
+        mixed = self.mixed(query, key, value, width**-0.5, self.biases(name, len(x), len(x)))
         return mixed.transpose(1, 0, 2).reshape(x.shape)
 
     def newest_attention(self, normed: Float32, x: Float32, name: str) -> Float32:
@@ -98,18 +99,29 @@ class Encoder:
         """
         parts = self.constant("head_parts")
         sought = self.product(self.product(normed, f"{name}.query") * parts, f"{name}.key")
-        mixed = self.mixed(sought[:, None], x[None], x[None], 1.0)[:, 0]
+        mixed = self.mixed(sought[:, None], x[None], x[None], 1.0, self.biases(name, 1, len(x)))[:, 0]
         return np.sum(self.product(mixed, f"{name}.value") * parts, axis=0, keepdims=True)
 
     def one_head_attention(self, normed: Float32, x: Float32, name: str) -> Float32:
         """What the newest positions, as many as `normed` has, attend to in a network of one head."""
         sought = self.product(normed, f"{name}.sought")
-        mixed = self.mixed(sought[None], x[None], x[None], self.shape.dimension**-0.5)[0]
+        biases = self.biases(name, len(normed), len(x))
+        mixed = self.mixed(sought[None], x[None], x[None], self.shape.dimension**-0.5, biases)[0]
         return self.product(mixed, f"{name}.value")
 
-    def mixed(self, query: Float32, key: Float32, value: Float32, scale: float) -> Float32:
+    def biases(self, name: str, queries: int, time: int) -> Float32 | float:
+        """What is added to the logits of the newest positions, [heads, queries, time]; 0 where nothing is."""
+        stored = self.constants.get(f"{name}.distance_bias")
+        if stored is None:
+            return 0.0
+        rows = stored if stored.ndim == 3 else stored[:, None]
+        return rows[:, -queries:, -time:]
+
+    def mixed(
+        self, query: Float32, key: Float32, value: Float32, scale: float, biases: Float32 | float
+    ) -> Float32:
         """Causal softmax attention, [heads, queries, width]; queries are those of the newest positions."""
-        logits = self.rounded(query) @ self.rounded(key).transpose(0, 2, 1) * np.float32(scale)
+        logits = self.rounded(query) @ self.rounded(key).transpose(0, 2, 1) * np.float32(scale) + biases
         queries, time = logits.shape[1:]
         future = ~np.tri(queries, time, time - queries, dtype=bool)
         logits = np.where(future, np.float32(-np.inf), logits)

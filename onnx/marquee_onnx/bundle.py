@@ -28,7 +28,8 @@ from marquee_onnx.tables import Table
 from marquee_onnx.text import open_text, parse_object, to_json
 from marquee_onnx.weights import Shape, Weights
 
-FORMAT = 1
+# Of networks with learnt positions, which all readers know, and of those with a bias by distance.
+FORMATS = {"right": 1, "bias": 2}
 MANIFEST = "bundle.json"
 VOCABULARY = "vocabulary.u32"
 UNSEALED = "0" * 64
@@ -179,8 +180,7 @@ def write_whole(folder: Path, fill: Callable[[Path], None], overwrite: bool) -> 
 
 def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: str) -> None:
     """Fill an empty folder; the manifest comes last."""
-    arrays = {name: getattr(model.weights, name) for name in tables.NAMES}
-    located = tables.write(folder / tables.FILE, arrays, precision)
+    located = tables.write(folder / tables.FILE, tables.of(model.weights), precision)
     (folder / VOCABULARY).write_bytes(model.vocabulary.astype("<u4").tobytes())
     titles.write(folder, model.titles)
     for graph in graphs:
@@ -201,6 +201,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "maximum_length": shape.maximum_length,
         "heads": shape.heads,
         "blocks": shape.blocks,
+        **({} if shape.positions == "right" else {"positions": shape.positions}),
         "tables": {"file": tables.FILE, "precision": precision},
         "vocabulary": VOCABULARY,
         **({} if model.titles is None else {"titles": titles.FILE}),
@@ -212,8 +213,8 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "probe": {"items": probe, "user": [float(x) for x in user], "tolerance": TOLERANCE},
     }
     version = model.version if isinstance(model.version, str) else model.version.with_digest(content)
-    named = {"format": FORMAT, "name": model.name, "version": version}
-    (folder / MANIFEST).write_text(sealed({**named, **content}))
+    head = {"format": FORMATS[shape.positions], "name": model.name, "version": version}
+    (folder / MANIFEST).write_text(sealed({**head, **content}))
 
 
 def sealed(manifest: Mapping[str, Any]) -> str:
@@ -233,7 +234,11 @@ def stored(weights: Weights, precision: str) -> Weights:
         weights,
         item_embedding=tables.round_trip(weights.item_embedding, precision),
         output_embedding=tables.round_trip(weights.output_embedding, precision),
-        position_embedding=tables.round_trip(weights.position_embedding, precision),
+        position_embedding=(
+            None
+            if weights.position_embedding is None
+            else tables.round_trip(weights.position_embedding, precision)
+        ),
     )
 
 
@@ -292,10 +297,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise BundleError(f"{folder} is no bundle: {error.strerror}: {MANIFEST}") from error
     manifest = parse_object(text, path)
-    if manifest.get("format") != FORMAT:
-        raise BundleError(
-            f"{path} has another format than {FORMAT}: write the bundle again with this version"
-        )
+    if manifest.get("format") not in FORMATS.values():
+        known = " and ".join(map(str, FORMATS.values()))
+        raise BundleError(f"{path} has a format other than {known}: write the bundle again with this version")
     missing = [key for key in MANIFEST_KEYS if key not in manifest]
     if missing:
         raise BundleError(f"{path} lacks {', '.join(missing)}")
@@ -303,12 +307,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(f"{path} was changed after it was sealed: copy the bundle again")
     if manifest["architecture"] != "gsasrec":
         raise BundleError(f"{path} is of architecture {manifest['architecture']}, only gsasrec is known")
+    if manifest["format"] != FORMATS.get(str(manifest.get("positions", "right"))):
+        raise BundleError(f"{path} has positions that its format does not have: write the bundle again")
     return manifest
 
 
 def shape_of(manifest: Mapping[str, Any]) -> Shape:
     """The sizes that a manifest states."""
-    return Shape(*(int(manifest[key]) for key in ("items", "dimension", "maximum_length", "heads", "blocks")))
+    keys = ("items", "dimension", "maximum_length", "heads", "blocks")
+    items, dimension, maximum_length, heads, blocks = (int(manifest[key]) for key in keys)
+    return Shape(items, dimension, maximum_length, heads, blocks, manifest.get("positions", "right"))
 
 
 def read_vocabulary(folder: Path) -> NDArray[np.uint32]:
@@ -333,8 +341,11 @@ def check(folder: Path) -> dict[str, Any]:
     expected = {
         "item_embedding": (shape.items, shape.dimension),
         "output_embedding": (shape.items, shape.dimension),
-        "position_embedding": (shape.maximum_length, shape.dimension),
     }
+    if shape.positions == "right":
+        expected["position_embedding"] = (shape.maximum_length, shape.dimension)
+    if set(located) != set(expected):
+        raise BundleError(f"{tables.FILE} holds {sorted(located)}, {MANIFEST} asks for {sorted(expected)}")
     for name, table in located.items():
         if table.shape != expected[name] or table.precision != manifest["tables"]["precision"]:
             raise BundleError(

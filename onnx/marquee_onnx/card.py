@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -22,6 +22,7 @@ from marquee_onnx.errors import DataError
 from marquee_onnx.recommenders import Recommender, open_recommender
 from marquee_onnx.terms import MOVIELENS
 from marquee_onnx.text import open_text, read_object
+from marquee_onnx.weights import Shape
 
 HISTORIES = {  # MovieLens ids, oldest first
     "Animation for children": (364, 588, 1, 2355, 4306, 4886),
@@ -34,6 +35,16 @@ NETWORK = (
     "The network is that of gSASRec: Petrov and Macdonald, gSASRec: Reducing Overconfidence in Sequential "
     "Recommendation Trained with Negative Sampling, RecSys 2023."
 )
+BY_DISTANCE = (
+    " One thing is another: it has no learnt positions. Its attention adds to its logits a learnt bias by "
+    "how far an item lies before the one that attends."
+)
+CONTENT = (
+    " After the training the rows of rare movies were moved towards what genres, tags, year and title words "
+    "predict, which counts as {prior:g} events: a movie of few events is recommended for what it is, not for "
+    "who took it."
+)
+WARM = " The training began with the weights of {name}, not anew."
 WHY_SOFTMAX = (
     "The loss is not gSASRec's, which is gBCE, a binary cross entropy calibrated for sampled negatives. "
     "Why: on ML-1M, all other settings alike, 24 epochs with the masked softmax reached nDCG@10 0.195 on "
@@ -43,7 +54,7 @@ WHY_SOFTMAX = (
 CITATION = "Harper and Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015."
 JUDGED = {
     "leave-one-out": "Leave one out: the newest movie",
-    "global-time": "Split in time: the first movie after the training's time",
+    "global-time": "Split in time: a movie after the training's time, drawn for each user",
 }
 MASK_LIMIT = """\
 - Movies seen before are left out of the training's denominator: seen movies must be filtered out of the
@@ -66,11 +77,12 @@ fp32's ten best movies that are found too.
 |---|---|---|---|---|---|"""
 FIGURES = ("ndcg@10", "recall@1", "recall@10", "recall@20", "mrr")
 TRAINING = {
-    **dict.fromkeys(("data", "terms", "split"), (str,)),
+    **dict.fromkeys(("data", "terms", "split", "warm_start"), (str,)),
     **dict.fromkeys(("users", "interactions", "judged_users"), (int,)),
     "settings": (dict,),
 }
 SETTINGS = {"loss": (str,), "negatives": (int,), "negatives_for": (str,), "exclude": (str,)}
+OTHER_SETTINGS = {"content_prior": (int, float)}
 MEASURED = dict.fromkeys(FIGURES, (int, float, NoneType))
 JUDGED_PRECISION = {
     **dict.fromkeys(precisions.FIGURES, (int, float, NoneType)),
@@ -83,7 +95,7 @@ JUDGED_PRECISION = {
 class Described:
     """A model, and what its run folder or its bundle says of it."""
 
-    sizes: Mapping[str, int]
+    shape: Shape
     training: Mapping[str, Any]
     figures: Mapping[str, Any]
     vocabulary: NDArray[np.uint32]
@@ -105,14 +117,13 @@ def read(folder: Path) -> Described:
     recommender = open_recommender(str(folder), None, 0, "fp32")
     if (folder / bundle.MANIFEST).exists():
         manifest = bundle.read_manifest(folder)
-        sizes = {name: manifest[name] for name in runs.SIZES}
+        shape = bundle.shape_of(manifest)
         vocabulary = bundle.read_vocabulary(folder)
         check_described(manifest["training"], manifest["metrics"], folder / bundle.MANIFEST)
-        return Described(sizes, manifest["training"], manifest["metrics"], vocabulary, recommender)
+        return Described(shape, manifest["training"], manifest["metrics"], vocabulary, recommender)
     run = runs.read(folder)
-    sizes = {name: getattr(run.weights.shape, name) for name in runs.SIZES}
     check_described(run.training, run.metrics, folder / runs.CONFIG)
-    return Described(sizes, run.training, run.metrics, run.vocabulary, recommender)
+    return Described(run.weights.shape, run.training, run.metrics, run.vocabulary, recommender)
 
 
 def check_described(training: Mapping[str, Any], figures: Mapping[str, Any], file: Path) -> None:
@@ -122,7 +133,7 @@ def check_described(training: Mapping[str, Any], figures: Mapping[str, Any], fil
     for precision in PRECISIONS:
         check_types(figures.get(precision, {}), JUDGED_PRECISION, file)
     settings = training.get("settings", {})
-    check_types(settings, SETTINGS, file)
+    check_types(settings, {**SETTINGS, **OTHER_SETTINGS}, file)
     incomplete = "loss" in settings and not set(SETTINGS) <= set(settings)
     if incomplete or settings.get("exclude", "none") not in MASKS:
         raise DataError(f"{file} says a loss without {', '.join(SETTINGS)} as train writes them; train again")
@@ -160,8 +171,8 @@ def card(
     settings = ", ".join(f"{name} {value}" for name, value in model.settings.items())
     of_movielens = MOVIELENS in training["terms"]
     sections = {
-        f"# {title(model)}": sizes.format(**model.sizes) + ".",
-        "## Network and loss": f"{NETWORK} {loss(model)}",
+        f"# {title(model)}": sizes.format(**asdict(model.shape)) + ".",
+        "## Network and loss": f"{network(model)} {loss(model)}",
         "## Data and terms": data_and_terms(training, CITATION if of_movielens else ""),
         "## Settings": f"{settings}." if settings else "",
         "## Figures": f"{protocol(model)}\n\n{table({'this model': model.figures, **others})}",
@@ -195,6 +206,15 @@ def loss(model: Described) -> str:
     if settings["loss"] == "gbce":
         return f"So is its loss: gBCE over {candidates}{left_out}."
     return f"It was trained with a softmax cross entropy over {candidates}{left_out}. {WHY_SOFTMAX}"
+
+
+def network(model: Described) -> str:
+    """What the network is, and what became of its rows."""
+    by_distance = BY_DISTANCE if model.shape.positions == "bias" else ""
+    prior = model.settings.get("content_prior", 0)
+    earlier = model.training.get("warm_start")
+    warm = WARM.format(name=earlier) if earlier else ""
+    return NETWORK + by_distance + (CONTENT.format(prior=prior) if prior else "") + warm
 
 
 def data_and_terms(training: Mapping[str, Any], citation: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -233,16 +233,21 @@ def translate(histories: Histories, number: Ids) -> Histories:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A split, and the MovieLens id of item i + 1 at `vocabulary[i]`."""
+    """A split, and the MovieLens id of item i + 1 at `vocabulary[i]`.
+
+    `same_second` is the share of events that have the time of the user's event before, among those that have
+    one before; None where the data has no times.
+    """
 
     split: Split
     vocabulary: NDArray[np.uint32]
+    same_second: float | None = None
 
     def with_histories(self, other: Dataset) -> Dataset:
         """Add another dataset's training histories, without movies that are not in this vocabulary."""
         added = translate(other.split.train, numbers_in(self.vocabulary, other.vocabulary))
         train = Histories.from_sequences([*self.split.train, *added])
-        return Dataset(self.split._replace(train=train), self.vocabulary)
+        return replace(self, split=self.split._replace(train=train))
 
     def without_copies(self, other: Dataset) -> Dataset:
         """`other` without the training histories that are, by their movies, those of a judged user.
@@ -264,7 +269,7 @@ class Dataset:
             if not (2 * shared > len(history) + judged.lengths - shared).any():
                 kept.append(user)
         train = other.split.train.select(np.array(kept, dtype=np.int64))
-        return Dataset(other.split._replace(train=train), other.vocabulary)
+        return replace(other, split=other.split._replace(train=train))
 
 
 @dataclass(frozen=True)
@@ -315,7 +320,7 @@ def read_dataset(folder: Path, reading: Reading) -> Dataset:
         split = movielens.global_time(ratings, reading.train_fraction)
     else:
         split = Split(ratings.histories, Histories.from_sequences([]), np.zeros(0, dtype=np.int32))
-    return Dataset(split, ratings.vocabulary)
+    return Dataset(split, ratings.vocabulary, ratings.same_second())
 
 
 def check_dense(items: Ids, folder: Path) -> None:

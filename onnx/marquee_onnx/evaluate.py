@@ -1,9 +1,10 @@
 """Judge a model on held-back items: unsampled, over the whole catalogue, seen items removed.
 
-MODEL is a run folder, a checkpoint with its config.json, a bundle (through ONNX Runtime), `popularity` or
-`co-occurrence`. The judged users come from `--input` (a sequence of item numbers a line, oldest first) and
-`--output` (the item that came next), plain or gzipped, or from `--data`. A figure that the data or the lists
-do not allow, such as the diversity of lists of one item, is left out.
+MODEL is a run folder, a checkpoint with its config.json, a bundle (through ONNX Runtime), `popularity`,
+`co-occurrence` or `item-knn`. The judged users come from `--input` (a sequence of item numbers a line, oldest
+first) and `--output` (the item that came next), plain or gzipped, or from `--data`. A figure that the data or
+the lists do not allow, such as the diversity of lists of one item, is left out. Other models and baselines
+that `--beside` names are judged on the same users.
 
 With an objective, the lists that are chosen for it stand beside the plain ones of the same pass, with the
 difference paired by user.
@@ -17,9 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from marquee_onnx import metrics
+from marquee_onnx import comparison, metrics
 from marquee_onnx.arguments import positive
-from marquee_onnx.judged import add_judged_arguments, open_judged
+from marquee_onnx.judged import add_judged_arguments, open_model, read_judged
 from marquee_onnx.judging import LIST_LENGTH, Figure, Gathered, difference, gather, kept
 from marquee_onnx.objectives import Objectives, add_objective_arguments
 from marquee_onnx.text import to_json
@@ -35,21 +36,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resamples", type=positive, default=1000, help="bootstrap resamples of the intervals"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--beside",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="judge this model or baseline on the same users too, with the paired difference; again for more",
+    )
     add_objective_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge and print."""
     begin = time.perf_counter()
-    recommender, judged = open_judged(args)
+    everybody = read_judged(args)
+    recommender, judged = open_model(args, everybody)
     objectives = Objectives.of(args)
     count = objectives.candidates(LIST_LENGTH) if objectives.on else LIST_LENGTH
     gathered = gather(recommender, judged, args, objectives, count)
     if args.ranks:
         args.ranks.write_text("".join(f"{value}\n" for value in gathered.ranks))
     report = judge(gathered, objectives, args)
+    if args.beside:
+        others = (comparison.ranks_by(name, everybody, args.precision) for name in args.beside)
+        first = comparison.called(args.model)
+        beside = comparison.beside(first, gathered.ranks, everybody, others)
+        report["beside"] = comparison.as_object(beside)
     report["seconds"] = round(time.perf_counter() - begin, 1)
     print(to_json(report) if args.json else table(report))
+    if args.beside and not args.json:
+        print("", *comparison.lines_of(beside), sep="\n")
     return 0
 
 

@@ -82,17 +82,25 @@ def add_judged_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def open_judged(args: argparse.Namespace) -> tuple[Recommender, Judged]:
-    """The model of the command line, and the judged users in its item numbers."""
-    judged = read_judged(args)
-    vocabulary = None
+    """The model and the judged users of the command line, these in the model's item numbers."""
+    return open_model(args, read_judged(args))
+
+
+def open_model(args: argparse.Namespace, judged: Judged) -> tuple[Recommender, Judged]:
+    """The model of the command line for these users, and they in its item numbers."""
     if args.model not in BASELINES:
-        vocabulary = read_vocabulary(Path(args.model))
         warn_of_other_split(Path(args.model), args)
+    return open_for(args.model, judged, args.precision)
+
+
+def open_for(model: str, judged: Judged, precision: str = "fp32") -> tuple[Recommender, Judged]:
+    """A model or a baseline for these users, and the users in its item numbers."""
+    vocabulary = None if model in BASELINES else read_vocabulary(Path(model))
     if vocabulary is not None and judged.vocabulary is not None:
         judged = judged.renumbered(vocabulary)
     elif vocabulary is not None:
         judged = replace(judged, vocabulary=vocabulary)
-    recommender = open_recommender(args.model, judged.train, catalogue_size(judged), args.precision)
+    recommender = open_recommender(model, judged.train, catalogue_size(judged), precision)
     most = max(int(judged.targets.max()), int(judged.inputs.items.max(initial=0)))
     if most > recommender.items:
         raise DataError(f"item {most} is in the files and the model has {recommender.items}; give --items")

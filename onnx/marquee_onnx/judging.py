@@ -132,15 +132,19 @@ class Gathered:
         """nDCG@10 by the time since the user's event before; nothing where the data has no times."""
         if self.judged.moments is None:
             return {}
-        gaps, gain = self.judged.moments.gaps, figures["ndcg@10"].shares
-        parts = {
-            name: np.where((gaps >= low) & (gaps <= high), gain, np.nan) for name, (low, high) in GAPS.items()
-        }
-        return {
-            name: Figure(float(np.nanmean(part)), part)
-            for name, part in parts.items()
-            if not np.isnan(part).all()
-        }
+        return parts_by_gap(figures["ndcg@10"].shares, self.judged.moments.gaps)
+
+
+def parts_by_gap(values: PerUser, gaps: NDArray[np.int64]) -> dict[str, Figure]:
+    """Figures of the users in each of `GAPS`, by the seconds since their event before; none without users."""
+    parts = {
+        name: np.where((gaps >= low) & (gaps <= high), values, np.nan) for name, (low, high) in GAPS.items()
+    }
+    return {
+        name: Figure(float(np.nanmean(part)), part)
+        for name, part in parts.items()
+        if not np.isnan(part).all()
+    }
 
 
 def error_of_mean(values: PerUser) -> float:
@@ -191,6 +195,15 @@ def gather(
     return Gathered(
         judged, items, known, rank, Candidates(best, scores_of_best), wanted, years_of(judged, items, users)
     )
+
+
+def ranks_of(recommender: Recommender, inputs: Histories, targets: Ids) -> metrics.Ranks:
+    """Each user's rank, from 0, of the target; the last one where the model does not know it (target 0)."""
+    rank = np.empty(len(targets), dtype=np.int64)
+    for some, histories, scores in score_batches(recommender, inputs):
+        rank[some] = metrics.ranks(scores, histories, np.maximum(targets[some], 1))
+    rank[targets == 0] = recommender.items
+    return rank
 
 
 def score_batches(

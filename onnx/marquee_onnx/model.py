@@ -37,13 +37,17 @@ class Dropout(nn.Module):
 
 
 class Attention(nn.Module):
-    """Causal multi-head attention without an output projection."""
+    """Causal multi-head attention without an output projection.
 
-    def __init__(self, dimension: int, heads: int, dropout: float):
+    With a `reach` it adds a learnt number to the logits, by head and by distance: 0 to reach - 1.
+    """
+
+    def __init__(self, dimension: int, heads: int, dropout: float, reach: int = 0):
         super().__init__()
         self.query_proj = nn.Linear(dimension, dimension)
         self.key_proj = nn.Linear(dimension, dimension)
         self.val_proj = nn.Linear(dimension, dimension)
+        self.distance_bias = nn.Parameter(torch.zeros(heads, reach)) if reach else None
         self.heads = heads
         self.dropout = Dropout(dropout)
 
@@ -57,29 +61,47 @@ class Attention(nn.Module):
                 (self.val_proj, context),
             )
         )
-        if query.is_cuda:
-            probability = self.dropout.probability if self.training else 0.0
-            mixed = nn.functional.scaled_dot_product_attention(
-                query, key, value, is_causal=True, dropout_p=probability
-            )
-        else:
-            mixed = self._explicit(query, key, value)
+        mixed = self._fused(query, key, value) if query.is_cuda else self._explicit(query, key, value)
         return mixed.transpose(1, 2).flatten(2)
 
+    def _fused(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        probability = self.dropout.probability if self.training else 0.0
+        if self.distance_bias is None:
+            return nn.functional.scaled_dot_product_attention(
+                query, key, value, is_causal=True, dropout_p=probability
+            )
+        added = self._biases(query.shape[2]).to(query.dtype) + future(query)
+        return nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=added[None], dropout_p=probability
+        )
+
     def _explicit(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        time = query.shape[2]
-        future = torch.full((time, time), float("-inf"), dtype=query.dtype, device=query.device).triu(1)
         scores = query @ key.transpose(2, 3) * query.shape[3] ** -0.5
-        return self.dropout(torch.softmax(scores + future, dim=-1)) @ value
+        if self.distance_bias is not None:
+            scores = scores + self._biases(query.shape[2])
+        return self.dropout(torch.softmax(scores + future(query), dim=-1)) @ value
+
+    def _biases(self, time: int) -> Tensor:
+        """[heads, time, time]: what is added for a query's row and a key's column."""
+        assert self.distance_bias is not None
+        steps = torch.arange(time, device=self.distance_bias.device)
+        distances = (steps[:, None] - steps).clamp_(min=0).flatten()
+        return self.distance_bias.index_select(1, distances).view(-1, time, time)
+
+
+def future(query: Tensor) -> Tensor:
+    """[time, time]: -inf where a key is newer than the query."""
+    time = query.shape[2]
+    return torch.full((time, time), float("-inf"), dtype=query.dtype, device=query.device).triu(1)
 
 
 class Block(nn.Module):
     """One transformer block: attention from the normalised input, then a d-to-d dense pair."""
 
-    def __init__(self, dimension: int, heads: int, dropout: float):
+    def __init__(self, dimension: int, heads: int, dropout: float, reach: int = 0):
         super().__init__()
         self.first_norm = nn.LayerNorm(dimension)
-        self.multihead_attention = Attention(dimension, heads, dropout)
+        self.multihead_attention = Attention(dimension, heads, dropout, reach)
         self.second_norm = nn.LayerNorm(dimension)
         self.dense1 = nn.Linear(dimension, dimension)
         self.dense2 = nn.Linear(dimension, dimension)
@@ -97,7 +119,8 @@ class GSASRec(nn.Module):
     """gSASRec over items 1..N, with N + 2 table rows: 0 is unused and N + 1 pads.
 
     `sparse` gives the two item tables sparse gradients, so that a step's cost depends on the rows it
-    touches and not on the catalogue.
+    touches and not on the catalogue. `item_dropout` hides that share of a window's items in training:
+    their embeddings become zero.
     """
 
     def __init__(
@@ -110,6 +133,8 @@ class GSASRec(nn.Module):
         dropout: float = 0.0,
         initialisation: float = 0.02,
         sparse: bool = False,
+        positions: str = "right",
+        item_dropout: float = 0.0,
     ):
         super().__init__()
         if dimension % heads:
@@ -117,22 +142,32 @@ class GSASRec(nn.Module):
         self.items = items
         self.maximum_length = maximum_length
         self.item_embedding = nn.Embedding(items + 2, dimension, sparse=sparse)
-        self.position_embedding = nn.Embedding(maximum_length, dimension)
+        self.position_embedding = nn.Embedding(maximum_length, dimension) if positions == "right" else None
+        self.item_dropout = item_dropout
         self.embedding_dropout = Dropout(dropout)
-        self.transformer_blocks = nn.ModuleList(Block(dimension, heads, dropout) for _ in range(blocks))
+        reach = maximum_length if positions == "bias" else 0
+        self.transformer_blocks = nn.ModuleList(
+            Block(dimension, heads, dropout, reach) for _ in range(blocks)
+        )
         self.seq_norm = nn.LayerNorm(dimension)
         self.output_embedding = nn.Embedding(items + 2, dimension, sparse=sparse)
-        for table in TABLES:
-            nn.init.normal_(getattr(self, table).weight, std=initialisation)
+        for table in (getattr(self, name) for name in TABLES):
+            if table is not None:
+                nn.init.normal_(table.weight, std=initialisation)
 
     def forward(self, items: Tensor, lengths: Tensor) -> Tensor:
         """Hidden states [batch, time, d] of right-padded `items` [batch, time] with `lengths` [batch].
 
         States at positions past a sequence's length mean nothing.
         """
-        steps = torch.arange(items.shape[1], device=items.device)
-        positions = (self.maximum_length - lengths[:, None] + steps).clamp_(max=self.maximum_length - 1)
-        x = self.embedding_dropout(self.item_embedding(items) + self.position_embedding(positions))
+        x = self.item_embedding(items)
+        if self.training and self.item_dropout:
+            x = x * (torch.rand(items.shape, device=items.device) >= self.item_dropout)[:, :, None]
+        if self.position_embedding is not None:
+            steps = torch.arange(items.shape[1], device=items.device)
+            positions = (self.maximum_length - lengths[:, None] + steps).clamp_(max=self.maximum_length - 1)
+            x = x + self.position_embedding(positions)
+        x = self.embedding_dropout(x)
         for block in self.transformer_blocks:
             x = block(x)
         return self.seq_norm(x)

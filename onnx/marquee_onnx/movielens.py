@@ -32,6 +32,13 @@ class Ratings:
         """When the given events happened, each of which has one of the same user before it."""
         return Moments(self.times[events], self.times[events] - self.times[events - 1])
 
+    def same_second(self) -> float | None:
+        """The share of events at the time of the user's event before, of those that have one before."""
+        later = np.ones(len(self.times), dtype=np.bool_)
+        later[self.histories.offsets[:-1]] = False
+        events = np.flatnonzero(later)
+        return float((self.moments(events).gaps == 0).mean()) if len(events) else None
+
 
 def read_ratings(
     folder: Path, minimum_user: int = 1, minimum_movie: int = 1, every_movie: bool = False
@@ -74,12 +81,19 @@ def leave_one_out(ratings: Ratings) -> Split:
 
 
 def global_time(ratings: Ratings, fraction: float) -> Split:
-    """Train on the oldest `fraction` of all events; judge the first later item of who was there before."""
+    """Train on the oldest `fraction` of all events, and judge as a live system is: by what came later.
+
+    Of every user with later events one is judged, drawn by chance but the same every time, after all that the
+    user had before it: what came after the cut is known then, if not to the model. Users who were not there
+    before the cut are judged too, from their second event on.
+    """
+    histories = ratings.histories
     cut = np.quantile(ratings.times, fraction, method="lower")
-    users = np.repeat(np.arange(len(ratings.histories)), ratings.histories.lengths)
-    before = np.bincount(users[ratings.times <= cut], minlength=len(ratings.histories))
-    train = ratings.histories.take(before)
-    judged = np.flatnonzero((before > 0) & (before < ratings.histories.lengths))
-    next_events = ratings.histories.offsets[judged] + before[judged]
-    targets: Ids = ratings.histories.items[next_events]
-    return Split(train, train.select(judged), targets, ratings.moments(next_events))
+    users = np.repeat(np.arange(len(histories)), histories.lengths)
+    before = np.bincount(users[ratings.times <= cut], minlength=len(histories))
+    earliest = np.maximum(before, 1)
+    judged = np.flatnonzero(earliest < histories.lengths)
+    places = np.random.default_rng(0).integers(earliest[judged], histories.lengths[judged])
+    targets: Ids = histories.items[histories.offsets[judged] + places]
+    inputs = histories.select(judged).take(places)
+    return Split(histories.take(before), inputs, targets, ratings.moments(histories.offsets[judged] + places))

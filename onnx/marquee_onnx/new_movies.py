@@ -18,7 +18,7 @@ rows, and mixed in by score they would hardly ever be seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -43,6 +43,14 @@ def features(movie: Movie, tags: Iterable[str] = ()) -> frozenset[str]:
     if movie.year:
         said.add(f"years from {movie.year - movie.year % SPAN}")
     return frozenset(said)
+
+
+def features_of(
+    vocabulary: NDArray[np.uint32], movies: Mapping[int, Movie], tags: Mapping[int, Iterable[str]]
+) -> list[frozenset[str]]:
+    """What is said of every item of a vocabulary; nothing of a movie that the catalogue does not list."""
+    nobody = Movie("", 0, ())
+    return [features(movies.get(id, nobody), tags.get(id, ())) for id in vocabulary.tolist()]
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,32 @@ def opening_line(dataset: Dataset, judged: int, epoch: int, epochs: int) -> str:
     )
 
 
-def epoch_line(record: Mapping[str, Any], epochs: int, baseline: float | None) -> str:
-    """An epoch of the log, with its validation where it has one."""
+class TimeLeft:
+    """How long the epochs that are left will take, by the mean of those of this call."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.seconds: list[float] = []
+
+    def after(self, epoch: int, seconds: float) -> str:
+        """What to say after an epoch that took so many seconds, its validation included."""
+        self.seconds.append(seconds)
+        return duration((self.epochs - epoch) * sum(self.seconds) / len(self.seconds))
+
+
+def duration(seconds: float) -> str:
+    """A time for a person: `40 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def epoch_line(record: Mapping[str, Any], epochs: int, left: str, baseline: float | None) -> str:
+    """An epoch of the log, with how long those that follow will take, and its validation where it has one."""
     line = f"epoch {record['epoch']} of {epochs}: loss {record['loss']:.4f}, {record['seconds']:.1f} s"
+    if record["epoch"] < epochs:
+        line += f", {left} left"
     return f"{line}; {verdict(record, baseline)}" if "ndcg@10" in record else line
 
 

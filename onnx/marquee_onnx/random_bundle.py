@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from marquee_onnx import bundle, catalogue, runs, tables
 from marquee_onnx.arguments import seed, size
 from marquee_onnx.errors import BundleError, MarqueeError, UsageError
 from marquee_onnx.folders import check_replaceable
-from marquee_onnx.weights import Block, Dense, Floats, Norm, Shape, Weights
+from marquee_onnx.weights import POSITIONS, Block, Dense, Floats, Norm, Shape, Weights
 
 ML32M = Shape(items=84_432, dimension=256, maximum_length=200, heads=8, blocks=4)
 TABLE_DEVIATION = 0.05
@@ -45,11 +45,13 @@ class Stream:
 
 
 def random_tables(shape: Shape, seed: int) -> dict[str, Floats]:
-    """The three tables of a seed."""
-    rows = {name: shape.items for name in tables.NAMES} | {"position_embedding": shape.maximum_length}
+    """The tables of a seed."""
+    rows = dict.fromkeys(tables.ALWAYS, shape.items)
+    if shape.positions == "right":
+        rows["position_embedding"] = shape.maximum_length
     return {
-        name: Stream(seed, STREAMS[name]).draw(rows[name], shape.dimension, deviation=TABLE_DEVIATION)
-        for name in tables.NAMES
+        name: Stream(seed, STREAMS[name]).draw(count, shape.dimension, deviation=TABLE_DEVIATION)
+        for name, count in rows.items()
     }
 
 
@@ -69,10 +71,22 @@ def random_weights(shape: Shape, seed: int) -> Weights:
     def dense() -> Dense:
         return Dense(draw(dimension, dimension, deviation=dimension**-0.5), draw(dimension, deviation=0.05))
 
-    blocks = tuple(
-        Block(norm(), dense(), dense(), dense(), norm(), dense(), dense()) for _ in range(shape.blocks)
+    def block() -> Block:
+        layers = (norm(), dense(), dense(), dense(), norm(), dense(), dense())
+        if shape.positions == "right":
+            return Block(*layers)
+        return Block(*layers, distance_bias=draw(shape.heads, shape.maximum_length, deviation=1.0))
+
+    blocks = tuple(block() for _ in range(shape.blocks))
+    drawn = random_tables(shape, seed)
+    return Weights(
+        shape=shape,
+        item_embedding=drawn["item_embedding"],
+        output_embedding=drawn["output_embedding"],
+        position_embedding=drawn.get("position_embedding"),
+        blocks=blocks,
+        final_norm=norm(),
     )
-    return Weights(shape=shape, blocks=blocks, final_norm=norm(), **random_tables(shape, seed))
 
 
 def gapped_vocabulary(items: int) -> NDArray[np.uint32]:
@@ -108,12 +122,25 @@ def write_tables(path: Path, arrays: dict[str, Floats], precision: str) -> None:
     partial.replace(path)
 
 
+def add_shape_arguments(parser: argparse.ArgumentParser, usual: Shape) -> None:
+    """Declare the sizes of a network that is made up, and how it knows the items' order."""
+    for name, value in asdict(usual).items():
+        option = f"--{name.replace('_', '-')}"
+        if name == "positions":
+            parser.add_argument(option, choices=POSITIONS, default=value, help="as of `train`")
+        else:
+            parser.add_argument(option, type=size, default=value, help=f"{value} when absent")
+
+
+def shape_of(args: argparse.Namespace) -> Shape:
+    """What the command line says of the network."""
+    return Shape(**{field.name: getattr(args, field.name) for field in fields(Shape)})
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `random`."""
     parser.add_argument("bundle", type=Path, nargs="?", help="folder to write")
-    for name, usual in asdict(ML32M).items():
-        option = f"--{name.replace('_', '-')}"
-        parser.add_argument(option, type=size, default=usual, help=f"{usual} when absent")
+    add_shape_arguments(parser, ML32M)
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--name", default="random")
     parser.add_argument("--version", default=None, help="seed-SEED-CONTENT when absent")
@@ -144,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     if args.with_weights and args.with_weights.is_dir():
         raise MarqueeError(f"{args.with_weights} is a folder; name a file for the weights")
     check_replaceable(args.bundle, bundle.MANIFEST, args.overwrite)
-    shape = Shape(args.items, args.dimension, args.maximum_length, args.heads, args.blocks)
+    shape = shape_of(args)
     vocabulary = (
         movielens_vocabulary(args.movies, shape.items) if args.movies else gapped_vocabulary(shape.items)
     )

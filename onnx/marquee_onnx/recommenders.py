@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marquee_onnx import bf16, bundle, forward, sessions, tables
-from marquee_onnx.baselines import CoOccurrence, Popularity
+from marquee_onnx.baselines import CoOccurrence, ItemKnn, Popularity
 from marquee_onnx.data import Histories, Ids
 from marquee_onnx.errors import CheckpointError, DataError
 from marquee_onnx.text import read_object
 from marquee_onnx.weights import Weights, from_state_dict, read_safetensors
 
-BASELINES = {"popularity": Popularity, "co-occurrence": CoOccurrence}
+BASELINES = {"popularity": Popularity, "co-occurrence": CoOccurrence, "item-knn": ItemKnn}
 
 
 class Recommender(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx.weights import Block, Dense, Norm, Weights
+from marquee_onnx.weights import Block, Dense, Floats, Norm, Weights
 
 EPSILON = 1e-5
 Float64 = NDArray[np.float64]
@@ -31,7 +31,14 @@ def dense(x: Float64, layer: Dense) -> Float64:
     return x @ layer.weight.astype(np.float64) + layer.bias.astype(np.float64)
 
 
-def attend(query: Float64, key: Float64, value: Float64, allowed: NDArray[np.bool_], heads: int) -> Float64:
+def attend(
+    query: Float64,
+    key: Float64,
+    value: Float64,
+    allowed: NDArray[np.bool_],
+    heads: int,
+    distance_bias: Floats | None,
+) -> Float64:
     """Multi-head attention of [time, d] arrays, no output projection; `allowed[i, j]`: may i look at j?"""
     time, width = query.shape
 
@@ -39,6 +46,8 @@ def attend(query: Float64, key: Float64, value: Float64, allowed: NDArray[np.boo
         return x.reshape(time, heads, width // heads).transpose(1, 0, 2)
 
     logits = split(query) @ split(key).transpose(0, 2, 1) / np.sqrt(width / heads)
+    if distance_bias is not None:
+        logits = logits + by_distance(distance_bias.astype(np.float64), time)
     logits = np.where(allowed, logits, -np.inf)
     with np.errstate(invalid="ignore"):
         weights = np.exp(logits - logits.max(-1, keepdims=True))
@@ -48,13 +57,21 @@ def attend(query: Float64, key: Float64, value: Float64, allowed: NDArray[np.boo
     return (weights @ split(value)).transpose(1, 0, 2).reshape(time, width)
 
 
+def by_distance(bias: Float64, time: int) -> Float64:
+    """[heads, time, time]: entry i - j of a head's bias for query i and key j."""
+    spread = np.zeros((len(bias), time, time))
+    for i in range(time):
+        for j in range(i + 1):
+            spread[:, i, j] = bias[:, i - j]
+    return spread
+
+
 def run_block(x: Float64, block: Block, real: NDArray[np.bool_], heads: int) -> Float64:
     """One block over [L, d]; keys and values come from x as it is, the residual is the normalised x."""
     causal = np.tril(np.ones((len(x), len(x)), bool))
     normed = layer_norm(x, block.norm1)
-    attention = attend(
-        dense(normed, block.query), dense(x, block.key), dense(x, block.value), causal & real[None, :], heads
-    )
+    parts = (dense(normed, block.query), dense(x, block.key), dense(x, block.value))
+    attention = attend(*parts, causal & real[None, :], heads, block.distance_bias)
     z = layer_norm(attention + normed, block.norm2)
     out = z + dense(np.maximum(dense(z, block.dense1), 0.0), block.dense2)
     return np.asarray(out * real[:, None])
@@ -70,7 +87,8 @@ def encode(weights: Weights, items: Sequence[int]) -> Float64:
     real[length - newest.size :] = True
     x = np.zeros((length, weights.shape.dimension))
     x[real] = weights.item_embedding[newest - 1].astype(np.float64)
-    x = (x + weights.position_embedding.astype(np.float64)) * real[:, None]
+    if weights.position_embedding is not None:
+        x = (x + weights.position_embedding.astype(np.float64)) * real[:, None]
     for block in weights.blocks:
         x = run_block(x, block, real, weights.shape.heads)
     return layer_norm(x, weights.final_norm)[-1]

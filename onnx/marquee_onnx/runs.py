@@ -24,7 +24,7 @@ from marquee_onnx.text import read_object, to_json
 from marquee_onnx.weights import Weights, to_state_dict
 
 MODEL, CONFIG, VOCABULARY = "model.safetensors", "config.json", "vocabulary.u32"
-SIZES = ("items", "dimension", "maximum_length", "heads", "blocks")
+SIZES = ("items", "dimension", "maximum_length", "heads", "blocks", "positions")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`tables.safetensors`: the three tables, written so that graphs and servers can map them.
+"""`tables.safetensors`: the tables, written so that graphs and servers can map them.
 
 safetensors allows spaces behind its JSON header; they are used to begin the data at a multiple of 64 bytes,
 which the library's own writer does not promise. The positions inside the file go into the graphs as external
@@ -19,10 +19,12 @@ import numpy as np
 
 from marquee_onnx.errors import BundleError
 from marquee_onnx.text import parse_object
-from marquee_onnx.weights import Floats
+from marquee_onnx.weights import Floats, Weights
 
 FILE = "tables.safetensors"
 NAMES = ("item_embedding", "output_embedding", "position_embedding")
+# A network that knows the order of the items otherwise has no table of positions.
+ALWAYS = NAMES[:2]
 ALIGNMENT = 64
 PRECISIONS: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16)}
 SAFETENSORS_DTYPES = {"f32": "F32", "f16": "F16"}
@@ -41,6 +43,12 @@ class Table:
     def length(self) -> int:
         """Bytes of the table."""
         return prod(self.shape) * PRECISIONS[self.precision].itemsize
+
+
+def of(weights: Weights) -> dict[str, Floats]:
+    """The tables of a network, by name."""
+    tables = {name: getattr(weights, name) for name in NAMES}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
 def round_trip(table: Floats, precision: str) -> Floats:
@@ -64,8 +72,8 @@ def header_of(shapes: dict[str, tuple[int, ...]], precision: str) -> bytes:
 
 
 def write(path: Path, arrays: Mapping[str, Floats], precision: str) -> dict[str, Table]:
-    """Write the three tables in `precision` and return where they lie."""
-    arrays = {name: arrays[name] for name in NAMES}
+    """Write the tables in `precision` and return where they lie."""
+    arrays = {name: arrays[name] for name in NAMES if name in arrays}
     with path.open("wb") as file:
         file.write(header_of({name: array.shape for name, array in arrays.items()}, precision))
         for array in arrays.values():
@@ -86,11 +94,12 @@ def locate(path: Path) -> dict[str, Table]:
         if length > min(size - 8, 1 << 20):
             raise BundleError(f"{path.name} is no safetensors file: its header would have {length} bytes")
         entries = parse_object(file.read(length), f"the header of {path.name}")
-    if set(entries) - {"__metadata__"} != set(NAMES):
+    held = set(entries) - {"__metadata__"}
+    if not set(ALWAYS) <= held <= set(NAMES):
         raise BundleError(f"{path.name} holds {sorted(entries)}, expected {sorted(NAMES)}")
     precisions = {dtype: precision for precision, dtype in SAFETENSORS_DTYPES.items()}
     tables = {}
-    for name in NAMES:
+    for name in (name for name in NAMES if name in held):
         entry = entries[name]
         if entry["dtype"] not in precisions:
             raise BundleError(f"{path.name}: {name} has dtype {entry['dtype']}, expected F32 or F16")
@@ -103,7 +112,7 @@ def locate(path: Path) -> dict[str, Table]:
 
 
 def read(path: Path) -> dict[str, Floats]:
-    """The three tables, mapped read-only, in their stored precision."""
+    """The tables, mapped read-only, in their stored precision."""
     return {
         name: np.memmap(path, PRECISIONS[table.precision], "r", table.offset, table.shape)
         for name, table in locate(path).items()

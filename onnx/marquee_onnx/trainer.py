@@ -23,8 +23,9 @@ from marquee_onnx.batches import NEVER, Batch, Windows
 from marquee_onnx.data import MOST_ITEMS, Histories, Ids
 from marquee_onnx.errors import MarqueeError
 from marquee_onnx.losses import gbce, softmax
-from marquee_onnx.metrics import ranks, summary
+from marquee_onnx.metrics import Ranks, ranks, summary
 from marquee_onnx.model import GSASRec
+from marquee_onnx.weights import POSITIONS, Shape, Weights, to_state_dict
 
 AVERAGE_EVERY = 10
 ITEM_TABLES = ("item_embedding.weight", "output_embedding.weight")
@@ -33,6 +34,7 @@ CHOICES = {
     "exclude": ("past", "all", "none"),
     "negatives_for": ("batch", "position"),
     "schedule": ("linear", "cosine", "constant"),
+    "positions": POSITIONS,
 }
 
 
@@ -41,7 +43,9 @@ HELP = {
     "maximum_length": "window L: the newest items that the network looks at",
     "heads": "attention heads",
     "blocks": "transformer blocks",
+    "positions": "a learnt row a position (right), or a learnt bias by distance (bias)",
     "dropout": "dropout after the embedding, in the attention and in the dense layers",
+    "item_dropout": "share of the items of a window that are hidden in training",
     "initialisation": "standard deviation of the tables' initial values; gBCE needs a small one",
     "loss": "cross entropy, or gBCE",
     "negatives": "candidates to push down, drawn uniformly; 0 is the whole catalogue",
@@ -50,6 +54,7 @@ HELP = {
     "calibration": "gBCE's t",
     "smoothing": "label smoothing of the cross entropy",
     "random_windows": "share of long histories that give a window from anywhere instead of the newest",
+    "content_prior": "events that what the catalogue says of a movie counts as; 0 leaves its row as trained",
     "epochs": "passes over the users",
     "batch_tokens": "positions in a batch",
     "rate": "Adam's learning rate after the warm-up",
@@ -78,11 +83,12 @@ FROM_ZERO = {
     "smoothing": 1.0,
     "random_windows": 1.0,
     "weight_decay": 1000.0,
+    "content_prior": 1e6,
     "negatives": MOST_ITEMS,
     "sparse": 1,
     "seed": LARGEST_SEED,
 }
-PARTS = ("dropout", "warmup", "average")
+PARTS = ("dropout", "item_dropout", "warmup", "average")
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,9 @@ class Settings:
     maximum_length: int = 200
     heads: int = 1
     blocks: int = 2
+    positions: str = "bias"
     dropout: float = 0.4
+    item_dropout: float = 0.0
     initialisation: float = 0.02
     loss: str = "softmax"
     negatives: int = 2048
@@ -102,6 +110,7 @@ class Settings:
     calibration: float = 0.75
     smoothing: float = 0.0
     random_windows: float = 0.5
+    content_prior: float = 0.0
     epochs: int = 24
     batch_tokens: int = 2048
     rate: float = 2e-3
@@ -182,6 +191,12 @@ class Trainer:
         self.average = Average(self.model, settings.average)
         self.epoch = 0
 
+    def begin_with(self, weights: Weights) -> None:
+        """Take the weights of an earlier model of these sizes in place of the initial ones."""
+        state = {name: torch.tensor(array) for name, array in to_state_dict(weights).items()}
+        self.model.load_state_dict(state)
+        self.average = Average(self.model, self.settings.average)
+
     def run_epoch(self) -> float:
         """Train one epoch, with a progress bar on a terminal; its mean loss."""
         rng = np.random.default_rng([self.settings.seed, self.epoch])
@@ -241,9 +256,13 @@ class Trainer:
             return gbce(target_scores, scores, excluded, self.items, settings.calibration)
         return softmax(target_scores, scores, excluded, settings.smoothing)
 
-    @torch.no_grad()
-    def judge(self, inputs: Histories, targets: Ids, batch: int = 256) -> dict[str, float]:
+    def judge(self, inputs: Histories, targets: Ids) -> dict[str, float]:
         """nDCG@10, recall@10 and the rest of the averaged weights, unsampled, seen items removed."""
+        return summary(self.ranks(inputs, targets))
+
+    @torch.no_grad()
+    def ranks(self, inputs: Histories, targets: Ids, batch: int = 256) -> Ranks:
+        """Each target's rank, from 0, by the averaged weights among what its user has not seen."""
         judged = build_model(self.items, self.settings).to(self.device)
         judged.load_state_dict(self.average.weights)
         judged.eval()
@@ -254,7 +273,7 @@ class Trainer:
             histories = [inputs[int(user)] for user in users]
             scores = score(judged, histories, self.device)
             rank[users] = ranks(scores, histories, targets[users])
-        return summary(rank)
+        return rank
 
     def save(self, path: Path) -> None:
         """Write the whole state as one file, atomically."""
@@ -286,6 +305,18 @@ class Trainer:
         self.epoch, self.average.steps = (int(value) for value in tensors["progress"])
 
 
+def shape_of(items: int, settings: Settings) -> Shape:
+    """The sizes of the network of these settings."""
+    return Shape(
+        items,
+        settings.dimension,
+        settings.maximum_length,
+        settings.heads,
+        settings.blocks,
+        settings.positions,
+    )
+
+
 def build_model(items: int, settings: Settings) -> GSASRec:
     """The network of these settings with initial weights."""
     return GSASRec(
@@ -297,6 +328,8 @@ def build_model(items: int, settings: Settings) -> GSASRec:
         settings.dropout,
         settings.initialisation,
         bool(settings.sparse),
+        settings.positions,
+        settings.item_dropout,
     )
 
 

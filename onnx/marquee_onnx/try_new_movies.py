@@ -21,7 +21,7 @@ from marquee_onnx.cold_users import BATCH, LIST_LENGTH, heading, known_movies, r
 from marquee_onnx.data import Histories, Ids, numbers_in
 from marquee_onnx.errors import UsageError
 from marquee_onnx.markdown import table
-from marquee_onnx.new_movies import Content, features, with_places
+from marquee_onnx.new_movies import Content, features_of, with_places
 from marquee_onnx.recommenders import Encoder, open_encoder
 
 AFTER = (1, 3, 10)
@@ -166,7 +166,7 @@ def scored(
     yield "drawn by chance", rng.random((len(vectors), len(movies.new)), dtype=np.float32)
     events = np.bincount(train.items, minlength=len(vocabulary) + 1)[movies.new]
     yield "their popularity, not known yet", np.tile(events.astype(np.float32), (len(vectors), 1))
-    said = features_of(args, vocabulary)
+    said = said_of(args, vocabulary)
     known = np.flatnonzero(movies.number)
     rows = movies.model.vectors[movies.number[known] - 1]
     content = Content.fit([said[item - 1] for item in known], rows)
@@ -187,13 +187,11 @@ def scored(
         yield "as trained, not known yet", vectors @ movies.model.vectors[movies.hidden - 1].T
 
 
-def features_of(args: argparse.Namespace, vocabulary: NDArray[np.uint32]) -> list[frozenset[str]]:
+def said_of(args: argparse.Namespace, vocabulary: NDArray[np.uint32]) -> list[frozenset[str]]:
     """What the catalogue says of every item, and the tags where they are asked for."""
     left_out = args.data / leave_out.CATALOGUE
-    listed = catalogue.read_movies(left_out if left_out.exists() else args.data)
-    tags = catalogue.read_tags(args.data) if args.tags else {}
-    nobody = catalogue.Movie("", 0, ())
-    return [features(listed.get(int(id), nobody), tags.get(int(id), ())) for id in vocabulary]
+    movies = catalogue.read_movies(left_out if left_out.exists() else args.data)
+    return features_of(vocabulary, movies, catalogue.read_tags(args.data) if args.tags else {})
 
 
 def draw_takers(train: Histories, movies: Movies, rng: np.random.Generator) -> list[list[Ids]]:

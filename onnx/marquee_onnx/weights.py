@@ -7,7 +7,7 @@ this module know how PyTorch names and lays out the same numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +18,31 @@ from safetensors.numpy import load_file
 from marquee_onnx.errors import CheckpointError
 
 Floats = NDArray[np.floating]
+POSITIONS = ("right", "bias")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes that define a gSASRec network: N items, width d, window L."""
+    """The sizes that define a gSASRec network: N items, width d, window L; and how it knows the items' order.
+
+    `positions` is one of `POSITIONS`: a learnt row a position, the newest item's the last (`right`), or a
+    learnt number a head and distance that is added to the logits of the attention (`bias`).
+    """
 
     items: int
     dimension: int
     maximum_length: int
     heads: int
     blocks: int
+    positions: str = "right"
 
     def __post_init__(self) -> None:
         if min(self.items, self.dimension, self.maximum_length, self.heads, self.blocks) < 1:
             raise CheckpointError(f"every size must be at least 1: {self}")
         if self.dimension % self.heads:
             raise CheckpointError(f"{self.heads} heads do not divide the dimension {self.dimension}")
+        if self.positions not in POSITIONS:
+            raise CheckpointError(f"positions are {self.positions!r}, known are {', '.join(POSITIONS)}")
 
     @property
     def head_dimension(self) -> int:
@@ -60,7 +68,11 @@ class Norm:
 
 @dataclass(frozen=True)
 class Block:
-    """One transformer block; every dense layer is [d, d]."""
+    """One transformer block; every dense layer is [d, d].
+
+    `distance_bias` [heads, L] is there where the shape's positions are `bias`: entry i of a head is added to
+    the logit of the item that lies i places before the query.
+    """
 
     norm1: Norm
     query: Dense
@@ -69,20 +81,25 @@ class Block:
     norm2: Norm
     dense1: Dense
     dense2: Dense
+    distance_bias: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A whole network. The tables hold the N real items only: row i is item i + 1; positions are [L, d]."""
+    """A whole network. The tables hold the N real items only: row i is item i + 1.
+
+    `position_embedding` [L, d] is there where the shape's positions are `right`.
+    """
 
     shape: Shape
     item_embedding: Floats
     output_embedding: Floats
-    position_embedding: Floats
+    position_embedding: Floats | None
     blocks: tuple[Block, ...]
     final_norm: Norm
 
 
+DISTANCE_BIAS = "multihead_attention.distance_bias"
 STATE_DICT_NAMES = {
     "norm1": "first_norm",
     "query": "multihead_attention.query_proj",
@@ -100,11 +117,14 @@ def to_state_dict(weights: Weights) -> dict[str, NDArray[np.float32]]:
     for name in ("item_embedding", "output_embedding"):
         table = getattr(weights, name)
         state[f"{name}.weight"] = np.pad(table, ((1, 1), (0, 0)))
-    state["position_embedding.weight"] = weights.position_embedding
+    if weights.position_embedding is not None:
+        state["position_embedding.weight"] = weights.position_embedding
     for number, block in enumerate(weights.blocks):
-        for field in fields(block):
-            prefix = f"transformer_blocks.{number}.{STATE_DICT_NAMES[field.name]}"
-            layer = getattr(block, field.name)
+        if block.distance_bias is not None:
+            state[f"transformer_blocks.{number}.{DISTANCE_BIAS}"] = block.distance_bias
+        for name, theirs in STATE_DICT_NAMES.items():
+            prefix = f"transformer_blocks.{number}.{theirs}"
+            layer = getattr(block, name)
             matrix = layer.weight.T if isinstance(layer, Dense) else layer.scale
             state[f"{prefix}.weight"], state[f"{prefix}.bias"] = matrix, layer.bias
     state["seq_norm.weight"], state["seq_norm.bias"] = weights.final_norm.scale, weights.final_norm.bias
@@ -146,11 +166,13 @@ def from_state_dict(state: Mapping[str, Floats], heads: int) -> Weights:
     if rows < 3:
         raise CheckpointError(f"item_embedding.weight has {rows} rows; N items need N + 2")
     output = take("output_embedding.weight", rows, dimension)
-    positions = take("position_embedding.weight", None, dimension)
+    biased = f"transformer_blocks.0.{DISTANCE_BIAS}" in remaining
+    positions = None if biased else take("position_embedding.weight", None, dimension)
     blocks = 0
     while any(name.startswith(f"transformer_blocks.{blocks}.") for name in remaining):
         blocks += 1
-    shape = Shape(rows - 2, dimension, positions.shape[0], heads, blocks)
+    length = positions.shape[0] if positions is not None else reach_of(remaining)
+    shape = Shape(rows - 2, dimension, length, heads, blocks, "bias" if biased else "right")
 
     def norm(prefix: str) -> Norm:
         return Norm(take(f"{prefix}.weight", dimension), take(f"{prefix}.bias", dimension))
@@ -169,6 +191,9 @@ def from_state_dict(state: Mapping[str, Floats], heads: int) -> Weights:
             norm2=norm(prefix["norm2"]),
             dense1=dense(prefix["dense1"]),
             dense2=dense(prefix["dense2"]),
+            distance_bias=(
+                take(f"transformer_blocks.{number}.{DISTANCE_BIAS}", heads, length) if biased else None
+            ),
         )
 
     weights = Weights(
@@ -179,3 +204,11 @@ def from_state_dict(state: Mapping[str, Floats], heads: int) -> Weights:
             f"the checkpoint has keys that gSASRec does not know: {', '.join(sorted(remaining)[:5])}"
         )
     return weights
+
+
+def reach_of(state: Mapping[str, Floats]) -> int:
+    """The window L of a network with a bias by distance."""
+    bias = state[f"transformer_blocks.0.{DISTANCE_BIAS}"]
+    if bias.ndim != 2:
+        raise CheckpointError(f"the bias by distance has shape {list(bias.shape)}, expected [heads, L]")
+    return bias.shape[1]

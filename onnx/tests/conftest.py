@@ -1,22 +1,27 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from marquee_onnx import bundle, random_bundle
-from marquee_onnx.weights import Shape
+from marquee_onnx.weights import POSITIONS, Shape
 
 SMALL = Shape(items=300, dimension=64, maximum_length=32, heads=4, blocks=3)
 TINY = Path(__file__).parent.parent / "fixtures" / "tiny"
 
 
-@pytest.fixture(scope="session", params=["f32", "f16"])
+@pytest.fixture(
+    scope="session", params=[(p, order) for p in ("f32", "f16") for order in POSITIONS], ids="-".join
+)
 def small(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
     """A bundle with every graph, its folder and the weights as its tables store them."""
-    return random_bundle_of(SMALL, tmp_path_factory.mktemp("bundle") / "small", request.param)
+    precision, positions = request.param
+    shape = replace(SMALL, positions=positions)
+    return random_bundle_of(shape, tmp_path_factory.mktemp("bundle") / "small", precision)
 
 
 def random_bundle_of(shape: Shape, folder: Path, precision: str) -> tuple[Path, random_bundle.Weights]:

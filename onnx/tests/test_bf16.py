@@ -10,7 +10,7 @@ from test_bundled_model import BUNDLED
 from marquee_onnx import bundle, sessions
 from marquee_onnx.bf16 import Encoder, to_bf16
 from marquee_onnx.errors import BundleError
-from marquee_onnx.weights import Shape
+from marquee_onnx.weights import POSITIONS, Shape
 
 GRAPH = "encoder.cpu.onnx"
 
@@ -94,14 +94,17 @@ def largest_error(folder, shape: Shape, rounded) -> float:
 
 
 def test_without_rounding_it_is_the_fp32_graph_at_every_length(small):
-    folder, _ = small
-    assert largest_error(folder, SMALL, unrounded) < 1e-5
+    folder, weights = small
+    assert largest_error(folder, weights.shape, unrounded) < 1e-5
 
 
 @pytest.mark.parametrize("heads", [1, 2])
 @pytest.mark.parametrize("blocks", [1, 2])
-def test_models_of_few_blocks_and_heads_are_the_fp32_graph_without_rounding(tmp_path, blocks, heads):
-    shape = Shape(items=50, dimension=8, maximum_length=6, heads=heads, blocks=blocks)
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_models_of_few_blocks_and_heads_are_the_fp32_graph_without_rounding(
+    tmp_path, blocks, heads, positions
+):
+    shape = Shape(50, 8, maximum_length=6, heads=heads, blocks=blocks, positions=positions)
     folder, _ = random_bundle_of(shape, tmp_path / "few", "f32")
     assert largest_error(folder, shape, unrounded) < 1e-5
 
@@ -111,15 +114,15 @@ def test_the_bundled_model_is_the_fp32_graph_without_rounding():
 
 
 def test_rounding_costs_what_eight_bits_of_mantissa_cost(small):
-    folder, _ = small
-    error = largest_error(folder, SMALL, to_bf16)
+    folder, weights = small
+    error = largest_error(folder, weights.shape, to_bf16)
     print(f"bf16: error {error:.1e}")
     assert 1e-4 < error < 3e-2
 
 
 def test_a_longer_history_is_cut_to_its_newest_items(small):
-    folder, _ = small
-    encoder, long = Encoder(folder / GRAPH, SMALL), histories(SMALL)[-1] * 2
+    folder, weights = small
+    encoder, long = Encoder(folder / GRAPH, weights.shape), histories(SMALL)[-1] * 2
     newest = long[-SMALL.maximum_length :]
     assert np.array_equal(encoder.encode(np.array(long)), encoder.encode(newest))
 

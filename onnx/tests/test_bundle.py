@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, random_bundle_of
 
 from marquee_onnx import bundle, tables
 from marquee_onnx.__main__ import main
 from marquee_onnx.errors import BundleError
+from marquee_onnx.weights import Shape
 
 TINY_SHAPE = [
     "--items",
@@ -96,7 +97,8 @@ def test_tables_of_other_values_fail_the_probe(tiny):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "another format"),
+        ({"format": 3}, "a format other than 1 and 2"),
+        ({"format": 2}, "positions that its format does not have"),
         ({"items": 199}, "item_embedding is"),
         ({"architecture": "bert4rec"}, "only gsasrec"),
         ({"sha256": {}}, "has no sha256"),
@@ -106,6 +108,24 @@ def test_a_manifest_that_does_not_fit_is_refused(tiny, changes, message):
     edit_manifest(tiny, **changes)
     with pytest.raises(BundleError, match=message):
         bundle.check(tiny)
+
+
+def test_a_bundle_with_a_bias_by_distance_is_of_the_second_format_and_has_no_table_of_positions(tmp_path):
+    shape = Shape(items=40, dimension=16, maximum_length=12, heads=2, blocks=2, positions="bias")
+    folder, _ = random_bundle_of(shape, tmp_path / "bias", "f32")
+    manifest = bundle.check(folder)
+    assert (manifest["format"], manifest["positions"]) == (2, "bias")
+    assert bundle.shape_of(manifest) == shape
+    assert set(tables.locate(folder / "tables.safetensors")) == {"item_embedding", "output_embedding"}
+
+
+@pytest.mark.parametrize("changes", [{"format": 1}, {"positions": "right"}, {"positions": "rotary"}])
+def test_positions_that_a_format_does_not_have_are_refused(tmp_path, changes):
+    shape = Shape(items=40, dimension=16, maximum_length=12, heads=2, blocks=2, positions="bias")
+    folder, _ = random_bundle_of(shape, tmp_path / "bias", "f32")
+    edit_manifest(folder, **changes)
+    with pytest.raises(BundleError, match="positions that its format does not have"):
+        bundle.check(folder)
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path):

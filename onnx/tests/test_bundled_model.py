@@ -39,14 +39,28 @@ def weights_of(folder: Path) -> Weights:
         layers = {name: dense(f"block{number}.{name}") for name in ("value", "dense1", "dense2")}
         layers["query"] = dense(f"block{number}.sought")
         layers["key"] = Dense(np.eye(shape.dimension, dtype=np.float32), nothing)
-        return Block(norm1=norm(f"block{number}.norm1"), norm2=norm(f"block{number}.norm2"), **layers)
+        norms = {name: norm(f"block{number}.{name}") for name in ("norm1", "norm2")}
+        biases = constants.get(
+            f"block{number}.distance_bias"
+        )  # a row a position, or that of the newest alone
+        return Block(**norms, **layers, distance_bias=None if biases is None else by_distance(biases))
 
     stored = {
         name: np.asarray(array, np.float32) for name, array in tables.read(folder / tables.FILE).items()
     }
     return Weights(
-        shape=shape, blocks=tuple(map(block, range(shape.blocks))), final_norm=norm("final_norm"), **stored
+        shape=shape,
+        blocks=tuple(map(block, range(shape.blocks))),
+        final_norm=norm("final_norm"),
+        item_embedding=stored["item_embedding"],
+        output_embedding=stored["output_embedding"],
+        position_embedding=stored.get("position_embedding"),
     )
+
+
+def by_distance(biases: np.ndarray) -> np.ndarray:
+    newest = biases[:, -1] if biases.ndim == 3 else biases
+    return newest[:, ::-1]
 
 
 @pytest.fixture(scope="module")

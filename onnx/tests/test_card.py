@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,10 @@ def sections(text: str) -> dict[str, str]:
     return {"": title, **{part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}}
 
 
-def card_of(folder: Path, **training: object) -> dict[str, str]:
+def card_of(folder: Path, positions: str = "right", **training: object) -> dict[str, str]:
     """The card of a random run with this training."""
     run, movies = folder / "run", folder / "movies.csv"
-    weights = random_bundle.random_weights(SHAPE, seed=0)
+    weights = random_bundle.random_weights(replace(SHAPE, positions=positions), seed=0)
     figures = {"ndcg@10": 0.25, "mrr": float("nan")}
     runs.write(run, runs.Run(weights, np.array([1, 2, 3], np.uint32), training, figures))
     movies.write_text("movieId,title,genres\n1,a (1990),Drama\n2,b (1991),War\n3,c,War\n")
@@ -53,6 +54,19 @@ def test_the_bundled_card_names_its_loss_and_says_why():
     assert "gSASRec's network, trained with a masked softmax" in card[""]
     assert "without the items that the user had seen before" in card["Network and loss"]
     assert "Why:" in card["Network and loss"]
+
+
+def test_a_card_says_what_is_not_as_the_paper_has_it(tmp_path):
+    plain = card_of(tmp_path / "plain", data="own", terms="own", settings=SETTINGS)["Network and loss"]
+    assert "bias" not in plain
+    assert "title words" not in plain
+    assert "began with" not in plain
+    settings = SETTINGS | {"content_prior": 30.0}
+    training = {"data": "own", "terms": "own", "settings": settings, "warm_start": "mine@3"}
+    other = card_of(tmp_path / "other", "bias", **training)["Network and loss"]
+    assert "no learnt positions" in other
+    assert "counts as 30 events" in other
+    assert "began with the weights of mine@3" in other
 
 
 def test_the_bundled_card_says_what_each_precision_loses():

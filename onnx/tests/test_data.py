@@ -54,7 +54,28 @@ def test_a_global_time_split_trains_on_nothing_after_the_cut(tmp_path):
         folder_of(tmp_path, "ratings.csv"), Reading(split="global-time", train_fraction=0.5)
     ).split
     assert sequences(split.train) == [[2], [1, 2]]
-    assert split.targets.tolist() == [1, 4]
+    whole = [[2, 1, 3], [1, 2, 4]]
+    for history, before, seen, target in zip(whole, split.train, split.inputs, split.targets, strict=True):
+        assert len(before) <= len(seen)
+        assert history[: len(seen) + 1] == [*seen.tolist(), target]
+
+
+def test_by_time_every_user_with_later_events_is_judged_by_one_of_them_after_all_before_it():
+    movielens = pytest.importorskip("marquee_onnx.movielens")
+    lengths, begins = (
+        [4, 3, 1, 2],
+        [0, 5, 9, 2],
+    )  # the second began after the cut, the third has nothing before
+    times = np.concatenate([np.arange(n) + begin for n, begin in zip(lengths, begins, strict=True)])
+    items = np.concatenate([np.arange(1, n + 1) for n in lengths]).astype(np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    ratings = movielens.Ratings(Histories(items, offsets), times * 60, np.arange(1, 5, dtype=np.uint32))
+    split = movielens.global_time(ratings, fraction=0.4)  # before the fourth minute of the first user
+    assert [len(history) for history in split.train] == [3, 0, 0, 1]
+    assert [len(seen) for seen in split.inputs][::2] == [3, 1]
+    assert split.targets.tolist() == [len(seen) + 1 for seen in split.inputs]
+    assert split.moments.gaps.tolist() == [60, 60, 60]
+    assert (split.moments.times > 120).all()
 
 
 def test_minimum_counts_drop_movies_then_users(tmp_path):

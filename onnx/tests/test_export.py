@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from marquee_onnx import bundle, random_bundle, reference, runs, sessions
 from marquee_onnx.__main__ import main
-from marquee_onnx.weights import Shape, to_state_dict
+from marquee_onnx.weights import POSITIONS, Shape, to_state_dict
 
 SHAPE = Shape(items=40, dimension=16, maximum_length=12, heads=2, blocks=2)
 
@@ -227,7 +227,8 @@ def test_bench_verifies_and_measures_the_batched_graphs(small, capsys, monkeypat
     assert "| 3 x 200 |" in shown
 
 
-def test_bench_prints_a_table_of_all_variants(capsys):
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_bench_prints_a_table_of_all_variants(capsys, positions):
     sizes = ["--items=50", "--dimension=8", "--maximum-length=6", "--heads=2", "--blocks=2"]
-    assert main(["bench", *sizes, "--seconds", "0.01"]) == 0
+    assert main(["bench", *sizes, "--positions", positions, "--seconds", "0.01"]) == 0
     assert "| length | naive | matrix-keys | fp32 | int8 |" in capsys.readouterr().out

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from marquee_onnx.catalogue import Movie
-from marquee_onnx.new_movies import FADING, Content, features, with_places
+from marquee_onnx.new_movies import FADING, Content, features, features_of, with_places
 
 KNOWN, DIMENSION = 30, 4
 
@@ -25,6 +25,12 @@ def test_features_are_genres_their_pairs_the_five_years_and_tags():
         *("genres comedy and drama", "genres comedy and war", "genres drama and war"),
     }
     assert features(Movie("", 0, ())) == frozenset()
+
+
+def test_what_is_said_of_items_stands_in_their_order_and_of_a_stranger_nothing():
+    movies = {5: Movie("A (1999)", 1999, ("War",)), 9: Movie("B", 0, ("Drama",))}
+    said = features_of(np.array([9, 7, 5], np.uint32), movies, {5: {"Slow  burn"}})
+    assert said == [{"genre drama"}, set(), {"genre war", "years from 1995", "tag slow burn"}]
 
 
 def test_the_prediction_is_the_least_of_squares_and_penalty(known):

@@ -1,6 +1,7 @@
 """The trainer. Everything here needs PyTorch; the rest of the package is tested without."""
 
 import json
+import re
 import zlib
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from marquee_onnx import __main__, bundle, losses, progress, reference, terms, t
 from marquee_onnx.batches import NEVER, Windows  # noqa: E402
 from marquee_onnx.data import Histories  # noqa: E402
 from marquee_onnx.errors import MarqueeError  # noqa: E402
+from marquee_onnx.judged import Judged  # noqa: E402
 from marquee_onnx.model import Dropout, GSASRec  # noqa: E402
-from marquee_onnx.recommenders import read_weights  # noqa: E402
+from marquee_onnx.recommenders import BASELINES, read_weights  # noqa: E402
 from marquee_onnx.trainer import Settings, Trainer  # noqa: E402
-from marquee_onnx.weights import from_state_dict  # noqa: E402
+from marquee_onnx.weights import POSITIONS, from_state_dict  # noqa: E402
 
 SAMPLE = Path(__file__).parent.parent / "data" / "ml-latest-small"
 CPU = torch.device("cpu")
@@ -34,9 +36,11 @@ def small_settings(**changes):
     return Settings(**(base | changes))
 
 
-def test_the_network_agrees_with_the_float64_reference():
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_the_network_agrees_with_the_float64_reference(positions):
     torch.manual_seed(0)
-    model = GSASRec(items=40, dimension=16, maximum_length=10, heads=2, blocks=2, initialisation=0.5).eval()
+    sizes = {"items": 40, "dimension": 16, "maximum_length": 10, "heads": 2, "blocks": 2}
+    model = GSASRec(**sizes, initialisation=0.5, positions=positions, item_dropout=0.5).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.4)
     weights = from_state_dict({n: w.numpy() for n, w in model.state_dict().items()}, heads=2)
@@ -155,7 +159,10 @@ def test_items_seen_before_are_not_pushed_down(negatives_for):
     assert gradient_rows(pushed, histories) == [False, True, True, True, True, True, True, False]
 
 
-@pytest.mark.parametrize("changes", [{}, {"sparse": 1, "average": 0.0}, {"loss": "gbce", "smoothing": 0.0}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"sparse": 1, "average": 0.0}, {"loss": "gbce"}, {"positions": "bias", "item_dropout": 0.2}],
+)
 def test_a_resumed_run_has_the_weights_of_one_that_was_not_stopped(tmp_path, changes):
     settings = small_settings(**changes)
     through = Trainer(random_histories(), 40, settings, CPU)
@@ -172,9 +179,11 @@ def test_a_resumed_run_has_the_weights_of_one_that_was_not_stopped(tmp_path, cha
         assert torch.equal(weight, resumed.average.weights[name]), name
 
 
-def test_training_stops_when_validation_stays_without_gain_and_keeps_the_best_weights(tmp_path, monkeypatch):
+def test_training_stops_when_validation_stays_without_gain_and_keeps_the_best_weights(
+    tmp_path, monkeypatch, capsys
+):
     histories = random_histories()
-    judged = histories, np.ones(len(histories), np.int32)
+    judged = Judged(histories, np.ones(len(histories), np.int32))
     run = Trainer(histories, 40, small_settings(epochs=50), CPU)
     figures = iter([0.1, 0.3, 0.2, 0.25, 0.9])
     seen = []
@@ -184,9 +193,12 @@ def test_training_stops_when_validation_stays_without_gain_and_keeps_the_best_we
         return {"ndcg@10": next(figures)}
 
     monkeypatch.setattr(run, "judge", judge)
-    assert train.train(run, tmp_path, judged, every=1, patience=2) == {"ndcg@10": 0.3}
+    train.train(run, tmp_path, judged, every=1, patience=2)
     assert run.epoch == 4
-    assert train.train(run, tmp_path, judged, every=1, patience=2) == {"ndcg@10": 0.3}
+    train.train(run, tmp_path, judged, every=1, patience=2)
+    assert run.epoch == 4
+    said = "stopped after epoch 4: no gain in 2 validations\nkeeps the weights of epoch 2\n"
+    assert capsys.readouterr().out.endswith(said)
     kept = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(kept[name], weight) for name, weight in seen[1].items())
 
@@ -201,7 +213,7 @@ def test_the_rate_warms_up_and_falls_to_zero():
 def test_a_short_training_on_the_sample_beats_popularity_and_writes_a_run_that_evaluates(tmp_path, capsys):
     run = tmp_path / "run"
     options = "--epochs 15 --dimension 32 --maximum-length 50 --dropout 0.2 --negatives 512"
-    options += " --batch-tokens 1024 --rate 4e-3"
+    options += " --batch-tokens 1024 --rate 4e-3 --positions bias --content-prior 30"
     arguments = ["train", str(SAMPLE), "--output", str(run), *options.split(), "--validate-every", "15"]
     assert __main__.main(arguments) == 0
     config = json.loads((run / "config.json").read_text())
@@ -250,12 +262,44 @@ def test_string_ids_are_refused_with_advice(tmp_path, capsys):
     assert "line 2: user id 'anna'; user ids are numbers" in capsys.readouterr().err
 
 
+def test_a_prior_without_a_catalogue_is_refused_before_the_first_epoch(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3)])
+    assert train_small(data, tmp_path / "run", "--content-prior", "30") == 1
+    assert "lists no movies for rare ones to lean on" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_two_users_are_trained_on_with_warnings(tmp_path, capsys):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
     assert train_small(data, tmp_path / "run") == 0
     said = capsys.readouterr().err
     assert "warning: histories of two or more items to learn from: 2;" in said
     assert "warning: users judged: 2; nDCG@10 is uncertain by about 0.21" in said
+
+
+def test_too_few_movies_and_events_are_said(tmp_path, capsys):
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert "warning: movies with events: 3; a list of ten is a good part of them" in said
+    assert "warning: events to learn from: 6; below 10,000 popularity and item-knn are hard to beat" in said
+    assert "time" not in said
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ((7, 7, 7, 7), "every user's events have one time"),
+        ((7, 7, 7, 8), "events in the same second as the user's event before: 67%"),
+        ((7, 7, 8, 9), None),
+    ],
+)
+def test_times_that_do_not_order_the_events_are_said(tmp_path, capsys, times, said):
+    rows = [f"{user},{movie},4,{time}" for user in (1, 2) for movie, time in enumerate(times, 1)]
+    (tmp_path / "ratings.csv").write_text("\n".join(["userId,movieId,rating,timestamp", *rows]) + "\n")
+    assert train_small(tmp_path, tmp_path / "run") == 0
+    errors = capsys.readouterr().err
+    assert said in errors if said else "second" not in errors and "one time" not in errors
 
 
 def test_a_split_that_judges_nobody_is_trained_on_with_a_warning(tmp_path, capsys):
@@ -278,20 +322,32 @@ def test_a_judged_user_without_history_has_all_movies_alike(tmp_path):
 def test_progress_says_epoch_n_of_m_and_popularity_beside_the_validation(tmp_path, capsys):
     data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
     assert train_small(data, tmp_path / "run") == 0
-    opening, first, second, closing = capsys.readouterr().out.splitlines()
+    opening, first, second, *beside, closing = capsys.readouterr().out.splitlines()
     assert opening == "2 histories, 6 interactions, 4 movies, 2 users judged"
-    assert first.startswith("epoch 1 of 2: loss ")
+    assert re.fullmatch(r"epoch 1 of 2: loss \d\.\d{4}, \d+\.\d s, \d+ s left", first)
     assert second.startswith("epoch 2 of 2: loss ")
     assert second.endswith("; validation nDCG@10 1.0000 (popularity 1.0000)")
+    assert [line.split("  ")[0] for line in beside] == ["", "the new model", *BASELINES]
     assert closing.endswith("validation nDCG@10 1.0000 (popularity 1.0000)")
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(41.4, "41 s"), (720, "12 min"), (11_100, "3 h 05 min")])
+def test_the_time_left_is_that_of_the_epochs_so_far(seconds, said):
+    left = progress.TimeLeft(epochs=10)
+    left.after(7, seconds / 3 - 1)
+    assert left.after(7, seconds / 3 + 1) == said
+
+
 def test_the_popularity_of_the_progress_is_that_of_evaluate(tmp_path, capsys):
-    arguments = ["--epochs", "1", "--dimension", "8", "--maximum-length", "5"]
-    assert __main__.main(["train", str(SAMPLE), "--output", str(tmp_path / "run"), *arguments]) == 0
+    data = ratings_of(
+        tmp_path / "data", [(user, (user * step) % 11 + 1) for user in range(1, 9) for step in range(9)]
+    )
+    assert train_small(data, tmp_path / "run") == 0
     said = capsys.readouterr().out
-    assert __main__.main(["evaluate", "popularity", "--data", str(SAMPLE), "--json"]) == 0
-    assert f"(popularity {json.loads(capsys.readouterr().out)['ndcg@10']:.4f})" in said
+    assert __main__.main(["evaluate", "popularity", "--data", str(data), "--json"]) == 0
+    popularity = json.loads(capsys.readouterr().out)["ndcg@10"]
+    assert 0 < popularity < 1
+    assert f"(popularity {popularity:.4f})" in said
 
 
 def test_a_plot_of_one_epoch_shows_its_points_and_the_baseline():
@@ -457,12 +513,14 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path, monkeypatch):
     run = Trainer(random_histories(), 40, small_settings(), CPU)
     monkeypatch.setattr(run, "run_epoch", lambda: float("nan"))
     with pytest.raises(MarqueeError, match="lower --rate"):
-        train.train(run, tmp_path, (Histories.from_sequences([]), np.zeros(0, np.int32)), every=1, patience=0)
+        train.train(
+            run, tmp_path, Judged(Histories.from_sequences([]), np.zeros(0, np.int32)), every=1, patience=0
+        )
     assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_options_that_changed_refuse_to_resume(tmp_path, capsys):
-    arguments = ["train", str(SAMPLE), "--output", str(tmp_path), "--dimension", "8", "--maximum-length", "5"]
-    assert __main__.main([*arguments, "--epochs", "1"]) == 0
-    assert __main__.main([*arguments, "--epochs", "1", "--rate", "0.5"]) == 1
+    data = ratings_of(tmp_path / "data", [(user, movie) for user in (1, 2) for movie in (1, 2, 3, 4)])
+    assert train_small(data, tmp_path / "run") == 0
+    assert train_small(data, tmp_path / "run", "--rate", "0.5") == 1
     assert "another rate" in capsys.readouterr().err

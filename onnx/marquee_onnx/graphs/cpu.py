@@ -8,11 +8,14 @@ Compared with the network as it is written down, with the same result up to roun
   to every position, and the value matrix to the weighted sum of the positions: two products of T x d x d
   become vectors.
 - With one head the same holds in every block: Wq Wk^T is one matrix, and no block has keys.
+
+What a network adds to its logits by distance stands in the graph as a matrix over all positions, of which a
+run takes the part that it needs: copying rows costs less than making them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from onnx import ModelProto, TensorProto
@@ -64,6 +67,7 @@ class CpuEncoder:
         self.tables = tables
         self.graph = GraphBuilder("gsasrec_encoder_cpu")
         self.layers = layers(self.graph)
+        self._times: str | None = None
 
     def build(self) -> ModelProto:
         """The finished model."""
@@ -88,8 +92,9 @@ class CpuEncoder:
         """Item and position rows added, as a [time, d] matrix."""
         one = self.graph.constant("one", np.array(1, np.int64))
         items = self.rows("item_embedding", self.graph.node("Sub", "items", one))
-        x = self.graph.node("Add", items, self.rows("position_embedding", "positions"))
-        return self.reshape(x, "matrix", -1, self.shape.dimension)
+        if self.shape.positions == "right":
+            items = self.graph.node("Add", items, self.rows("position_embedding", "positions"))
+        return self.reshape(items, "matrix", -1, self.shape.dimension)
 
     def full_block(self, x: str, block: FoldedBlock, name: str) -> str:
         """All positions of one block."""
@@ -102,10 +107,37 @@ class CpuEncoder:
         query = self.layers.dense(residual, block.query.weight, f"{name}.query", block.query.bias)
         key = self.layers.dense(x, block.key, f"{name}.key")
         value = self.layers.dense(x, block.value, f"{name}.value")
-        return self.graph.node("Add", self.attention(query, key, value, causal=1), residual)
+        added = self.biases(block, name)
+        return self.graph.node("Add", self.attention(query, key, value, added, causal=1), residual)
 
-    def attention(self, query: str, key: str, value: str, causal: int) -> str:
-        """Multi-head attention of matrices with a row a position."""
+    def biases(self, block: FoldedBlock, name: str) -> list[str]:
+        """[heads, time, time]: what is added to the logits of all positions, if anything."""
+        if block.distance_bias is None:
+            return []
+        graph = self.graph
+        zeros = graph.constant("from_first", np.array([0, 0], np.int64))
+        axes = graph.constant("rows_and_columns", np.array([1, 2], np.int64))
+        return [
+            graph.node(
+                "Slice", graph.constant(f"{name}.distance_bias", block.biases()), zeros, self.times(), axes
+            )
+        ]
+
+    def times(self) -> str:
+        """The number of positions, twice; one node for all blocks."""
+        if self._times is None:
+            time = self.graph.node("Shape", "positions", start=1, end=2)
+            self._times = self.graph.node("Concat", time, time, axis=0)
+        return self._times
+
+    def newest_biases(self, block: FoldedBlock, name: str) -> str:
+        """What is added to the logits of the newest position, [heads, time]."""
+        biases = self.graph.constant(f"{name}.distance_bias", block.biases()[:, -1])
+        picked = self.graph.node("Gather", biases, "positions", axis=1)
+        return self.reshape(picked, "logits", self.shape.heads, -1)
+
+    def attention(self, query: str, key: str, value: str, added: Sequence[str], causal: int) -> str:
+        """Multi-head attention of matrices with a row a position, with what is `added` to the logits."""
         sequences = {
             part: self.reshape(part, "sequence", 1, -1, self.shape.dimension)
             for part in dict.fromkeys((query, key, value))
@@ -113,6 +145,7 @@ class CpuEncoder:
         attended = self.graph.node(
             "Attention",
             *(sequences[part] for part in (query, key, value)),
+            *added,
             is_causal=causal,
             q_num_heads=self.shape.heads,
             kv_num_heads=self.shape.heads,
@@ -147,7 +180,8 @@ class CpuEncoder:
         sought = self.layers.dense(
             graph.node("Mul", query, parts), block.key.T * np.float32(scale), f"{name}.key"
         )
-        weights = graph.node("Softmax", graph.node("Gemm", sought, x, transB=1), axis=-1)
+        added = [] if block.distance_bias is None else [self.newest_biases(block, name)]
+        weights = graph.node("Softmax", graph.node("Gemm", sought, x, *added, transB=1), axis=-1)
         values = self.layers.dense(graph.node("MatMul", weights, x), block.value, f"{name}.value")
         rows = graph.constant("rows", np.array([0], np.int64))
         return graph.node("ReduceSum", graph.node("Mul", values, parts), rows, keepdims=1)
@@ -177,13 +211,16 @@ class OneHeadEncoder(CpuEncoder):
 
     def attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
         """The residual and what every position attends to."""
-        mixed = self.attention(self.sought(residual, block, name), x, x, causal=1)
+        sought, added = self.sought(residual, block, name), self.biases(block, name)
+        mixed = self.attention(sought, x, x, added, causal=1)
         return self.layers.add(mixed, block.value, residual, f"{name}.value")
 
     def newest_attended(self, residual: str, x: str, block: FoldedBlock, name: str) -> str:
         """The residual and what the newest position attends to, [1, d]."""
         scale = self.shape.dimension**-0.5
-        logits = self.graph.node("Gemm", self.sought(residual, block, name), x, transB=1, alpha=scale)
+        added = [] if block.distance_bias is None else [self.newest_biases(block, name)]
+        sought = self.sought(residual, block, name)
+        logits = self.graph.node("Gemm", sought, x, *added, transB=1, alpha=scale)
         mixed = self.graph.node("MatMul", self.graph.node("Softmax", logits, axis=-1), x)
         return self.layers.add(mixed, block.value, residual, f"{name}.value")
 

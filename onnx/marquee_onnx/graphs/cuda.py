@@ -77,6 +77,9 @@ class CudaEncoder:
         graph = self.graph
         index = graph.node("Sub", "items", graph.constant("one", np.array(1, np.int64)))
         items = graph.node("Gather", table(graph, self.tables["item_embedding"], self.element), index)
+        if self.shape.positions == "bias":
+            scale, bias = self.norm(norm, "norm1")
+            return graph.node("LayerNormalization", items, scale, bias, epsilon=EPSILON), items
         positions = table(graph, self.tables["position_embedding"], self.element)
         return self.sum_and_norm(items, graph.node("Gather", positions, "positions"), norm, "norm1")
 
@@ -88,11 +91,31 @@ class CudaEncoder:
             self.dense(normed, block.query, f"{name}.query"),
             self.product(x, block.key, f"{name}.key"),
             self.product(x, block.value, f"{name}.value"),
+            *self.biases(block, name),
             domain=CONTRIB,
             num_heads=self.shape.heads,
             unidirectional=1,
         )
         return self.feed_forward(attended, normed, block, after, name)
+
+    def biases(self, block: FoldedBlock, name: str) -> list[str]:
+        """What attention adds to its logits, [1, heads, time, time], behind inputs that it is not given."""
+        if block.distance_bias is None:
+            return []
+        graph, added = self.graph, self.cast(f"{name}.distance_bias", block.biases()[None])
+        first = graph.constant("first_position", np.array([0], np.int64))
+        time = graph.node("Shape", "positions", start=1, end=2)
+        for axis in (2, 3):
+            axes = graph.constant(f"axis{axis}", np.array([axis], np.int64))
+            added = graph.node("Slice", added, first, time, axes)
+        return ["", "", added]
+
+    def newest_biases(self, block: FoldedBlock, name: str) -> str:
+        """What is added to the logits of each sequence's newest position, [batch, heads, time]."""
+        biases = self.cast(f"{name}.distance_bias", block.biases()[:, -1])
+        return self.graph.node(
+            "Transpose", self.graph.node("Gather", biases, "positions", axis=1), perm=[1, 0, 2]
+        )
 
     def last_block(self, normed: str, x: str, block: FoldedBlock, after: Norm, name: str) -> str:
         """The newest position of the last block and the norm after it, [batch, 1, d]: all that is needed."""
@@ -109,6 +132,8 @@ class CudaEncoder:
         keys = (block.key.T * np.float32(width**-0.5)).reshape(heads, width, dimension)
         sought = self.by_head(parts, keys, f"{name}.key")
         logits = graph.node("FusedMatMul", sought, x, domain=CONTRIB, transB=1)
+        if block.distance_bias is not None:
+            logits = graph.node("Add", logits, self.newest_biases(block, name))
         weights = graph.node("Softmax", graph.node("Add", logits, self.padding_mask()), axis=-1)
         values = block.value.reshape(dimension, heads, width).transpose(1, 0, 2)
         attended = self.by_head(graph.node("MatMul", weights, x), values, f"{name}.value")

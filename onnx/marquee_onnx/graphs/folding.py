@@ -18,7 +18,10 @@ from marquee_onnx.weights import Block, Dense, Floats, Norm
 
 @dataclass(frozen=True)
 class FoldedBlock:
-    """A block after the bias folding above: same output, no key, value or second dense bias."""
+    """A block after the bias folding above: same output, no key, value or second dense bias.
+
+    What is added to the logits by distance is left alone: it is not the same for all keys.
+    """
 
     norm1: Norm
     query: Dense
@@ -27,6 +30,17 @@ class FoldedBlock:
     norm2: Norm
     dense1: Dense
     dense2: Floats
+    distance_bias: Floats | None
+
+    def biases(self) -> Floats:
+        """[heads, L, L]: what is added to the logit of query i and key j; 0 where the key is newer.
+
+        Of fewer positions they are the first rows and columns; the last row is that of the newest position.
+        """
+        assert self.distance_bias is not None
+        steps = np.arange(self.distance_bias.shape[1])
+        distances = steps[:, None] - steps
+        return np.where(distances >= 0, self.distance_bias[:, np.maximum(distances, 0)], np.float32(0))
 
 
 def fold(block: Block) -> FoldedBlock:
@@ -48,4 +62,5 @@ def fold(block: Block) -> FoldedBlock:
         norm2=Norm(f32(block.norm2.scale), f32(f64(block.norm2.bias) + f64(block.dense2.bias))),
         dense1=Dense(f32(block.dense1.weight), f32(dense1_bias)),
         dense2=f32(block.dense2.weight),
+        distance_bias=None if block.distance_bias is None else f32(block.distance_bias),
     )

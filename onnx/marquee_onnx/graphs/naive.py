@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto
 from onnx.helper import make_tensor_value_info
 
 from marquee_onnx.graphs.builder import CONTRIB, GraphBuilder, encoder_inputs, encoder_outputs
+from marquee_onnx.graphs.folding import fold
 from marquee_onnx.tables import Table
 from marquee_onnx.weights import Block, Dense, Floats, Norm, Weights
 
@@ -31,9 +32,9 @@ class NaiveEncoder:
         """The finished model."""
         graph, dimension = self.graph, self.weights.shape.dimension
         index = graph.node("Sub", "items", graph.constant("one", np.array(1, np.int64)))
-        x = graph.node(
-            "Add", self.rows("item_embedding", index), self.rows("position_embedding", "positions")
-        )
+        x = self.rows("item_embedding", index)
+        if self.weights.shape.positions == "right":
+            x = graph.node("Add", x, self.rows("position_embedding", "positions"))
         last = len(self.weights.blocks) - 1
         for number, block in enumerate(self.weights.blocks):
             x = self.block(x, block, f"block{number}", last_only=number == last)
@@ -70,6 +71,7 @@ class NaiveEncoder:
                 f"{name}.attention.bias",
                 np.concatenate([block.query.bias, block.key.bias, block.value.bias]).astype(np.float32),
             ),
+            *self.biases(block, name, last_only),
             domain=CONTRIB,
             num_heads=self.weights.shape.heads,
             unidirectional=int(not last_only),
@@ -84,6 +86,26 @@ class NaiveEncoder:
         )
         hidden = graph.node("Relu", self.dense(z, block.dense1, f"{name}.dense1"))
         return graph.node("Add", z, self.dense(hidden, block.dense2, f"{name}.dense2"))
+
+    def biases(self, block: Block, name: str, last_only: bool) -> list[str]:
+        """What the operator is told to add to its logits, behind inputs that it is not given."""
+        if block.distance_bias is None:
+            return []
+        graph, biases = self.graph, fold(block).biases()[None]
+        if last_only:
+            newest = graph.constant(f"{name}.distance_bias", biases[:, :, -1:])
+            position = graph.node("Squeeze", "positions", self.axis(0))
+            return ["", graph.node("Gather", newest, position, axis=3)]
+        added = graph.constant(f"{name}.distance_bias", biases)
+        first = graph.constant("first", np.array([0], np.int64))
+        time = graph.node("Shape", "positions", start=1, end=2)
+        for axis in (2, 3):
+            added = graph.node("Slice", added, first, time, self.axis(axis))
+        return ["", added]
+
+    def axis(self, number: int) -> str:
+        """A constant list of one axis."""
+        return self.graph.constant(f"axis{number}", np.array([number], np.int64))
 
     def norm_constants(self, norm: Norm, name: str) -> tuple[str, str]:
         """Scale and bias."""
