@@ -1,10 +1,12 @@
 //! From options to channels: HTTP/2 connections that re-open themselves.
 
+use std::path::{Path, PathBuf};
+
 use futures::future::join_all;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::{ApiKey, ConnectOptions};
+use crate::{ApiKey, ConnectOptions, TlsOptions};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +17,7 @@ pub enum ConnectError {
     NoEndpoint,
     /// An endpoint is no address.
     #[error(
-        "endpoint {endpoint:?} is not an address ({reason}); write it as http://HOST:PORT, HOST:PORT or :PORT"
+        "endpoint {endpoint:?} is not an address ({reason}); write it as http://HOST:PORT, https://HOST:PORT, HOST:PORT or :PORT"
     )]
     BadEndpoint {
         /// The endpoint as it was given.
@@ -23,13 +25,23 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The connection would have to be encrypted.
+    /// A file of [`TlsOptions`] cannot be read.
+    #[error("{} cannot be read ({reason}); name a PEM file that can", path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// What the files of [`TlsOptions`] hold cannot be used.
     #[error(
-        "endpoint {endpoint:?} asks for TLS, which this client does not speak; use http://, behind a proxy if the way is not private"
+        "the certificates for {endpoint:?} cannot be used ({reason}); give PEM files, and a key with its certificate"
     )]
     Tls {
         /// The endpoint as it was given.
         endpoint: String,
+        /// Why.
+        reason: String,
     },
     /// A text cannot travel in a header.
     #[error("the {what} holds characters that cannot travel in a header; use printable ASCII")]
@@ -52,8 +64,10 @@ pub enum ConnectError {
 /// An endpoint that is down gets a channel that connects when it is used, as long as another
 /// endpoint is up.
 pub(crate) async fn open(options: &ConnectOptions) -> Result<Vec<Channel>, ConnectError> {
-    let endpoints =
-        options.endpoints.iter().map(|name| endpoint(name, options)).collect::<Result<Vec<_>, _>>()?;
+    let has_tls = options.endpoints.iter().any(|name| is_encrypted(name));
+    let tls = if has_tls { Some(tls_config(&options.tls)?) } else { None };
+    let endpoints = options.endpoints.iter().map(|name| endpoint(name, options, tls.as_ref()));
+    let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
     if endpoints.is_empty() {
         return Err(ConnectError::NoEndpoint);
     }
@@ -93,14 +107,40 @@ pub(crate) fn api_key_header(key: &ApiKey) -> Result<MetadataValue<Ascii>, Conne
     Ok(value)
 }
 
-fn endpoint(name: &str, options: &ConnectOptions) -> Result<Endpoint, ConnectError> {
-    if name.starts_with("https://") {
-        return Err(ConnectError::Tls { endpoint: name.to_owned() });
-    }
-    let endpoint = Endpoint::from_shared(url_of(name)).map_err(|error| ConnectError::BadEndpoint {
+fn is_encrypted(name: &str) -> bool {
+    name.starts_with("https://")
+}
+
+/// What the files say of the connections to all `https` endpoints.
+fn tls_config(options: &TlsOptions) -> Result<ClientTlsConfig, ConnectError> {
+    let read = |path: &Path| {
+        std::fs::read(path)
+            .map_err(|error| ConnectError::TlsFile { path: path.to_owned(), reason: error.to_string() })
+    };
+    let config = match &options.authorities {
+        Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+        None => ClientTlsConfig::new().with_native_roots(),
+    };
+    Ok(match &options.certificate {
+        Some(client) => config.identity(Identity::from_pem(read(&client.certificate)?, read(&client.key)?)),
+        None => config,
+    })
+}
+
+fn endpoint(
+    name: &str,
+    options: &ConnectOptions,
+    tls: Option<&ClientTlsConfig>,
+) -> Result<Endpoint, ConnectError> {
+    let mut endpoint = Endpoint::from_shared(url_of(name)).map_err(|error| ConnectError::BadEndpoint {
         endpoint: name.to_owned(),
         reason: root_cause(&error),
     })?;
+    if let Some(tls) = tls.filter(|_| is_encrypted(name)) {
+        endpoint = endpoint
+            .tls_config(tls.clone())
+            .map_err(|error| ConnectError::Tls { endpoint: name.to_owned(), reason: root_cause(&error) })?;
+    }
     Ok(endpoint
         .user_agent(options.user_agent.as_str())
         .map_err(|_| ConnectError::BadHeader { what: "user agent" })?
@@ -137,6 +177,7 @@ pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ClientCertificate;
 
     async fn refusal(options: ConnectOptions) -> String {
         open(&options).await.unwrap_err().to_string()
@@ -144,7 +185,7 @@ mod tests {
 
     #[test]
     fn an_address_without_a_scheme_is_plain_http_and_one_without_a_host_this_machine() {
-        let uri = |name| endpoint(name, &ConnectOptions::default()).unwrap().uri().to_string();
+        let uri = |name| endpoint(name, &ConnectOptions::default(), None).unwrap().uri().to_string();
         assert_eq!(uri("127.0.0.1:50051"), "http://127.0.0.1:50051/");
         assert_eq!(uri("localhost:50051"), "http://localhost:50051/");
         assert_eq!(uri(":50051"), "http://127.0.0.1:50051/");
@@ -158,9 +199,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tls_is_refused_before_any_byte_is_sent() {
-        let text = refusal(ConnectOptions::to("https://localhost:1")).await;
-        assert!(text.contains("TLS"), "{text}");
+    async fn a_file_of_tls_that_cannot_be_used_is_named_before_any_byte_is_sent() {
+        let with = |tls| ConnectOptions { tls, ..ConnectOptions::to("https://localhost:1") };
+        let missing = TlsOptions { authorities: Some("missing.pem".into()), certificate: None };
+        let text = refusal(with(missing.clone())).await;
+        assert!(text.starts_with("missing.pem cannot be read"), "{text}");
+        let plain = ConnectOptions { tls: missing, ..ConnectOptions::to("http://localhost:1") };
+        assert!(refusal(plain).await.starts_with("cannot reach"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("no.pem");
+        std::fs::write(&file, "no PEM").unwrap();
+        let client = ClientCertificate { certificate: file.clone(), key: file };
+        let text = refusal(with(TlsOptions { authorities: None, certificate: Some(client) })).await;
+        assert!(text.contains("https://localhost:1") && text.contains("PEM"), "{text}");
     }
 
     #[tokio::test]

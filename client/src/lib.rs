@@ -44,5 +44,5 @@ mod typed;
 pub use call::{Client, Repeat, Rpc};
 pub use connection::ConnectError;
 pub use deadline::DeadlineStream;
-pub use options::{ApiKey, ConnectOptions};
+pub use options::{ApiKey, ClientCertificate, ConnectOptions, TlsOptions};
 pub use retry::RetryPolicy;

@@ -1,6 +1,7 @@
 //! What a connection needs to know, with defaults that suit a service beside the server.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::RetryPolicy;
@@ -23,8 +24,8 @@ use crate::RetryPolicy;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// Where the servers listen, such as `http://127.0.0.1:50051`; a missing scheme means `http`, a
-    /// missing host (`:50051`) this machine. Calls go to them in turn, and a repeated call goes to the next one.
+    /// Where the servers listen, such as `http://127.0.0.1:50051`, or `https://marquee.example:50051` for TLS; a missing
+    /// scheme means `http`, a missing host (`:50051`) this machine. Calls go to them in turn, and a repeated call goes to the next one.
     pub endpoints: Vec<String>,
     /// HTTP/2 connections to each endpoint, 1 by default. One connection is a ceiling of some tens of
     /// thousands of calls a second: raise this before anything else when the client is the bottleneck.
@@ -50,6 +51,26 @@ pub struct ConnectOptions {
     pub user_agent: String,
     /// Sent as `x-api-key` if there is one.
     pub api_key: Option<ApiKey>,
+    /// Whom `https` endpoints are believed by, and what this client shows them.
+    pub tls: TlsOptions,
+}
+
+/// How `https` endpoints are connected to. Files are read once, at [`Client::connect`](crate::Client::connect).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// A PEM file of the authorities that sign the certificates of servers; those of the system when absent.
+    pub authorities: Option<PathBuf>,
+    /// The certificate that the server is shown, where it asks for one.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// Who a client is, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and behind it those that lead to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 impl ConnectOptions {
@@ -75,6 +96,7 @@ impl Default for ConnectOptions {
             max_reply_bytes: 64 << 20,
             user_agent: concat!("marquee-client/", env!("CARGO_PKG_VERSION")).to_owned(),
             api_key: None,
+            tls: TlsOptions::default(),
         }
     }
 }

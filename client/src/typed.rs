@@ -3,7 +3,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{Stream, StreamExt as _, stream};
-use marquee_proto::methods::{catalog, interaction, operations, recommendation, rule, user, vector};
+use marquee_proto::methods::{
+    access, account, audit, catalog, experiment, interaction, job, operations, recommendation, rule, user,
+    vector,
+};
 use marquee_proto::v1;
 use prost_types::Timestamp;
 use tonic::Status;
@@ -71,6 +74,8 @@ unary_calls! {
     get_user_stats(GetUserStatsRequest) -> GetUserStatsResponse = user::GET_USER_STATS;
     /// A page of a user's interactions, newest first.
     list_history(ListHistoryRequest) -> ListHistoryResponse = user::LIST_HISTORY;
+    /// Removes one interaction.
+    delete_interaction(DeleteInteractionRequest) -> DeleteInteractionResponse = interaction::DELETE_INTERACTION;
     /// Removes everything of a user. A repeated call that finds nothing left answers 0 events.
     delete_user(DeleteUserRequest) -> DeleteUserResponse = user::DELETE_USER;
     /// What is best for a vector.
@@ -87,6 +92,8 @@ unary_calls! {
     delete_rule(DeleteRuleRequest) -> DeleteRuleResponse = rule::DELETE_RULE;
     /// Numbers about the server.
     get_stats(GetStatsRequest) -> GetStatsResponse = operations::GET_STATS;
+    /// The slowest calls of the last minutes, the slowest first.
+    list_slow_calls(ListSlowCallsRequest) -> ListSlowCallsResponse = operations::LIST_SLOW_CALLS;
     /// The models that the server knows.
     list_models(ListModelsRequest) -> ListModelsResponse = operations::LIST_MODELS;
     /// Loads, checks and warms a bundle, and leaves its model on standby.
@@ -95,6 +102,68 @@ unary_calls! {
     activate_model(ActivateModelRequest) -> ActivateModelResponse = operations::ACTIVATE_MODEL;
     /// Lets a model go. A repeated call says NOT_FOUND.
     unload_model(UnloadModelRequest) -> UnloadModelResponse = operations::UNLOAD_MODEL;
+    /// Makes an API key. A repeated call says ALREADY_EXISTS.
+    create_key(CreateKeyRequest) -> CreateKeyResponse = access::CREATE_KEY;
+    /// All API keys.
+    list_keys(ListKeysRequest) -> ListKeysResponse = access::LIST_KEYS;
+    /// Makes another key in the place of one.
+    rotate_key(RotateKeyRequest) -> RotateKeyResponse = access::ROTATE_KEY;
+    /// Makes an account and signs in. A repeated call says ALREADY_EXISTS.
+    sign_up(SignUpRequest) -> SignUpResponse = account::SIGN_UP;
+    /// Begins a session, whose token is given as an API key.
+    sign_in(SignInRequest) -> SignInResponse = account::SIGN_IN;
+    /// Ends the session of the caller, or all of its account.
+    sign_out(SignOutRequest) -> SignOutResponse = account::SIGN_OUT;
+    /// Who calls.
+    who_am_i(WhoAmIRequest) -> WhoAmIResponse = account::WHO_AM_I;
+    /// Gives the caller's account another password, and ends its other sessions.
+    change_password(ChangePasswordRequest) -> ChangePasswordResponse = account::CHANGE_PASSWORD;
+    /// Gives an account a password that signs in once.
+    reset_password(ResetPasswordRequest) -> ResetPasswordResponse = account::RESET_PASSWORD;
+    /// Lets an account own another user.
+    link_user(LinkUserRequest) -> LinkUserResponse = account::LINK_USER;
+    /// Removes the caller's account with its user.
+    delete_account(DeleteAccountRequest) -> DeleteAccountResponse = account::DELETE_ACCOUNT;
+    /// Refuses a key from now on.
+    revoke_key(RevokeKeyRequest) -> RevokeKeyResponse = access::REVOKE_KEY;
+    /// Asks for a job. A repeated call asks for another one.
+    run_job(RunJobRequest) -> RunJobResponse = job::RUN_JOB;
+    /// One job.
+    get_job(GetJobRequest) -> GetJobResponse = job::GET_JOB;
+    /// A page of jobs, newest first.
+    list_jobs(ListJobsRequest) -> ListJobsResponse = job::LIST_JOBS;
+    /// Asks a job to end.
+    cancel_job(CancelJobRequest) -> CancelJobResponse = job::CANCEL_JOB;
+    /// What jobs there can be.
+    list_job_kinds(ListJobKindsRequest) -> ListJobKindsResponse = job::LIST_JOB_KINDS;
+    /// When jobs run by themselves.
+    list_schedules(ListSchedulesRequest) -> ListSchedulesResponse = job::LIST_SCHEDULES;
+    /// Adds or replaces a schedule.
+    put_schedule(PutScheduleRequest) -> PutScheduleResponse = job::PUT_SCHEDULE;
+    /// Removes a schedule. A repeated call that finds none says so.
+    delete_schedule(DeleteScheduleRequest) -> DeleteScheduleResponse = job::DELETE_SCHEDULE;
+    /// Has a schedule rest.
+    pause_schedule(PauseScheduleRequest) -> PauseScheduleResponse = job::PAUSE_SCHEDULE;
+    /// Has a schedule go on.
+    resume_schedule(ResumeScheduleRequest) -> ResumeScheduleResponse = job::RESUME_SCHEDULE;
+    /// Keeps an experiment, which is not under way yet. A repeated call says ALREADY_EXISTS.
+    create_experiment(CreateExperimentRequest) -> CreateExperimentResponse = experiment::CREATE_EXPERIMENT;
+    /// One experiment.
+    get_experiment(GetExperimentRequest) -> GetExperimentResponse = experiment::GET_EXPERIMENT;
+    /// All experiments.
+    list_experiments(ListExperimentsRequest) -> ListExperimentsResponse = experiment::LIST_EXPERIMENTS;
+    /// Replaces what an experiment says.
+    update_experiment(UpdateExperimentRequest) -> UpdateExperimentResponse = experiment::UPDATE_EXPERIMENT;
+    /// Has an experiment divide users into its arms.
+    start_experiment(StartExperimentRequest) -> StartExperimentResponse = experiment::START_EXPERIMENT;
+    /// Has an experiment rest.
+    pause_experiment(PauseExperimentRequest) -> PauseExperimentResponse = experiment::PAUSE_EXPERIMENT;
+    /// Ends an experiment.
+    stop_experiment(StopExperimentRequest) -> StopExperimentResponse = experiment::STOP_EXPERIMENT;
+    /// What an experiment says so far, and what follows.
+    get_results(GetResultsRequest) -> GetResultsResponse = experiment::GET_RESULTS;
+    /// A page of what was recorded of calls, newest first.
+    list_audit_records(ListAuditRecordsRequest) -> ListAuditRecordsResponse = audit::LIST_AUDIT_RECORDS;
 }
 
 impl Client {
@@ -151,6 +220,78 @@ impl Client {
     ) -> Result<DeadlineStream<v1::WatchInteractionsResponse>, Status> {
         self.streaming(interaction::WATCH_INTERACTIONS.into(), ProstCodec::default(), stream::iter([request]))
             .await
+    }
+
+    /// All interactions of a range of time, user by user. A stream that broke off goes on after its last `position`.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first part.
+    pub async fn export_interactions(
+        &self,
+        request: v1::ExportInteractionsRequest,
+    ) -> Result<DeadlineStream<v1::ExportInteractionsResponse>, Status> {
+        self.streaming(
+            interaction::EXPORT_INTERACTIONS.into(),
+            ProstCodec::default(),
+            stream::iter([request]),
+        )
+        .await
+    }
+
+    /// What the server did in periods of five seconds, those of the last minutes first.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first period.
+    pub async fn watch_stats(
+        &self,
+        request: v1::WatchStatsRequest,
+    ) -> Result<DeadlineStream<v1::WatchStatsResponse>, Status> {
+        self.streaming(operations::WATCH_STATS.into(), ProstCodec::default(), stream::iter([request])).await
+    }
+
+    /// The results of an experiment, then whenever they are others.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first results.
+    pub async fn watch_results(
+        &self,
+        request: v1::WatchResultsRequest,
+    ) -> Result<DeadlineStream<v1::WatchResultsResponse>, Status> {
+        self.streaming(experiment::WATCH_RESULTS.into(), ProstCodec::default(), stream::iter([request])).await
+    }
+
+    /// A job as it is, then whenever it is another or logs something; the stream ends with the job.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first message.
+    pub async fn watch_job(
+        &self,
+        request: v1::WatchJobRequest,
+    ) -> Result<DeadlineStream<v1::WatchJobResponse>, Status> {
+        self.streaming(job::WATCH_JOB.into(), ProstCodec::default(), stream::iter([request])).await
+    }
+
+    /// Everything that is held about a user, a line each.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first line.
+    pub async fn export_user(
+        &self,
+        request: v1::ExportUserRequest,
+    ) -> Result<DeadlineStream<v1::ExportUserResponse>, Status> {
+        self.streaming(user::EXPORT_USER.into(), ProstCodec::default(), stream::iter([request])).await
+    }
+
+    /// All records of the audit that fit, newest first.
+    ///
+    /// # Errors
+    /// The server's status, if it comes before the first record.
+    pub async fn export_audit_records(
+        &self,
+        request: v1::ExportAuditRecordsRequest,
+    ) -> Result<DeadlineStream<v1::ExportAuditRecordsResponse>, Status> {
+        let requests = stream::iter([request]);
+        self.streaming(audit::EXPORT_AUDIT_RECORDS.into(), ProstCodec::default(), requests).await
     }
 
     /// The vectors of all movies, in parts.

@@ -8,10 +8,11 @@ mod support;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use marquee_core::authority::{Authority, Purpose, in_days};
 use support::{Fake, Trouble};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::transport::Server;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
@@ -24,6 +25,20 @@ async fn serve(fake: &Fake) -> String {
     let incoming = TcpListenerStream::new(listener);
     tokio::spawn(Server::builder().add_routes(routes).serve_with_incoming(incoming));
     address
+}
+
+/// As [`serve`] over TLS, for callers that show a certificate; gives the port.
+async fn serve_tls(fake: &Fake, authority: &Authority) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let pair = authority.sign(Purpose::Server, "server", &["localhost"], in_days(1)).unwrap();
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(pair.certificate, pair.key))
+        .client_ca_root(Certificate::from_pem(authority.pair().certificate));
+    let mut server = Server::builder().tls_config(tls).unwrap();
+    let serving = server.add_routes(fake.routes()).serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(serving);
+    port
 }
 
 /// Runs the program in a thread of its own, so that the server goes on.
@@ -118,7 +133,11 @@ async fn a_bad_line_ends_a_stream_and_what_was_sent_before_it_is_acknowledged() 
     let reply: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(reply["accepted"], "2");
     assert_eq!(fake.recorded().len(), 2);
-    assert!(stderr(&output).contains("interaction.movie_id: must be given"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("interaction.movie_id: must be there: movie_id or movie_key"),
+        "{}",
+        stderr(&output)
+    );
     assert!(stderr(&output).contains("line 4 of the input was not sent"), "{}", stderr(&output));
     let report = "2 messages were sent, up to line 3; the reply says what became of them";
     assert!(stderr(&output).contains(report), "{}", stderr(&output));
@@ -259,6 +278,37 @@ async fn the_api_key_and_the_request_id_travel() {
         (fake.header("x-api-key"), fake.header("x-request-id")),
         (vec!["k-1".into()], vec!["r-1".into()])
     );
+}
+
+#[tokio::test]
+async fn a_server_is_called_over_tls_and_shown_a_certificate() {
+    let authority = Authority::new("Test").unwrap();
+    let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+    let address = format!("https://localhost:{}", serve_tls(&fake, &authority).await);
+    let pair = authority.sign(Purpose::Client, "person", &[], in_days(1)).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let ca = file("ca.pem", &authority.pair().certificate);
+    let (certificate, key) = (file("client.pem", &pair.certificate), file("client-key.pem", &pair.key));
+
+    let line = ["recommend", "7", "--tls-ca", &ca, "--tls-cert", &certificate, "--tls-key", &key];
+    let output = marquee(&address, &line, "").await;
+    assert!(output.status.success(), "{}", stderr(&output));
+    let environment =
+        [("MARQUEE_TLS_CA", &*ca), ("MARQUEE_CLIENT_CERT", &certificate), ("MARQUEE_CLIENT_KEY", &key)];
+    let output = marquee_in(&address, &["recommend", "7"], "", &environment).await;
+    assert!(output.status.success(), "{}", stderr(&output));
+
+    let output = marquee(&address, &["recommend", "7", "--tls-ca", &ca], "").await;
+    assert!(!output.status.success(), "no certificate is shown");
+    let output = marquee(&address, &["recommend", "7"], "").await;
+    assert_eq!(output.status.code(), Some(24), "the system does not know the authority");
+    assert!(stderr(&output).contains("UnknownIssuer"), "{}", stderr(&output));
+    let output = marquee(&address, &["recommend", "7", "--tls-cert", &certificate], "").await;
+    assert_eq!(output.status.code(), Some(2), "a certificate has a key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

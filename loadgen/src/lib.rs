@@ -6,7 +6,7 @@
 //! [`cli`] joins it all.
 //!
 //! Begin with [`workload::Workload`] and [`report::Report`]. The library serves the program and the benches; it drives
-//! any gRPC or HTTP server, and of the project's crates it uses the API's alone, and core's to show text of others.
+//! any gRPC or HTTP server, and of the project's crates it uses the API's alone, and core's to show text of others and to trust servers.
 
 #![cfg_attr(test, allow(clippy::float_cmp, reason = "tests compare figures that are exact"))]
 

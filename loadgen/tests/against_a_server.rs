@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use common::{REFUSED, SILENT, serve_on};
+use marquee_core::authority::{Authority, Purpose, in_days};
 use marquee_loadgen::cli::Cli;
 use marquee_loadgen::drive::{Load, Pacer, Plan, Progress, run_paced};
 use marquee_loadgen::schedule::{Profile, Spacing};
@@ -20,6 +21,11 @@ use marquee_loadgen::workload::{
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 /// Starts the test server on a free port of loopback.
 async fn serve() -> std::net::SocketAddr {
@@ -27,6 +33,29 @@ async fn serve() -> std::net::SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve_on(listener));
     address
+}
+
+/// Ends the TLS of whoever connects to `listener` and shows a certificate of the authority, before a server at `behind`.
+async fn end_tls(listener: tokio::net::TcpListener, authority: Authority, behind: std::net::SocketAddr) {
+    let pair = authority.sign(Purpose::Server, "server", &["localhost"], in_days(1)).unwrap();
+    let mut clients = RootCertStore::empty();
+    clients.add(CertificateDer::from_pem_slice(authority.pair().certificate.as_bytes()).unwrap()).unwrap();
+    let verifier = WebPkiClientVerifier::builder(Arc::new(clients)).build().unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder().with_client_cert_verifier(verifier);
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    while let Ok((socket, _)) = listener.accept().await {
+        let acceptor = acceptor.clone();
+        tokio::spawn(async move {
+            let mut encrypted = acceptor.accept(socket).await?;
+            let mut plain = tokio::net::TcpStream::connect(behind).await?;
+            plain.set_nodelay(true)?;
+            tokio::io::copy_bidirectional(&mut encrypted, &mut plain).await
+        });
+    }
 }
 
 /// Runs `marquee-loadgen` with these arguments and a few that every test wants; the JSON it wrote.
@@ -54,6 +83,34 @@ async fn a_closed_loop_answers_with_the_names_that_others_rely_on() {
     assert!(result["throughput"].as_f64().unwrap() > 0.0);
     for name in ["p50", "p95", "p99", "max"] {
         assert!(result["latency_ms"][name].as_f64().unwrap() > 0.0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_loaded_over_tls_and_shown_a_certificate() {
+    let authority = Authority::new("Test").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let client = authority.sign(Purpose::Client, "loadgen", &[], in_days(1)).unwrap();
+    let ca = file("ca.pem", &authority.pair().certificate);
+    let (certificate, key) = (file("client.pem", &client.certificate), file("key.pem", &client.key));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(end_tls(listener, authority, serve().await));
+    // Asks for movies first, over a connection of its own.
+    let histories = "--protocol grpc --histories";
+    for how in [histories, "--protocol rest --http 1", "--protocol connect --http 2"] {
+        let command = format!(
+            "run --target https://localhost:{port} --tls-ca {ca} --tls-cert {certificate} --tls-key {key} \
+             --warmup 20ms --duration 60s --count 200 --callers 4 {how}"
+        );
+        let result = loadgen(&command, &folder.path().join("result.json")).await;
+        assert_eq!((&result["calls"][0]["answered"], &result["errors"]), (&200.into(), &0.into()), "{how}");
+        assert_eq!(result["setup"]["target"], format!("https://localhost:{port}"));
     }
 }
 

@@ -1,8 +1,10 @@
-//! Compiles the protos without protoc and writes seven things into the build folder: the types and services, the
-//! descriptor set (for reflection and the command line), the validation code, the short forms for oneofs, the
-//! tables for the scan of a request's bytes, the list of methods, and the stages of a request's time.
+//! Compiles the protos without protoc and writes nine things into the build folder: the types and services, the
+//! descriptor set (for reflection and the command line), the validation code, what requests name, how keys in them become numbers,
+//! the short forms for oneofs, the tables for the scan of a request's bytes, the list of methods, and the stages of a request's time.
 
+mod keyed;
 mod methods;
+mod named;
 mod oneofs;
 #[path = "../src/dynamic/rules.rs"]
 #[allow(dead_code, unreachable_pub, reason = "what the crate gives to others too")]
@@ -18,16 +20,21 @@ use prost_reflect::DescriptorPool;
 use prost_reflect::prost::Message as _;
 use prost_reflect::prost_types::FileDescriptorSet;
 
-const PROTOS: [&str; 9] = [
+const PROTOS: [&str; 14] = [
     "rules",
     "common",
     "recommendation",
     "catalog",
     "interaction",
+    "experiment",
     "user",
     "vector",
     "business_rule",
     "operations",
+    "access",
+    "account",
+    "audit",
+    "job",
 ];
 
 /// The package of what says a method's place in HTTP. It is read from the descriptors, so it needs no types.
@@ -48,6 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let pool = DescriptorPool::decode(encoded.as_slice())?;
     std::fs::write(out.join("validate.rs"), validation::validation_code(&pool)?)?;
+    std::fs::write(out.join("named.rs"), named::naming_code(&pool)?)?;
+    std::fs::write(out.join("keyed.rs"), keyed::keyed_code(&pool)?)?;
     std::fs::write(out.join("oneofs.rs"), oneofs::conversion_code(&pool)?)?;
     std::fs::write(out.join("shapes.rs"), shapes::shape_code(&pool)?)?;
     std::fs::write(out.join("methods.rs"), methods::method_code(&pool)?)?;

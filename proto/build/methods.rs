@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-use heck::{ToShoutySnakeCase as _, ToSnakeCase as _};
+use heck::{ToShoutySnakeCase as _, ToSnakeCase as _, ToUpperCamelCase as _};
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
+
+use crate::rules::AccessRules;
 
 /// The source of a module for each service, and of `ALL`.
 pub(crate) fn method_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>> {
@@ -13,14 +15,14 @@ pub(crate) fn method_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error
     for service in pool.services().filter(|service| service.package_name() == "marquee.v1") {
         let module = service.name().trim_end_matches("Service").to_snake_case();
         writeln!(code, "/// The methods of `{}`.\npub mod {module} {{", service.full_name())?;
-        writeln!(code, "    use super::{{IdempotencyLevel, Method, Streaming}};\n")?;
+        writeln!(code, "    use super::{{Access, IdempotencyLevel, Method, Role, Streaming}};\n")?;
         for method in service.methods() {
             let name = method.name().to_shouty_snake_case();
             writeln!(
                 code,
                 "    /// `{}`.\n    pub const {name}: Method = {};",
                 method.name(),
-                of(&service, &method)
+                of(&service, &method)?
             )?;
             all.push(format!("{module}::{name}"));
         }
@@ -31,7 +33,12 @@ pub(crate) fn method_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error
     Ok(code)
 }
 
-fn of(service: &ServiceDescriptor, method: &MethodDescriptor) -> String {
+fn of(service: &ServiceDescriptor, method: &MethodDescriptor) -> Result<String, Box<dyn Error>> {
+    let access = AccessRules::of(method).ok_or_else(|| {
+        let name = method.full_name();
+        format!("{name} does not say who may call it: give it the option (access) = {{least: ROLE_...}}")
+    })?;
+    let (least, person) = (access.least.to_upper_camel_case(), access.person);
     let (service, name) = (service.full_name(), method.name());
     let streaming = match (method.is_client_streaming(), method.is_server_streaming()) {
         (false, false) => "Neither",
@@ -41,8 +48,9 @@ fn of(service: &ServiceDescriptor, method: &MethodDescriptor) -> String {
     };
     let options = method.method_descriptor_proto().options.clone().unwrap_or_default();
     let idempotency = options.idempotency_level();
-    format!(
+    Ok(format!(
         "Method {{ path: \"/{service}/{name}\", service: {service:?}, name: {name:?}, \
-         streaming: Streaming::{streaming}, idempotency: IdempotencyLevel::{idempotency:?} }}"
-    )
+         streaming: Streaming::{streaming}, idempotency: IdempotencyLevel::{idempotency:?}, \
+         access: Access {{ least: Role::{least}, person: {person} }} }}"
+    ))
 }

@@ -46,6 +46,8 @@ pub(crate) fn is_ours(message: &MessageDescriptor) -> bool {
 fn check_field(code: &mut String, field: &FieldDescriptor, rules: &Rules) -> Result<(), Box<dyn Error>> {
     let name = field.name();
     if field.is_map() {
+        let (Some(items), Some(length)) = (rules.max_items, rules.max_length) else { return Ok(()) };
+        writeln!(code, "        at.entries({name:?}, &self.{name}, {items}, {length});")?;
         return Ok(());
     }
     if field.cardinality() == Cardinality::Repeated {

@@ -23,7 +23,9 @@ mod code;
 mod codec;
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
+mod keyed;
 pub mod methods;
+mod named;
 mod oneofs;
 mod scan;
 mod timings;
@@ -31,6 +33,8 @@ mod validate;
 
 pub use code::{CODE_NAMES, code_name};
 pub use codec::{Codec, DOMAIN, INVALID_FIELD, RequestDecoder, UNDECODABLE};
+pub use keyed::{Keyed, MAX_KEY_BYTES, Numbers, is_key};
+pub use named::{Named, Names};
 pub use scan::{Shape, Wire};
 pub use validate::{Checker, MAX_VIOLATIONS, Validate, Violation};
 

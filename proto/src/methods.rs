@@ -9,6 +9,8 @@
 
 pub use prost_types::method_options::IdempotencyLevel;
 
+pub use crate::v1::Role;
+
 /// A method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
@@ -22,6 +24,17 @@ pub struct Method {
     pub streaming: Streaming,
     /// Whether a call may change something, and whether two change more than one.
     pub idempotency: IdempotencyLevel,
+    /// Who may call it.
+    pub access: Access,
+}
+
+/// Who may call a method, where the server asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The least role that may.
+    pub least: Role,
+    /// Whether people may who have signed in, for their own user.
+    pub person: bool,
 }
 
 /// Whose messages are a stream.
@@ -41,6 +54,14 @@ impl Method {
     /// The method whose calls have this path, if it is one of the API's.
     pub fn of_path(path: &str) -> Option<Self> {
         ALL.into_iter().find(|method| method.path == path)
+    }
+
+    /// Whether it changes what is not its caller's alone (movies, rules, models, rights, users as a whole), or deletes
+    /// something, of which nothing else is left: what is recorded keeps a record of itself.
+    pub fn is_change(self) -> bool {
+        let is_others =
+            self.idempotency != IdempotencyLevel::NoSideEffects && self.access.least > Role::Writer;
+        is_others || self.name.starts_with("Delete")
     }
 
     /// The method as telemetry names it: `marquee.v1.CatalogService/GetMovie`.
@@ -63,13 +84,38 @@ mod tests {
             name: "RecommendStream",
             streaming: Streaming::Both,
             idempotency: IdempotencyLevel::NoSideEffects,
+            access: Access { least: Role::Recommender, person: true },
         };
         assert_eq!(recommendation::RECOMMEND_STREAM, expected);
         assert_eq!(catalog::IMPORT_MOVIES.streaming, Streaming::Requests);
         assert_eq!(interaction::WATCH_INTERACTIONS.streaming, Streaming::Replies);
         assert_eq!(user::DELETE_USER.idempotency, IdempotencyLevel::Idempotent);
+        assert_eq!(user::DELETE_USER.access, Access { least: Role::Operator, person: false });
         // Repeated after it succeeded, it is NOT_FOUND.
         assert_eq!(operations::UNLOAD_MODEL.idempotency, IdempotencyLevel::IdempotencyUnknown);
+    }
+
+    #[test]
+    fn a_change_is_what_operators_and_admins_alone_may_do_and_what_deletes() {
+        for change in [
+            user::DELETE_USER,
+            account::DELETE_ACCOUNT,
+            interaction::DELETE_INTERACTION,
+            access::CREATE_KEY,
+            operations::ACTIVATE_MODEL,
+            catalog::IMPORT_MOVIES,
+        ] {
+            assert!(change.is_change(), "{}", change.name);
+        }
+        for other in [
+            user::REGISTER_USER,
+            access::LIST_KEYS,
+            interaction::RECORD_INTERACTION,
+            audit::LIST_AUDIT_RECORDS,
+            audit::EXPORT_AUDIT_RECORDS,
+        ] {
+            assert!(!other.is_change(), "{}", other.name);
+        }
     }
 
     #[test]

@@ -17,12 +17,25 @@ use crate::v1;
 
 include!(concat!(env!("OUT_DIR"), "/oneofs.rs"));
 
+impl From<Vec<u32>> for v1::History {
+    /// A history of movies by their numbers, oldest first.
+    fn from(movie_ids: Vec<u32>) -> Self {
+        Self { movie_ids, movie_keys: Vec::new() }
+    }
+}
+
 impl From<v1::RecordInteractionRequest> for v1::Interaction {
     fn from(request: v1::RecordInteractionRequest) -> Self {
         use v1::record_interaction_request::{Movie, User};
         let v1::RecordInteractionRequest { user, movie, kind, rating, time } = request;
-        let user = user.map(|User::UserId(id)| id.into());
-        let movie = movie.map(|Movie::MovieId(id)| id.into());
+        let user = user.map(|user| match user {
+            User::UserId(id) => id.into(),
+            User::UserKey(key) => key.into(),
+        });
+        let movie = movie.map(|movie| match movie {
+            Movie::MovieId(id) => id.into(),
+            Movie::MovieKey(key) => key.into(),
+        });
         Self { user, movie, kind, rating, time }
     }
 }

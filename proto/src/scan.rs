@@ -297,7 +297,7 @@ mod tests {
             deny_movie_ids: vec![u32::MAX; 10_000],
             ..Default::default()
         };
-        let history = v1::History { movie_ids: vec![1; 10_000] };
+        let history = v1::History::from(vec![1; 10_000]);
         let request = v1::RecommendRequest {
             subject: Some(Subject::History(history)),
             k: Some(500),
@@ -361,7 +361,7 @@ mod tests {
             deny_movie_ids: vec![7; 9000],
             ..Default::default()
         };
-        let history = v1::History { movie_ids: vec![7; 9000] };
+        let history = v1::History::from(vec![7; 9000]);
         let request =
             v1::RecommendRequest { subject: Some(Subject::History(history)), ..with_filter(filter) };
         assert_eq!(look::<v1::RecommendRequest>(&request.encode_to_vec()), Ok(()));

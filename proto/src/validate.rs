@@ -7,6 +7,8 @@
 // The generated checks dereference and convert alike for every kind of number.
 #![allow(clippy::deref_addrof, clippy::unnecessary_cast)]
 
+use std::collections::HashMap;
+
 use crate::v1;
 
 /// Violations that one check finds at most.
@@ -70,6 +72,20 @@ impl Checker {
             self.add(name, format!("has {count} elements; at most {most} are accepted"));
         }
         count <= most
+    }
+
+    /// Of a map from texts to texts.
+    fn entries(&mut self, name: &str, map: &HashMap<String, String>, most: usize, longest: usize) {
+        if !self.items(name, map.len(), most) {
+            return;
+        }
+        for text in map.iter().flat_map(|(key, value)| [key, value]) {
+            let before = self.violations.len();
+            self.length(name, text, 0, longest);
+            if self.violations.len() > before {
+                return;
+            }
+        }
     }
 
     fn length(&mut self, name: &str, text: &str, least: usize, most: usize) {
@@ -203,13 +219,13 @@ mod tests {
 
     #[test]
     fn a_list_that_is_too_long_is_refused() {
-        let history = v1::History { movie_ids: vec![1; 10_001] };
+        let history = v1::History::from(vec![1; 10_001]);
         assert_eq!(fields(&history), ["movie_ids"]);
     }
 
     #[test]
     fn a_list_that_is_too_long_is_not_looked_into() {
-        let history = v1::History { movie_ids: vec![0; 10_001] };
+        let history = v1::History::from(vec![0; 10_001]);
         assert_eq!(fields(&history), ["movie_ids"]);
         let ratings = v1::RecommendRequest { k: Some(0), ..Default::default() };
         assert_eq!(fields(&v1::RecommendBatchRequest { requests: vec![ratings; 1001] }), ["requests"]);
@@ -217,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_check_ends_at_twenty_violations() {
-        let history = v1::History { movie_ids: vec![0; 10_000] };
+        let history = v1::History::from(vec![0; 10_000]);
         assert_eq!(fields(&history).len(), MAX_VIOLATIONS);
         assert_eq!(fields(&history).last().unwrap(), "movie_ids[19]");
         let filter =

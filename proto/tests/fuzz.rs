@@ -37,7 +37,7 @@ const FEEDS: [fn(&[u8]) -> bool; 12] = [
 /// A request with every kind of field in it, to be damaged.
 fn sound() -> Vec<u8> {
     let request = v1::RecommendRequest {
-        subject: Some(v1::recommend_request::Subject::History(v1::History { movie_ids: vec![1, 2, 3] })),
+        subject: Some(v1::recommend_request::Subject::History(v1::History::from(vec![1, 2, 3]))),
         k: Some(20),
         filter: Some(v1::Filter {
             genres_any: vec!["Drama".into()],

@@ -11,7 +11,7 @@ const UNPACKED: [u8; 7] = [0x08, 1, 0x08, 2, 0x08, 0xac, 2];
 
 #[test]
 fn ids_are_sent_packed() {
-    let history = v1::History { movie_ids: vec![1, 2, 300] };
+    let history = v1::History::from(vec![1, 2, 300]);
     assert_eq!(history.encode_to_vec(), PACKED);
     let preferences = v1::Preferences { movie_ids: vec![1; 100], ..Default::default() };
     assert_eq!(preferences.encoded_len(), 102);
@@ -22,7 +22,7 @@ fn ids_are_sent_packed() {
 
 #[test]
 fn ids_are_read_whether_packed_or_not() {
-    let history = v1::History { movie_ids: vec![1, 2, 300] };
+    let history = v1::History::from(vec![1, 2, 300]);
     assert_eq!(v1::History::decode(&PACKED[..]), Ok(history.clone()));
     assert_eq!(v1::History::decode(&UNPACKED[..]), Ok(history));
 }

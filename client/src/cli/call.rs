@@ -1,5 +1,7 @@
 //! One command: connect, send, write what comes back.
 
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -10,10 +12,11 @@ use prost_reflect::{DynamicMessage, MethodDescriptor};
 use super::command_tree::Entry;
 use super::exit::Failure;
 use super::input;
+use super::job;
 use super::lines;
 use super::output::{self, Format};
 use super::rpc::rpc;
-use crate::{ApiKey, Client, ConnectOptions};
+use crate::{ApiKey, Client, ClientCertificate, ConnectOptions, TlsOptions};
 
 /// Runs the call of `entry` with what was typed.
 pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
@@ -30,13 +33,26 @@ pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) 
     let request = input::request(entry, matches, api)?;
     let client = connect(matches).await?;
     let codec = DynamicCodec::new(method.output());
+    let is_followed = std::io::stdout().is_terminal() && input::one(matches, "output") != Some("json");
+    if method.full_name() == job::WATCH && is_followed {
+        let job_id = request.get_field_by_name("job_id").and_then(|id| id.as_str().map(str::to_owned));
+        return job::follow(&client, job_id.unwrap_or_default()).await;
+    }
     if method.is_server_streaming() {
         let replies = client.streaming(rpc(method), codec, stream::iter([request])).await?;
         return output::write_all(replies, format, &mut 0).await;
     }
     let reply = client.unary(rpc(method), codec, request.clone()).await?;
+    if let Some(job_id) = is_followed.then(|| asked_for(method, &reply)).flatten() {
+        return job::follow(&client, job_id).await;
+    }
     output::write(&reply, Some(&request), format)?;
     require_serving(method, &reply)
+}
+
+/// The job that a call has asked for, if it is one that does.
+fn asked_for(method: &MethodDescriptor, reply: &DynamicMessage) -> Option<String> {
+    (method.full_name() == job::RUN).then(|| job::job_of(reply)).flatten()
 }
 
 async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
@@ -48,6 +64,7 @@ async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
         user_agent: concat!("marquee-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
         connect_timeout: timeout
             .map_or(defaults.connect_timeout, |timeout| timeout.min(defaults.connect_timeout)),
+        tls: tls_options(matches),
         ..defaults
     };
     let mut client = Client::connect(options).await.map_err(Failure::Connect)?;
@@ -57,6 +74,15 @@ async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
     match input::one(matches, "request-id") {
         Some(id) => client.with_request_id(id).map_err(Failure::Connect),
         None => Ok(client),
+    }
+}
+
+fn tls_options(matches: &ArgMatches) -> TlsOptions {
+    let file = |name| matches.get_one::<PathBuf>(name).cloned();
+    let pair = file("tls-cert").zip(file("tls-key"));
+    TlsOptions {
+        authorities: file("tls-ca"),
+        certificate: pair.map(|(certificate, key)| ClientCertificate { certificate, key }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line, grown from the API: a group for each service, a command for each method, a flag
 //! for each field.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, builder::ValueParser};
@@ -11,7 +12,7 @@ use marquee_proto::dynamic::Api;
 use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
 use super::flags::{Flag, flags_of};
-use super::shortcuts::SHORTCUTS;
+use super::shortcuts::{SHORTCUTS, positionals_of};
 use super::{example, exit};
 
 /// A command that calls a method.
@@ -41,14 +42,16 @@ impl<'a> CommandTree<'a> {
         };
         let short = SHORTCUTS.iter().filter_map(|shortcut| {
             let method = api.method(shortcut.method)?;
-            Some(entry(vec![shortcut.name.to_owned()], method, shortcut.positionals))
+            let words = shortcut.name.split(' ').map(str::to_owned).collect();
+            Some(entry(words, method, shortcut.positionals))
         });
         let full = api.services().flat_map(|service| {
             let group = group_name(&service);
             let methods: Vec<_> = service.methods().collect();
-            methods
-                .into_iter()
-                .map(move |method| entry(vec![group.clone(), method.name().to_kebab_case()], method, &[]))
+            methods.into_iter().map(move |method| {
+                let positionals = positionals_of(method.full_name());
+                entry(vec![group.clone(), method.name().to_kebab_case()], method, positionals)
+            })
         });
         let entries = short.chain(full).collect();
         Self { api, entries }
@@ -135,6 +138,8 @@ impl<'a> CommandTree<'a> {
         }
         if flag.field().is_list() {
             arg = arg.action(ArgAction::Append).value_delimiter(',');
+        } else if flag.field().is_map() {
+            arg = arg.action(ArgAction::Append);
         }
         if flag.path.len() > 1 {
             arg = arg.help_heading(format!("Options of {}", flag.path[0].name()));
@@ -148,9 +153,12 @@ impl<'a> CommandTree<'a> {
         match entry.positionals.iter().position(|name| *name == flag.dotted()) {
             None => arg.long(flag.long()),
             Some(place) => {
+                let is_last = place + 1 == entry.positionals.len();
                 let takes_the_rest =
-                    place + 1 == entry.positionals.len() && flag.field().kind() == Kind::String;
-                let arg = arg.index(place + 1).value_name(flag.dotted().to_uppercase());
+                    is_last && (flag.field().kind() == Kind::String || flag.field().is_map());
+                let arg = arg.index(place + 1);
+                let arg =
+                    if flag.field().is_map() { arg } else { arg.value_name(flag.dotted().to_uppercase()) };
                 if takes_the_rest { arg.num_args(1..) } else { arg }
             }
         }
@@ -176,7 +184,24 @@ fn connection_args() -> Vec<Arg> {
             .default_value("http://127.0.0.1:50051")
             .value_name("ADDRESS")
             .value_delimiter(',')
-            .help("Where the server listens: HOST:PORT, or :PORT on this machine; several with commas are asked in turn"),
+            .help("Where the server listens: HOST:PORT, :PORT on this machine, or https://HOST:PORT for TLS; several with commas are asked in turn"),
+        connection("tls-ca")
+            .env("MARQUEE_TLS_CA")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Authorities as PEM that sign the server's certificate [default: those of the system]"),
+        connection("tls-cert")
+            .env("MARQUEE_CLIENT_CERT")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .requires("tls-key")
+            .help("Certificate as PEM that the server is shown, if it wants one"),
+        connection("tls-key")
+            .env("MARQUEE_CLIENT_KEY")
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .requires("tls-cert")
+            .help("Private key of that certificate as PEM"),
         connection("timeout")
             .value_name("TIME")
             .value_parser(ValueParser::from(parse_timeout))

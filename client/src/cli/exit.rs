@@ -1,5 +1,6 @@
 //! How a command fails: what is printed, and the exit code.
 
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io;
 
@@ -12,9 +13,10 @@ use super::flags::Flag;
 use super::layout::beside_names;
 use super::progress::Progress;
 use crate::ConnectError;
+use crate::connection::root_cause;
 
 /// The exit codes below those of gRPC, and what they mean.
-const OWN_CODES: [(u8, &str); 4] = [
+const OWN_CODES: [(u8, &str); 5] = [
     (0, "the call succeeded; for health: the server is serving"),
     (1, "a file or the terminal could not be read or written"),
     (2, "the command line, the request or the first line of a stream is wrong; nothing was sent"),
@@ -23,6 +25,7 @@ const OWN_CODES: [(u8, &str); 4] = [
         "a later line of a stream is wrong; those before it were sent: the error says up to which one, \
          the reply what became of them",
     ),
+    (JOB_FAILED, "the job that was followed failed or was cancelled"),
 ];
 
 /// What the statuses mean here that a script may meet.
@@ -42,6 +45,9 @@ const STATUSES: [(Code, &str); 11] = [
 
 /// The exit code of a stream of which a part was sent.
 const STREAM_BROKEN_OFF: u8 = 3;
+
+/// The exit code of a job that was followed to an end that is no success.
+const JOB_FAILED: u8 = 4;
 
 /// Every exit code and what it means.
 fn codes() -> Vec<(String, String)> {
@@ -91,6 +97,8 @@ pub(super) enum Failure {
     Call(Box<Status>),
     /// The server answered that a service is not serving.
     NotServing(String),
+    /// The job that was followed did not succeed.
+    Job(String),
 }
 
 impl Failure {
@@ -108,6 +116,7 @@ impl Failure {
                 code => code,
             },
             Self::File(..) | Self::Io(..) => 1,
+            Self::Job(_) => JOB_FAILED,
             Self::Connect(ConnectError::Unreachable { .. }) | Self::NotServing(_) => {
                 status_code(Code::Unavailable)
             }
@@ -147,6 +156,7 @@ impl Failure {
             }
             Self::Connect(error) => format!("error: {error}"),
             Self::NotServing(status) => format!("error: the server answers {status}"),
+            Self::Job(why) => format!("error: {why}"),
             Self::Call(status) => call_message(status, flags),
         }
     }
@@ -171,6 +181,9 @@ fn call_message(status: &Status, flags: &[Flag]) -> String {
             list.map(|violation| (violation.field.as_str(), violation.description.as_str())),
             flags,
         ));
+    }
+    if let Some(cause) = status.source() {
+        let _ = write!(text, "\n  cause: {}", printable(&root_cause(cause)));
     }
     if let Some(reason) = details.error_info().map(|info| &info.reason).filter(|reason| !reason.is_empty()) {
         let _ = write!(text, "\n  reason: {}", printable(reason));
@@ -241,6 +254,13 @@ mod tests {
              accepted\n  reason: BAD_FIELD\n  request id: r-7"
         );
         assert_eq!(failure.exit_code(), 13);
+    }
+
+    #[test]
+    fn what_happened_to_the_connection_of_a_call_is_told() {
+        let status = Status::from_error(Box::new(io::Error::other("this port speaks TLS")));
+        let message = Failure::from(status).message(&[]);
+        assert!(message.contains("cause: this port speaks TLS"), "{message}");
     }
 
     #[test]

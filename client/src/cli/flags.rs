@@ -1,13 +1,13 @@
 //! The fields of a request as flags: `filter.genres_any` becomes `--filter.genres-any`.
 //!
-//! Fields of nested messages are flags with dots. Lists of messages, maps and messages inside
-//! themselves cannot be flags; they go in as JSON.
+//! Fields of nested messages are flags with dots, and a map of texts is a flag that is given as NAME=VALUE, as often as
+//! there are entries. Lists of messages, other maps and messages inside themselves cannot be flags; they go in as JSON.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser as _, ValueParser};
 use heck::{ToKebabCase as _, ToSnakeCase as _};
 use marquee_proto::dynamic::{Api, Rules, enum_value, enum_value_name, is_well_known};
 use prost_reflect::{DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Long options that every call has; a field of that name gets the prefix `field.`.
 const TAKEN: [&str; 8] = ["api-key", "help", "input", "json", "output", "request-id", "server", "timeout"];
@@ -59,6 +59,7 @@ impl Flag {
     /// What stands in the usage for the value: `<N>`, `<TEXT>`.
     pub(super) fn value_name(&self) -> &'static str {
         match self.field().kind() {
+            _ if self.field().is_map() => "NAME=VALUE",
             Kind::Bool => "true|false",
             Kind::String => "TEXT",
             Kind::Bytes => "BASE64",
@@ -90,6 +91,7 @@ impl Flag {
     pub(super) fn parser(&self, api: &Api) -> ValueParser {
         let rules = self.rules.clone();
         match self.field().kind() {
+            _ if self.field().is_map() => entry_parser(rules),
             Kind::Bool => ValueParser::from(clap::builder::BoolValueParser::new().map(Value::Bool)),
             Kind::Enum(descriptor) => enum_parser(&descriptor, api),
             Kind::Message(message) => ValueParser::from(move |text: &str| well_known(&message, text)),
@@ -117,10 +119,10 @@ pub(super) fn flags_of(message: &MessageDescriptor, api: &Api) -> Vec<Flag> {
 }
 
 fn collect(message: &MessageDescriptor, path: &mut Vec<FieldDescriptor>, api: &Api, flags: &mut Vec<Flag>) {
-    for field in message.fields().filter(|field| !field.is_map()) {
+    for field in message.fields().filter(|field| !field.is_map() || is_of_texts(field)) {
         path.push(field.clone());
         match field.kind() {
-            Kind::Message(inner) if !is_well_known(&inner) => {
+            Kind::Message(inner) if !field.is_map() && !is_well_known(&inner) => {
                 let recursive = path.iter().any(|above| above.parent_message() == &inner);
                 if !field.is_list() && !recursive {
                     collect(&inner, path, api, flags);
@@ -134,6 +136,22 @@ fn collect(message: &MessageDescriptor, path: &mut Vec<FieldDescriptor>, api: &A
         }
         path.pop();
     }
+}
+
+/// Whether a map is from texts to texts.
+fn is_of_texts(map: &FieldDescriptor) -> bool {
+    let Kind::Message(entry) = map.kind() else { return false };
+    entry.map_entry_key_field().kind() == Kind::String && entry.map_entry_value_field().kind() == Kind::String
+}
+
+fn entry_parser(rules: Rules) -> ValueParser {
+    ValueParser::from(move |text: &str| {
+        let (name, value) = text.split_once('=').ok_or("is not NAME=VALUE")?;
+        match rules.fault_of_text(name).or_else(|| rules.fault_of_text(value)) {
+            Some(fault) => Err(fault),
+            None => Ok(json!({ name: value })),
+        }
+    })
 }
 
 fn enum_parser(descriptor: &EnumDescriptor, api: &Api) -> ValueParser {

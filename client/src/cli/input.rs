@@ -112,6 +112,10 @@ fn flag_value(flag: &Flag, matches: &ArgMatches) -> Option<Value> {
     if flag.field().is_list() {
         return Some(given.into_iter().cloned().collect());
     }
+    if flag.field().is_map() {
+        let entries = given.into_iter().filter_map(Value::as_object).flatten();
+        return Some(Value::Object(entries.map(|(name, value)| (name.clone(), value.clone())).collect()));
+    }
     match flag.field().kind() {
         Kind::String => {
             Some(given.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ").into())

@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows a single RPC: commands, flags, help, ranges, tables and JSON all come from the
 //! descriptor set, so a field or a method that is added to a proto is there without a line of code.
-//! The one exception are the names of the short forms.
+//! The exceptions are the names of the short forms, and the bar of a job that is followed.
 
 mod call;
 mod columns;
@@ -11,6 +11,7 @@ mod example;
 mod exit;
 mod flags;
 mod input;
+mod job;
 mod layout;
 mod lines;
 mod output;

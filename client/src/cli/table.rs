@@ -16,19 +16,21 @@ use super::layout::{beside_names, shorten};
 const DEEPEST: usize = 3;
 
 /// The whole reply, in lines of `width` cells. Where each row of a list is a reply of its own, it is
-/// headed by the part of `request` that it answers.
+/// headed by the part of `request` that it answers. Of lists that are empty only the first is named, and only where all
+/// are.
 pub(super) fn render(message: &DynamicMessage, request: Option<&DynamicMessage>, width: usize) -> String {
     if let Some(inner) = only_message(message) {
         return render(&inner, request, width);
     }
     let (tables, lines): (Vec<_>, Vec<_>) = message.descriptor().fields().partition(is_message_list);
-    let mut parts: Vec<String> = tables
-        .iter()
-        .map(|field| match message.get_field(field).as_list() {
-            Some([]) | None => format!("no {}", field.name().replace('_', " ")),
-            Some(rows) => render_list(field, rows, request, width),
-        })
-        .collect();
+    let rendered = tables.iter().filter_map(|field| match message.get_field(field).as_list() {
+        Some([]) | None => None,
+        Some(rows) => Some(render_list(field, rows, request, width)),
+    });
+    let mut parts: Vec<String> = rendered.collect();
+    if let Some(first) = tables.first().filter(|_| parts.is_empty()) {
+        parts.push(format!("no {}", first.name().replace('_', " ")));
+    }
     let lines: Vec<(String, String)> = lines.iter().filter_map(|field| line(message, field)).collect();
     if !lines.is_empty() {
         parts.push(beside_names(&lines, width));
@@ -297,7 +299,11 @@ ignored_history_movies  0";
             time,
         });
         let reply = v1::ListHistoryResponse {
-            interactions: vec![v1::HistoryEntry { interaction, title: "Jumanji (1995)".into() }],
+            interactions: vec![v1::HistoryEntry {
+                interaction,
+                title: "Jumanji (1995)".into(),
+                ..v1::HistoryEntry::default()
+            }],
             ..Default::default()
         };
         let text = rendered(&reply, "marquee.v1.ListHistoryResponse");
@@ -317,14 +323,24 @@ ignored_history_movies  0";
     }
 
     fn similar(title: &str) -> v1::Recommendation {
-        let similar_to = Some(v1::SimilarTo { movie_id: 6, title: "Heat (1995)".into(), cosine: 0.5 });
+        let similar_to = Some(v1::SimilarTo {
+            movie_id: 6,
+            title: "Heat (1995)".into(),
+            cosine: 0.5,
+            ..v1::SimilarTo::default()
+        });
         v1::Recommendation { movie_id: 1, title: title.into(), similar_to, ..Default::default() }
     }
 
     #[test]
     fn rows_that_have_tables_are_blocks() {
-        let because =
-            v1::Because { movie_id: 6, title: "Heat (1995)".into(), score_drop: 0.25, rank_drop: 2 };
+        let because = v1::Because {
+            movie_id: 6,
+            title: "Heat (1995)".into(),
+            score_drop: 0.25,
+            rank_drop: 2,
+            ..v1::Because::default()
+        };
         let movie = v1::Recommendation { because: vec![because], ..similar("Casino (1995)") };
         let text = rendered(
             &v1::SimilarMoviesResponse { movies: vec![movie], ..Default::default() },

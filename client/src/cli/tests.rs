@@ -1,6 +1,7 @@
 //! The generated command line, without a server: from what is typed to the message that would be sent.
 
 use clap::error::ErrorKind;
+use heck::ToKebabCase as _;
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message as _;
 
@@ -70,7 +71,26 @@ mod requests {
     #[test]
     fn a_history_is_given_with_commas() {
         let request: v1::RecommendRequest = typed(&["recommend", "--history.movie-ids", "1,2,3"]);
-        assert_eq!(request.subject, Some(Subject::History(v1::History { movie_ids: vec![1, 2, 3] })));
+        assert_eq!(request.subject, Some(Subject::History(v1::History::from(vec![1, 2, 3]))));
+    }
+
+    #[test]
+    fn a_job_is_told_by_names_and_values() {
+        let expected = |path: &str| v1::RunJobRequest {
+            kind: "import".to_owned(),
+            arguments: [("path", path), ("strict", "true")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let short = ["job", "run", "import", "path=/data/a=b", "strict=true"];
+        assert_eq!(typed::<v1::RunJobRequest>(&short), expected("/data/a=b"));
+        let full =
+            ["job", "run-job", "--kind", "import", "--arguments", "path=b", "--arguments", "strict=true"];
+        assert_eq!(typed::<v1::RunJobRequest>(&full), expected("b"));
+        let wrong = refusal(&["job", "run", "import", "/data/ml-32m"]);
+        assert!(wrong.contains("is not NAME=VALUE"), "{wrong}");
+        let watch: v1::WatchJobRequest = typed(&["job", "watch", "7e6b"]);
+        assert_eq!(watch.job_id, "7e6b");
     }
 
     #[test]
@@ -212,8 +232,11 @@ mod commands {
                     group.get_name() == name
                 })
                 .unwrap_or_else(|| panic!("no group for {}", service.name()));
-            assert_eq!(group.get_subcommands().count(), service.methods().len(), "{}", service.name());
-            methods += service.methods().len();
+            for method in service.methods() {
+                let name = method.name().to_kebab_case();
+                assert!(group.find_subcommand(&name).is_some(), "{} {name}", service.name());
+                methods += 1;
+            }
         }
         assert!(methods >= 23, "{methods}");
     }

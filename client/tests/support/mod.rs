@@ -192,7 +192,7 @@ impl InteractionService for Fake {
         &self,
         request: Request<v1::RecordInteractionRequest>,
     ) -> Result<Response<v1::RecordInteractionResponse>, Status> {
-        let event = *request.get_ref();
+        let event = request.get_ref().clone();
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(event.into());
         self.arrive(&request).await?;
         Ok(Response::new(v1::RecordInteractionResponse { consistency_token: "t1".into(), duplicate: false }))
@@ -204,13 +204,22 @@ impl InteractionService for Fake {
     ) -> Result<Response<v1::RecordInteractionsResponse>, Status> {
         self.arrive(&request).await?;
         let events: Vec<_> = request.into_inner().try_collect().await?;
-        let interactions = events.iter().filter_map(|event| event.interaction);
+        let interactions = events.iter().filter_map(|event| event.interaction.clone());
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner).extend(interactions);
         Ok(Response::new(v1::RecordInteractionsResponse {
             accepted: events.len() as u64,
             ..Default::default()
         }))
     }
+
+    async fn delete_interaction(
+        &self,
+        request: Request<v1::DeleteInteractionRequest>,
+    ) -> Result<Response<v1::DeleteInteractionResponse>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(v1::DeleteInteractionResponse { consistency_token: "t2".into(), deleted: true }))
+    }
+
     type WatchInteractionsStream =
         stream::Iter<std::vec::IntoIter<Result<v1::WatchInteractionsResponse, Status>>>;
 
@@ -218,6 +227,17 @@ impl InteractionService for Fake {
         &self,
         request: Request<v1::WatchInteractionsRequest>,
     ) -> Result<Response<Self::WatchInteractionsStream>, Status> {
+        self.arrive(&request).await?;
+        Ok(Response::new(stream::iter(Vec::new())))
+    }
+
+    type ExportInteractionsStream =
+        stream::Iter<std::vec::IntoIter<Result<v1::ExportInteractionsResponse, Status>>>;
+
+    async fn export_interactions(
+        &self,
+        request: Request<v1::ExportInteractionsRequest>,
+    ) -> Result<Response<Self::ExportInteractionsStream>, Status> {
         self.arrive(&request).await?;
         Ok(Response::new(stream::iter(Vec::new())))
     }

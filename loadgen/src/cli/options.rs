@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use http::HeaderValue;
 use marquee_core::duration;
+use marquee_core::tls::ClientCertificate;
 use marquee_proto::v1;
 
 use super::CliError;
@@ -16,7 +18,7 @@ use crate::measure::Verdict;
 use crate::metrics::MetricsTarget;
 use crate::report::live::Style;
 use crate::report::{Report, Setup, Tally};
-use crate::wire::{Dialect, HttpVersion, Protocol, Target};
+use crate::wire::{Dialect, HttpVersion, Protocol, Target, TlsOptions};
 use crate::workload::{
     Cancellation, Catalogue, Marquee, MarqueeSettings, Population, Rpc, Subject, Template, UserRange,
     Weighted, Workload, WorkloadError, discover, writes,
@@ -95,7 +97,7 @@ pub struct LoadOptions {
     /// one reply, and by rest those alone whose request is a whole body.
     #[arg(long, value_enum, help_heading = "Requests", conflicts_with = "template")]
     protocol: Option<Protocol>,
-    /// The version of HTTP, without TLS; 1 when nothing else is said, and of grpc always 2. Over HTTP/1.1 there are
+    /// The version of HTTP; 1 when nothing else is said, and of grpc always 2. Over HTTP/1.1 there are
     /// as many connections as calls in flight.
     #[arg(long, value_enum, value_name = "VERSION", help_heading = "Requests")]
     http: Option<HttpVersion>,
@@ -108,6 +110,37 @@ pub struct LoadOptions {
     /// Make part I of N of the requests, on each of N machines: 1/3, 2/3, 3/3. Rates are those of a machine.
     #[arg(long, value_name = "I/N", default_value = "1/1", value_parser = parse_part, help_heading = "Requests")]
     part: (u64, u64),
+    /// Authorities as PEM that sign the certificates of https targets; those of the system when absent.
+    #[arg(long, env = "MARQUEE_TLS_CA", value_name = "FILE", help_heading = "Sending")]
+    tls_ca: Option<PathBuf>,
+    /// Certificate as PEM that https targets are shown.
+    #[arg(
+        long,
+        env = "MARQUEE_CLIENT_CERT",
+        value_name = "FILE",
+        requires = "tls_key",
+        help_heading = "Sending"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// Private key of that certificate as PEM.
+    #[arg(
+        long,
+        env = "MARQUEE_CLIENT_KEY",
+        value_name = "FILE",
+        requires = "tls_cert",
+        help_heading = "Sending"
+    )]
+    tls_key: Option<PathBuf>,
+    /// The API key, or token, that targets are shown as x-api-key.
+    #[arg(
+        long,
+        env = "MARQUEE_API_KEY",
+        hide_env_values = true,
+        value_name = "KEY",
+        value_parser = parse_api_key,
+        help_heading = "Sending"
+    )]
+    api_key: Option<HeaderValue>,
     /// Connections to the server; over HTTP/1.1 those that are opened before the run.
     #[arg(long, default_value_t = 8, help_heading = "Sending")]
     connections: usize,
@@ -149,6 +182,13 @@ fn parse_part(text: &str) -> Result<(u64, u64), String> {
     if (1..=parts).contains(&part) && parts <= MAX_PARTS { Ok((part - 1, parts)) } else { Err(wrong()) }
 }
 
+/// A header that is printed nowhere.
+fn parse_api_key(text: &str) -> Result<HeaderValue, String> {
+    let mut key: HeaderValue = text.parse().map_err(|_| "a key is text without line breaks".to_owned())?;
+    key.set_sensitive(true);
+    Ok(key)
+}
+
 impl LoadOptions {
     /// The time before the measurement.
     pub(super) fn warmup(&self) -> Duration {
@@ -184,13 +224,22 @@ impl LoadOptions {
         duration: Duration,
         count: Option<u64>,
     ) -> Result<Plan, CliError> {
-        let workload = self.workload(target).await?;
+        let target = target.clone().with_tls(&self.tls())?.with_api_key(self.api_key.clone());
+        let workload = self.workload(&target).await?;
         self.plan_for(target, Arc::new(workload), load, duration, count)
+    }
+
+    fn tls(&self) -> TlsOptions {
+        let pair = self.tls_cert.clone().zip(self.tls_key.clone());
+        TlsOptions {
+            authorities: self.tls_ca.clone(),
+            certificate: pair.map(|(certificate, key)| ClientCertificate { certificate, key }),
+        }
     }
 
     fn plan_for(
         &self,
-        target: &Target,
+        target: Target,
         workload: Arc<Workload>,
         load: Load,
         duration: Duration,
@@ -213,7 +262,7 @@ impl LoadOptions {
             _ => self.connections,
         };
         Ok(Plan {
-            target: target.clone(),
+            target,
             workload,
             load,
             connections,
@@ -316,7 +365,7 @@ impl LoadOptions {
         metrics: Option<crate::metrics::MetricsReport>,
     ) -> Report {
         let setup = Setup {
-            target: format!("http://{}", plan.target.authority),
+            target: format!("{}://{}", plan.target.scheme(), plan.target.authority),
             rpc: if self.template.is_some() { plan.workload.names().join(",") } else { self.rpc.clone() },
             requests: self.requests(),
             protocol: plan.workload.dialect().to_string(),

@@ -18,7 +18,7 @@ use crate::wire::Target;
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
-    /// The server, http://HOST:PORT.
+    /// The server, http://HOST:PORT or https://HOST:PORT.
     #[arg(long)]
     target: Target,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use crate::wire::Target;
 /// The arguments of `search`.
 #[derive(Debug, Args)]
 pub(super) struct SearchArguments {
-    /// The server, http://HOST:PORT.
+    /// The server, http://HOST:PORT or https://HOST:PORT.
     #[arg(long)]
     target: Target,
     /// What must hold, such as p99<20ms,errors<0.1%.

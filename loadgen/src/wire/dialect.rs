@@ -104,7 +104,7 @@ impl Dialect {
                 request.headers_mut().insert(HOST, HeaderValue::from_str(&target.authority)?);
             }
             HttpVersion::Two => {
-                let uri = Uri::builder().scheme("http").authority(target.authority.as_str());
+                let uri = Uri::builder().scheme(target.scheme()).authority(target.authority.as_str());
                 *request.uri_mut() = uri.path_and_query(path).build()?;
                 *request.version_mut() = Version::HTTP_2;
             }
@@ -115,6 +115,7 @@ impl Dialect {
             HeaderValue::from_static(concat!("marquee-loadgen/", env!("CARGO_PKG_VERSION"))),
         );
         self.protocol.write_headers(headers, deadline)?;
+        headers.extend(target.credentials());
         headers.extend(route.headers.clone());
         Ok(request)
     }
@@ -193,7 +194,7 @@ mod tests {
     use super::*;
 
     fn request(protocol: Protocol, http: Option<HttpVersion>) -> Request<()> {
-        let target = Target { authority: "127.0.0.1:50051".to_owned() };
+        let target = Target::plain("127.0.0.1:50051");
         let dialect = Dialect::new(protocol, http).unwrap();
         dialect.request(&target, &Route::post("/a/B"), Some(Duration::from_micros(20_500))).unwrap()
     }
@@ -212,6 +213,18 @@ mod tests {
             Err(WireError::GrpcOverHttp1)
         ));
         assert_eq!(Dialect::new(Protocol::Rest, None).unwrap().to_string(), "REST over HTTP/1.1");
+    }
+
+    #[test]
+    fn a_key_is_in_each_request_and_is_not_printed() {
+        let mut key = HeaderValue::from_static("secret-123");
+        key.set_sensitive(true);
+        let target = Target::plain("127.0.0.1:50051").with_api_key(Some(key));
+        for dialect in [Dialect::GRPC, Dialect::new(Protocol::Rest, None).unwrap()] {
+            let request = dialect.request(&target, &Route::post("/a/B"), None).unwrap();
+            assert_eq!(request.headers()["x-api-key"], "secret-123");
+        }
+        assert!(!format!("{target:?}").contains("secret-123"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 
-use super::{CallFailure, Target, Whole, WireError, socket};
+use super::{CallFailure, HttpVersion, Target, Whole, WireError, socket};
 use crate::measure::Failure;
 
 /// Connections, used by the tasks of one thread.
@@ -54,7 +54,7 @@ impl Http1 {
 }
 
 async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, WireError> {
-    let socket = socket(target).await?;
+    let socket = socket(target, HttpVersion::One).await?;
     let (sender, connection) =
         handshake(TokioIo::new(socket)).await.map_err(|error| WireError::connect(target, error))?;
     // An error of the connection shows in each of its calls.
@@ -68,7 +68,7 @@ async fn connect(target: &Target) -> Result<SendRequest<Full<Bytes>>, WireError>
 /// [`CallFailure`] when the server does not answer within `limit`, or not with a success.
 pub async fn get(target: &Target, path: &str, limit: Duration) -> Result<Bytes, CallFailure> {
     let fetch = async {
-        let socket = socket(target).await.map_err(CallFailure::transport)?;
+        let socket = socket(target, HttpVersion::One).await.map_err(CallFailure::transport)?;
         let (mut sender, connection) =
             handshake(TokioIo::new(socket)).await.map_err(CallFailure::transport)?;
         tokio::spawn(async move { drop(connection.await) });

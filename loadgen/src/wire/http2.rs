@@ -11,7 +11,7 @@ use h2::client::{Builder, SendRequest};
 use http::Request;
 use tokio::sync::Mutex;
 
-use super::{CallFailure, Target, Whole, WireError, socket};
+use super::{CallFailure, HttpVersion, Target, Whole, WireError, socket};
 use crate::measure::Failure;
 
 /// Room for a stream's replies before the server must wait.
@@ -69,7 +69,7 @@ impl Http2 {
 }
 
 async fn connect(target: &Target) -> Result<SendRequest<Bytes>, WireError> {
-    let socket = socket(target).await?;
+    let socket = socket(target, HttpVersion::Two).await?;
     let (sender, connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -121,7 +121,7 @@ mod tests {
     /// The status of a call whose stream the server resets.
     async fn status_after(reason: Reason) -> Failure {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target { authority: listener.local_addr().unwrap().to_string() };
+        let target = Target::plain(listener.local_addr().unwrap().to_string());
         tokio::spawn(async move {
             let (socket, _) = listener.accept().await.unwrap();
             let mut connection = h2::server::handshake(socket).await.unwrap();

@@ -10,33 +10,48 @@ mod dialect;
 mod http1;
 mod http2;
 pub mod reply;
+mod socket;
 mod status;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 pub use dialect::{Dialect, Encoding, HttpVersion, Protocol};
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use http1::Http1;
 pub use http1::get;
 use http2::Http2;
-use tokio::net::TcpStream;
+use marquee_core::tls::TlsError;
+use socket::socket;
+pub use socket::{Tls, TlsOptions};
+
+use hyper_util::rt::TokioIo;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::measure::Failure;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Host and port.
     pub authority: String,
+    /// How it is connected to where it speaks TLS.
+    pub tls: Option<Tls>,
+    /// What it is shown as `x-api-key`, if it asks who calls. Printed by nobody: it is marked as sensitive.
+    pub api_key: Option<HeaderValue>,
 }
 
 /// What is wrong with a target or a connection.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// The text is no target.
-    #[error("'{0}' is no target; write http://HOST:PORT (TLS is not spoken here)")]
+    #[error("'{0}' is no target; write http://HOST:PORT or https://HOST:PORT")]
     Target(String),
+    /// Files for TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Nobody answers.
     #[error("cannot connect to {authority}: {message}; is the server up?")]
     Connect {
@@ -65,11 +80,61 @@ impl std::str::FromStr for Target {
     fn from_str(text: &str) -> Result<Self, WireError> {
         let wrong = || WireError::Target(text.to_owned());
         let uri: http::Uri = text.parse().map_err(|_| wrong())?;
-        let is_plain = uri.scheme().is_none_or(|scheme| *scheme == http::uri::Scheme::HTTP);
+        let scheme = uri.scheme_str().unwrap_or("http");
         let is_place_alone = uri.path_and_query().is_none_or(|path| path == "/");
         let authority = uri.authority().filter(|authority| authority.port_u16().is_some());
-        let authority = authority.filter(|_| is_plain && is_place_alone).ok_or_else(wrong)?;
-        Ok(Self { authority: authority.to_string() })
+        let authority = authority.filter(|_| is_place_alone).ok_or_else(wrong)?.to_string();
+        let tls = match scheme {
+            "http" => None,
+            "https" => Some(Tls::new(&TlsOptions::default())?),
+            _ => return Err(wrong()),
+        };
+        Ok(Self { authority, tls, api_key: None })
+    }
+}
+
+impl Target {
+    /// One that speaks no TLS.
+    pub fn plain(authority: impl Into<String>) -> Self {
+        Self { authority: authority.into(), tls: None, api_key: None }
+    }
+
+    /// The same, with these files where it speaks TLS.
+    ///
+    /// # Errors
+    /// [`WireError::Tls`] when one cannot be used.
+    pub fn with_tls(self, options: &TlsOptions) -> Result<Self, WireError> {
+        let tls = self.tls.as_ref().map(|_| Tls::new(options)).transpose()?;
+        Ok(Self { tls, ..self })
+    }
+
+    /// The same, which is shown this key.
+    #[must_use]
+    pub fn with_api_key(self, api_key: Option<HeaderValue>) -> Self {
+        Self { api_key, ..self }
+    }
+
+    /// The headers that say who calls.
+    pub(crate) fn credentials(&self) -> HeaderMap {
+        self.api_key.iter().map(|key| (API_KEY, key.clone())).collect()
+    }
+
+    /// The scheme of its URLs.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// A channel of gRPC to it, outside any measurement.
+    pub(crate) async fn channel(&self) -> Result<Channel, WireError> {
+        let target = self.clone();
+        let connect = tower::service_fn(move |_: http::Uri| {
+            let target = target.clone();
+            async move { socket(&target, HttpVersion::Two).await.map(TokioIo::new) }
+        });
+        // tonic asks for TLS of its own where the scheme is https.
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.authority));
+        let endpoint = endpoint.map_err(|error| WireError::connect(self, error))?;
+        endpoint.connect_with_connector(connect).await.map_err(|error| WireError::connect(self, error))
     }
 }
 
@@ -113,16 +178,6 @@ impl CallFailure {
     fn transport(error: impl std::fmt::Display) -> Self {
         Self { failure: Failure::Transport, message: error.to_string() }
     }
-}
-
-/// A socket on which nothing waits for acknowledgements.
-async fn socket(target: &Target) -> Result<TcpStream, WireError> {
-    let connected = async {
-        let socket = TcpStream::connect(&target.authority).await?;
-        socket.set_nodelay(true)?;
-        Ok::<_, std::io::Error>(socket)
-    };
-    connected.await.map_err(|error| WireError::connect(target, error))
 }
 
 /// The fixed part of a request: where it goes and with which headers.
@@ -197,10 +252,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_needs_a_port_and_no_tls() {
+    fn files_of_tls_count_where_a_target_speaks_it() {
+        let missing = TlsOptions { authorities: Some("missing.pem".into()), certificate: None };
+        let plain: Target = "http://localhost:1".parse().unwrap();
+        assert_eq!(plain.clone().with_tls(&missing).unwrap(), plain);
+        let encrypted: Target = "https://localhost:1".parse().unwrap();
+        assert!(encrypted.with_tls(&missing).unwrap_err().to_string().contains("missing.pem"));
+    }
+
+    #[test]
+    fn a_target_is_a_host_with_a_port() {
         assert_eq!("http://127.0.0.1:50051".parse::<Target>().unwrap().authority, "127.0.0.1:50051");
         assert_eq!("localhost:1".parse::<Target>().unwrap().authority, "localhost:1");
-        assert!("https://example.org:443".parse::<Target>().is_err());
+        assert_eq!("http://localhost:1".parse::<Target>().unwrap(), Target::plain("localhost:1"));
+        assert_eq!("https://example.org:443".parse::<Target>().unwrap().scheme(), "https");
+        assert!("ftp://example.org:1".parse::<Target>().is_err());
         assert!("http://example.org".parse::<Target>().is_err());
         assert!("http://example.org:1/path".parse::<Target>().is_err());
         assert_eq!("http://[::1]:1/".parse::<Target>().unwrap().authority, "[::1]:1");

@@ -6,6 +6,8 @@ use marquee_proto::v1;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::Distribution;
 use rand_distr::weighted::WeightedAliasIndex;
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request};
 
 use super::WorkloadError;
 use crate::wire::Target;
@@ -103,15 +105,15 @@ impl Catalogue {
 /// [`WorkloadError::Discover`] when the server does not answer, or knows no movies.
 pub(crate) async fn discover(target: &Target) -> Result<Catalogue, WorkloadError> {
     let failed = |error: &dyn std::fmt::Display| WorkloadError::Discover(error.to_string());
-    let url = format!("http://{}", target.authority);
-    let mut client = v1::catalog_service_client::CatalogServiceClient::connect(url)
-        .await
-        .map_err(|error| failed(&error))?
-        .max_decoding_message_size(64 << 20);
+    let channel = target.channel().await.map_err(|error| failed(&error))?;
+    let mut client =
+        v1::catalog_service_client::CatalogServiceClient::new(channel).max_decoding_message_size(64 << 20);
     let mut movies = Vec::new();
     let mut page_token = String::new();
     while movies.len() < MAX_DISCOVERED {
         let request = v1::ListPopularMoviesRequest { page_size: Some(500), page_token, filter: None };
+        let metadata = MetadataMap::from_headers(target.credentials());
+        let request = Request::from_parts(metadata, Extensions::default(), request);
         let page = client.list_popular_movies(request).await.map_err(|status| failed(&status))?.into_inner();
         movies.extend(
             page.movies

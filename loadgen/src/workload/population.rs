@@ -100,7 +100,7 @@ impl Population {
                 movie_ids.push(movie);
             }
         }
-        v1::History { movie_ids }
+        v1::History::from(movie_ids)
     }
 
     /// The beginning of a title, as a person types it: now and then with two letters swapped.

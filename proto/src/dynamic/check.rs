@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
 
 use super::rules::absence_of_all;
 use super::{Api, Rules};
@@ -63,6 +63,14 @@ fn check_message(message: &DynamicMessage, at: &str, api: &Api, found: &mut Vec<
                 Some(description) => found.push(Violation { field: name, description }),
                 None => check_elements(list, &name, rules, api, found),
             },
+            Value::Map(map) => {
+                let key = |key: &MapKey| rules.fault_of_text(key.as_str().unwrap_or_default());
+                let of_each = |(name, value): (&MapKey, &Value)| {
+                    key(name).or_else(|| value.as_str().and_then(|text| rules.fault_of_text(text)))
+                };
+                let fault = rules.fault_of_count(map.len()).or_else(|| map.iter().find_map(of_each));
+                found.extend(fault.map(|description| Violation { field: name, description }));
+            }
             value => check_value(value, &name, rules, api, found),
         }
     }

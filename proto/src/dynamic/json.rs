@@ -194,7 +194,7 @@ mod tests {
         let text =
             of("marquee.v1.RecommendationService.Recommend", r#"{"user_id":1,"history":{}}"#).unwrap_err();
         assert!(
-            text.contains("history: excludes what is given before; give one of user_id, history"),
+            text.contains("history: excludes what is given before; give one of user_id, user_key, history"),
             "{text}"
         );
     }

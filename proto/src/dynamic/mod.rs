@@ -43,4 +43,4 @@ pub use http::{
 pub use json::{JsonError, from_json, json_to_bytes, to_json, to_json_text};
 pub use names::{enum_value, enum_value_name, enum_value_names, is_well_known};
 pub use query::{MAX_QUERY_BYTES, query_to_json, with_captures};
-pub use rules::{OneofRules, Rules};
+pub use rules::{AccessRules, OneofRules, Rules};

@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, OneofDescriptor, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, MethodDescriptor, OneofDescriptor, ReflectMessage as _, Value,
+};
 
 /// The constraints of one field; those that the server checks.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,12 +89,45 @@ impl OneofRules {
     }
 }
 
+/// Who may call a method, where the server asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRules {
+    /// The least role that may, as a person would type it.
+    pub least: String,
+    /// Whether people may, for their own user.
+    pub person: bool,
+}
+
+impl AccessRules {
+    /// The full name of the option.
+    pub const EXTENSION: &str = "marquee.v1.access";
+
+    /// Who may call `method`; `None` where it does not say so.
+    pub fn of(method: &MethodDescriptor) -> Option<Self> {
+        let extension = method.parent_pool().get_extension_by_name(Self::EXTENSION)?;
+        let options = method.options();
+        let option = options.get_extension(&extension);
+        let access = option.as_message()?;
+        let least = present(access, "least")?.as_enum_number()?;
+        let field = access.descriptor().get_field_by_name("least")?;
+        let least =
+            field.kind().as_enum()?.get_value(least)?.name().trim_start_matches("ROLE_").to_lowercase();
+        let person = present(access, "person").and_then(|value| value.as_bool()).unwrap_or(false);
+        Some(Self { least, person })
+    }
+}
+
 /// What is missing where no member of a required oneof is there: its name, and what must be there.
 pub(super) fn absence_of_all(oneof: &OneofDescriptor) -> (String, String) {
     let members: Vec<_> = oneof.fields().map(|field| field.name().to_owned()).collect();
+    let described = format!("must be there: {}", members.join(" or "));
     match &members[..] {
         [only] => (only.clone(), "must be there".to_owned()),
-        _ => (oneof.name().to_owned(), format!("must be there: {}", members.join(" or "))),
+        // The same thing by a number or by a key of one's own: whoever leaves it out is told of the number.
+        [id, key] if id.strip_suffix("_id").is_some_and(|what| key.strip_suffix("_key") == Some(what)) => {
+            (id.clone(), described)
+        }
+        _ => (oneof.name().to_owned(), described),
     }
 }
 

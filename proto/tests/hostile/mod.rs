@@ -48,11 +48,23 @@ macro_rules! targets {
 }
 
 targets! {
-    ActivateModelRequest DeleteRuleRequest DeleteUserRequest EncodeHistoryRequest ExplainRecommendationRequest ExportVectorsRequest GetHomeRowsRequest GetMovieRequest GetMovieVectorRequest GetRuleRequest GetStatsRequest GetUserRequest
-    GetUserStatsRequest ImportMoviesRequest ListGenresRequest ListHistoryRequest ListModelsRequest
-    ListOnboardingMoviesRequest ListPopularMoviesRequest ListRulesRequest ListTrendingMoviesRequest LoadModelRequest PutRuleRequest RecommendBatchRequest RecommendRequest
-    RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest
-    SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest SimilarMoviesRequest SimilarUsersRequest SuggestMoviesRequest UnloadModelRequest WatchInteractionsRequest
+    ActivateModelRequest CancelJobRequest ChangePasswordRequest CreateExperimentRequest CreateKeyRequest
+    DeleteAccountRequest DeleteInteractionRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
+    EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
+    ExportVectorsRequest
+    GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
+    GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
+    LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
+    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListOnboardingMoviesRequest
+    ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
+    ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PutRuleRequest
+    PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
+    RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
+    ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
+    SearchVectorsRequest SetPreferencesRequest SignInRequest SignOutRequest SignUpRequest
+    SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest StopExperimentRequest
+    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest WatchInteractionsRequest WatchJobRequest
+    WatchResultsRequest WatchStatsRequest WhoAmIRequest
 }
 
 fn offer<M: Message + Default + Validate + Wire + Send + 'static>(
@@ -64,7 +76,9 @@ fn offer<M: Message + Default + Validate + Wire + Send + 'static>(
     let mut messages = Streaming::new_request(decoder, Full::new(framed), encoding, Some(limit));
     let message = pin!(messages.message()).poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(message) = message else { panic!("a whole body is there at once") };
-    let message = message.map_err(Refusal::Decoding)?.expect("there is one message");
+    let message = message.map_err(Refusal::Decoding)?;
+    let message =
+        message.ok_or_else(|| Refusal::Decoding(Status::invalid_argument("there is no message")))?;
     message.validate().map_err(Refusal::Rules)
 }
 

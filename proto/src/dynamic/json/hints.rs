@@ -13,6 +13,9 @@ const DEEPEST: usize = 3;
 /// Most bytes of a name that may be another one misspelt.
 const LONGEST_NAME: usize = 64;
 
+/// Most fields that are named where none is close.
+const MOST_NAMED: usize = 20;
+
 /// Most characters of a text that are quoted.
 const QUOTED: usize = 64;
 
@@ -71,8 +74,15 @@ fn collect(
     }
 }
 
+/// The names of the fields, or the first of them and how many others there are.
 pub(super) fn names(descriptor: &MessageDescriptor) -> String {
-    descriptor.fields().map(|field| field.name().to_owned()).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<_> =
+        descriptor.fields().map(|field| field.name().to_owned()).take(MOST_NAMED).collect();
+    let others = descriptor.fields().len() - names.len();
+    if others > 0 {
+        names.push(format!("and {others} more"));
+    }
+    names.join(", ")
 }
 
 /// The candidate whose name is closest to `name`, the least deep of several, if one is close.
