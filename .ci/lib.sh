@@ -74,6 +74,25 @@ python_tools() {
   echo "$wanted" > "$cache/venv/installed"
 }
 
+go_tool() { # PACKAGE VERSION: built once a machine, into $cache/go
+  local built="$cache/go/${1//\//_}@$2"
+  [ -e "$built" ] || { GOBIN="$cache/go" go install "$1@$2" && touch "$built"; }
+}
+
+deploy_tools() { # what reads the files of deploy/ in earnest
+  by_apt prometheus promtool && by_apt haproxy haproxy && by_apt nginx-light nginx
+}
+
+image_tools() { # what builds and runs an image without a daemon
+  by_apt mmdebstrap mmdebstrap && by_apt buildah buildah && by_apt podman podman && by_apt runc runc
+}
+
+by_apt() { # PACKAGE PROGRAM: there, or installed as root
+  command -v "$2" >/dev/null && return 0
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "install $1"; return 1; }
+  { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$1"; } >/dev/null
+}
+
 cargo_tool() { # NAME VERSION: built once a machine; optimisation would cost more than it saves
   local name=$1 version=$2 root="$cache/$1"
   "$root/bin/$name" --version 2>/dev/null | grep -q " $version\$" && return 0
@@ -88,8 +107,8 @@ lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
 
 python_lint() {
   (cd onnx && "$cache/venv/bin/ruff" check . && "$cache/venv/bin/ruff" format --check .) &&
-    "$cache/venv/bin/ruff" check --config onnx/pyproject.toml .ci client &&
-    "$cache/venv/bin/ruff" format --config onnx/pyproject.toml --check .ci client
+    "$cache/venv/bin/ruff" check --config onnx/pyproject.toml .ci client deploy &&
+    "$cache/venv/bin/ruff" format --config onnx/pyproject.toml --check .ci client deploy
 }
 
 direction() { # imports go one way, and the check of it is right
@@ -98,7 +117,7 @@ direction() { # imports go one way, and the check of it is right
 
 python_types() { # of all but tests
   local mypy="$cache/venv/bin/mypy" folder modules
-  (cd onnx && "$mypy" marquee_onnx) && "$mypy" --config-file onnx/pyproject.toml .ci/*.py || return 1
+  (cd onnx && "$mypy" marquee_onnx) && "$mypy" --config-file onnx/pyproject.toml .ci/*.py deploy/*.py deploy/grafana/*.py || return 1
   for folder in .ci/*/; do # programs of their own, with modules beside them
     mapfile -t modules < <(cd "$folder" && find . -name '*.py' -not -name 'test_*')
     [ ${#modules[@]} -eq 0 ] || (cd "$folder" && "$mypy" --config-file ../../onnx/pyproject.toml "${modules[@]}") || return 1

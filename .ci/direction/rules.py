@@ -11,10 +11,13 @@ ORDER = [
     ["commands"],  # what the binary does
     ["app"],  # wires all of it together
     ["config"],  # what may be set
-    ["edge", "judge"],  # what crosses the network; what lists are worth
-    ["recommend", "import", "users", "writes"],  # what is done
-    ["rules"],  # what the business wants
-    ["catalog", "profiles", "similar"],  # what is known
+    ["edge"],  # what crosses the network
+    ["jobs"],  # long work
+    ["judge"],  # what lists are worth
+    ["access"],  # who does it
+    ["export", "recommend", "import", "users", "writes"],  # what is done
+    ["experiments", "rules"],  # who is answered how; what the business wants
+    ["catalog", "keys", "profiles", "similar"],  # what is known
     ["shared"],  # what lives on the Redis link
     ["telemetry"],  # what is measured and said
 ]
@@ -23,6 +26,9 @@ ORDER = [
 PLACES = {
     "marquee_proto": ["edge"],
     "prost": ["edge"],
+    # Who calls is asked of an identity provider too, over TLS.
+    "rustls": ["edge", "access"],
+    "tokio_rustls": ["edge", "access"],
     "tonic": ["edge"],
     "tonic_health": ["edge"],
     "tonic_reflection": ["edge"],
@@ -51,6 +57,7 @@ MUST_NOT_KNOW = {
     "server/kernels": [*NOT_BELOW, "marquee-core", "marquee-retrieval", "marquee-engine", "marquee-store"],
     "server/retrieval": [*NOT_BELOW, "marquee-engine", "marquee-store"],
     "server/ranking": [*NOT_BELOW, "marquee-core", "marquee-retrieval", "marquee-engine", "marquee-store"],
+    "server/experiments": [*NOT_BELOW, "marquee-retrieval", "marquee-engine", "marquee-store"],
     # A graph of ONNX is protobuf too, which is the engine's business; the wire's types are not.
     "server/engine": [*(name for name in NOT_BELOW if name != "prost"), "marquee-store"],
     "server/store": [*NOT_BELOW, "marquee-retrieval", "marquee-engine"],
@@ -65,6 +72,7 @@ CRATES = {
     "marquee_kernels": "server/kernels/src/lib.rs",
     "marquee_retrieval": "server/retrieval/src/lib.rs",
     "marquee_ranking": "server/ranking/src/lib.rs",
+    "marquee_experiments": "server/experiments/src/lib.rs",
     "marquee_engine": "server/engine/src/lib.rs",
     "marquee_store": "server/store/src/lib.rs",
     "marquee_shipped": "server/shipped/src/lib.rs",

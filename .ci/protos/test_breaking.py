@@ -62,7 +62,7 @@ def test_an_edit_that_breaks_callers_is_refused(protos, file, before, after):
     ("file", "before", "after"),
     [
         pytest.param("user.proto", "bool created = 2;", "bool created = 2; string note = 3;", id="a field"),
-        pytest.param("user.proto", "  oneof user {", "  oneof user { string user_key = 100;", id="a key"),
+        pytest.param("user.proto", "  oneof user {", "  oneof user { string user_name = 100;", id="a key"),
         pytest.param(
             "catalog.proto",
             "service CatalogService {",

@@ -41,7 +41,7 @@ async function opened(screen) {
     const url = request.url();
     if (!url.startsWith(server.address) && !url.startsWith("data:")) complaints.push(`asks for ${url}`);
   });
-  await page.goto(`${server.address}/`);
+  await page.goto(`${server.address}/docs`);
   await page.locator(".opblock-tag").first().waitFor();
   return { page, complaints };
 }

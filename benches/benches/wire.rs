@@ -29,7 +29,7 @@ use tower::{ServiceExt as _, service_fn};
 
 fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
-    let history = v1::History { movie_ids: (1..=200).collect() };
+    let history = v1::History::from((1..=200).collect::<Vec<_>>());
     let filter =
         v1::Filter { genres_any: vec!["Drama".into()], year_min: Some(1990), ..v1::Filter::default() };
     let cases = [

@@ -42,6 +42,11 @@ impl Process {
         number(&self.read("status")?, "Threads:")
     }
 
+    /// Files and sockets that it has open.
+    pub fn open_files(self) -> Option<f64> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.0)).ok()?.count() as f64)
+    }
+
     /// SIGKILL. One that is gone already is no error.
     pub fn kill(self) {
         if let Some(pid) = self.pid() {
@@ -106,6 +111,6 @@ mod tests {
     fn this_process_has_memory_time_and_threads() {
         let this = Process::new(std::process::id());
         assert!(this.resident_mib() > Some(0.0) && this.peak_mib() >= this.resident_mib());
-        assert!(this.threads() >= Some(1.0) && this.cpu_time().is_some());
+        assert!(this.threads() >= Some(1.0) && this.open_files() >= Some(1.0) && this.cpu_time().is_some());
     }
 }

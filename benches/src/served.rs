@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use cpu_time::ProcessTime;
+use http::HeaderValue;
 use marquee_loadgen::drive::{Load, Plan, Progress, RunOutput, run};
 use marquee_loadgen::measure::{CallStats, histogram};
 use marquee_loadgen::schedule::{Profile, Spacing};
@@ -107,7 +108,7 @@ impl Launch {
             .stderr(File::create(&log)?)
             .spawn()
             .with_context(|| format!("cannot start {}", self.binary.display()))?;
-        Ok(Server { child, target: Target { authority: listen }, log, folder: None })
+        Ok(Server { child, target: Target::plain(listen), log, folder: None })
     }
 }
 
@@ -210,7 +211,20 @@ impl Server {
     /// # Errors
     /// When the generator cannot connect, or a closed loop got an error.
     pub async fn drive(&self, workload: &Arc<Workload>, shape: Shape) -> anyhow::Result<Served> {
-        let plan = shape.plan(&self.target, workload);
+        self.drive_as(None, workload, shape).await
+    }
+
+    /// The same by a caller with this key.
+    ///
+    /// # Errors
+    /// As [`Self::drive`].
+    pub async fn drive_as(
+        &self,
+        key: Option<&HeaderValue>,
+        workload: &Arc<Workload>,
+        shape: Shape,
+    ) -> anyhow::Result<Served> {
+        let plan = shape.plan(&self.target.clone().with_api_key(key.cloned()), workload);
         let (server, client) = (self.process().cpu_time(), ProcessTime::now());
         let output = run(Arc::new(plan), Arc::new(Progress::new(1)), |_| ()).await?;
         let server =

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use marquee_core::domain::{EventKey, Interaction, User, UserId};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use marquee_core::domain::{EventKey, Interaction, Rating, User, UserId};
 use marquee_store::{Store, StoreError, UserStats};
+use serde_json::{Value, json};
 
 use crate::catalog::{Catalog, Movie};
 
@@ -35,6 +37,9 @@ pub(crate) struct HistoryPage {
     pub(crate) next: Option<EventKey>,
 }
 
+/// Events of a user that are read at once.
+const EXPORTED: usize = 1_000;
+
 impl Users {
     /// Answers from a store, and the catalogue that follows it.
     pub(crate) fn new(store: Arc<dyn Store>, catalog: Arc<Catalog>) -> Self {
@@ -61,6 +66,28 @@ impl Users {
         }))
     }
 
+    /// Everything that is held about a user, who is known by a key where it is not empty, an object of JSON each: the profile, the statistics, and the events, newest
+    /// first, which are read while the stream is.
+    pub(crate) async fn lines(
+        &self,
+        user_id: UserId,
+        user_key: &str,
+    ) -> Result<Option<impl Stream<Item = Result<Value, StoreError>> + Send + use<>>, StoreError> {
+        let (Some(user), Some(summary)) = (self.find(user_id).await?, self.summary(user_id).await?) else {
+            return Ok(None);
+        };
+        let first = stream::iter([Ok(profile_line(&user, user_key)), Ok(statistics_line(&summary))]);
+        let pages = stream::try_unfold((self.clone(), Some(None)), move |(users, after)| async move {
+            let Some(after) = after else { return Ok::<_, StoreError>(None) };
+            let page = users.history(user_id, after, EXPORTED).await?;
+            let Some(HistoryPage { events, next }) = page else { return Ok(None) };
+            let lines: Vec<_> =
+                events.iter().map(|(event, movie)| event_line(event, movie.as_deref())).collect();
+            Ok(Some((stream::iter(lines).map(Ok), (users, next.map(Some)))))
+        });
+        Ok(Some(first.chain(pages.try_flatten())))
+    }
+
     /// The user's events after one of them, at most `size`.
     pub(crate) async fn history(
         &self,
@@ -77,6 +104,40 @@ impl Users {
         let with_movie = |event: Interaction| (event, movies.get(event.movie_id).cloned());
         Ok(Some(HistoryPage { events: events.into_iter().map(with_movie).collect(), next }))
     }
+}
+
+fn profile_line(user: &User, user_key: &str) -> Value {
+    json!({
+        "kind": "profile",
+        // As the API's JSON has it: a number of a script has no room for ids of people.
+        "user_id": user.user_id.to_string(),
+        "user_key": (!user_key.is_empty()).then_some(user_key),
+        "created_ms": user.created_ms,
+        "preferences": { "genres": user.preferences.genres, "movie_ids": user.preferences.movie_ids },
+    })
+}
+
+fn statistics_line(summary: &UserSummary) -> Value {
+    let genres = summary.genres.iter().map(|(genre, movies)| json!({ "genre": &**genre, "movies": movies }));
+    json!({
+        "kind": "statistics",
+        "interactions": summary.stats.interactions,
+        "ratings": summary.stats.ratings,
+        "average_rating": summary.average_rating,
+        "genres": genres.collect::<Vec<_>>(),
+    })
+}
+
+fn event_line(event: &Interaction, movie: Option<&Movie>) -> Value {
+    json!({
+        "kind": "interaction",
+        "movie_id": event.movie_id,
+        "movie_key": movie.and_then(|movie| movie.key.as_deref()),
+        "title": movie.map(|movie| &*movie.title),
+        "time_ms": event.time_ms,
+        "what": event.kind.name(),
+        "rating": event.rating.map(Rating::stars),
+    })
 }
 
 #[cfg(test)]

@@ -158,7 +158,8 @@ async fn the_home_page_of_an_unknown_user_has_what_others_like_and_the_genres_th
     assert_eq!((unknown.rows.len(), unknown.model_version.as_str()), (10, ""));
     assert!(unknown.rows.iter().all(is_about_itself));
 
-    let preferences = v1::Preferences { genres: vec!["film-noir".into()], movie_ids: vec![] };
+    let preferences =
+        v1::Preferences { genres: vec!["film-noir".into()], movie_ids: vec![], ..v1::Preferences::default() };
     let request = v1::SetPreferencesRequest { user: Some(1_000_002.into()), preferences: Some(preferences) };
     server.users().set_preferences(request).await.unwrap();
     let told = page_of(1_000_002).await;
@@ -169,7 +170,7 @@ async fn the_home_page_of_an_unknown_user_has_what_others_like_and_the_genres_th
 #[tokio::test(flavor = "multi_thread")]
 async fn a_home_page_of_a_history_keeps_to_its_filter_and_sizes() {
     let server = with_the_bundled_model().await;
-    let history = v1::History { movie_ids: vec![296, 6, 4_000_000] };
+    let history = v1::History::from(vec![296, 6, 4_000_000]);
     let request = v1::GetHomeRowsRequest {
         subject: Some(Subject::History(history)),
         row_size: Some(4),

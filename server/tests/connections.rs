@@ -206,7 +206,7 @@ async fn an_idle_connection_is_told_to_go_and_its_client_calls_again() {
     assert!(client.ready().await.is_err());
     let request = v1::GetMovieRequest { movie: Some(1.into()) };
     // The client's own connection ends at this time too, and a call that meets its end is cancelled, unsent.
-    if server.catalog().get_movie(request).await.is_err() {
+    if server.catalog().get_movie(request.clone()).await.is_err() {
         server.catalog().get_movie(request).await.expect("the client connects again");
     }
 }

@@ -21,7 +21,7 @@ use tonic_types::StatusExt as _;
 const UNKNOWN_MOVIE: u32 = 4_000_000;
 
 fn by_history(movie_ids: Vec<u32>) -> v1::RecommendRequest {
-    let subject = Subject::History(v1::History { movie_ids });
+    let subject = Subject::History(v1::History::from(movie_ids));
     v1::RecommendRequest { subject: Some(subject), ..Default::default() }
 }
 
@@ -107,7 +107,8 @@ async fn an_unknown_genre_is_named_by_the_field_that_it_stands_in() {
         let v1::recommend_outcome::Outcome::Error(error) = outcome else { panic!("{outcome:?}") };
         assert_eq!(error.field, format!("filter.{list}"));
     }
-    let preferences = Some(v1::Preferences { genres: genres("Scifi"), movie_ids: vec![] });
+    let preferences =
+        Some(v1::Preferences { genres: genres("Scifi"), movie_ids: vec![], ..v1::Preferences::default() });
     let request = v1::SetPreferencesRequest { user: Some(1.into()), preferences };
     let status = server.users().set_preferences(request).await.unwrap_err();
     assert_eq!(field_of(&status), "preferences.genres");
@@ -140,7 +141,8 @@ async fn an_unknown_movie_has_the_same_reason_in_every_method() {
         kind: v1::InteractionKind::View.into(),
         ..Default::default()
     };
-    let preferences = Some(v1::Preferences { genres: vec![], movie_ids: vec![movie_id] });
+    let preferences =
+        Some(v1::Preferences { genres: vec![], movie_ids: vec![movie_id], ..v1::Preferences::default() });
     let similar = v1::SimilarMoviesRequest {
         basis: v1::SimilarityBasis::Model.into(),
         movie: Some(movie_id.into()),

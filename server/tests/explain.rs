@@ -283,7 +283,7 @@ async fn every_obstacle_of_a_movie_is_named() {
 }
 
 fn by_history(movie_ids: &[u32]) -> v1::RecommendRequest {
-    let history = v1::History { movie_ids: movie_ids.to_vec() };
+    let history = v1::History::from(movie_ids.to_vec());
     v1::RecommendRequest { subject: Some(Wire::History(history)), ..Default::default() }
 }
 

@@ -3,13 +3,17 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::PathBuf;
 
 use marquee_core::domain::{Interaction, Kind, Preferences, Rating};
 use marquee_engine::Bundle;
+use marquee_proto::v1;
+use marquee_proto::v1::job_service_client::JobServiceClient;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_proto::v1::{RecommendRequest, Source};
+use marquee_store::backup::{self, Restoring};
 use marquee_store::{RedbStore, Store, StoreStats};
 use tempfile::TempDir;
 
@@ -21,12 +25,20 @@ fn kept(version: &str) -> PathBuf {
 
 /// A copy of the kept store, which opening it changes.
 fn store_of(version: &str) -> TempDir {
+    unpacked(version, "store.zip")
+}
+
+/// What an archive of that version holds.
+fn unpacked(version: &str, archive: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = File::open(kept(version).join("store.zip")).expect("the store is kept");
-    let mut archive = zip::ZipArchive::new(file).expect("the store is a zip");
-    archive.extract(folder.path()).expect("the store can be unpacked");
+    let file = File::open(kept(version).join(archive)).expect("it is kept");
+    let mut archive = zip::ZipArchive::new(file).expect("it is a zip");
+    archive.extract(folder.path()).expect("it can be unpacked");
     folder
 }
+
+/// What the script that made the kept stores puts into them.
+const MADE: StoreStats = StoreStats { users: 5, interactions: 1_007, movies: 20 };
 
 fn rating(user_id: u64, movie_id: u32, time_ms: i64, half_stars: u8) -> Interaction {
     let rating = Rating::from_half_stars(half_stars);
@@ -77,7 +89,7 @@ async fn the_journal_of_v0_1_is_read() {
     let preferences = store.user(4).await.unwrap().unwrap().preferences;
     assert_eq!(preferences, Preferences { genres: vec!["War".to_owned()], movie_ids: vec![2] });
     assert_eq!(store.user(6).await.unwrap(), None, "a user who was deleted");
-    assert_eq!(store.stats().await.unwrap(), StoreStats { users: 5, interactions: 1_007, movies: 20 });
+    assert_eq!(store.stats().await.unwrap(), MADE);
 }
 
 #[test]
@@ -100,4 +112,35 @@ async fn the_store_and_the_bundle_of_v0_1_are_served() {
     assert_eq!(reply.model_version, "kept@v0.1");
     assert_eq!(reply.source(), Source::Model);
     assert_eq!(reply.recommendations.len(), 5);
+}
+
+#[tokio::test]
+async fn jobs_and_schedules_of_after_v0_1_are_listed() {
+    let data = store_of("after-v0.1");
+    let mut config = config(&data);
+    config.engine.bundle = kept("after-v0.1").join("bundle");
+    let server = TestServer::start_with(config, data).await;
+
+    let url = format!("http://{}", server.running.address);
+    let mut jobs = JobServiceClient::connect(url).await.unwrap();
+    let listed = jobs.list_jobs(v1::ListJobsRequest::default()).await.unwrap().into_inner().jobs;
+    let statistics = listed.iter().find(|job| job.kind == "statistics").expect("the job is kept");
+    assert_eq!(statistics.state(), v1::JobState::Succeeded);
+    assert_eq!(statistics.figures.get("interactions"), Some(&1_007.0));
+    let schedules = jobs.list_schedules(v1::ListSchedulesRequest::default()).await.unwrap().into_inner();
+    let nightly = schedules.schedules.iter().find(|schedule| schedule.schedule_id == "nightly");
+    let nightly = nightly.expect("the schedule is kept");
+    assert_eq!((nightly.cron.as_str(), nightly.time_zone.as_str()), ("5 3 * * *", "Europe/Berlin"));
+}
+
+#[tokio::test]
+async fn a_backup_of_after_v0_1_is_whole_and_restored() {
+    let backups = unpacked("after-v0.1", "backup.zip");
+    let (_, manifest) = backup::verify(backups.path()).unwrap();
+    assert_eq!((manifest.format, manifest.counts.interactions), (1, MADE.interactions));
+    let restored = tempfile::tempdir().expect("a temporary folder");
+    let store = RedbStore::open(restored.path()).unwrap();
+    let everybody = Restoring { without: HashSet::new(), progress: None };
+    backup::restore(backups.path(), &store, &everybody).await.unwrap();
+    assert_eq!(store.stats().await.unwrap(), MADE);
 }

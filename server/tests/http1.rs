@@ -2,13 +2,14 @@
 
 mod common;
 
+use std::path::Path;
 use std::time::Duration;
 
 use common::TestServer;
 use common::http1::Http1;
 use common::raw::{RawClient, framed, read_all};
 use marquee_proto::v1;
-use marquee_server::config::Config;
+use marquee_server::config::{Config, Switch};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
@@ -119,7 +120,7 @@ async fn a_page_of_a_listed_origin_is_told_what_it_may_ask_and_read() {
     assert_eq!(reply.header("access-control-allow-origin"), "https://app.example.org");
     assert_eq!(
         reply.header("access-control-expose-headers"),
-        "grpc-status,grpc-message,grpc-status-details-bin,x-request-id,retry-after"
+        "grpc-status,grpc-message,grpc-status-details-bin,x-request-id,retry-after,x-ratelimit-limit,x-ratelimit-remaining"
     );
     assert!(reply.headers.get_all("vary").iter().any(|vary| vary == "origin"), "{reply:?}");
     let other = preflight.replace("app.example.org", "evil.example");
@@ -136,13 +137,62 @@ async fn without_the_gateway_grpc_is_all_that_is_served() {
     server.catalog().get_movie(v1::GetMovieRequest { movie: Some(1.into()) }).await.unwrap();
 }
 
+/// A request to read a file, its headers ended by `extra` ones.
+fn get(path: &str, extra: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{extra}\r\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_stands_at_the_root_and_where_no_call_does() {
+    let server = TestServer::start().await;
+    let asked = async |path: &str, extra: &str| Http1::ask(server.running.address, get(path, extra)).await;
+    let page = asked("/", "").await;
+    assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+    assert_eq!((page.header("cache-control"), page.header("vary")), ("no-cache", "accept-encoding"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{policy}");
+    let known = format!("if-none-match: {}\r\n", page.header("etag"));
+    assert_eq!(asked("/", &known).await.status, 304);
+    let text = String::from_utf8(page.body.clone()).unwrap();
+    let script = text
+        .split('"')
+        .find(|part| part.starts_with("/assets/") && Path::new(part).extension() == Some("js".as_ref()))
+        .unwrap();
+    let script = asked(script, "accept-encoding: gzip\r\n").await;
+    assert_eq!((script.status, script.header("content-encoding")), (200, "gzip"));
+    assert_eq!(script.header("cache-control"), "public, max-age=31536000, immutable");
+    assert_eq!(script.header("content-type"), "text/javascript");
+    assert_eq!(asked("/movies/1", "").await.body, page.body);
+    let facts = asked("/console.json", "").await.json();
+    assert_eq!((&facts["asksWho"], &facts["signsUp"]), (&json!(false), &json!(false)));
+    for (path, status) in
+        [("/assets/none.js", 404), ("/v1/none", 404), ("/none.txt", 404), ("/docs", 200), ("/v1/genres", 200)]
+    {
+        assert_eq!(asked(path, "").await.status, status, "{path}");
+    }
+    let posted = get("/", "content-length: 0\r\n").replace("GET", "POST");
+    let posted = Http1::ask(server.running.address, posted).await;
+    assert_eq!((posted.status, posted.header("allow")), (405, "GET, HEAD"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_console_the_root_leads_to_the_documentation() {
+    let server = server_with(|config| config.server.console = Switch::Off).await;
+    let asked = async |path: &str| Http1::ask(server.running.address, get(path, "")).await;
+    let root = asked("/").await;
+    assert_eq!((root.status, root.header("location")), (307, "/docs"));
+    for path in ["/index.html", "/console.json", "/movies/1"] {
+        assert_eq!(asked(path).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_come_at_once_are_answered_in_their_order() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(server.running.address).await;
     let foreign = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     client.send([&get_movie(""), foreign.as_bytes(), SHORT.as_bytes(), &get_movie("")].concat()).await;
-    for status in [200, 421, 307, 200] {
+    for status in [200, 421, 200, 200] {
         assert_eq!(client.reply().await.status, status);
     }
 }
@@ -172,7 +222,7 @@ async fn an_idle_connection_is_closed_without_a_word() {
     let server = server_with(|config| config.server.idle_timeout = SOON).await;
     let mut client = Http1::connect(server.running.address).await;
     client.send(SHORT).await;
-    assert_eq!(client.reply().await.status, 307);
+    assert_eq!(client.reply().await.status, 200);
     assert_eq!(client.rest().await, b"");
 }
 
@@ -304,7 +354,7 @@ async fn a_small_request_is_read_before_it_is_refused_and_its_connection_goes_on
     client.send("f or").await;
     assert_eq!(client.reply().await.status, 421);
     client.send(SHORT).await;
-    assert_eq!(client.reply().await.status, 307);
+    assert_eq!(client.reply().await.status, 200);
     client.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", 1 << 30)).await;
     let reply = client.reply().await;
     assert_eq!((reply.status, reply.header("connection")), (421, "close"));
@@ -364,10 +414,10 @@ async fn connections_without_a_call_do_not_hold_the_end_of_the_server() {
     half.send("GET / HTTP/1.1\r\nhost: ").await;
     let mut idle = Http1::connect(address).await;
     idle.send(SHORT).await;
-    assert_eq!(idle.reply().await.status, 307);
+    assert_eq!(idle.reply().await.status, 200);
     let mut half_again = Http1::connect(address).await;
     half_again.send(SHORT).await;
-    assert_eq!(half_again.reply().await.status, 307);
+    assert_eq!(half_again.reply().await.status, 200);
     half_again.send("GET / HTTP/1.1\r\nhost: ").await;
     let stopped = tokio::time::timeout(Duration::from_mins(1), server.running.stop()).await;
     stopped.expect("the drain ends by itself").unwrap();

@@ -109,7 +109,7 @@ impl Server {
         let mut users = UserServiceClient::connect(self.address.clone()).await.expect("the server answers");
         let request = v1::ListHistoryRequest { user: Some(user_id.into()), ..Default::default() };
         let page = users.list_history(request).await.expect("the user is known").into_inner();
-        page.interactions.iter().filter_map(|entry| Some(entry.interaction?.movie_id())).collect()
+        page.interactions.iter().filter_map(|entry| Some(entry.interaction.as_ref()?.movie_id())).collect()
     }
 
     async fn movies(&self) -> u32 {

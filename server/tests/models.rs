@@ -60,7 +60,7 @@ fn states(models: &[v1::Model]) -> Vec<(&str, v1::ModelState)> {
 /// The version that answers a request for this one.
 async fn recommended_by(server: &TestServer, model_version: &str) -> Result<String, Status> {
     use v1::recommend_request::Subject;
-    let history = v1::History { movie_ids: vec![1, 2, 3] };
+    let history = v1::History::from(vec![1, 2, 3]);
     let request = v1::RecommendRequest {
         subject: Some(Subject::History(history)),
         model_version: model_version.to_owned(),
@@ -102,7 +102,7 @@ async fn a_model_says_which_requests_it_served() {
         ..Default::default()
     };
     server.recommendation().similar_movies(similar).await.unwrap();
-    let history = v1::History { movie_ids: vec![1, 2] };
+    let history = v1::History::from(vec![1, 2]);
     let subject = Some(v1::encode_history_request::Subject::History(history));
     let encoding = v1::EncodeHistoryRequest { subject, ..Default::default() };
     server.recommendation().encode_history(encoding).await.unwrap();

@@ -41,7 +41,7 @@ async fn import(server: &TestServer, movies: &[(u32, &str)]) {
 }
 
 fn with_a_place(movie_ids: &[u32]) -> v1::RecommendRequest {
-    let history = v1::History { movie_ids: movie_ids.to_vec() };
+    let history = v1::History::from(movie_ids.to_vec());
     v1::RecommendRequest {
         subject: Some(Subject::History(history)),
         new_movie_slots: Some(1),

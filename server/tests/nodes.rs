@@ -377,7 +377,7 @@ async fn import(server: &TestServer, movie_id: u32, title: &str) {
 /// Whether a list with a place for a new movie has it.
 async fn explores(server: &TestServer, movie_id: u32) -> bool {
     let request = v1::RecommendRequest {
-        subject: Some(Subject::History(v1::History { movie_ids: vec![1] })),
+        subject: Some(Subject::History(v1::History::from(vec![1]))),
         new_movie_slots: Some(5),
         ..Default::default()
     };

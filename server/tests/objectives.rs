@@ -158,7 +158,7 @@ async fn the_first_events_are_blended_with_popularity_and_later_ones_are_not() {
     let server = server(Presets::default()).await;
     let movies = [1, 2, 3, 6, 10, 16];
     let of_history = |count: usize, popularity| v1::RecommendRequest {
-        subject: Some(Subject::History(v1::History { movie_ids: movies[..count].to_vec() })),
+        subject: Some(Subject::History(v1::History::from(movies[..count].to_vec()))),
         first_events_popularity: popularity,
         ..Default::default()
     };
@@ -166,7 +166,7 @@ async fn the_first_events_are_blended_with_popularity_and_later_ones_are_not() {
     let popular = |movie: &v1::Recommendation| movie.score_parts.as_ref().unwrap().popularity;
     assert!(blended.iter().all(|movie| popular(movie) > 8.0 * 10.0_f64.ln()), "{blended:?}");
     let repeated = v1::RecommendRequest {
-        subject: Some(Subject::History(v1::History { movie_ids: [vec![1; 6], vec![900_001; 6]].concat() })),
+        subject: Some(Subject::History(v1::History::from([vec![1; 6], vec![900_001; 6]].concat()))),
         ..of_history(1, Some(8.0))
     };
     let (once, repeated) = (answer(&server, of_history(1, Some(8.0))).await, answer(&server, repeated).await);
@@ -232,7 +232,11 @@ async fn what_is_explained_is_the_list_of_the_default_preset() {
 async fn told_genres_count_half_of_the_first_events_popularity_and_only_where_that_is_on() {
     let server = server(Presets::default()).await;
     let user_id = 1_000_001;
-    let preferences = v1::Preferences { genres: vec!["film-noir".into(), "Crime".into()], movie_ids: vec![] };
+    let preferences = v1::Preferences {
+        genres: vec!["film-noir".into(), "Crime".into()],
+        movie_ids: vec![],
+        ..v1::Preferences::default()
+    };
     let request = v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
     server.users().set_preferences(request).await.unwrap();
     let viewed = v1::RecordInteractionRequest {

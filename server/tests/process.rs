@@ -320,6 +320,23 @@ async fn a_second_sigint_exits_at_once_while_the_first_one_drains() {
 }
 
 #[test]
+fn a_server_that_others_reach_does_not_start_without_tls_and_identity() {
+    let data = TempDir::new().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))
+        .args(["--listen", "0.0.0.0:0", "--data-dir"])
+        .arg(data.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    let sentence = error.lines().last().unwrap();
+    for way in ["--tls-cert", "--tls-terminated-by", "--auth on", "--insecure-open", "127.0.0.1"] {
+        assert!(sentence.contains(way), "{way}: {error}");
+    }
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0, "nothing was opened");
+}
+
+#[test]
 fn a_bundle_that_is_not_there_is_one_clear_sentence() {
     let data = TempDir::new().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_marquee-server"))

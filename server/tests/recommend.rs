@@ -25,7 +25,7 @@ fn by_user(user_id: u64) -> v1::RecommendRequest {
 }
 
 fn by_history(movie_ids: &[u32]) -> v1::RecommendRequest {
-    let history = v1::History { movie_ids: movie_ids.to_vec() };
+    let history = v1::History::from(movie_ids.to_vec());
     v1::RecommendRequest { subject: Some(Subject::History(history)), ..Default::default() }
 }
 
@@ -126,7 +126,8 @@ async fn an_unknown_user_is_answered_by_popularity_under_the_same_filter() {
 #[tokio::test(flavor = "multi_thread")]
 async fn preferences_answer_for_a_user_without_a_history() {
     let server = TestServer::start().await;
-    let preferences = v1::Preferences { genres: vec!["Western".into()], movie_ids: vec![] };
+    let preferences =
+        v1::Preferences { genres: vec!["Western".into()], movie_ids: vec![], ..v1::Preferences::default() };
     let request = v1::SetPreferencesRequest { user: Some(1_000_003.into()), preferences: Some(preferences) };
     server.users().set_preferences(request).await.unwrap();
     let answer = server.recommendation().recommend(by_user(1_000_003)).await.unwrap().into_inner();
@@ -138,7 +139,8 @@ async fn preferences_answer_for_a_user_without_a_history() {
 async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
     let server = TestServer::start().await;
     let answer = async |user_id: u64, movie_ids: &[u32]| {
-        let preferences = v1::Preferences { genres: vec![], movie_ids: movie_ids.to_vec() };
+        let preferences =
+            v1::Preferences { genres: vec![], movie_ids: movie_ids.to_vec(), ..v1::Preferences::default() };
         let request =
             v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
         server.users().set_preferences(request).await.unwrap();
@@ -153,7 +155,7 @@ async fn a_preferred_movie_that_is_repeated_counts_where_it_stands_last() {
 async fn a_preferred_movie_that_is_disliked_later_counts_no_more() {
     let server = TestServer::start().await;
     let user_id = 1_000_006;
-    let preferences = v1::Preferences { genres: vec![], movie_ids: vec![1, 2] };
+    let preferences = v1::Preferences { genres: vec![], movie_ids: vec![1, 2], ..v1::Preferences::default() };
     let request = v1::SetPreferencesRequest { user: Some(user_id.into()), preferences: Some(preferences) };
     server.users().set_preferences(request).await.unwrap();
     let answer = async || server.recommendation().recommend(by_user(user_id)).await.unwrap().into_inner();
@@ -268,7 +270,7 @@ async fn movies_that_a_model_was_not_trained_on_are_not_answered_by_it_though_it
     };
     let refused = server.recommendation().similar_movies(similar).await.unwrap_err();
     assert_eq!(refused.code(), Code::NotFound);
-    let history = v1::History { movie_ids: vec![1, 2] };
+    let history = v1::History::from(vec![1, 2]);
     let subject = Some(v1::encode_history_request::Subject::History(history));
     let encode = v1::EncodeHistoryRequest { subject, ..Default::default() };
     let refused = server.recommendation().encode_history(encode).await.unwrap_err();
@@ -381,7 +383,7 @@ async fn similar_movies_are_the_nearest_of_all_by_cosine() {
 async fn an_encoded_history_has_the_models_dimension() {
     use v1::encode_history_request::Subject;
     let server = TestServer::start().await;
-    let history = v1::History { movie_ids: vec![1, 2, 999_999] };
+    let history = v1::History::from(vec![1, 2, 999_999]);
     let request = v1::EncodeHistoryRequest { subject: Some(Subject::History(history)), ..Default::default() };
     let answer = server.recommendation().encode_history(request.clone()).await.unwrap().into_inner();
     let models = server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner();

@@ -58,6 +58,14 @@ async fn what_is_changed_has_its_message_in_the_body() {
     assert_eq!(response.status(), 200, "{reply}");
     let (response, _) = ask(&server, "GET", "/v1/users/990001", "").await;
     assert_eq!(response.status(), 200);
+    let event = r#"{"user_id": 990001, "movie_id": 1, "kind": "view", "time": "2026-05-01T10:00:00.250Z"}"#;
+    let (response, reply) = ask(&server, "POST", "/v1/interactions", event).await;
+    assert_eq!(response.status(), 200, "{reply}");
+    let undo = "/v1/users/990001/interactions/1?kind=view&time=2026-05-01T10:00:00.250Z";
+    for was_there in [true, false] {
+        let (response, reply) = ask(&server, "DELETE", undo, "").await;
+        assert_eq!((response.status().as_u16(), &reply["deleted"]), (200, &was_there.into()), "{reply}");
+    }
     let (response, _) = ask(&server, "DELETE", "/v1/users/990001", "").await;
     assert_eq!(response.status(), 200);
     let (response, error) = ask(&server, "GET", "/v1/users/990001", "").await;

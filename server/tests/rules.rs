@@ -27,15 +27,15 @@ const UNKNOWN: u64 = 987_654_321;
 const SOURCES: [v1::Source; 3] = [v1::Source::Model, v1::Source::Preferences, v1::Source::Popularity];
 
 fn pin(movie_ids: &[u32]) -> Action {
-    Action::Pin(v1::Pin { movie_ids: movie_ids.to_vec() })
+    Action::Pin(v1::Pin { movie_ids: movie_ids.to_vec(), ..v1::Pin::default() })
 }
 
 fn boost(movie_ids: &[u32], weight: f64) -> Action {
-    Action::Boost(v1::Boost { movie_ids: movie_ids.to_vec(), weight: Some(weight) })
+    Action::Boost(v1::Boost { movie_ids: movie_ids.to_vec(), weight: Some(weight), ..v1::Boost::default() })
 }
 
 fn bury(movie_ids: &[u32], how: How) -> Action {
-    Action::Bury(v1::Bury { movie_ids: movie_ids.to_vec(), how: Some(how) })
+    Action::Bury(v1::Bury { movie_ids: movie_ids.to_vec(), how: Some(how), ..v1::Bury::default() })
 }
 
 fn rule(rule_id: &str, action: Action) -> v1::PutRuleRequest {

@@ -3,7 +3,10 @@
 mod common;
 
 use common::TestServer;
+use common::nodes::{PATIENCE, until};
+use marquee_core::clock::now_ms;
 use marquee_proto::v1;
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -89,6 +92,7 @@ async fn titles_are_suggested_while_one_types() {
         title: "Matrix, The (1999)".into(),
         name: "The Matrix".into(),
         completion: "the matrix".into(),
+        ..v1::Suggestion::default()
     };
     assert_eq!(found[0], matrix);
     let nothing = v1::SuggestMoviesRequest::default();
@@ -207,7 +211,7 @@ async fn a_rating_counts_once_and_the_latest_counts() {
     let server = TestServer::start().await;
     let user_id = 2_000_001;
     let first = rate(user_id, 1, 2.0, 100);
-    assert!(!server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
+    assert!(!server.interactions().record_interaction(first.clone()).await.unwrap().into_inner().duplicate);
     assert!(server.interactions().record_interaction(first).await.unwrap().into_inner().duplicate);
     server.interactions().record_interaction(rate(user_id, 1, 5.0, 200)).await.unwrap();
     let stats = server
@@ -230,19 +234,123 @@ async fn a_rating_counts_once_and_the_latest_counts() {
 async fn a_deleted_user_is_gone_everywhere_and_deleting_again_is_no_error() {
     let server = TestServer::start().await;
     let user_id = 2_000_002;
-    let movie = v1::GetMovieRequest { movie: Some(1.into()) };
-    let before = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    let movie = || v1::GetMovieRequest { movie: Some(1.into()) };
+    let before = server.catalog().get_movie(movie()).await.unwrap().into_inner();
     server.interactions().record_interaction(rate(user_id, 1, 0.5, 100)).await.unwrap();
-    let during = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    let during = server.catalog().get_movie(movie()).await.unwrap().into_inner();
     assert_ne!(before, during);
-    let request = v1::DeleteUserRequest { user: Some(user_id.into()) };
-    assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 1);
-    assert_eq!(server.users().delete_user(request).await.unwrap().into_inner().deleted_interactions, 0);
+    let request = || v1::DeleteUserRequest { user: Some(user_id.into()) };
+    assert_eq!(server.users().delete_user(request()).await.unwrap().into_inner().deleted_interactions, 1);
+    assert_eq!(server.users().delete_user(request()).await.unwrap().into_inner().deleted_interactions, 0);
     let status =
         server.users().get_user(v1::GetUserRequest { user: Some(user_id.into()) }).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
-    let after = server.catalog().get_movie(movie).await.unwrap().into_inner();
+    let after = server.catalog().get_movie(movie()).await.unwrap().into_inner();
     assert_eq!(before, after);
+}
+
+/// The deletion of what was recorded so.
+fn undo(recorded: &v1::RecordInteractionRequest) -> v1::DeleteInteractionRequest {
+    v1::DeleteInteractionRequest {
+        user: Some(recorded.user_id().into()),
+        movie: Some(recorded.movie_id().into()),
+        kind: recorded.kind,
+        time: recorded.time,
+    }
+}
+
+async fn stored_events(server: &TestServer) -> u64 {
+    server.operations().get_stats(v1::GetStatsRequest {}).await.expect("an answer").into_inner().interactions
+}
+
+/// What every call says of user 2000008 and of movies 1 and 2.
+async fn all_that_is_said(server: &TestServer) -> Vec<String> {
+    let user = Some(2_000_008.into());
+    let request = v1::ListHistoryRequest { user, ..Default::default() };
+    let history = server.users().list_history(request).await.expect("an answer").into_inner();
+    let user = Some(2_000_008.into());
+    let stats = server
+        .users()
+        .get_user_stats(v1::GetUserStatsRequest { user })
+        .await
+        .expect("an answer")
+        .into_inner();
+    let request = v1::RecommendRequest {
+        subject: Some(v1::recommend_request::Subject::UserId(2_000_008)),
+        k: Some(100),
+        ..Default::default()
+    };
+    let list =
+        server.recommendation().recommend(request).await.expect("an answer").into_inner().recommendations;
+    let trending = v1::ListTrendingMoviesRequest { page_size: Some(100), ..Default::default() };
+    let trending =
+        server.catalog().list_trending_movies(trending).await.expect("an answer").into_inner().movies;
+    let mut said =
+        vec![format!("{history:?}"), format!("{stats:?}"), format!("{list:?}"), format!("{trending:?}")];
+    for movie_id in [1, 2] {
+        let request = v1::GetMovieRequest { movie: Some(movie_id.into()) };
+        said.push(format!(
+            "{:?}",
+            server.catalog().get_movie(request).await.expect("an answer").into_inner()
+        ));
+    }
+    said
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_interaction_is_deleted_all_is_as_before_it() {
+    let server = TestServer::start().await;
+    let events = stored_events(&server).await;
+    server.interactions().record_interaction(rate(2_000_008, 2, 4.0, 100)).await.unwrap();
+    let before = all_that_is_said(&server).await;
+    let newest = now_ms() / 1000;
+    let recorded = [rate(2_000_008, 1, 5.0, newest - 5), rate(2_000_008, 2, 0.5, newest - 4)];
+    for request in recorded.clone() {
+        server.interactions().record_interaction(request).await.unwrap();
+    }
+    let during = all_that_is_said(&server).await;
+    assert!(during.iter().zip(&before).all(|(during, before)| during != before), "{during:?}");
+    for request in recorded.each_ref().map(undo) {
+        let reply = server.interactions().delete_interaction(request.clone()).await.unwrap().into_inner();
+        assert!(reply.deleted && !reply.consistency_token.is_empty());
+        let again = server.interactions().delete_interaction(request).await.unwrap().into_inner();
+        assert!(!again.deleted && !again.consistency_token.is_empty());
+    }
+    assert_eq!(all_that_is_said(&server).await, before);
+    assert_eq!(stored_events(&server).await, events + 1);
+    let nobody = undo(&rate(2_000_009, 1, 5.0, 100));
+    assert!(!server.interactions().delete_interaction(nobody).await.unwrap().into_inner().deleted);
+    let user = Some(2_000_009.into());
+    let unknown = server.users().get_user(v1::GetUserRequest { user }).await.unwrap_err();
+    assert_eq!(unknown.code(), Code::NotFound, "a deletion makes no user");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_names_its_event_whole_and_watchers_hear_of_it() {
+    let server = TestServer::start().await;
+    let request = v1::WatchInteractionsRequest::default();
+    let mut watched = server.interactions().watch_interactions(request).await.unwrap().into_inner();
+    let recorded = rate(2_000_010, 1, 5.0, 100);
+    server.interactions().record_interaction(recorded.clone()).await.unwrap();
+    server.interactions().delete_interaction(undo(&recorded)).await.unwrap();
+    server.interactions().delete_interaction(undo(&recorded)).await.unwrap();
+    server.interactions().record_interaction(recorded.clone()).await.unwrap();
+    for deleted in [false, true, false] {
+        let news = watched.message().await.unwrap().unwrap();
+        assert_eq!((news.deleted, news.interaction), (deleted, Some(recorded.clone().into())));
+    }
+    let whole = || undo(&recorded);
+    for (broken, field) in [
+        (v1::DeleteInteractionRequest { user: None, ..whole() }, "user_id"),
+        (v1::DeleteInteractionRequest { movie: None, ..whole() }, "movie_id"),
+        (v1::DeleteInteractionRequest { time: None, ..whole() }, "time"),
+        (v1::DeleteInteractionRequest { kind: 99, ..whole() }, "kind"),
+    ] {
+        let refused = server.interactions().delete_interaction(broken).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        let violations = refused.get_error_details().bad_request().unwrap().field_violations.clone();
+        assert_eq!(violations[0].field, field);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,9 +389,9 @@ async fn an_unknown_movie_is_not_found_and_a_missing_rating_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_user_is_created_once() {
     let server = TestServer::start().await;
-    let request = v1::RegisterUserRequest { user: Some(2_000_004.into()) };
-    assert!(server.users().register_user(request).await.unwrap().into_inner().created);
-    assert!(!server.users().register_user(request).await.unwrap().into_inner().created);
+    let request = || v1::RegisterUserRequest { user: Some(2_000_004.into()) };
+    assert!(server.users().register_user(request()).await.unwrap().into_inner().created);
+    assert!(!server.users().register_user(request()).await.unwrap().into_inner().created);
     let user = server.users().get_user(v1::GetUserRequest { user: Some(2_000_004.into()) }).await.unwrap();
     assert_eq!(user.into_inner().user.unwrap().user_id, 2_000_004);
 }
@@ -300,6 +408,53 @@ async fn the_numbers_of_the_server_follow_what_it_does() {
     let models = server.operations().list_models(v1::ListModelsRequest {}).await.unwrap().into_inner().models;
     assert_eq!(models[0].state(), v1::ModelState::Active);
     assert_eq!(models[0].version, after.model_version);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_of_late_are_told_by_method_and_outcome() {
+    const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
+    let server = TestServer::start().await;
+    let mut watch =
+        server.operations().watch_stats(v1::WatchStatsRequest::default()).await.unwrap().into_inner();
+    for movie in [1_u32, 2, 4_000_000] {
+        let _answer = server.catalog().get_movie(v1::GetMovieRequest { movie: Some(movie.into()) }).await;
+    }
+    let stats = server.operations().get_stats(v1::GetStatsRequest {}).await.unwrap().into_inner();
+    assert_eq!(stats.methods[0].method, "", "all together come first");
+    let method = stats.methods.iter().find(|method| method.method == METHOD).expect("it was called");
+    assert_eq!(method.windows.len(), 3);
+    for window in &method.windows {
+        assert!(window.calls["OK"] >= 2 && window.calls["NOT_FOUND"] >= 1, "{window:?}");
+        let latencies = window.latencies.expect("calls ended");
+        assert!(latencies.p50_us > 0 && latencies.p50_us <= latencies.p99_us, "{latencies:?}");
+    }
+    assert!(stats.process.expect("it is known here").resident_bytes > 1 << 20);
+
+    let sample = watch.message().await.unwrap().expect("a period ends").sample.expect("it has figures");
+    let calls = sample.calls.expect("calls ended");
+    assert!(calls.calls["NOT_FOUND"] >= 1 && calls.calls_per_second > 0.0, "{calls:?}");
+    assert!(sample.cpu_cores.expect("it is known here") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_slowest_calls_say_where_their_time_went() {
+    let server = TestServer::start().await;
+    let mut request = Request::new(v1::RecommendRequest {
+        subject: Some(v1::recommend_request::Subject::History(v1::History::from(vec![1, 2]))),
+        ..Default::default()
+    });
+    request.metadata_mut().insert("x-request-id", "slow-one".parse().unwrap());
+    server.recommendation().recommend(request).await.unwrap();
+    let request = v1::ListSlowCallsRequest { limit: Some(100) };
+    let calls = server.operations().list_slow_calls(request).await.unwrap().into_inner().calls;
+    let call = calls.iter().find(|call| call.request_id == "slow-one").expect("there is room for a hundred");
+    assert_eq!(
+        (call.method.as_str(), call.code.as_str()),
+        ("marquee.v1.RecommendationService/Recommend", "OK")
+    );
+    let timings = call.timings.expect("Recommend says it");
+    assert!(timings.total_us > 0 && u64::from(timings.total_us) <= call.duration_us, "{call:?}");
+    assert!(calls.is_sorted_by_key(|call| std::cmp::Reverse(call.duration_us)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -389,14 +544,40 @@ async fn a_caller_over_its_rate_is_refused_and_told_when_to_try_again() {
     config.server.rate_limit = Some("2/h".parse().unwrap());
     let server = TestServer::start_with(config, data).await;
     let request = v1::GetMovieRequest { movie: Some(1.into()) };
-    for _ in 0..2 {
-        server.catalog().get_movie(request).await.unwrap();
+    let left = |metadata: &MetadataMap| {
+        ["x-ratelimit-limit", "x-ratelimit-remaining"]
+            .map(|name| metadata.get(name).unwrap().to_str().unwrap().to_owned())
+    };
+    for remaining in ["1", "0"] {
+        let reply = server.catalog().get_movie(request.clone()).await.unwrap();
+        assert_eq!(left(reply.metadata()), ["2", remaining]);
     }
-    let status = server.catalog().get_movie(request).await.unwrap_err();
+    let status = server.catalog().get_movie(request.clone()).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted);
     assert_eq!(status.get_details_error_info().unwrap().reason, "RATE_LIMITED");
+    assert_eq!(left(status.metadata()), ["2", "0"]);
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     let mut with_key = Request::new(request);
     with_key.metadata_mut().insert("x-api-key", "invented".parse().unwrap());
     assert_eq!(server.catalog().get_movie(with_key).await.unwrap_err().code(), Code::ResourceExhausted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_with_its_share_in_flight_is_refused_until_a_call_has_ended() {
+    let data = common::sample_data().await;
+    let mut config = common::config(&data);
+    config.server.caller_share = Some("1".parse().unwrap());
+    let server = TestServer::start_with(config, data).await;
+    let (requests, sent) = futures::channel::mpsc::unbounded();
+    let mut in_flight = server.recommendation().recommend_stream(sent).await.unwrap().into_inner();
+    let request = v1::GetMovieRequest { movie: Some(1.into()) };
+    let status = server.catalog().get_movie(request.clone()).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "CALLER_SHARE_TAKEN");
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    server.operations().get_stats(v1::GetStatsRequest {}).await.unwrap();
+    drop(requests);
+    assert!(in_flight.message().await.unwrap().is_none());
+    until("the call has ended", PATIENCE, async || server.catalog().get_movie(request.clone()).await.is_ok())
+        .await;
 }

@@ -49,7 +49,7 @@ async fn exported(server: &TestServer, request: v1::ExportVectorsRequest) -> Vec
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_vector_finds_what_is_recommended_for_its_history() {
     let server = TestServer::start().await;
-    let history = v1::History { movie_ids: vec![1, 2, 3] };
+    let history = v1::History::from(vec![1, 2, 3]);
     let encode = v1::EncodeHistoryRequest {
         subject: Some(v1::encode_history_request::Subject::History(history.clone())),
         ..Default::default()
@@ -192,7 +192,7 @@ async fn similar(server: &TestServer, user_id: u64) -> Vec<(u64, f32)> {
 
 /// Asks for users near the vector of the first three movies.
 async fn near_the_first_three(server: &TestServer) -> v1::SearchVectorsRequest {
-    let history = v1::History { movie_ids: vec![1, 2, 3] };
+    let history = v1::History::from(vec![1, 2, 3]);
     let encode = v1::EncodeHistoryRequest {
         subject: Some(v1::encode_history_request::Subject::History(history)),
         ..Default::default()

@@ -20,7 +20,7 @@ use marquee_benches::machine::{Machine, load_average};
 struct Arguments {
     #[command(flatten)]
     measured: Measured,
-    /// Less than 6 minutes on two cores.
+    /// Less of everything: some minutes on two cores.
     #[arg(long)]
     quick: bool,
     /// The least of everything, with bounds of time printed only: for debug builds.

@@ -17,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::writers::{Event, Sent, compared, connected, import_movies, stored};
-use super::{FIXTURE, Field, Row};
+use super::{FIXTURE, Field, Row, copied};
 use crate::served::{Launch, Server, Started};
 
 const TABLES: &str = "marquee.redb";
@@ -289,8 +289,8 @@ async fn bundles(field: &Field, random: &mut StdRng) -> anyhow::Result<Row> {
 
 /// The answer for a history of known movies: ids and the bits of their scores.
 async fn answer(server: &Server) -> anyhow::Result<Vec<(u32, u32)>> {
-    let movie_ids = Bundle::open(FIXTURE.as_ref())?.vocabulary.iter().copied().take(5).collect();
-    let subject = Some(Subject::History(v1::History { movie_ids }));
+    let movie_ids: Vec<_> = Bundle::open(FIXTURE.as_ref())?.vocabulary.iter().copied().take(5).collect();
+    let subject = Some(Subject::History(v1::History::from(movie_ids)));
     let request = v1::RecommendRequest { subject, k: Some(20), ..Default::default() };
     let mut client = RecommendationServiceClient::new(connected(server).await?);
     let answer = client.recommend(request).await?.into_inner();
@@ -304,16 +304,6 @@ async fn write(server: &Server, numbers: Range<i64>, sent: &mut Sent) -> anyhow:
         let event = Event { user_id: USER, number };
         client.record_interaction(event.request()).await?;
         sent.acknowledged.push(event);
-    }
-    Ok(())
-}
-
-/// Copies the files of a folder into a new one.
-fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir(to)?;
-    for file in fs::read_dir(from)? {
-        let file = file?.path();
-        fs::copy(&file, to.join(file.file_name().context("a file has a name")?))?;
     }
     Ok(())
 }

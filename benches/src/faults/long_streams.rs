@@ -70,8 +70,8 @@ async fn importing(field: &Field, server: &Server) -> Row {
 }
 
 async fn recommending(field: &Field, server: &Server) -> anyhow::Result<Row> {
-    let known = Bundle::open(FIXTURE.as_ref())?.vocabulary.iter().copied().take(5).collect();
-    let history = v1::History { movie_ids: known };
+    let known: Vec<_> = Bundle::open(FIXTURE.as_ref())?.vocabulary.iter().copied().take(5).collect();
+    let history = v1::History::from(known);
     let subject = Some(v1::recommend_request::Subject::History(history));
     let request = v1::RecommendRequest { subject, k: Some(1), ..Default::default() };
     let message = v1::RecommendStreamRequest { request: Some(request) }.encode_to_vec();

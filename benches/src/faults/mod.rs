@@ -1,9 +1,12 @@
-//! What the service withstands: killed processes, full disks, flipped bits, hostile and too many callers.
+//! What the service withstands: killed processes, full disks, flipped bits, hostile and too many callers, services that
+//! are gone, and time.
 //!
 //! Every part does to a real server what is to do no lasting harm, and says in a [`Row`] for each fault what
 //! was expected and what was seen. Servers run in processes of their own over temporary folders, all load
 //! comes over loopback, and every random choice has a seed.
 
+mod callers;
+pub mod clocks;
 mod cost;
 pub mod disk_full;
 pub mod flips;
@@ -11,15 +14,20 @@ pub mod floods;
 pub mod kills;
 pub mod long_streams;
 mod ordinary;
+pub mod outages;
 pub mod overload;
 mod raw;
 pub mod results;
 mod row;
+pub mod soak;
+mod way;
 mod writers;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 pub use row::{Row, Timings};
 
 use crate::arguments::Measured;
@@ -44,12 +52,27 @@ pub enum Part {
     LongStreams,
     /// More calls than can be answered.
     Overload,
+    /// Clocks that step.
+    Clocks,
+    /// Redis, the store or another node that is gone, slow or out of reach.
+    Outages,
+    /// A long time under load.
+    Soak,
 }
 
 impl Part {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 6] =
-        [Self::Kills, Self::DiskFull, Self::Flips, Self::Floods, Self::LongStreams, Self::Overload];
+    pub const ALL: [Self; 9] = [
+        Self::Kills,
+        Self::DiskFull,
+        Self::Flips,
+        Self::Floods,
+        Self::LongStreams,
+        Self::Overload,
+        Self::Clocks,
+        Self::Outages,
+        Self::Soak,
+    ];
 
     /// Its name on the command line and in the table.
     pub fn name(self) -> &'static str {
@@ -60,6 +83,9 @@ impl Part {
             Self::Floods => "floods",
             Self::LongStreams => "long-streams",
             Self::Overload => "overload",
+            Self::Clocks => "clocks",
+            Self::Outages => "outages",
+            Self::Soak => "soak",
         }
     }
 
@@ -75,6 +101,9 @@ impl Part {
             Self::Floods => floods::run(field).await,
             Self::LongStreams => long_streams::run(field).await,
             Self::Overload => overload::run(field).await,
+            Self::Clocks => clocks::run(field).await,
+            Self::Outages => outages::run(field).await,
+            Self::Soak => soak::run(field).await,
         }
     }
 }
@@ -104,13 +133,17 @@ pub struct Extent {
     pub streamed_movies: usize,
     /// Requests of a RecommendStream.
     pub streamed_requests: usize,
+    /// How long something is gone.
+    pub outage: Duration,
+    /// How long a server is loaded.
+    pub soak: Duration,
 }
 
 impl Extent {
     /// All of it, by hand.
     pub const FULL: Self = Self {
         timings: Timings::Count,
-        kills: 300,
+        kills: 1_000,
         written_for: Duration::from_millis(800),
         first_starts: 20,
         full_disks: 20,
@@ -120,9 +153,11 @@ impl Extent {
         streamed_events: 200_000,
         streamed_movies: 60_000,
         streamed_requests: 200_000,
+        outage: Duration::from_mins(1),
+        soak: Duration::from_hours(1),
     };
 
-    /// Less than six minutes on two cores.
+    /// Less of everything: some minutes on two cores.
     pub const QUICK: Self = Self {
         kills: 50,
         first_starts: 3,
@@ -131,6 +166,8 @@ impl Extent {
         streams: 3,
         streamed_movies: 20_000,
         streamed_requests: 50_000,
+        outage: Duration::from_secs(5),
+        soak: Duration::from_mins(1),
         ..Self::FULL
     };
 
@@ -146,6 +183,8 @@ impl Extent {
         streamed_events: 60_000,
         streamed_movies: 2_000,
         streamed_requests: 2_000,
+        outage: Duration::from_secs(2),
+        soak: Duration::from_secs(5),
         ..Self::FULL
     };
 }
@@ -185,5 +224,38 @@ impl Field {
             options: sample.chain(options.iter().copied()).map(str::to_owned).collect(),
             environment: Vec::new(),
         }
+    }
+}
+
+/// Copies a data folder, with the folders in it, to where nothing is yet.
+fn copied(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from)? {
+        let (entry, target) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            copied(&entry, &target)?;
+        } else {
+            fs::copy(&entry, &target).with_context(|| format!("cannot copy {}", entry.display()))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_data_folder_is_copied_with_the_folders_in_it() {
+        let place = tempfile::tempdir().unwrap();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        fs::create_dir_all(from.join("similar/tables")).unwrap();
+        fs::write(from.join("marquee.redb"), "store").unwrap();
+        fs::write(from.join("similar/tables/one"), "table").unwrap();
+
+        copied(&from, &to).unwrap();
+
+        assert_eq!(fs::read_to_string(to.join("marquee.redb")).unwrap(), "store");
+        assert_eq!(fs::read_to_string(to.join("similar/tables/one")).unwrap(), "table");
     }
 }

@@ -38,7 +38,8 @@ pub(super) struct Event {
 }
 
 impl Event {
-    fn movie_id(self) -> u32 {
+    /// The movie that it is about.
+    pub(super) fn movie_id(self) -> u32 {
         1 + (self.number % i64::from(MOVIES)) as u32
     }
 

@@ -34,6 +34,11 @@ pub fn now_ms() -> TimeMs {
     CLOCK.read(wall(), Instant::now())
 }
 
+/// A time in milliseconds; the most that there are for one that has more.
+pub fn millis(time: Duration) -> TimeMs {
+    TimeMs::try_from(time.as_millis()).unwrap_or(TimeMs::MAX)
+}
+
 /// The time since 1970 by the machine's clock, as it is set at this moment; none on a machine whose clock stands
 /// before that.
 pub fn wall() -> Duration {
@@ -86,7 +91,7 @@ impl Forward {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let time = last.map_or(wall, |last| wall.max(last.time + at.saturating_duration_since(last.at) / 2));
         *last = Some(Reading { time, at });
-        TimeMs::try_from(time.as_millis()).unwrap_or(TimeMs::MAX)
+        millis(time)
     }
 }
 
@@ -165,7 +170,7 @@ impl EventTimes {
     /// # Errors
     /// [`TimeError`] when it lies outside.
     pub fn check(self, time_ms: TimeMs) -> Result<TimeMs, TimeError> {
-        let skew_ms = TimeMs::try_from(self.max_skew.as_millis()).unwrap_or(TimeMs::MAX);
+        let skew_ms = millis(self.max_skew);
         if time_ms < FIRST_TIME_MS {
             Err(TimeError::TooEarly)
         } else if time_ms > self.now_ms.saturating_add(skew_ms).min(LAST_TIME_MS) {

@@ -65,6 +65,18 @@ impl Kind {
     pub const ALL: [Self; 6] =
         [Self::Rating, Self::View, Self::Like, Self::Dislike, Self::Watchlist, Self::Hide];
 
+    /// Its name in files and maps.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rating => "rating",
+            Self::View => "view",
+            Self::Like => "like",
+            Self::Dislike => "dislike",
+            Self::Watchlist => "watchlist",
+            Self::Hide => "hide",
+        }
+    }
+
     /// The kind of a stored number.
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u8 == number)
@@ -153,7 +165,7 @@ pub struct User {
 /// [`MovieStats`](crate::statistics::MovieStats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MovieRecord {
-    /// The MovieLens id.
+    /// Its number: the MovieLens id, or one that was given to its key.
     pub movie_id: MovieId,
     /// The title as MovieLens writes it, the year in brackets included.
     pub title: String,
@@ -165,6 +177,8 @@ pub struct MovieRecord {
     pub tmdb: Option<u32>,
     /// Tags in lower case with the number of users who gave them, most frequent first.
     pub tags: Vec<(String, u32)>,
+    /// The key by which its owner knows it; `None` for a movie that has its number alone.
+    pub key: Option<String>,
 }
 
 impl MovieRecord {
@@ -192,7 +206,7 @@ impl MovieRecord {
     pub fn bytes(&self) -> usize {
         let genres: usize = self.genres.iter().map(|genre| size_of::<String>() + genre.len()).sum();
         let tags: usize = self.tags.iter().map(|(tag, _)| size_of::<(String, u32)>() + tag.len()).sum();
-        size_of::<Self>() + self.title.len() + genres + tags
+        size_of::<Self>() + self.title.len() + genres + tags + self.key.as_ref().map_or(0, String::len)
     }
 }
 

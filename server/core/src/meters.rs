@@ -15,8 +15,9 @@ use opentelemetry::metrics::{
 };
 use opentelemetry::{KeyValue, Value, global};
 
-/// From 0.1 ms to 10 s: the smallest lets a cached answer be told from an encoded one.
-const LATENCY_BUCKETS_SECONDS: [f64; 16] =
+/// Upper bounds of the buckets of durations, from 0.1 ms to 10 s: the smallest lets a cached answer be told from an encoded
+/// one.
+pub const LATENCY_BUCKETS_SECONDS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What a metric is.
@@ -183,6 +184,8 @@ impl Metric {
         i64_up_down_counter: UpDownCounter<i64>, Kind::UpDownCounter;
         /// Shows a value.
         u64_gauge: Gauge<u64>, Kind::Gauge;
+        /// Shows a value that is no whole number.
+        f64_gauge: Gauge<f64>, Kind::Gauge;
     }
 
     observed_instruments! {
@@ -192,6 +195,8 @@ impl Metric {
         f64_observable_gauge: ObservableGauge<f64>, Kind::Gauge;
         /// Shows the counts that are read.
         u64_observable_counter: ObservableCounter<u64>, Kind::Counter;
+        /// Shows the sums of parts, such as seconds, that are read.
+        f64_observable_counter: ObservableCounter<f64>, Kind::Counter;
     }
 
     /// The distribution of whole numbers over these upper bounds.

@@ -16,7 +16,19 @@ use super::serving::{Core, Pool, worker};
 use super::*;
 
 pub(super) fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../onnx/fixtures/tiny")
+    repository("onnx/fixtures/tiny")
+}
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// Networks of several heads and of one, with learnt positions and with a bias by distance.
+pub(super) fn bundles() -> [Arc<Bundle>; 4] {
+    let distances = ["onnx/fixtures/distances", "onnx/fixtures/distances-one-head"];
+    let [distances, of_one_head] = distances.map(repository);
+    [fixture(), repository("onnx/bundles/movielens-small"), distances, of_one_head]
+        .map(|folder| Arc::new(Bundle::open(&folder).unwrap()))
 }
 
 pub(super) fn exact(bundle: &Arc<Bundle>) -> Result<Arc<dyn Scorer>, marquee_retrieval::RetrievalError> {

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::entries::Entries;
 use crate::kernel::Rows;
 use crate::kernel::attention::{Attention, SPARE_ROWS, Scratch};
+use crate::kernel::biases::Biases;
 use crate::memory::Aligned;
 use crate::set::{Set, by_set};
 use crate::shape::{Heads, Shape, Unfit};
@@ -20,7 +21,7 @@ use crate::simd::LANES_MAX;
 /// let values = [1.0, 2.0, 3.0, 4.0, 3.0, 4.0, 5.0, 6.0];
 /// let mut out = [0.0; 8];
 /// // With no query every position is worth the same; the first one sees itself only.
-/// attention.run(&[0.0; 8], &[1.0; 8], &values, &mut out).expect("two rows of four");
+/// attention.run(&[0.0; 8], &[1.0; 8], &values, None, &mut out).expect("two rows of four");
 /// assert_eq!(out, [1.0, 2.0, 3.0, 4.0, 2.0, 3.0, 4.0, 5.0]);
 /// ```
 pub struct CausalAttention {
@@ -70,15 +71,17 @@ impl CausalAttention {
         self.set.name()
     }
 
-    /// Attends: all four are rows of positions, oldest first, head after head in each.
+    /// Attends: queries, keys, values and `out` are rows of positions, oldest first, head after head in each. `added` is
+    /// what is added to the logits, a matrix a head with a row a query, or nothing.
     ///
     /// # Errors
-    /// [`Unfit`] when they are not of one length, whole rows, and 1 to the longest of the shape.
+    /// [`Unfit`] when they are not of one length, whole rows, and 1 to the longest of the shape, or `added` is of another.
     pub fn run(
         &mut self,
         queries: &[f32],
         keys: &[f32],
         values: &[f32],
+        added: Option<&[f32]>,
         out: &mut [f32],
     ) -> Result<(), Unfit> {
         let size = out.len();
@@ -88,25 +91,32 @@ impl CausalAttention {
             let (d, longest) = (self.dimension, self.longest);
             return Err(Unfit(format!("attention takes 1 to {longest} rows of {d}, not {size} numbers")));
         }
+        let numbers = self.heads.count * length * length;
+        if let Some(added) = added.filter(|added| added.len() != numbers) {
+            return Err(Unfit(format!("to {numbers} logits {} numbers were to be added", added.len())));
+        }
         place(&self.heads, queries, self.heads.logit_scale(), &mut self.queries);
         place(&self.heads, keys, 1.0, &mut self.keys);
         place(&self.heads, values, 1.0, &mut self.values);
         out.fill(0.0);
-        by_set!(self.set, s => self.attend(s, length, out));
+        let biases = added.map(|added| Biases::of_matrices(added, length));
+        by_set!(self.set, s => self.attend(s, length, biases, out));
         Ok(())
     }
 
-    fn attend<S: Entries>(&mut self, s: S, length: usize, out: &mut [f32]) {
+    fn attend<S: Entries>(&mut self, s: S, length: usize, biases: Option<Biases>, out: &mut [f32]) {
         let across = self.heads.row();
         let rows = |rows: &Aligned<f32>| Rows { at: rows.as_ptr(), ld: across };
         let attention = Attention {
             queries: rows(&self.queries),
             keys: rows(&self.keys),
             values: rows(&self.values),
+            biases,
             length,
             to: Rows { at: out.as_mut_ptr(), ld: self.dimension },
         };
-        // SAFETY: the buffers were made for the longest length and spare rows, and `out` has `length` rows.
+        // SAFETY: the buffers were made for the longest length and spare rows, `out` has `length` rows, and there are as
+        // many biases as logits.
         unsafe { s.causal(&attention, &self.heads, &mut self.scratch) };
     }
 }
@@ -131,15 +141,18 @@ mod tests {
     use crate::test_kit::{close, numbers};
 
     /// As the definition says it, in 64 bits.
-    fn expected(shape: &Shape, queries: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    fn expected(shape: &Shape, queries: &[f32], keys: &[f32], values: &[f32], added: &[f32]) -> Vec<f32> {
         let (d, head) = (shape.dimension, shape.dimension / shape.heads);
+        let length = queries.len() / d;
         let mut out = vec![0.0; queries.len()];
         for (row, out) in out.chunks_exact_mut(d).enumerate() {
             for number in 0..d {
                 let first = number / head * head;
                 let logit = |key: usize| {
                     let product = |i: usize| f64::from(queries[row * d + i]) * f64::from(keys[key * d + i]);
+                    let bias = added.get((first / head * length + row) * length + key).copied();
                     (first..first + head).map(product).sum::<f64>() / (head as f64).sqrt()
+                        + f64::from(bias.unwrap_or_default())
                 };
                 let logits: Vec<f64> = (0..=row).map(logit).collect();
                 let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -161,20 +174,22 @@ mod tests {
             heads in 1_usize..=16,
             head in prop_oneof![1_usize..=40, Just(64), Just(100), Just(128)],
             length in 1_usize..=70,
+            is_biased: bool,
             seed: u64,
         ) {
             let shape = Shape { dimension: heads * head, heads, blocks: 1, longest: 70 };
             prop_assume!(shape.check().is_ok());
             let size = length * shape.dimension;
             let [queries, keys, values] = [0, 1, 2].map(|part| numbers(seed ^ part, size, 2.0));
-            let expected = expected(&shape, &queries, &keys, &values);
+            let added = is_biased.then(|| numbers(seed ^ 3, heads * length * length, 3.0));
+            let expected = expected(&shape, &queries, &keys, &values, added.as_deref().unwrap_or_default());
             for set in Set::available() {
                 let mut attention = CausalAttention::on(set, &shape).unwrap();
                 // What an earlier sequence left must not matter.
                 let nans = vec![f32::NAN; 70 * shape.dimension];
-                attention.run(&nans, &nans, &nans, &mut nans.clone()).unwrap();
+                attention.run(&nans, &nans, &nans, None, &mut nans.clone()).unwrap();
                 let mut out = vec![f32::NAN; size];
-                attention.run(&queries, &keys, &values, &mut out).unwrap();
+                attention.run(&queries, &keys, &values, added.as_deref(), &mut out).unwrap();
                 prop_assert!(close(&out, &expected, 2e-6), "{} {shape:?} {length}", set.name());
             }
         }
@@ -185,10 +200,10 @@ mod tests {
         let shape = Shape { dimension: 16, heads: 1, blocks: 1, longest: 20 };
         let rows = |scale: f32| (0..20 * 16).map(|i| scale * ((i % 7) as f32 - 3.0)).collect::<Vec<_>>();
         let (queries, keys, values) = (rows(30.0), rows(-20.0), rows(1.0));
-        let expected = expected(&shape, &queries, &keys, &values);
+        let expected = expected(&shape, &queries, &keys, &values, &[]);
         for set in Set::available() {
             let mut out = vec![0.0; 20 * 16];
-            CausalAttention::on(set, &shape).unwrap().run(&queries, &keys, &values, &mut out).unwrap();
+            CausalAttention::on(set, &shape).unwrap().run(&queries, &keys, &values, None, &mut out).unwrap();
             assert!(close(&out, &expected, 5e-3), "{}", set.name());
         }
     }
@@ -199,8 +214,13 @@ mod tests {
         let mut attention = CausalAttention::on(Set::Portable(crate::simd::Portable), &shape).unwrap();
         for size in [0, 3, 12] {
             let row = vec![0.0; size];
-            assert!(attention.run(&row, &row, &row, &mut row.clone()).is_err());
+            assert!(attention.run(&row, &row, &row, None, &mut row.clone()).is_err());
         }
-        assert!(attention.run(&[0.0; 4], &[0.0; 8], &[0.0; 4], &mut [0.0; 4]).is_err());
+        assert!(attention.run(&[0.0; 4], &[0.0; 8], &[0.0; 4], None, &mut [0.0; 4]).is_err());
+        for added in [0, 1, 3, 8] {
+            let row = [0.0; 4];
+            let added = vec![0.0; added];
+            assert!(attention.run(&row, &row, &row, Some(&added), &mut [0.0; 4]).is_err());
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! in which the compiler may use what the set has.
 
 use crate::kernel::attention::{self, Attention};
+use crate::kernel::biases::Biases;
 use crate::kernel::dense::{self, Epilogue};
 use crate::kernel::{Rows, newest, norm};
 use crate::panels::{PackedNorm, Panels};
@@ -30,6 +31,7 @@ pub(crate) trait Entries: Simd {
         self,
         sought: Rows<*const f32>,
         x: Rows<*const f32>,
+        biases: Option<Biases>,
         size: (usize, usize),
         logits: Rows<*mut f32>,
         to: Rows<*mut f32>,
@@ -120,6 +122,7 @@ macro_rules! entries {
                 self,
                 sought: Rows<*const f32>,
                 x: Rows<*const f32>,
+                biases: Option<Biases>,
                 size: (usize, usize),
                 logits: Rows<*mut f32>,
                 to: Rows<*mut f32>,
@@ -129,13 +132,14 @@ macro_rules! entries {
                     set: $set,
                     sought: Rows<*const f32>,
                     x: Rows<*const f32>,
+                    biases: Option<Biases>,
                     size: (usize, usize),
                     logits: Rows<*mut f32>,
                     to: Rows<*mut f32>,
                 ) {
-                    unsafe { newest::attend_once::<$set, $vectors>(set, sought, x, size, logits, to) };
+                    unsafe { newest::attend_once::<$set, $vectors>(set, sought, x, biases, size, logits, to) };
                 }
-                unsafe { run(self, sought, x, size, logits, to) };
+                unsafe { run(self, sought, x, biases, size, logits, to) };
             }
 
             unsafe fn value_once<W: Stored>(
@@ -168,7 +172,8 @@ entries!(Portable, 2);
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::{
-        Attention, Entries, Epilogue, Heads, PackedNorm, Panels, Rows, Stored, attention, dense, newest, norm,
+        Attention, Biases, Entries, Epilogue, Heads, PackedNorm, Panels, Rows, Stored, attention, dense,
+        newest, norm,
     };
     use crate::simd::{Avx2, Avx512, Avx512Bf16};
 

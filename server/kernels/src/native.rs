@@ -134,7 +134,8 @@ impl NativeEncoder {
 
 fn check(shape: &Shape, tables: &Tables<'_>, sequences: &[&[u32]]) -> Result<(), Unfit> {
     let Shape { dimension, longest, .. } = *shape;
-    let (items, positions) = (tables.items.len() / dimension, tables.positions.len() / dimension);
+    let items = tables.items.len() / dimension;
+    let positions = tables.positions.map_or(longest, |positions| positions.len() / dimension);
     if tables.dimension != dimension || positions != longest {
         let found = tables.dimension;
         return Err(Unfit(format!("the tables are {positions} x {found}, not {longest} x {dimension}")));

@@ -38,13 +38,14 @@ fn wide(row: &[f32]) -> Vec<f64> {
 }
 
 /// The user vector of one sequence.
-fn expected(weights: &Weights, items: &[f32], positions: &[f32], sequence: &[u32]) -> Vec<f32> {
+fn expected(weights: &Weights, items: &[f32], positions: Option<&[f32]>, sequence: &[u32]) -> Vec<f32> {
     let Shape { dimension: d, heads, longest, .. } = weights.shape;
     let head = d / heads;
     let first = longest - sequence.len();
     let embed = |(number, item): (usize, &u32)| {
-        let item = &items[*item as usize * d..][..d];
-        plus(&wide(item), &wide(&positions[(first + number) * d..][..d]))
+        let item = wide(&items[*item as usize * d..][..d]);
+        positions
+            .map_or(item.clone(), |positions| plus(&item, &wide(&positions[(first + number) * d..][..d])))
     };
     let mut rows: Vec<Vec<f64>> = sequence.iter().enumerate().map(embed).collect();
     for block in &weights.blocks {
@@ -56,10 +57,16 @@ fn expected(weights: &Weights, items: &[f32], positions: &[f32], sequence: &[u32
             let query = plus(&times(&residual, &block.query), &wide(&block.query_bias));
             let mut y = residual;
             for first in (0..d).step_by(head) {
-                let logit = |key: &Vec<f64>| {
-                    (first..first + head).map(|i| query[i] * key[i]).sum::<f64>() / (head as f64).sqrt()
+                let bias = |before: usize| {
+                    let distances = block.distances.as_ref();
+                    distances.map_or(0.0, |numbers| f64::from(numbers[first / head * longest + before]))
                 };
-                let weights: Vec<f64> = keys[..=number].iter().map(|key| logit(key).exp()).collect();
+                let logit = |(place, key): (usize, &Vec<f64>)| {
+                    (first..first + head).map(|i| query[i] * key[i]).sum::<f64>() / (head as f64).sqrt()
+                        + bias(number - place)
+                };
+                let weights: Vec<f64> =
+                    keys[..=number].iter().enumerate().map(|it| logit(it).exp()).collect();
                 let sum: f64 = weights.iter().sum();
                 for i in first..first + head {
                     y[i] += weights.iter().zip(&values).map(|(weight, value)| weight * value[i]).sum::<f64>()
@@ -83,7 +90,7 @@ fn expected(weights: &Weights, items: &[f32], positions: &[f32], sequence: &[u32
 struct Case {
     weights: Weights,
     items: Vec<f32>,
-    positions: Vec<f32>,
+    positions: Option<Vec<f32>>,
 }
 
 impl Case {
@@ -93,12 +100,22 @@ impl Case {
         Self {
             weights,
             items: numbers(seed ^ 0x77, ITEMS * d, 1.0),
-            positions: numbers(seed ^ 0x78, shape.longest * d, 0.3),
+            positions: Some(numbers(seed ^ 0x78, shape.longest * d, 0.3)),
         }
     }
 
+    /// The network with biases by distance in the place of its table of positions.
+    fn by_distance(mut self, seed: u64) -> Self {
+        let Shape { heads, longest, .. } = self.weights.shape;
+        self.positions = None;
+        for (seed, block) in (seed..).zip(&mut self.weights.blocks) {
+            block.distances = Some(numbers(seed, heads * longest, 2.0));
+        }
+        self
+    }
+
     fn tables(&self) -> Tables<'_> {
-        let (items, positions) = (Numbers::F32(&self.items), Numbers::F32(&self.positions));
+        let (items, positions) = (Numbers::F32(&self.items), self.positions.as_deref().map(Numbers::F32));
         Tables { items, positions, dimension: self.weights.shape.dimension }
     }
 
@@ -117,7 +134,7 @@ impl Case {
     }
 
     fn expected(&self, sequence: &[u32]) -> Vec<f32> {
-        expected(&self.weights, &self.items, &self.positions, sequence)
+        expected(&self.weights, &self.items, self.positions.as_deref(), sequence)
     }
 }
 
@@ -141,8 +158,12 @@ proptest! {
     fn it_is_what_the_network_says_on_every_instruction_set(
         ((shape, keys), history) in shapes().prop_flat_map(|it| (Just(it), sequence(it.0.longest))),
         seed: u64,
+        by_distance: bool,
     ) {
-        let case = Case::new(shape, seed, keys);
+        let mut case = Case::new(shape, seed, keys);
+        if by_distance {
+            case = case.by_distance(seed);
+        }
         let expected = case.expected(&history);
         for set in Set::available() {
             let got = case.fp32(set, &[&history]);
@@ -154,8 +175,12 @@ proptest! {
     fn in_bf16_it_is_as_near_as_bf16_and_alike_on_every_unit(
         ((shape, keys), history) in shapes().prop_flat_map(|it| (Just(it), sequence(it.0.longest))),
         seed: u64,
+        by_distance: bool,
     ) {
-        let case = Case::new(shape, seed, keys);
+        let mut case = Case::new(shape, seed, keys);
+        if by_distance {
+            case = case.by_distance(seed);
+        }
         let emulated = case.bf16(TileSet::Portable(Portable, Emulated), &[&history]);
         prop_assert!(close(&emulated, &case.expected(&history), 0.06), "{shape:?}");
         for tiles in TileSet::available() {
@@ -196,7 +221,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn a_vector_has_the_same_bits_alone_and_in_company() {
     let shape = Shape { dimension: 24, heads: 3, blocks: 3, longest: 70 };
-    let case = Case::new(shape, 5, true);
+    let case = Case::new(shape, 5, true).by_distance(5);
     for (number, set) in Set::available().into_iter().enumerate() {
         let batches = if number == 0 { 10_000 } else { 100 };
         assert_alone_as_in_company(&NativeModel::fp32(set, &case.weights).unwrap(), &case, batches);
@@ -213,7 +238,7 @@ fn a_vector_has_the_same_bits_alone_and_in_company() {
 fn the_largest_shapes_are_computed_as_the_small_ones() {
     for (heads, longest, length) in [(4, 512, 260), (16, 512, 33)] {
         let shape = Shape { dimension: 512, heads, blocks: 2, longest };
-        let case = Case::new(shape, 3, true);
+        let case = Case::new(shape, 3, true).by_distance(3);
         let history: Vec<u32> = (0..length).map(|i| i * 7 % ITEMS as u32).collect();
         let expected = case.expected(&history);
         let set = Set::available()[0];

@@ -1,5 +1,6 @@
 //! A block's weights as kernels want them, whatever their matrices are packed as.
 
+use crate::kernel::biases::Distances;
 use crate::memory::Aligned;
 use crate::panels::{PackedNorm, by_heads, padded};
 use crate::shape::{Heads, Shape};
@@ -20,6 +21,8 @@ pub(crate) struct PackedBlock<M> {
     pub(crate) dense1: M,
     pub(crate) dense1_bias: Aligned<f32>,
     pub(crate) dense2: M,
+    /// What attention adds to its logits, if the network does.
+    pub(crate) distances: Option<Distances>,
 }
 
 /// Packs the matrices of a network: `pack(inputs, columns, value)` makes one of `value(input, column)`, which is zero
@@ -59,6 +62,7 @@ impl<'a, M, P: Fn(usize, usize, &dyn Fn(usize, usize) -> f32) -> M> Packer<'a, P
             dense1: self.square(&block.dense1),
             dense1_bias: padded(&block.dense1_bias, row),
             dense2: self.square(&block.dense2),
+            distances: block.distances.as_ref().map(|numbers| Distances::new(numbers, &self.shape)),
         }
     }
 

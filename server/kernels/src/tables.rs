@@ -21,13 +21,14 @@ pub enum Numbers<'a> {
     F16(&'a [f16]),
 }
 
-/// The tables of items and positions, of one dimension.
+/// The tables of items and positions, if there are any, of one dimension.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables<'a> {
     /// A row for each item.
     pub items: Numbers<'a>,
-    /// A row for each position, oldest first; a sequence of n items takes the last n.
-    pub positions: Numbers<'a>,
+    /// A row for each position, oldest first; a sequence of n items takes the last n. `None` where the network knows the
+    /// order of the items by its biases.
+    pub positions: Option<Numbers<'a>>,
     /// Numbers in a row.
     pub dimension: usize,
 }
@@ -71,8 +72,8 @@ impl Numbers<'_> {
 }
 
 impl Tables<'_> {
-    /// Writes a row of `row` numbers for each item of a part of a sequence: item and position added, zeros behind the
-    /// dimension.
+    /// Writes a row of `row` numbers for each item of a part of a sequence: item and position, if there are any, added;
+    /// zeros behind the dimension.
     pub(crate) fn embed<S: Entries>(
         &self,
         s: S,
@@ -81,17 +82,21 @@ impl Tables<'_> {
         to: &mut [f32],
         row: usize,
     ) {
-        let longest = self.positions.len() / self.dimension;
-        let first = longest - sequence.len();
+        let first = self.positions.map_or(0, |positions| positions.len() / self.dimension - sequence.len());
         let (mut item, mut position) = ([0.0; DIMENSION_MAX], [0.0; DIMENSION_MAX]);
         for (number, to) in part.zip(to.chunks_exact_mut(row)) {
             if let Some(soon) = sequence.get(number + AHEAD) {
                 self.items.prefetch(*soon as usize, self.dimension);
             }
             let item = self.items.row(sequence[number] as usize, &mut item[..self.dimension]);
-            let position = self.positions.row(first + number, &mut position[..self.dimension]);
             let (to, padding) = to.split_at_mut(self.dimension);
-            s.add_rows(item, position, to);
+            match &self.positions {
+                Some(positions) => {
+                    let position = positions.row(first + number, &mut position[..self.dimension]);
+                    s.add_rows(item, position, to);
+                }
+                None => to.copy_from_slice(item),
+            }
             padding.fill(0.0);
         }
     }

@@ -46,6 +46,7 @@ pub(crate) fn network(shape: Shape, seed: u64, with_keys: bool) -> Weights {
         dense1: next(d * d, scale),
         dense1_bias: next(d, 0.1),
         dense2: next(d * d, scale),
+        distances: None,
     });
     let blocks = blocks.collect();
     Weights { shape, blocks, final_norm }

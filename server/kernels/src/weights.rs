@@ -32,6 +32,9 @@ pub struct Block {
     pub dense1_bias: Vec<f32>,
     /// Without a bias.
     pub dense2: Vec<f32>,
+    /// What is added to the logits of a position that lies so far before the one that attends, 0 for itself: as many
+    /// numbers a head as a sequence may have; `None` where nothing is added.
+    pub distances: Option<Vec<f32>>,
 }
 
 /// An encoder without its tables.
@@ -69,6 +72,9 @@ impl Weights {
                 Some(key) => sized("a key matrix", key, d * d)?,
                 None if self.shape.heads > 1 => return Err(Unfit("several heads have no keys".to_owned())),
                 None => {}
+            }
+            if let Some(distances) = &block.distances {
+                sized("a bias by distance", distances, self.shape.heads * self.shape.longest)?;
             }
             for row in [&block.query_bias, &block.dense1_bias] {
                 sized("a bias", row, d)?;

@@ -7,12 +7,14 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
 
 use super::RetrievalError;
+use super::kept::IndexFile;
 use super::ranking::Best;
 use super::scan::ScanScorer;
 use super::table::ItemTable;
@@ -53,6 +55,15 @@ impl AnnOptions {
         expansion_search: 128,
         quantization: Quantization::Bf16,
     };
+}
+
+impl AnnOptions {
+    /// Where an index with these options is kept, in a folder, of the table that nothing but `seal` names.
+    pub fn file(self, folder: &Path, seal: &str) -> IndexFile {
+        let Self { connectivity, expansion_add, quantization, .. } = self;
+        let quantization = format!("{quantization:?}").to_lowercase();
+        IndexFile::new(folder, &format!("{seal}-{connectivity}-{expansion_add}-{quantization}"))
+    }
 }
 
 impl Default for AnnOptions {
@@ -101,16 +112,7 @@ impl AnnIndex {
     /// [`RetrievalError::Index`] when usearch refuses, for want of memory for example.
     pub fn build(scan: &ScanScorer, threads: usize, options: AnnOptions) -> Result<Self, RetrievalError> {
         let table = scan.table().clone();
-        let index = Index::new(&IndexOptions {
-            dimensions: table.dimension(),
-            metric: MetricKind::IP,
-            quantization: options.quantization.into(),
-            connectivity: options.connectivity,
-            expansion_add: options.expansion_add,
-            expansion_search: options.expansion_search,
-            multi: false,
-        })
-        .map_err(RetrievalError::index)?;
+        let index = empty(&table, options)?;
         index.reserve_capacity_and_threads(table.items(), threads.max(1)).map_err(RetrievalError::index)?;
         for row in 0..table.items() as ItemRow {
             index.add(u64::from(row), table.row(row)).map_err(RetrievalError::index)?;
@@ -120,7 +122,37 @@ impl AnnIndex {
         Ok(built)
     }
 
-    /// Its recall@10 when it was built.
+    /// The index that a file keeps of the rows of `scan`'s table, mapped and tuned anew; `None` where there is none that
+    /// is whole.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Index`] when usearch refuses it.
+    pub fn open(
+        scan: &ScanScorer,
+        threads: usize,
+        options: AnnOptions,
+        file: &IndexFile,
+    ) -> Result<Option<Self>, RetrievalError> {
+        let table = scan.table().clone();
+        let index = empty(&table, options)?;
+        if !file.map(&index) || index.size() != table.items() || index.dimensions() != table.dimension() {
+            return Ok(None);
+        }
+        index.reserve_capacity_and_threads(table.items(), threads.max(1)).map_err(RetrievalError::index)?;
+        let mut opened = Self { table, index, expansion_search: options.expansion_search, recall: 0.0 };
+        opened.tune(scan)?;
+        Ok(Some(opened))
+    }
+
+    /// Keeps it in a file.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Index`] when it cannot be written.
+    pub fn write(&self, file: &IndexFile) -> Result<(), RetrievalError> {
+        file.write(&self.index)
+    }
+
+    /// Its recall@10 when it was built or opened.
     pub fn recall(&self) -> f64 {
         self.recall
     }
@@ -191,6 +223,20 @@ impl AnnIndex {
     }
 }
 
+/// An index of no rows yet.
+fn empty(table: &ItemTable, options: AnnOptions) -> Result<Index, RetrievalError> {
+    let options = IndexOptions {
+        dimensions: table.dimension(),
+        metric: MetricKind::IP,
+        quantization: options.quantization.into(),
+        connectivity: options.connectivity,
+        expansion_add: options.expansion_add,
+        expansion_search: options.expansion_search,
+        multi: false,
+    };
+    Index::new(&options).map_err(RetrievalError::index)
+}
+
 impl std::fmt::Debug for AnnIndex {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("AnnIndex").field("recall", &self.recall).finish_non_exhaustive()
@@ -243,6 +289,33 @@ mod tests {
     fn an_index_finds_nearly_what_the_scan_finds_with_the_same_scores() {
         let index = AnnIndex::build(&scan(2_000), 1, AnnOptions::DEFAULT).unwrap();
         assert!(index.keeps_promise(), "recall {}", index.recall());
+    }
+
+    #[test]
+    fn what_a_file_keeps_answers_as_what_was_built_and_what_is_damaged_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let (scan, options) = (scan(2_000), AnnOptions::DEFAULT);
+        let file = options.file(folder.path(), "seal");
+        assert!(AnnIndex::open(&scan, 2, options, &file).unwrap().is_none());
+        let built = AnnIndex::build(&scan, 2, options).unwrap();
+        built.write(&file).unwrap();
+        let opened = AnnIndex::open(&scan, 2, options, &file).unwrap().unwrap();
+        assert!((opened.recall() - built.recall()).abs() < 1e-12);
+        let query = Query::exact(10);
+        for vector in probes(&built.table) {
+            let query = ScorerQuery { vector: &vector, query: &query };
+            assert_eq!(opened.rank(&query, 1.0).unwrap(), built.rank(&query, 1.0).unwrap());
+        }
+        drop(opened);
+        let whole = std::fs::read(file.path()).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&flipped[..], &whole[..whole.len() / 2], b""] {
+            std::fs::write(file.path(), damaged).unwrap();
+            assert!(AnnIndex::open(&scan, 2, options, &file).unwrap().is_none());
+        }
+        let other = options.file(folder.path(), "another");
+        assert!(AnnIndex::open(&scan, 2, options, &other).unwrap().is_none());
     }
 
     #[test]

@@ -27,6 +27,7 @@
 
 pub mod ann;
 pub mod exact;
+mod kept;
 pub mod live;
 pub mod planner;
 pub mod query;
@@ -36,6 +37,7 @@ pub mod table;
 
 pub use ann::{AnnIndex, AnnOptions, Quantization};
 pub use exact::ExactScorer;
+pub use kept::IndexFile;
 pub use live::{LiveIndex, Nearest};
 pub use planner::{IndexPolicy, Planner, PlannerOptions};
 pub use query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};

@@ -9,13 +9,14 @@
 //! The crossover points are measured, not guessed: `cargo run --release -p marquee-benches --bin
 //! planner` prints them.
 
-use std::sync::{Arc, Once, OnceLock};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 
 use marquee_core::domain::MovieId;
 
 use super::RetrievalError;
 use super::ann::{AnnIndex, AnnOptions};
 use super::exact::{self, rank_allowed};
+use super::kept::IndexFile;
 use super::scan::ScanScorer;
 use super::table::{ItemTable, TableValues};
 use crate::query::{BackendError, ItemRow, Method, Metric, Query, Scored, Scorer, ScorerQuery, TopK};
@@ -86,16 +87,45 @@ pub struct Planner {
 struct Shared {
     scan: ScanScorer,
     index: OnceLock<AnnIndex>,
+    /// Held by whoever builds it: others wait for that.
+    building: Mutex<()>,
+    /// Where it is kept.
+    file: Option<IndexFile>,
     options: PlannerOptions,
 }
 
 impl Shared {
-    fn build_index(&self) -> Result<(), RetrievalError> {
+    /// The index, opened or built if it is not there yet.
+    fn make_index(&self) -> Result<&AnnIndex, RetrievalError> {
+        let building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = self.index.get() {
+            return Ok(index);
+        }
+        let index = match self.open()? {
+            Some(index) => index,
+            None => self.build()?,
+        };
+        let index = self.index.get_or_init(|| index);
+        drop(building);
+        Ok(index)
+    }
+
+    fn open(&self) -> Result<Option<AnnIndex>, RetrievalError> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let index = AnnIndex::open(&self.scan, self.options.search_threads, self.options.ann, file)?;
+        if let Some(index) = &index {
+            tracing::info!(items = self.scan.table().items(), recall = index.recall(), "index opened");
+        }
+        Ok(index)
+    }
+
+    fn build(&self) -> Result<AnnIndex, RetrievalError> {
         let index = AnnIndex::build(&self.scan, self.options.search_threads, self.options.ann)?;
         tracing::info!(items = self.scan.table().items(), recall = index.recall(), "index built");
-        // Of two that were built at a time one is dropped: they are the same.
-        let _ = self.index.set(index);
-        Ok(())
+        if let Some(Err(error)) = self.file.as_ref().map(|file| index.write(file)) {
+            tracing::warn!(%error, "the index is not kept for the next start");
+        }
+        Ok(index)
     }
 }
 
@@ -118,22 +148,48 @@ impl Planner {
         movie_ids: &[MovieId],
         options: PlannerOptions,
     ) -> Result<Self, RetrievalError> {
+        Self::build_over(values, dimension, movie_ids, options, None)
+    }
+
+    /// As [`Planner::build`]; the index is opened from the file if it is there, and else kept in it once it is built.
+    ///
+    /// # Errors
+    /// As [`ItemTable::new`].
+    pub fn build_keeping(
+        values: TableValues,
+        dimension: usize,
+        movie_ids: &[MovieId],
+        options: PlannerOptions,
+        file: IndexFile,
+    ) -> Result<Self, RetrievalError> {
+        Self::build_over(values, dimension, movie_ids, options, Some(file))
+    }
+
+    fn build_over(
+        values: TableValues,
+        dimension: usize,
+        movie_ids: &[MovieId],
+        options: PlannerOptions,
+        file: Option<IndexFile>,
+    ) -> Result<Self, RetrievalError> {
         let table = ItemTable::new(values, dimension, movie_ids)?;
         let items = table.items();
-        let planner = Self {
-            shared: Arc::new(Shared { scan: ScanScorer::new(table), index: OnceLock::new(), options }),
-            asked: Once::new(),
-        };
+        let scan = ScanScorer::new(table);
+        let (index, building) = (OnceLock::new(), Mutex::default());
+        let planner =
+            Self { shared: Arc::new(Shared { scan, index, building, file, options }), asked: Once::new() };
         if items <= INDEX_AT_ONCE_ITEMS || items >= options.index_from_items {
             planner.ask_for_index();
         }
         Ok(planner)
     }
 
-    /// Builds the index on the calling thread, unless there is one.
-    #[cfg(test)]
-    fn build_index(&self) -> Result<(), RetrievalError> {
-        if self.shared.index.get().is_none() { self.shared.build_index() } else { Ok(()) }
+    /// Has the index opened or built on the calling thread, unless there is one; its recall@10.
+    ///
+    /// # Errors
+    /// [`RetrievalError::Index`] when usearch refuses.
+    pub fn make_index(&self) -> Result<f64, RetrievalError> {
+        self.shared.make_index().map(AnnIndex::recall)
     }
 
     /// The instruction set of the scan.
@@ -148,7 +204,7 @@ impl Planner {
         self.asked.call_once(|| {
             let shared = self.shared.clone();
             let build = move || {
-                if let Err(error) = shared.build_index() {
+                if let Err(error) = shared.make_index() {
                     tracing::warn!(%error, "index not built; every answer will be exact");
                 }
             };
@@ -318,14 +374,14 @@ mod tests {
         let query = Query { method: Method::Ann, ..Query::exact(10) };
         let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
         assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
-        planner.build_index().unwrap();
+        planner.make_index().unwrap();
         assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Ann);
     }
 
     #[test]
     fn a_cosine_is_answered_exactly_whatever_method_is_asked_for() {
         let planner = planner_of_300();
-        planner.build_index().unwrap();
+        planner.make_index().unwrap();
         let query = Query { method: Method::Ann, metric: Metric::Cosine, ..Query::exact(10) };
         let batch = [ScorerQuery { vector: &[0.5; DIMENSION], query: &query }];
         assert_eq!(planner.top_k(&batch).unwrap()[0].method, Method::Exact);
@@ -334,7 +390,7 @@ mod tests {
     #[test]
     fn a_small_table_is_never_left_to_the_index_unasked() {
         let planner = planner_of_300();
-        planner.build_index().unwrap();
+        planner.make_index().unwrap();
         let query = Query { method: Method::Auto, ..Query::exact(10) };
         assert_eq!(plans(&planner, &[query]), [Plan::Scan]);
     }
@@ -348,7 +404,7 @@ mod tests {
         };
         for (from, plan) in [(300, Plan::Index), (301, Plan::Scan)] {
             let planner = planner_of_300_with(options(from));
-            planner.build_index().unwrap();
+            planner.make_index().unwrap();
             let query = Query { method: Method::Auto, ..Query::exact(10) };
             assert_eq!(plans(&planner, &[query]), [plan], "from {from}");
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use marquee_core::clock::now_ms;
-use marquee_store::{RedbStore, Store, StoreError};
+use marquee_store::{RedbStore, Store, StoreError, backup};
 
 use super::{StartError, open_store};
 use crate::config::{Config, Sample, StoreUrl};
@@ -33,6 +33,14 @@ pub(super) struct Data {
 /// # Errors
 /// [`StartError`] when the store cannot be opened or the sample cannot be imported.
 pub(super) async fn open_data(config: &Config) -> Result<Data, StartError> {
+    let data = open_any(config).await?;
+    if backup::is_half_restored(data.store.as_ref()).await? {
+        return Err(StartError::HalfRestored);
+    }
+    Ok(data)
+}
+
+async fn open_any(config: &Config) -> Result<Data, StartError> {
     if config.store.wanted_sample() == Sample::Auto && config.store.is_default() {
         return match open_own(config).await? {
             Some(store) => Ok(Data { origin: origin(config, store.as_ref()).await?, store }),
@@ -55,7 +63,8 @@ async fn open_own(config: &Config) -> Result<Option<Arc<dyn Store>>, StoreError>
     }
     let store = open_store(&StoreUrl::redb(), &config.store.data_dir, config.on_damage).await?;
     let stats = store.stats().await?;
-    Ok((stats.movies > 0 || stats.users > 0).then_some(store))
+    let is_half = backup::is_half_restored(store.as_ref()).await?;
+    Ok((stats.movies > 0 || stats.users > 0 || is_half).then_some(store))
 }
 
 /// The sample's own store.
@@ -118,7 +127,7 @@ pub async fn import_sample(sample: &Path, store: &dyn Store) -> Result<(), Start
 ///
 /// # Errors
 /// [`StartError::Shipped`] when the program's own cannot be unpacked.
-pub(super) fn find_model(config: &Config) -> Result<(PathBuf, String), StartError> {
+pub(crate) fn find_model(config: &Config) -> Result<(PathBuf, String), StartError> {
     if config.engine.is_bundled_model() {
         let folder = marquee_shipped::MODEL.folder()?;
         let origin = format!("The model comes with the program, unpacked into {}.", folder.display());

@@ -2,17 +2,24 @@
 
 use marquee_core::meters::Metric;
 
-use crate::edge::layers;
+use crate::access::{self, accounts, audit};
+use crate::edge::{layers, tls};
 use crate::shared::{cache, events, limit, redis};
-use crate::{recommend, telemetry};
+use crate::{experiments, jobs, judge, recommend, telemetry};
 
 /// Every metric that the server may show, by name.
 pub fn metrics() -> Vec<&'static Metric> {
     let shared = [redis::METRICS, cache::METRICS, events::METRICS, limit::METRICS];
-    let mut all: Vec<&Metric> = telemetry::METRICS
-        .iter()
+    let mut all: Vec<&Metric> = telemetry::metrics()
         .chain(layers::metrics())
+        .chain(tls::METRICS)
+        .chain(audit::METRICS)
         .chain(recommend::METRICS)
+        .chain(judge::METRICS)
+        .chain(experiments::METRICS)
+        .chain(jobs::METRICS)
+        .chain(accounts::METRICS)
+        .chain(access::TOKEN_METRICS)
         .chain(shared.into_iter().flatten())
         .chain(marquee_engine::METRICS)
         .chain(marquee_store::metrics())
@@ -72,6 +79,14 @@ mod tests {
             let prometheus = metric.prometheus();
             let words: Vec<&str> = prometheus.split('_').collect();
             assert!(words.windows(2).all(|pair| pair[0] != pair[1]), "{prometheus}");
+        }
+    }
+
+    #[test]
+    fn what_is_sampled_is_measured() {
+        let known: Vec<String> = metrics().into_iter().map(Metric::prometheus).collect();
+        for name in telemetry::SAMPLED {
+            assert!(known.iter().any(|known| known == name), "{name}");
         }
     }
 

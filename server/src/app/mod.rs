@@ -6,6 +6,7 @@
 mod cpu_latency;
 mod data;
 mod files;
+mod jobs;
 mod metrics;
 
 use std::net::SocketAddr;
@@ -25,30 +26,45 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use cpu_latency::{CpuLatencyGuard, hold_cpu_latency};
+pub(crate) use data::find_model;
 pub use data::import_sample;
-use data::{Data, find_model, open_data};
+use data::{Data, open_data};
 pub(crate) use files::outlive_file_limits;
+use jobs::{Opened, open_jobs};
 pub use metrics::metrics;
 
+use crate::access::accounts::Accounts;
+use crate::access::audit::{Audit, Trail};
+use crate::access::{self, Certificates, CertificatesError, Keys, Tokens, TokensError};
 use crate::catalog::{Catalog, Follower};
-use crate::config::{CacheUrl, Config, StoreUrl, Switch};
+use crate::config::{CacheUrl, Config, Exposed, StoreUrl, Switch};
 use crate::edge::layers::{CallLog, ConnectionLimits, ConnectionTimes, ReceiveLimits};
 use crate::edge::services::{LoadModel, Unsaid};
-use crate::edge::{AppState, HttpOptions, ServeError, ServerOptions, serve};
+use crate::edge::tls::{Followed, Tls};
+use crate::edge::{
+    AppState, ConsoleFacts, HttpOptions, PERSON, ServeError, ServerOptions, SlowCalls, TlsError, serve,
+    streams,
+};
+use crate::experiments::Experiments;
 use crate::import::ImportError;
+use crate::jobs::kinds::{Parts, Planners};
+use crate::judge::Live;
 use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, NewMovies, Recommender, SimilarUsers};
 use crate::rules::Rules;
-use crate::shared::cache::{Cache, LocalCache, RedisCache, TieredCache};
+use crate::shared::cache::{Cache, LocalCache, RedisCache, Space, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
-use crate::shared::limit::Limiter;
+use crate::shared::limit::{Limiter, Shares};
 use crate::shared::redis::{Redis, RedisError};
 use crate::similar::{Keeper, Kept, Table};
-use crate::telemetry::{Telemetry, TelemetryError, serve_metrics};
+use crate::telemetry::{Samples, Telemetry, TelemetryError, serve_metrics};
 use crate::writes::WriteCoordinator;
 
 /// Bytes of a remembered user vector, for sizing the cache: 256 numbers.
 const VECTOR_BYTES: u64 = 1024;
+
+/// The folder of the models' indexes in the data folder.
+const INDEXES: &str = "indexes";
 
 /// Between two attempts to load the first model while another one is loaded.
 const TURN_RETRY: Duration = Duration::from_millis(200);
@@ -56,15 +72,33 @@ const TURN_RETRY: Duration = Duration::from_millis(200);
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Others would reach what is not for them.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store holds a part of a backup only.
+    #[error(
+        "the store holds a part of a backup only, because its restore did not come to its end; run `marquee-server restore` \
+         with the same backup again"
+    )]
+    HalfRestored,
     /// The sample cannot be imported.
     #[error(transparent)]
     Import(#[from] ImportError),
     /// What the program brings along cannot be unpacked.
     #[error(transparent)]
     Shipped(#[from] ShippedError),
+    /// Tokens cannot be taken.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+    /// Certificates give what there is not.
+    #[error(transparent)]
+    Certificates(#[from] CertificatesError),
     /// The model cannot be loaded.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -80,6 +114,9 @@ pub enum StartError {
     /// Redis cannot be used with these settings.
     #[error(transparent)]
     Redis(#[from] RedisError),
+    /// There are no threads for jobs.
+    #[error("there are no threads for jobs: {0}; let this user have more, or say --jobs-at-once 0")]
+    Jobs(std::io::Error),
     /// Telemetry cannot be set up.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
@@ -117,10 +154,38 @@ pub struct Running {
     following_users: Option<AbortOnDropHandle<()>>,
     following_new_movies: Option<AbortOnDropHandle<()>>,
     keeping_similar: AbortOnDropHandle<()>,
+    doing_jobs: AbortOnDropHandle<()>,
     asking: AbortOnDropHandle<()>,
+    _looking_back: AbortOnDropHandle<((), ())>,
+    judging: AbortOnDropHandle<()>,
+    _following_tls: Option<AbortOnDropHandle<()>>,
+    following_keys: AbortOnDropHandle<()>,
+    auditing: Option<Writing>,
+    recording: Option<Writing>,
+    following_experiments: AbortOnDropHandle<()>,
+    _following_tokens: Option<AbortOnDropHandle<()>>,
     stop: CancellationToken,
     config: Config,
     _cpu_latency: Option<CpuLatencyGuard>,
+}
+
+/// A task that writes what is recorded, and what tells it to end.
+struct Writing {
+    task: AbortOnDropHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Writing {
+    fn start<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(CancellationToken) -> F) -> Self {
+        let stop = CancellationToken::new();
+        Self { task: AbortOnDropHandle::new(tokio::spawn(run(stop.clone()))), stop }
+    }
+
+    /// Ends once all is written.
+    async fn end(self) {
+        self.stop.cancel();
+        let _ended = self.task.await;
+    }
 }
 
 /// Builds the table of movies that are alike and keeps it in the data folder, which no server may have open.
@@ -130,6 +195,15 @@ pub struct Running {
 pub(crate) async fn build_similar(config: &Config) -> Result<Arc<Table>, StartError> {
     let Data { store, .. } = open_data(config).await?;
     Ok(Keeper::new(store, Arc::default(), &config.store.data_dir).build().await?)
+}
+
+/// The keys of the store that a server with these settings opens, and that none may have open if it is embedded.
+///
+/// # Errors
+/// [`StartError`] when the store cannot be opened or read.
+pub(crate) async fn open_keys(config: &Config) -> Result<Keys, StartError> {
+    let Data { store, .. } = open_data(config).await?;
+    Ok(Keys::open(store, Arc::new(config.security.roles.with_built_in())).await?)
 }
 
 /// Opens the store that the settings name; `on_damage` is what to do when the embedded one is damaged.
@@ -167,6 +241,12 @@ fn open_cache(redis: Option<&Arc<Redis>>, limit_mib: u64) -> Option<Arc<dyn Cach
     }
 }
 
+/// Where nodes share what they know of sessions. A store of one's own is asked sooner than Redis.
+fn open_session_cache(config: &Config, redis: Option<&Arc<Redis>>) -> Option<Arc<dyn Cache>> {
+    let redis = redis.filter(|_| config.store.store.url().is_some())?;
+    Some(Arc::new(RedisCache::of(Arc::clone(redis), Space::Session)))
+}
+
 /// The profiles, remembered here and in Redis. A store that other nodes may write to needs Redis for
 /// that: without it nobody says when a profile changes, so none is remembered.
 fn open_profiles(
@@ -193,6 +273,10 @@ pub async fn build_catalog(store: &dyn Store) -> Result<Catalog, StoreError> {
 /// [`StartError`] for all that goes wrong before the port is open; what goes wrong with the model is
 /// said by [`Running::ready`].
 pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
+    for warning in config.exposure()? {
+        tracing::warn!("{warning}");
+    }
+    let (tls, followed_tls) = open_tls(&config)?.unzip();
     let cpu_latency = config.server.wake_latency_us.map(|latency_us| hold_cpu_latency(latency_us.into()));
     let cpu_latency = cpu_latency.transpose().map_err(StartError::CpuLatencyGuard)?;
     let (bundle, model_origin) = find_model(&config)?;
@@ -208,6 +292,14 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         revision,
         interval: config.store.statistics_interval,
     };
+    let roles = Arc::new(config.security.roles.with_built_in());
+    let tokens = match config.security.token_options()? {
+        Some(options) => Some(Arc::new(Tokens::open(options, Arc::clone(&roles)).await?)),
+        None => None,
+    };
+    let certificates = Arc::new(Certificates::new(&config.security.certificate_roles, &roles)?);
+    let person = roles.get(PERSON).cloned().unwrap_or_default();
+    let keys = Arc::new(Keys::open(Arc::clone(&store), Arc::clone(&roles)).await?);
     let engine = Arc::new(Engine::start(config.engine.options()));
     let redis = open_redis(&config.cache.cache).await?;
     let cache = open_cache(redis.as_ref(), config.cache.vector_cache_mib);
@@ -220,9 +312,11 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let recommender =
         Recommender::new(Arc::clone(&engine), Arc::clone(&catalog), Arc::clone(&profiles), cache);
     let similar = Arc::new(Kept::empty());
-    let keeper = Keeper::new(Arc::clone(&store), Arc::clone(&similar), &config.store.data_dir);
+    let keeper = Arc::new(Keeper::new(Arc::clone(&store), Arc::clone(&similar), &config.store.data_dir));
     let recommender = recommender.with_similar(similar);
-    let recommender = Arc::new(recommender.on_mismatch(mismatch).under(Arc::clone(&rules)));
+    let (recommender, seen) = recommender.on_mismatch(mismatch).under(Arc::clone(&rules)).sampled();
+    let recommender = Arc::new(recommender);
+    let live = Live::new(Arc::clone(&recommender), Arc::clone(&catalog), seen);
     let similar_users = (config.retrieval.similar_users == Switch::On).then(|| {
         let (recommender, store) = (Arc::clone(&recommender), Arc::clone(&store));
         let changes = Arc::clone(profiles.changes());
@@ -238,8 +332,35 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         Arc::clone(&events),
         config.store.max_clock_skew,
     );
+    let holdout = f64::from(config.ranking.holdout_percent) / 100.0;
+    let (experiments, experiment_recorder) = Experiments::open(Arc::clone(&store), holdout).await?;
+    let coordinator = coordinator.told_to(Arc::clone(&experiments));
+    let accounts = Arc::new(Accounts::new(
+        Arc::clone(&store),
+        open_session_cache(&config, redis.as_ref()),
+        coordinator.clone(),
+        person,
+        config.security.session_times(),
+        config.security.sign_up == Switch::On,
+    ));
+    let trail = Arc::new(Trail::new(Arc::clone(&store), config.security.audit_retention()));
+    let recorder = config.security.audits().then(|| Audit::new(Arc::clone(&store), Arc::clone(&trail)));
+    let (audit, audit_writer) = recorder.unzip();
+    let planners = Arc::<Planners>::default();
+    let samples = Arc::new(Samples::new(telemetry.registry(), streams()));
+    let parts = Parts {
+        store: Arc::clone(&store),
+        coordinator: coordinator.clone(),
+        planners: Arc::clone(&planners),
+        samples: Arc::clone(&samples),
+        catalog: Arc::clone(&catalog),
+        profiles: Arc::clone(&profiles),
+        recommender: Arc::clone(&recommender),
+        similar: Arc::clone(&keeper),
+    };
+    let Opened { jobs, runner, timetable } = open_jobs(&config, parts, Arc::clone(&keys), roles)?;
     let state = Arc::new(AppState {
-        load: loader(&engine, &recommender, &config),
+        load: loader(&engine, &recommender, planners, &config),
         engine,
         catalog,
         store,
@@ -247,9 +368,25 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         events,
         recommender,
         rules,
+        experiments,
+        keys,
+        tokens,
+        accounts,
+        certificates,
+        trail,
+        audit: audit.map(Arc::new),
         similar_users,
+        shares: config
+            .server
+            .caller_share
+            .map(|share| Arc::new(Shares::new(share.of(config.engine.queue_limit)))),
         limiter: config.server.rate_limit.map(|rate| Arc::new(Limiter::new(rate, redis))),
+        jobs,
+        timetable: Arc::clone(&timetable),
         health: Arc::default(),
+        samples,
+        slow_calls: Arc::new(SlowCalls::new(streams())),
+        exemplars: telemetry.exemplars(),
     });
     state.health.set_serving(false).await;
 
@@ -257,20 +394,42 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let listener = TcpListener::bind(config.server.listen).await.map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
     let metrics_address = match config.telemetry.metrics_listen {
-        Some(metrics) => Some(serve_metrics(metrics, telemetry.registry(), stop.clone()).await?),
+        Some(metrics) => {
+            let serving = state.health.serving();
+            let exemplars = telemetry.exemplars().unwrap_or_default();
+            Some(serve_metrics(metrics, telemetry.registry(), exemplars, serving, stop.clone()).await?)
+        }
         None => None,
     };
-    let serving = tokio::spawn(serve(listener, Arc::clone(&state), server_options(&config), stop.clone()));
+    let options = server_options(&config, &bundle, tls);
+    let serving = tokio::spawn(serve(listener, Arc::clone(&state), options, stop.clone()));
     let loading = tokio::spawn(first_model(bundle, Arc::clone(&state)));
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+    let following_keys = AbortOnDropHandle::new(tokio::spawn(access::follow(Arc::clone(&state.keys))));
+    let auditing = audit_writer.map(|writer| Writing::start(|stop| writer.run(stop)));
+    let recording = Writing::start(|stop| experiment_recorder.run(stop));
+    let following_experiments = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&state.experiments).follow()));
+    let following_tokens =
+        state.tokens.clone().map(|tokens| AbortOnDropHandle::new(tokio::spawn(tokens.follow())));
     let following_users = state.similar_users.clone().map(SimilarUsers::follow);
     let following_users = following_users.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
     let following_new_movies = new_movies.map(NewMovies::follow);
     let following_new_movies =
         following_new_movies.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
-    let keeping_similar = AbortOnDropHandle::new(tokio::spawn(keeper.run()));
+    let keeping_similar = AbortOnDropHandle::new(tokio::spawn(async move { keeper.run().await }));
+    let doing_jobs = {
+        let (stop, stop_schedules) = (stop.clone(), stop.clone());
+        let run = async move { tokio::join!(runner.run(stop), timetable.run(stop_schedules)) };
+        AbortOnDropHandle::new(tokio::spawn(async move { _ = run.await }))
+    };
+    let looking_back =
+        futures::future::join(Arc::clone(&state.samples).follow(), Arc::clone(&state.slow_calls).follow());
+    let looking_back = AbortOnDropHandle::new(tokio::spawn(looking_back));
+    let judging = AbortOnDropHandle::new(tokio::spawn(live.run()));
     let asking = Arc::clone(&state.health).follow(Arc::clone(&state.store));
     let asking = AbortOnDropHandle::new(tokio::spawn(asking));
+    let following_tls = followed_tls.map(|tls| tls.run(config.security.tls_reload_interval));
+    let following_tls = following_tls.map(|follow| AbortOnDropHandle::new(tokio::spawn(follow)));
     Ok(Running {
         address,
         metrics_address,
@@ -283,20 +442,36 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         following_users,
         following_new_movies,
         keeping_similar,
+        doing_jobs,
         asking,
+        _looking_back: looking_back,
+        judging,
+        _following_tls: following_tls,
+        following_keys,
+        auditing,
+        recording: Some(recording),
+        following_experiments,
+        _following_tokens: following_tokens,
         stop,
         config,
         _cpu_latency: cpu_latency,
     })
 }
 
-/// What the settings say of calls and connections.
-fn server_options(config: &Config) -> ServerOptions {
+/// The certificates, if the settings name some, and what takes over their changes.
+fn open_tls(config: &Config) -> Result<Option<(Arc<Tls>, Followed)>, TlsError> {
+    config.security.tls_files(config.server.http_gateway).map(Tls::load).transpose()
+}
+
+/// What the settings say of calls and connections; `bundle` is the one of the start.
+fn server_options(config: &Config, bundle: &Path, tls: Option<Arc<Tls>>) -> ServerOptions {
     ServerOptions {
         connections: ConnectionLimits {
             total: files::connections_within(config.server.max_connections),
             per_address: config.server.max_connections_per_address,
+            proxies: config.security.tls_terminated_by.clone(),
         },
+        tls,
         times: ConnectionTimes {
             handshake: config.server.handshake_timeout,
             idle: config.server.idle_timeout,
@@ -310,25 +485,43 @@ fn server_options(config: &Config) -> ServerOptions {
         http: config.server.http_gateway.then(|| HttpOptions {
             hosts: config.server.allowed_hosts.clone(),
             origins: config.server.cors_origins.clone(),
+            console: (config.server.console == Switch::On).then(|| ConsoleFacts {
+                asks_who: config.security.auth == Switch::On,
+                signs_up: config.security.sign_up == Switch::On,
+            }),
         }),
         max_concurrent_streams: config.server.max_concurrent_streams,
         max_watchers: config.server.max_watchers,
         unsaid: Unsaid { method: config.retrieval.retrieval_method, presets: config.ranking.presets.clone() },
+        bundles: config.open_bundles(bundle),
+        asks_who: config.security.auth == Switch::On,
+        reflection: config.security.reflection,
         log: CallLog { slow: config.telemetry.log_slow_calls, one_in: config.telemetry.log_calls_one_in },
     }
 }
 
 /// Loads models as the settings say, on which device, in which precision, with which retrieval, and says how each fits
 /// the catalogue.
-fn loader(engine: &Arc<Engine>, recommender: &Arc<Recommender>, config: &Config) -> LoadModel {
+fn loader(
+    engine: &Arc<Engine>,
+    recommender: &Arc<Recommender>,
+    planners: Arc<Planners>,
+    config: &Config,
+) -> LoadModel {
     let (engine, recommender) = (Arc::clone(engine), Arc::clone(recommender));
     let (device, precision) = (config.engine.device, config.engine.precision);
-    let planner = config.retrieval.options();
+    let options = config.retrieval.options();
+    let indexes = config.store.data_dir.join(INDEXES);
     Arc::new(move |folder| {
         let (engine, recommender) = (Arc::clone(&engine), Arc::clone(&recommender));
+        let (planners, indexes) = (Arc::clone(&planners), indexes.clone());
         Box::pin(async move {
-            let model =
-                engine.load(&folder, device, precision, move |bundle| scorer_of(bundle, planner)).await?;
+            let scorer = move |bundle: &Arc<Bundle>| {
+                let planner = planner_of(bundle, options, &indexes)?;
+                planners.add(bundle.version(), &planner);
+                Ok::<Arc<dyn Scorer>, RetrievalError>(planner)
+            };
+            let model = engine.load(&folder, device, precision, scorer).await?;
             recommender.mismatch_of(&model);
             Ok(model)
         })
@@ -344,11 +537,16 @@ impl AsRef<[f32]> for OutputEmbeddings {
     }
 }
 
-/// The retrieval of a bundle, as the engine wants it.
-fn scorer_of(bundle: &Arc<Bundle>, options: PlannerOptions) -> Result<Arc<dyn Scorer>, RetrievalError> {
+/// The retrieval of a bundle, whose index is kept in the folder `indexes`.
+fn planner_of(
+    bundle: &Arc<Bundle>,
+    options: PlannerOptions,
+    indexes: &Path,
+) -> Result<Arc<Planner>, RetrievalError> {
     let values = TableValues::shared(OutputEmbeddings(Arc::clone(bundle)));
-    let planner = Planner::build(values, bundle.dimension(), &bundle.vocabulary, options)?;
-    Ok(Arc::new(planner))
+    let file = options.ann.file(indexes, bundle.seal());
+    let (dimension, movies) = (bundle.dimension(), &bundle.vocabulary);
+    Ok(Arc::new(Planner::build_keeping(values, dimension, movies, options, file)?))
 }
 
 /// Loads the first model, activates it, then lets health say SERVING.
@@ -375,6 +573,18 @@ impl Running {
             Ok(loaded) => loaded,
             Err(error) => Err(StartError::Stopped(error.to_string())),
         }
+    }
+
+    /// Where it is called.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.config.security.tls_cert.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Where a browser finds the console; `None` where none is served.
+    pub(crate) fn console(&self) -> Option<String> {
+        let server = &self.config.server;
+        (server.http_gateway && server.console == Switch::On).then(|| format!("{}/", self.url()))
     }
 
     /// Sentences that say where the model and the movies come from.
@@ -427,12 +637,19 @@ impl Running {
                 Ok(())
             }
         };
+        for writing in [self.auditing.take(), self.recording.take()].into_iter().flatten() {
+            writing.end().await;
+        }
+        // It gives back what it runs, which takes no longer than the store does.
+        let _given_back = tokio::time::timeout(limit, &mut self.doing_jobs).await;
         self.state.engine.shutdown(limit).await;
         if let Some(following) = self.following_new_movies.take() {
             let _ended = following.await;
         }
-        let tasks = [&mut self.following, &mut self.keeping_similar, &mut self.asking];
-        for task in tasks.into_iter().chain(&mut self.following_users) {
+        let tasks =
+            [&mut self.following, &mut self.following_keys, &mut self.keeping_similar, &mut self.asking];
+        let tasks = tasks.into_iter().chain([&mut self.following_experiments, &mut self.judging]);
+        for task in tasks.chain(&mut self.following_users) {
             task.abort();
             let _ended = task.await;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use marquee_core::clock::now_ms;
-use marquee_core::domain::TimeMs;
+use marquee_core::domain::{MovieRecord, TimeMs};
 use marquee_store::{Revision, Store, StoreError, all_movies};
 use tokio::time::{Instant, sleep};
 
@@ -24,6 +24,9 @@ const SUM_UP_EVERY: Duration = Duration::from_secs(5);
 
 /// What was read for a while is not read again for so many times as long: a node that others import into goes on serving.
 const REST: u32 = 4;
+
+/// How often the store is read until nobody has written meanwhile.
+const REREADS: usize = 5;
 
 /// What else is read from the store, and held in memory.
 #[async_trait]
@@ -88,23 +91,49 @@ impl Follower {
         if revision == self.revision {
             return Ok(());
         }
-        let mut movies = if revision.movies == self.revision.movies {
+        let movies = if revision.movies == self.revision.movies {
             Vec::new()
         } else {
             all_movies(self.store.as_ref()).await?
         };
-        let stats = self.store.movie_stats().await?;
-        let catalog = Arc::clone(&self.catalog);
-        let shown = tokio::task::spawn_blocking(move || {
-            let before = catalog.movies();
-            movies.retain(|movie| !before.has(movie));
-            if !movies.is_empty() {
-                catalog.put(movies);
-            }
-            catalog.set_stats(stats);
-        });
-        shown.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        show(self.store.as_ref(), &self.catalog, movies).await?;
         self.revision = revision;
         Ok(())
     }
+}
+
+/// Reads movies and statistics of the store into a catalogue, whatever it has; again, while others write. Of what is
+/// written in the last moment the catalogue may count some twice or not at all.
+///
+/// # Errors
+/// [`StoreError`] when they cannot be read: the catalogue is as it was.
+pub async fn reread(store: &dyn Store, catalog: &Arc<Catalog>) -> Result<(), StoreError> {
+    for _ in 0..REREADS {
+        let before = store.stats().await?;
+        let movies = all_movies(store).await?;
+        show(store, catalog, movies).await?;
+        if store.stats().await? == before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Shows these movies, those that are new, and the statistics of now.
+async fn show(
+    store: &dyn Store,
+    catalog: &Arc<Catalog>,
+    mut movies: Vec<MovieRecord>,
+) -> Result<(), StoreError> {
+    let stats = store.movie_stats().await?;
+    let catalog = Arc::clone(catalog);
+    let shown = tokio::task::spawn_blocking(move || {
+        let before = catalog.movies();
+        movies.retain(|movie| !before.has(movie));
+        if !movies.is_empty() {
+            catalog.put(movies);
+        }
+        catalog.set_stats(stats);
+    });
+    shown.await.map_err(|error| StoreError::Unavailable(error.to_string()))
 }

@@ -27,12 +27,12 @@ use arc_swap::ArcSwap;
 use marquee_core::Trend;
 use marquee_core::domain::{Interaction, MovieId, MovieRecord};
 use marquee_core::statistics::{MovieStats, Opinion, opinions};
-use marquee_store::Recorded;
+use marquee_store::{Deleted, Recorded};
 use roaring::RoaringBitmap;
 
 use self::content::ContentIndex;
 pub use self::filter::{Condition, Filter, GenreList};
-pub use self::follower::{Follower, Reread};
+pub use self::follower::{Follower, Reread, reread};
 pub use self::listing::{Listing, Order};
 pub use self::movies::{Movie, Movies};
 pub use self::search::Hit;
@@ -216,6 +216,11 @@ impl Catalog {
         }
     }
 
+    /// Takes what a deleted event was to its user's opinion out of the statistics.
+    pub fn take_back(&self, deleted: &Deleted) {
+        self.replace([(deleted.event.movie_id, Some(deleted.before), deleted.now)]);
+    }
+
     /// Takes the events of deleted users out of the statistics; `events` holds all of each user's.
     pub fn forget(&self, events: &[Interaction]) {
         let opinions = opinions(events);
@@ -275,13 +280,17 @@ impl Catalog {
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, content, ratings }));
     }
 
-    /// The movies with the tags that they have here where they bring none: tags are the users', so a movie that is
-    /// replaced keeps them.
-    pub(crate) fn with_tags(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
+    /// The movies with the tags and the keys that they have here where they bring none: tags are the users', and a key is
+    /// for good, so a movie that is replaced keeps them.
+    pub(crate) fn completed(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
         let movies = self.movies();
-        for record in records.iter_mut().filter(|record| record.tags.is_empty()) {
-            if let Some(before) = movies.get(record.movie_id) {
+        for record in &mut records {
+            let Some(before) = movies.get(record.movie_id) else { continue };
+            if record.tags.is_empty() {
                 record.tags = before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect();
+            }
+            if record.key.is_none() {
+                record.key = before.key.as_ref().map(ToString::to_string);
             }
         }
         records

@@ -28,6 +28,8 @@ pub struct Movie {
     pub tmdb: Option<u32>,
     /// Tags in lower case with the number of users who gave them, most frequent first.
     pub tags: Box<[(Arc<str>, u32)]>,
+    /// The key by which its owner knows it.
+    pub key: Option<Arc<str>>,
 }
 
 /// A genre and the movies that have it.
@@ -42,6 +44,8 @@ struct Genre {
 pub struct Movies {
     by_index: Vec<Arc<Movie>>,
     indexes: HashMap<MovieId, u32>,
+    /// The dense indexes of those that have keys.
+    keys: HashMap<Arc<str>, u32>,
     /// By name in lower case.
     genres: BTreeMap<String, Genre>,
     /// By name in lower case; a genre that lost its last movie keeps its number.
@@ -81,10 +85,16 @@ impl Movies {
             here.1 == there.1 && *here.0 == *there.0.to_lowercase()
         };
         (&*movie.title, movie.imdb, movie.tmdb) == (record.title.as_str(), record.imdb, record.tmdb)
+            && movie.key.as_deref() == record.key.as_deref()
             && movie.genres.len() == names.len()
             && movie.genres.iter().zip(&names).all(genre)
             && movie.tags.len() == record.tags.len()
             && movie.tags.iter().zip(&record.tags).all(tag)
+    }
+
+    /// The id of the movie with this key.
+    pub(crate) fn id_of_key(&self, key: &str) -> Option<MovieId> {
+        self.keys.get(key).map(|index| self.movie_id(*index))
     }
 
     /// The dense index of a movie.
@@ -200,6 +210,7 @@ impl Movies {
             imdb: record.imdb,
             tmdb: record.tmdb,
             tags,
+            key: record.key.map(|key| self.link_key(index, key)),
         }
     }
 
@@ -214,6 +225,12 @@ impl Movies {
             .or_insert_with(|| Genre { name: name.into(), members: RoaringBitmap::new() });
         genre.members.insert(index);
         (genre.name.clone(), number)
+    }
+
+    fn link_key(&mut self, index: u32, key: String) -> Arc<str> {
+        let key: Arc<str> = key.into();
+        self.keys.insert(key.clone(), index);
+        key
     }
 
     fn link_tag(&mut self, index: u32, tag: &str) -> Arc<str> {
@@ -234,6 +251,9 @@ impl Movies {
             if let Some(members) = self.tags.get_mut(tag) {
                 members.remove(index);
             }
+        }
+        if let Some(key) = &movie.key {
+            self.keys.remove(key);
         }
         if let Some(members) = movie.year.and_then(|year| self.years.get_mut(&year)) {
             members.remove(index);

@@ -1,7 +1,9 @@
-//! `import`: a release goes into the store that the settings name.
+//! `import`: a MovieLens release, or anything tabular by a map of its columns, goes into the store that the settings name.
 
+use std::fs;
+use std::io;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,13 +14,20 @@ use marquee_core::clock::{EventTimes, now_ms};
 use super::{DamageArgs, Layers, Outcome};
 use crate::app;
 use crate::config::{Config, ConfigError};
+use crate::import::mapped::{self, ColumnMap, MapError};
 use crate::import::{ImportOptions, OnSample, Part, Progress, Reached, TimeUnit, Units, import};
 
 /// The options of `import`.
 #[derive(Args)]
 pub(super) struct ImportArgs {
-    /// A MovieLens folder or zip file
+    /// A MovieLens folder or zip file; with --map a file, a folder, or a pattern such as 'plays-*.csv.gz'
     path: PathBuf,
+    /// A TOML file that says which column is the user, the item, the time; see server/IMPORT.md
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["time_unit", "rating_scale"])]
+    map: Option<PathBuf>,
+    /// Store nothing: say what would be imported and what refused, and propose a map where none is given
+    #[arg(long)]
+    dry_run: bool,
     /// Refuse the first malformed row instead of counting it
     #[arg(long)]
     strict: bool,
@@ -59,17 +68,62 @@ fn time_unit() -> impl TypedValueParser<Value = TimeUnit> {
     })
 }
 
+/// The map in a file.
+fn read_map(path: &Path) -> Result<ColumnMap, ReadMapError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ReadMapError::Unreadable { path: path.to_owned(), source })?;
+    ColumnMap::parse(&text).map_err(|source| ReadMapError::Map { path: path.to_owned(), source })
+}
+
+/// Why a file is no map.
+#[derive(Debug, thiserror::Error)]
+enum ReadMapError {
+    /// It cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It says something else.
+    #[error("{}: {source}", path.display())]
+    Map {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: MapError,
+    },
+}
+
 /// Imports and prints the report.
 pub(super) async fn run(args: ImportArgs) -> Outcome {
-    let (path, strict) = (args.path.clone(), args.strict);
+    let (path, strict, dry_run) = (args.path.clone(), args.strict, args.dry_run);
+    let map = args.map.as_deref().map(read_map).transpose()?;
     let (time_unit, highest_rating) = (args.time_unit, args.rating_scale);
     let sample = if args.replace_sample { OnSample::Replace } else { OnSample::Refuse };
     let config = args.resolve()?;
     let times = EventTimes::at(now_ms(), config.store.max_clock_skew);
     let units = Units { time_unit, highest_rating, times };
     let options = ImportOptions { strict, units, sample, ..ImportOptions::new(now_ms()) };
+    if dry_run {
+        match map {
+            Some(map) => {
+                let look = mapped::look(&path, &map, options).await?;
+                print!("{look}");
+                look.check(strict)?;
+            }
+            None => print!("{}", mapped::propose(&path, &units)?),
+        }
+        return Ok(());
+    }
     let store = app::open_store(&config.store.store, &config.store.data_dir, config.on_damage).await?;
-    let report = import(&path, store.as_ref(), options, &Bar::new()).await?;
+    let report = match map {
+        Some(map) => {
+            mapped::import_mapped(&path, &map, store.as_ref(), options, &Bar::new()).await?.to_string()
+        }
+        None => import(&path, store.as_ref(), options, &Bar::new()).await?.to_string(),
+    };
     // For the nodes that share the store; their next start would read the whole of it otherwise.
     store.sum_up(Duration::ZERO, now_ms()).await?;
     println!("{report}");

@@ -1,13 +1,21 @@
 //! The command line of `marquee-server`: what it takes, and a file for each command with its arguments and what it
 //! does.
 
+mod access;
+mod backup;
+mod compact;
+mod doctor;
+mod export;
+mod health;
 mod import;
 mod judge;
 mod migrate;
+mod restore;
 mod runtime;
 mod serve;
 mod signals;
 mod similar;
+mod tls;
 mod welcome;
 
 use std::error::Error;
@@ -20,12 +28,20 @@ use marquee_core::text::printable;
 use marquee_store::OnDamage;
 use tokio::runtime::Runtime;
 
+use self::access::AccessCommand;
+use self::backup::BackupArgs;
+use self::compact::CompactArgs;
+use self::doctor::DoctorArgs;
+use self::export::ExportArgs;
+use self::health::HealthArgs;
 use self::import::ImportArgs;
 use self::judge::JudgeArgs;
 use self::migrate::MigrateArgs;
+use self::restore::RestoreArgs;
 use self::runtime::RuntimeCommand;
 use self::serve::ServeArgs;
 use self::similar::SimilarArgs;
+use self::tls::TlsCommand;
 use crate::config::{Config, ConfigError, Settings, without_password};
 
 /// What came of a command; the error says what to do.
@@ -76,14 +92,33 @@ fn showable(mut error: clap::Error) -> clap::Error {
 enum Command {
     /// Serve the API (the default)
     Serve(ServeArgs),
-    /// Bring a MovieLens release into the store: a folder or a zip file of any release
+    /// Bring data into the store: a MovieLens release, or anything tabular by a map of its columns
     Import(ImportArgs),
     /// Say what an objective costs and gains: of each user the newest event is held back and asked for
     Judge(JudgeArgs),
     /// Bring the schema of a ScyllaDB keyspace to this program's version, and print the statements
     Migrate(MigrateArgs),
+    /// Write the files of the embedded store anew, while no server runs: short, and with nothing of what was deleted
+    Compact(CompactArgs),
+    /// Write a backup of the store into a folder, or check one: of a CQL store while servers run, of an embedded one
+    /// while none does, since that one makes its backups itself
+    Backup(BackupArgs),
+    /// Write interactions and movies into a folder as files for other programs, such as the trainer
+    Export(ExportArgs),
+    /// Restore a backup into a store of either kind that holds nothing, while no server runs
+    Restore(RestoreArgs),
     /// Sum up which movies the same users watch, for SimilarMovies: a server does it by itself beside its work
     Similar(SimilarArgs),
+    /// Certificates
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Whether the server with these settings serves, by its port of metrics: exit code 0 if it does
+    Health(HealthArgs),
+    /// Look at all that a server with these settings needs, say what is amiss and what to do: exit code 0 if it can serve
+    Doctor(DoctorArgs),
+    /// API keys, while no server has the store open
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// ONNX Runtime on this machine
     #[command(subcommand)]
     Runtime(RuntimeCommand),
@@ -133,7 +168,15 @@ impl Cli {
             Command::Import(args) => Runtime::new()?.block_on(import::run(args)),
             Command::Judge(args) => Runtime::new()?.block_on(judge::run(args)),
             Command::Migrate(args) => Runtime::new()?.block_on(migrate::run(args)),
+            Command::Compact(args) => compact::run(args),
+            Command::Backup(args) => Runtime::new()?.block_on(backup::run(args)),
+            Command::Restore(args) => Runtime::new()?.block_on(restore::run(args)),
             Command::Similar(args) => Runtime::new()?.block_on(similar::run(args)),
+            Command::Doctor(args) => Runtime::new()?.block_on(doctor::run(args)),
+            Command::Export(args) => Runtime::new()?.block_on(export::run(args)),
+            Command::Health(args) => Runtime::new()?.block_on(health::run(args)),
+            Command::Tls(command) => tls::run(command),
+            Command::Access(command) => Runtime::new()?.block_on(access::run(command)),
             Command::Runtime(command) => runtime::run(command),
         }
     }

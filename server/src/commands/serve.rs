@@ -46,7 +46,7 @@ pub(super) fn run(args: ServeArgs) -> Outcome {
     let threads = config.async_threads(available_parallelism().map_or(1, usize::from));
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()?.block_on(async {
         let telemetry = Telemetry::start(config.telemetry.log_format, config.telemetry.log_level)?;
-        let served = serve(config, &telemetry).await;
+        let served = Box::pin(serve(config, &telemetry)).await;
         tokio::task::spawn_blocking(move || telemetry.flush()).await?;
         Ok(served?)
     })

@@ -26,13 +26,16 @@ const SHOWN: usize = 5;
 /// The text for the terminal.
 pub(super) async fn welcome(running: &Running, model: &Model) -> String {
     let mut text = format!(
-        "\nMarquee {} listens on http://{}\nmodel {} on {}, {} movies in the catalogue\n",
+        "\nMarquee {} listens on {}\nmodel {} on {}, {} movies in the catalogue\n",
         env!("CARGO_PKG_VERSION"),
-        running.address,
+        running.url(),
         model.bundle().version(),
         model.placement(),
         running.catalog().movies().len(),
     );
+    if let Some(console) = running.console() {
+        let _ = writeln!(text, "console {console}");
+    }
     write_origins(&mut text, running);
     if let Some(fit) = running.recommender().mismatch_of(model) {
         let _ = writeln!(
@@ -97,13 +100,12 @@ fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recomm
 }
 
 fn write_commands(text: &mut String, running: &Running, user_id: UserId) {
-    let address = running.address;
     // Cargo says so to what it runs; else the client is installed as the server is.
     let is_run_by_cargo = env::var_os("CARGO").is_some();
     let program = if is_run_by_cargo { "cargo run --release -p marquee-client --" } else { "marquee" };
-    let is_default = address == Config::default().server.listen;
-    let marquee =
-        if is_default { program.to_owned() } else { format!("MARQUEE_SERVER=http://{address} {program}") };
+    let default = format!("http://{}", Config::default().server.listen);
+    let url = running.url();
+    let marquee = if url == default { program.to_owned() } else { format!("MARQUEE_SERVER={url} {program}") };
     let _ = writeln!(text, "\nTry next:");
     let _ = writeln!(text, "  {marquee} recommend {user_id}");
     if let Some(movie) = most_popular(running.catalog()) {

@@ -5,6 +5,7 @@
 //! not later by calls that hang or by a machine that has no more memory. A test holds `server/CONFIGURATION.md` to what
 //! stands there.
 
+mod exposure;
 mod layers;
 mod redact;
 mod sections;
@@ -13,17 +14,27 @@ mod values;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use marquee_core::tls::Trust;
 use marquee_engine::EngineOptions;
 use marquee_engine::runtime::{self, Device};
 use marquee_retrieval::{AnnOptions, PlannerOptions};
 
+pub use exposure::Exposed;
 pub use layers::Settings;
 pub(crate) use redact::without_password;
 pub use sections::{
-    CacheConfig, Config, EngineConfig, RetrievalConfig, ServerConfig, StoreConfig, TelemetryConfig,
+    CacheConfig, Config, EngineConfig, JobsConfig, RetrievalConfig, SecurityConfig, ServerConfig,
+    StoreConfig, TelemetryConfig,
 };
 pub use values::{CacheUrl, StoreUrl, Switch, UrlError};
+
+use crate::access::accounts::SessionTimes;
+use crate::access::{TokenOptions, TokensError};
+use crate::edge::Bundles;
+use crate::edge::tls::{ClientAuthorities, TlsFiles};
+use crate::jobs::{History, RunnerOptions};
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.
@@ -92,6 +103,15 @@ impl Config {
         Ok(config)
     }
 
+    /// The folders that callers may have models loaded from, `bundle`, that of the start, among them.
+    pub(crate) fn open_bundles(&self, bundle: &Path) -> Bundles {
+        match &self.engine.bundles_dir {
+            None if self.security.auth == Switch::Off => Bundles::Any,
+            None => Bundles::Below(vec![self.store.data_dir.join("bundles"), bundle.to_owned()]),
+            Some(folder) => Bundles::Below(vec![folder.clone(), bundle.to_owned()]),
+        }
+    }
+
     /// The settings as a TOML file that [`Config::resolve`] reads, passwords taken out.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
@@ -123,6 +143,66 @@ impl Config {
         let half = (cores / 2).max(1);
         let held = self.engine.options().gpu_workers.min(CORES_OF_A_GPU);
         if on_a_gpu { cores.saturating_sub(held).max(half) } else { half }
+    }
+}
+
+impl SecurityConfig {
+    /// Whether calls are recorded.
+    pub(crate) fn audits(&self) -> bool {
+        self.audit.unwrap_or(self.auth) == Switch::On
+    }
+
+    /// How long what is recorded of calls is kept.
+    pub(crate) fn audit_retention(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.audit_retention_days))
+    }
+
+    /// What tokens of an identity provider have to be like, if they are taken.
+    pub(crate) fn token_options(&self) -> Result<Option<TokenOptions>, TokensError> {
+        let Some(keys) = self.jwt_keys.clone() else { return Ok(None) };
+        let (Some(issuer), Some(audience)) = (self.jwt_issuer.clone(), self.jwt_audience.clone()) else {
+            return Err(TokensError::Incomplete);
+        };
+        Ok(Some(TokenOptions {
+            keys,
+            trust: self.jwt_keys_ca.clone().map_or(Trust::System, Trust::Authority),
+            refresh: self.jwt_keys_refresh,
+            issuer,
+            audience,
+            leeway: self.jwt_leeway,
+            role_claim: self.jwt_role_claim.clone(),
+            roles: self.jwt_roles.clone(),
+            user_claim: self.jwt_user_claim.clone(),
+        }))
+    }
+
+    /// How long people stay signed in.
+    pub(crate) fn session_times(&self) -> SessionTimes {
+        SessionTimes { idle: self.session_idle, most: self.session_lifetime }
+    }
+
+    /// The files that connections are encrypted with, where they are; HTTP/1.1 is spoken where there is a gateway.
+    pub(crate) fn tls_files(&self, has_gateway: bool) -> Option<TlsFiles> {
+        let clients = self.tls_client_ca.clone();
+        Some(TlsFiles {
+            certificate: self.tls_cert.clone()?,
+            key: self.tls_key.clone()?,
+            clients: clients.map(|file| ClientAuthorities { file, auth: self.tls_client_auth }),
+            protocols: if has_gateway { &["h2", "http/1.1"] } else { &["h2"] },
+        })
+    }
+}
+
+impl JobsConfig {
+    /// How jobs are run here.
+    pub(crate) fn runner(&self) -> RunnerOptions {
+        RunnerOptions { at_once: self.jobs_at_once, budget_percent: self.job_budget }
+    }
+
+    /// How much of what is over is kept.
+    pub(crate) fn history(&self) -> History {
+        let age = Duration::from_hours(24 * u64::from(self.job_history_days));
+        History { jobs: self.job_history, age }
     }
 }
 

@@ -15,12 +15,15 @@ use tracing::Level;
 
 use super::setting::sections;
 use super::{BUNDLED, CacheUrl, StoreUrl, Switch};
-use crate::edge::{AllowedHosts, CorsOrigins, Presets};
-use crate::shared::limit::Rate;
+use crate::access::{ClaimRoles, KeySource};
+use crate::edge::{AllowedHosts, ClientAuth, CorsOrigins, OwnRoles, Presets, Proxies, Reflection};
+use crate::jobs::{Commands, Places, Schedules};
+use crate::shared::limit::{Rate, Share};
 use crate::telemetry::LogFormat;
 
 const TENTH: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 const WEEK: Duration = Duration::from_hours(7 * 24);
 const YEAR: Duration = Duration::from_hours(365 * 24);
@@ -37,6 +40,8 @@ sections! {
         listen <"ADDR:PORT">: SocketAddr = SocketAddr::from((Ipv4Addr::LOCALHOST, 50051));
         /// Whether the same port answers HTTP/1.1, JSON and gRPC-web too; false for gRPC alone
         http_gateway <"BOOL">: bool = true;
+        /// Whether the gateway serves the web console at /: on or off
+        console <"SWITCH">: Switch = Switch::On;
         /// Names by which callers without gRPC may call the server, beside its addresses and localhost: what stands in
         /// their Host header, without a port; * for any
         allowed_hosts <"HOST,...">: AllowedHosts = AllowedHosts::default();
@@ -46,6 +51,9 @@ sections! {
         /// How often the callers at one address may call each method, each message of a stream counting: 100/s, 600/m
         /// or 5000/h; none for no limit
         rate_limit <"RATE">: Option<Rate> = None;
+        /// How many calls one caller may have in flight, counted by each node: a number, or a part of queue-limit such as
+        /// 25%; none for no limit
+        caller_share <"SHARE">: Option<Share> = None;
         /// Largest request message, in KiB
         max_message_kib <"KIB">: usize = 4096, 1..=1 << 20;
         /// Calls that one connection may have open at once
@@ -78,6 +86,73 @@ sections! {
         /// Ask Linux for processors that are awake within so many microseconds, 0 for none that sleep: lower latency at
         /// low load for more power, needs write access to /dev/cpu_dma_latency; not asked for when none
         wake_latency_us <"US">: Option<u16> = None;
+    }
+
+    /// Who may call, and what stands between callers and those who listen on the way.
+    security: SecurityConfig {
+        /// Whether callers must say who they are: on or off. Beyond this machine it must be on, unless insecure-open is
+        /// said
+        auth <"SWITCH">: Switch = Switch::Off;
+        /// Certificate of the server as PEM, and behind it those that lead to its authority: all calls are over TLS 1.3
+        /// or 1.2 then
+        tls_cert <"FILE">: Option<PathBuf> = None;
+        /// Private key of the certificate as PEM
+        tls_key <"FILE">: Option<PathBuf> = None;
+        /// Authorities as PEM whose certificates callers show
+        tls_client_ca <"FILE">: Option<PathBuf> = None;
+        /// Whether callers must show a certificate where tls-client-ca is given: required or optional
+        tls_client_auth <"NEED">: ClientAuth = ClientAuth::Required;
+        /// How often the files of certificates and keys are looked at for changes, which are taken over without losing a
+        /// connection
+        tls_reload_interval <"TIME">: Duration = Duration::from_secs(5), TENTH..=DAY;
+        /// Networks of proxies that end TLS before the server: addresses that they forward (X-Forwarded-For, Forwarded)
+        /// are believed, from nobody else
+        tls_terminated_by <"CIDR,...">: Proxies = Proxies::NONE;
+        /// Whether a server that others reach may do without TLS and without auth: whoever reaches it may do everything,
+        /// and whoever listens on the way reads along
+        insecure_open <"BOOL">: bool = false;
+        /// Whether what is only warned of ends the start: metrics open to others, Redis or CQL without TLS on other
+        /// machines
+        strict_security <"BOOL">: bool = false;
+        /// Roles beside those that come with the server. A RIGHT is a method, such as CatalogService/GetMovie or
+        /// CatalogService/*, or a bound: own_user, max_k=N, or model=VERSION for each model that may be pinned
+        roles <"NAME:RIGHT,...;...">: OwnRoles = OwnRoles::default();
+        /// Where the public keys (a JWK set) are of an identity provider whose tokens (JWT) are taken beside keys: a file,
+        /// which is looked at every five seconds, or a URL of https
+        jwt_keys <"FILE|URL">: Option<KeySource> = None;
+        /// Authorities as PEM that sign the certificate of that URL; those of the system when none
+        jwt_keys_ca <"FILE">: Option<PathBuf> = None;
+        /// How often that URL is asked again; a token by a key that is new has it asked at once
+        jwt_keys_refresh <"TIME">: Duration = Duration::from_mins(5), SECOND..=DAY;
+        /// The iss of tokens
+        jwt_issuer <"ISSUER">: Option<String> = None;
+        /// The aud of tokens
+        jwt_audience <"AUDIENCE">: Option<String> = None;
+        /// By how much the provider's clock may differ
+        jwt_leeway <"TIME">: Duration = Duration::from_secs(30), Duration::ZERO..=Duration::from_mins(10);
+        /// The claim that gives roles: a text of words, or a list
+        jwt_role_claim <"CLAIM">: String = "role".to_owned();
+        /// Which value of that claim gives which role; when none, values are names of roles
+        jwt_roles <"VALUE=ROLE,...">: ClaimRoles = ClaimRoles::default();
+        /// The claim with the user_id that the caller owns
+        jwt_user_claim <"CLAIM">: Option<String> = None;
+        /// Whether people may make accounts of their own: on or off. Off, none are made
+        sign_up <"SWITCH">: Switch = Switch::Off;
+        /// How long a person stays signed in without a call
+        session_idle <"TIME">: Duration = Duration::from_hours(14 * 24), MINUTE..=YEAR;
+        /// How long a person stays signed in at most
+        session_lifetime <"TIME">: Duration = Duration::from_hours(90 * 24), MINUTE..=YEAR;
+        /// Which name on a certificate that an authority of tls-client-ca has signed has which role, where its caller shows
+        /// no key; more than one if it is named again
+        certificate_roles <"NAME=ROLE,...">: ClaimRoles = ClaimRoles::default();
+        /// Who may ask which services there are, by gRPC's reflection: on for everybody, authenticated for whoever shows a
+        /// key where auth is on, off for nobody
+        reflection <"WHO">: Reflection = Reflection::On;
+        /// Whether changes of movies, rules, models, rights and whole users are recorded, and what is refused: on or off;
+        /// when none, as auth is
+        audit <"SWITCH">: Option<Switch> = None;
+        /// How many days those records are kept
+        audit_retention_days <"DAYS">: u32 = 400, 1..=3650;
     }
 
     /// Where users, histories and movies are kept.
@@ -114,6 +189,9 @@ sections! {
     engine: EngineConfig {
         /// Folder of the model bundle; "bundled" for the one that comes with the program
         bundle <"DIR">: PathBuf = BUNDLED.into();
+        /// Folder below which callers may have bundles loaded, with no links out of it; when none, any folder while auth is
+        /// off, and else the folder bundles in data-dir, beside the bundle of the start
+        bundles_dir <"DIR">: Option<PathBuf> = None;
         /// Whether a model is used though most movies of the catalogue have other titles than those it was trained on
         allow_mismatched_model <"BOOL">: bool = false;
         /// Where the model runs: auto, cpu, cuda or cuda:N
@@ -166,6 +244,32 @@ sections! {
         /// Objectives by name, which a request's preset takes; that called default is of requests that name none. A KNOB is
         /// a field of RecommendRequest, such as diversity
         presets <"NAME:KNOB=VALUE,...;...">: Presets = Presets::default();
+        /// Of a hundred users, how many take part in no experiment, so that all experiments together can be read against
+        /// them
+        holdout_percent <"PERCENT">: u32 = 0, 0..=50;
+    }
+
+    /// Long work that the server does itself.
+    jobs: JobsConfig {
+        /// Jobs that this node runs at once; 0 for a node that leaves them to those that share its store
+        jobs_at_once <"N">: usize = 2, 0..=64;
+        /// Percent of a processor that each of them takes; they run behind everything else as well
+        job_budget <"PERCENT">: u32 = 50, 1..=100;
+        /// Jobs that are over and kept, the newest
+        job_history <"N">: usize = 1000, 1..=10_000;
+        /// How many days they are kept
+        job_history_days <"DAYS">: u32 = 90, 1..=3650;
+        /// Releases that jobs may import, by name; a server that listens on loopback alone takes any path as well
+        job_sources <"NAME=PATH,...">: Places = Places::default();
+        /// Folders that jobs may write backups to, by name; a server that listens on loopback alone takes any path as well
+        job_targets <"NAME=PATH,...">: Places = Places::default();
+        /// Programs that the job train may run, by name, with what they are given; no shell reads them
+        job_commands <"NAME=PROGRAM [ARGUMENT ...];...">: Commands = Commands::default();
+        /// How many days events of users are kept, older ones are removed by the job retention; 0 for ever
+        event_retention_days <"DAYS">: u32 = 0, 0..=36_500;
+        /// When jobs run by themselves, in UTC unless a ZONE is named, each put off by up to a JITTER such as ~10m; shipped
+        /// stands for those that come with the server
+        job_schedules <"NAME=KIND [ARGUMENT=VALUE ...] @ CRON [ZONE] [~JITTER];...">: Schedules = Schedules::default();
     }
 
     /// What is logged and counted.

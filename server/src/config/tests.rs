@@ -15,6 +15,11 @@ fn options(arguments: &[&str]) -> Settings {
     Program::parse_from([&["program"], arguments].concat()).settings
 }
 
+/// The settings of these options.
+pub(super) fn config_of(arguments: &[&str]) -> Config {
+    Config::resolve(None, &options(arguments)).unwrap()
+}
+
 /// The settings of a file with this text, under these options.
 fn resolved(text: &str, arguments: &[&str]) -> Result<Config, ConfigError> {
     let folder = tempfile::tempdir().unwrap();

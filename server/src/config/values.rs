@@ -13,8 +13,10 @@ use marquee_retrieval::{Method, Quantization};
 use tracing::Level;
 
 use super::redact::without_password;
-use crate::edge::{AllowedHosts, CorsOrigins, Presets};
-use crate::shared::limit::Rate;
+use crate::access::{ClaimRoles, KeySource};
+use crate::edge::{AllowedHosts, ClientAuth, CorsOrigins, OwnRoles, Presets, Proxies, Reflection};
+use crate::jobs::{Commands, Places, Schedules};
+use crate::shared::limit::{Rate, Share};
 use crate::telemetry::LogFormat;
 
 /// Whether something is done that nobody gets who does not ask for it.
@@ -87,6 +89,20 @@ impl Value for PathBuf {
     }
 }
 
+impl Value for String {
+    fn accepted() -> String {
+        "a text".to_owned()
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn written(&self) -> String {
+        self.clone()
+    }
+}
+
 /// An address to listen at. `localhost:PORT` and `:PORT` are this machine's own IPv4 address: whoever opens the server
 /// to others names the address.
 impl Value for SocketAddr {
@@ -136,9 +152,17 @@ printed! {
     EncoderBackend: "ort, ort-only or native",
     Precision: "fp32, int8 or bf16",
     Rate: "100/s, 600/m or 5000/h",
+    Share: "a number such as 64, or a part such as 25%",
     AllowedHosts: "none, *, or names without ports such as api.example.org,example.org",
     CorsOrigins: "none, *, or SCHEME://HOST[:PORT] without a path such as https://app.example.org,http://localhost:5173",
     Presets: "none, or NAME:KNOB=VALUE,...;NAME:... such as default:diversity=0.25,calibration=0.35;new:freshness_weight=1",
+    ClaimRoles: "none, or VALUE=ROLE,... such as staff=operator,apps=recommender",
+    KeySource: "a path, or a URL such as https://id.example.org/jwks.json, without TLS of this machine alone",
+    Proxies: "none, or networks and addresses such as 10.0.0.0/8,192.0.2.7,fd00::/8",
+    OwnRoles: "none, or NAME:RIGHT,...;NAME:... such as bot:CatalogService/*,RecommendationService/Recommend,max_k=20",
+    Places: "none, or NAME=PATH,... such as nightly=/backups/nightly,weekly=/backups/weekly",
+    Commands: "none, or NAME=PROGRAM [ARGUMENT ...];... such as nightly=/opt/train --epochs 3",
+    Schedules: "none, shipped, or schedules such as shipped; nightly=backup target=nas @ 0 2 * * * Europe/Berlin ~30m",
     StoreUrl: "redb or scylla://HOST[:PORT],HOST.../KEYSPACE",
     CacheUrl: "local, redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], or the same with rediss, redis-cluster or redis-sentinel",
 }
@@ -167,6 +191,12 @@ macro_rules! named {
 named! {
     Switch: "on or off" {
         "on" = Switch::On, "off" = Switch::Off
+    }
+    ClientAuth: "required or optional" {
+        "required" = ClientAuth::Required, "optional" = ClientAuth::Optional
+    }
+    Reflection: "on, off or authenticated" {
+        "on" = Reflection::On, "off" = Reflection::Off, "authenticated" = Reflection::Authenticated
     }
     LogFormat: "auto, text or json" {
         "auto" = LogFormat::Auto, "text" = LogFormat::Text, "json" = LogFormat::Json

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use marquee_core::clock::{FIRST_TIME_MS, LAST_TIME_MS};
-use marquee_core::domain::{Interaction, Kind, Preferences, Rating, TimeMs, User};
+use marquee_core::domain::{EventKey, Interaction, Kind, Preferences, Rating, TimeMs, User};
 use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_ranking::{Knobs, Parts};
 use marquee_retrieval::Method;
 use prost_types::Timestamp;
-use tonic::Request;
+use tonic::{Request, Response};
 
 use super::ApiError;
 use crate::catalog::{Catalog, Filter, Movie, Movies};
@@ -76,6 +76,7 @@ pub(super) fn shown_filter(filter: &Filter) -> v1::Filter {
         ratings_min: filter.ratings_min.map(|ratings| u32::try_from(ratings).unwrap_or(u32::MAX)),
         allow_movie_ids: filter.allow_movie_ids,
         deny_movie_ids: filter.deny_movie_ids,
+        ..v1::Filter::default()
     }
 }
 
@@ -135,6 +136,15 @@ pub(super) fn source(source: Source) -> v1::Source {
     }
 }
 
+/// A reply, and for the layers where its time went.
+pub(super) fn timed<T>(message: T, timings: Option<v1::Timings>) -> Response<T> {
+    let mut response = Response::new(message);
+    if let Some(timings) = timings {
+        response.extensions_mut().insert(timings);
+    }
+    response
+}
+
 /// The stages in whole microseconds; `other` takes what rounding leaves, so that they add up.
 pub(super) fn timings(timings: &Timings) -> v1::Timings {
     let us = |time: Duration| u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
@@ -153,6 +163,7 @@ pub(super) fn recommendation(pick: &Pick) -> v1::Recommendation {
     };
     v1::Recommendation {
         movie_id: pick.movie_id,
+        movie_key: key(pick.movie.as_ref()),
         title,
         score: pick.score,
         genres,
@@ -210,6 +221,7 @@ pub(super) fn explanation(explanation: &Explanation) -> v1::Explanation {
 fn because(reasons: &Reasons) -> Vec<v1::Because> {
     let because = |because: &Because| v1::Because {
         movie_id: because.movie_id,
+        movie_key: key(because.movie.as_ref()),
         title: title(because.movie.as_ref()),
         score_drop: because.score_drop as f32,
         rank_drop: i32::try_from(because.rank_drop).unwrap_or(i32::MAX),
@@ -220,9 +232,15 @@ fn because(reasons: &Reasons) -> Vec<v1::Because> {
 fn similar_to(reasons: &Reasons) -> Option<v1::SimilarTo> {
     reasons.similar_to.as_ref().map(|similar| v1::SimilarTo {
         movie_id: similar.movie_id,
+        movie_key: key(similar.movie.as_ref()),
         title: title(similar.movie.as_ref()),
         cosine: similar.cosine,
     })
+}
+
+/// The movie's key, empty where it has none.
+pub(super) fn key(movie: Option<&Arc<Movie>>) -> String {
+    movie.and_then(|movie| movie.key.as_deref()).unwrap_or_default().to_owned()
 }
 
 fn title(movie: Option<&Arc<Movie>>) -> String {
@@ -234,6 +252,7 @@ pub(super) fn verdict(verdict: Verdict) -> v1::ExplainRecommendationResponse {
     let reasons = verdict.explanation.movies.first();
     v1::ExplainRecommendationResponse {
         movie_id: verdict.movie_id,
+        movie_key: key(verdict.movie.as_ref()),
         title: title(verdict.movie.as_ref()),
         answered: verdict.answered,
         score: verdict.place.map(|place| place.score),
@@ -296,6 +315,7 @@ pub(super) fn movie(catalog: &Catalog, movies: &Movies, index: u32) -> Option<v1
     let movie = movies.at(index)?;
     Some(v1::Movie {
         movie_id: movie.movie_id,
+        movie_key: key(Some(movie)),
         title: movie.title.to_string(),
         year: movie.year.map(u32::from),
         genres: genres(movie),
@@ -328,22 +348,32 @@ pub(super) fn time_ms(field: &str, time: &Timestamp) -> Result<TimeMs, ApiError>
 /// An event as it came, a RATING when it does not say what it is. `prefix` stands before the names of its fields.
 pub(super) fn event(prefix: &str, event: &v1::Interaction) -> Result<SubmittedEvent, ApiError> {
     let field = |name: &str| format!("{prefix}{name}");
-    let kind = match event.kind() {
+    let time_ms = event.time.as_ref().map(|time| time_ms(&field("time"), time)).transpose()?;
+    Ok(SubmittedEvent {
+        user_id: event.user_id(),
+        movie_id: event.movie_id(),
+        kind: kind(event.kind()),
+        stars: event.rating,
+        time_ms,
+    })
+}
+
+/// A rating when absent.
+pub(super) fn kind(kind: v1::InteractionKind) -> Kind {
+    match kind {
         v1::InteractionKind::Unspecified | v1::InteractionKind::Rating => Kind::Rating,
         v1::InteractionKind::View => Kind::View,
         v1::InteractionKind::Like => Kind::Like,
         v1::InteractionKind::Dislike => Kind::Dislike,
         v1::InteractionKind::Watchlist => Kind::Watchlist,
         v1::InteractionKind::Hide => Kind::Hide,
-    };
-    let time_ms = event.time.as_ref().map(|time| time_ms(&field("time"), time)).transpose()?;
-    Ok(SubmittedEvent {
-        user_id: event.user_id(),
-        movie_id: event.movie_id(),
-        kind,
-        stars: event.rating,
-        time_ms,
-    })
+    }
+}
+
+/// Which event of its user is to be deleted.
+pub(super) fn event_key(request: &v1::DeleteInteractionRequest) -> Result<EventKey, ApiError> {
+    let time_ms = time_ms("time", &request.time.unwrap_or_default())?;
+    Ok(EventKey { time_ms, movie_id: request.movie_id(), kind: kind(request.kind()) })
 }
 
 /// Why an event with this prefix is refused, by its field.
@@ -358,19 +388,23 @@ pub(super) fn refused_event(prefix: &str, error: EventError) -> ApiError {
     }
 }
 
-pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
-    let kind = match event.kind {
+/// The kind of an event as the wire has it.
+pub(super) fn shown_kind(kind: Kind) -> v1::InteractionKind {
+    match kind {
         Kind::Rating => v1::InteractionKind::Rating,
         Kind::View => v1::InteractionKind::View,
         Kind::Like => v1::InteractionKind::Like,
         Kind::Dislike => v1::InteractionKind::Dislike,
         Kind::Watchlist => v1::InteractionKind::Watchlist,
         Kind::Hide => v1::InteractionKind::Hide,
-    };
+    }
+}
+
+pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
     v1::Interaction {
         user: Some(event.user_id.into()),
         movie: Some(event.movie_id.into()),
-        kind: kind.into(),
+        kind: shown_kind(event.kind).into(),
         rating: event.rating.map(Rating::stars),
         time: Some(timestamp(event.time_ms)),
     }
@@ -381,7 +415,8 @@ pub(super) fn user(user: User) -> v1::User {
     v1::User {
         user_id: user.user_id,
         create_time: Some(timestamp(user.created_ms)),
-        preferences: Some(v1::Preferences { genres, movie_ids }),
+        preferences: Some(v1::Preferences { genres, movie_ids, movie_keys: Vec::new() }),
+        user_key: String::new(),
     }
 }
 
@@ -455,7 +490,9 @@ mod tests {
         let filter = pool.get_message_by_name("marquee.v1.Filter").unwrap();
         let fields: Vec<String> =
             Condition::ALL.map(|condition| why_not(&Obstacle::Filter(condition)).field).to_vec();
-        let expected: Vec<String> = filter.fields().map(|field| format!("filter.{}", field.name())).collect();
+        // Keys of movies are numbers by then.
+        let conditions = filter.fields().filter(|field| !field.name().ends_with("_keys"));
+        let expected: Vec<String> = conditions.map(|field| format!("filter.{}", field.name())).collect();
         assert_eq!(fields, expected);
     }
 

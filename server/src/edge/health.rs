@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_store::Store;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -17,7 +17,7 @@ use tonic_health::server::HealthReporter;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The services by name, the server as a whole first, and whether they are there to write.
-pub(super) const SERVICES: [(&str, Does); 8] = [
+pub(super) const SERVICES: [(&str, Does); 13] = [
     ("", Does::Read),
     ("marquee.v1.RecommendationService", Does::Read),
     ("marquee.v1.CatalogService", Does::Read),
@@ -26,6 +26,11 @@ pub(super) const SERVICES: [(&str, Does); 8] = [
     ("marquee.v1.InteractionService", Does::Write),
     ("marquee.v1.RuleService", Does::Write),
     ("marquee.v1.OperationsService", Does::Read),
+    ("marquee.v1.AccessService", Does::Write),
+    ("marquee.v1.AccountService", Does::Write),
+    ("marquee.v1.AuditService", Does::Read),
+    ("marquee.v1.ExperimentService", Does::Write),
+    ("marquee.v1.JobService", Does::Write),
 ];
 
 /// What a service is there for. The catalogue's one write is for those who fill it.
@@ -46,13 +51,14 @@ struct Condition {
 pub(crate) struct Health {
     pub(super) reporter: HealthReporter,
     condition: Mutex<Condition>,
+    serving: watch::Sender<bool>,
 }
 
 impl Default for Health {
     /// Of a server that does not serve yet.
     fn default() -> Self {
         let condition = Mutex::new(Condition { serves: false, takes_writes: true });
-        Self { reporter: HealthReporter::new(), condition }
+        Self { reporter: HealthReporter::new(), condition, serving: watch::Sender::new(false) }
     }
 }
 
@@ -60,6 +66,11 @@ impl Health {
     /// The server serves, or does not.
     pub(crate) async fn set_serving(&self, serves: bool) {
         self.change(|condition| condition.serves = serves).await;
+    }
+
+    /// Whether the server as a whole serves, for probes that do not speak gRPC.
+    pub(crate) fn serving(&self) -> watch::Receiver<bool> {
+        self.serving.subscribe()
     }
 
     /// The store takes writes, or does not.
@@ -70,6 +81,7 @@ impl Health {
     async fn change(&self, change: impl FnOnce(&mut Condition)) {
         let mut condition = self.condition.lock().await;
         change(&mut condition);
+        self.serving.send_replace(condition.serves);
         for (service, does) in SERVICES {
             let serves = condition.serves && (condition.takes_writes || does == Does::Read);
             let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };

@@ -10,6 +10,7 @@ use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::ApiError;
+use crate::access::audit::Place;
 use crate::catalog::After;
 use crate::rules::RulePlace;
 
@@ -80,6 +81,46 @@ impl List {
             let (priority, rule_id) = key.split_first_chunk()?;
             Some((i32::from_be_bytes(*priority), str::from_utf8(rule_id).ok()?.to_owned()))
         })
+    }
+
+    /// The token for what comes after this name.
+    pub(super) fn names_token(self, after: &str) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.as_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list by name goes on; `None` for the first page.
+    pub(super) fn names_after(self, token: &str) -> Result<Option<String>, ApiError> {
+        self.read(token, |name| Some(str::from_utf8(name).ok()?.to_owned()))
+    }
+
+    /// The token for what comes after this record of the audit.
+    pub(super) fn records_token(self, after: &Place) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.day.to_be_bytes());
+        key.extend(after.key.as_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of records goes on; `None` for the first page.
+    pub(super) fn records_after(self, token: &str) -> Result<Option<Place>, ApiError> {
+        self.read(token, |key| {
+            let (day, key) = key.split_first_chunk()?;
+            Some(Place { day: i64::from_be_bytes(*day), key: str::from_utf8(key).ok()?.to_owned() })
+        })
+    }
+
+    /// The token for what comes after this job.
+    pub(super) fn jobs_token(self, after: &str) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.as_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of jobs goes on, the name of one; `None` for the first page.
+    pub(super) fn jobs_after(self, token: &str) -> Result<Option<String>, ApiError> {
+        self.read(token, |key| str::from_utf8(key).ok().map(str::to_owned))
     }
 
     fn parse<const N: usize, T>(

@@ -3,7 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::edge::ApiError;
 use crate::edge::layers::Origin;
 
 /// One origin has one part of so many of the places.
@@ -29,6 +31,18 @@ pub(super) enum NoPlace {
     Full,
     /// The origin has its share.
     Share,
+}
+
+/// When a refused watcher may try again.
+const RETRY: Duration = Duration::from_secs(5);
+
+impl From<NoPlace> for ApiError {
+    fn from(why: NoPlace) -> Self {
+        match why {
+            NoPlace::Full => Self::TooManyWatchers { retry_after: RETRY },
+            NoPlace::Share => Self::TooManyWatchersOfAddress { retry_after: RETRY },
+        }
+    }
 }
 
 /// A place, free again when this is dropped.

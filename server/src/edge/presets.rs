@@ -10,7 +10,7 @@ use std::str::FromStr;
 use marquee_proto::v1;
 use marquee_ranking::Knobs;
 
-use super::{ApiError, convert, valid};
+use super::{ApiError, checked, convert};
 
 /// The preset of requests that name none.
 const DEFAULT: &str = "default";
@@ -52,7 +52,7 @@ impl Presets {
             let (knob, value) = knob.split_once('=')?;
             set(&mut request, knob.trim(), value.trim())?;
         }
-        Some(convert::knobs(&valid(request).ok()?))
+        Some(convert::knobs(&checked(request).ok()?))
     }
 
     fn known(&self, name: &str) -> String {

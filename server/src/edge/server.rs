@@ -1,14 +1,20 @@
 //! All services behind all layers, on one listener.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use http::{Request, Response};
 use marquee_engine::{Engine, Priority};
 use marquee_proto::DESCRIPTOR_SET;
 use marquee_proto::methods::recommendation;
+use marquee_proto::v1::access_service_server::AccessServiceServer;
+use marquee_proto::v1::account_service_server::AccountServiceServer;
+use marquee_proto::v1::audit_service_server::AuditServiceServer;
 use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
+use marquee_proto::v1::experiment_service_server::ExperimentServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
+use marquee_proto::v1::job_service_server::JobServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::rule_service_server::RuleServiceServer;
@@ -25,23 +31,33 @@ use tonic::transport::Server;
 use tower::util::option_layer;
 use tower::{Layer as _, Service};
 
+use super::bundles::Bundles;
 use super::health::Health;
 use super::http::{AllowedHosts, CorsOrigins, HttpLayer, HttpOptions};
+use super::key_numbers::KeyNumbers;
 use super::layers::{
-    AdmissionLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
-    ContentTypeLayer, DeadlineLayer, LimitLayer, Methods, ObserveLayer, ReceiveLayer, ReceiveLimits,
-    RefusedLayer, StatusLayer, Stream, StreamLayer, UnknownMethodLayer, accept, request_id,
+    AdmissionLayer, AuditLayer, CallLog, CompressedLayer, ConnectionLimits, ConnectionTimes, Connections,
+    ContentTypeLayer, DeadlineLayer, ForwardedLayer, IdentityLayer, LimitLayer, Methods, ObserveLayer,
+    ReceiveLayer, ReceiveLimits, Reflection, RefusedLayer, ShareLayer, StatusLayer, Stream, StreamLayer,
+    UnknownMethodLayer, accept, request_id,
 };
 use super::services::{
-    CatalogApi, InteractionApi, LoadModel, OperationsApi, RecommendationApi, RuleApi, Unsaid, UserApi,
-    VectorApi,
+    AccessApi, AccountApi, AuditApi, CatalogApi, ExperimentApi, InteractionApi, JobApi, Lately, LoadModel,
+    OperationsApi, RecommendationApi, RuleApi, Unsaid, UserApi, VectorApi,
 };
+use super::slow_calls::SlowCalls;
+use super::tls::Tls;
+use crate::access::accounts::Accounts;
+use crate::access::audit::{Audit, Trail};
+use crate::access::{Access, Certificates, Keys, Tokens};
 use crate::catalog::Catalog;
+use crate::experiments::Experiments;
+use crate::jobs::{Jobs, Timetable};
 use crate::recommend::{Recommender, SimilarUsers};
 use crate::rules::Rules;
 use crate::shared::events::EventLog;
-use crate::shared::limit::Limiter;
-use crate::telemetry::RpcMetrics;
+use crate::shared::limit::{Limiter, Shares};
+use crate::telemetry::{Exemplars, RpcMetrics, Samples};
 use crate::users::Users;
 use crate::writes::WriteCoordinator;
 
@@ -86,14 +102,40 @@ pub(crate) struct AppState {
     pub(crate) recommender: Arc<Recommender>,
     /// The rules of the business.
     pub(crate) rules: Arc<Rules>,
+    /// Who is answered how.
+    pub(crate) experiments: Arc<Experiments>,
     /// Finds users whose taste is alike; `None` where nobody may.
     pub(crate) similar_users: Option<Arc<SimilarUsers>>,
     /// Loads a model from its folder.
     pub(crate) load: LoadModel,
     /// Counts the calls of callers, if they are limited.
     pub(crate) limiter: Option<Arc<Limiter>>,
+    /// Who has how many calls in flight, if that is bounded.
+    pub(crate) shares: Option<Arc<Shares>>,
+    /// The keys of those who may call.
+    pub(crate) keys: Arc<Keys>,
+    /// Recognises tokens of an identity provider, if they are taken.
+    pub(crate) tokens: Option<Arc<Tokens>>,
+    /// The people who sign in.
+    pub(crate) accounts: Arc<Accounts>,
+    /// Those whom their certificates name.
+    pub(crate) certificates: Arc<Certificates>,
+    /// What was recorded of calls.
+    pub(crate) trail: Arc<Trail>,
+    /// Records calls, where they are recorded.
+    pub(crate) audit: Option<Arc<Audit>>,
+    /// Long work.
+    pub(crate) jobs: Arc<Jobs>,
+    /// When it is done by itself.
+    pub(crate) timetable: Arc<Timetable>,
     /// What is said of each service.
     pub(crate) health: Arc<Health>,
+    /// What the server did lately.
+    pub(crate) samples: Arc<Samples>,
+    /// Which calls took long.
+    pub(crate) slow_calls: Arc<SlowCalls>,
+    /// Where their traces are noted, if they are exported.
+    pub(crate) exemplars: Option<Arc<Exemplars>>,
 }
 
 /// What the settings say of calls and connections.
@@ -101,6 +143,8 @@ pub(crate) struct AppState {
 pub(crate) struct ServerOptions {
     /// How many connections there may be.
     pub(crate) connections: ConnectionLimits,
+    /// How connections are encrypted; `None` if they are not.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// How long a connection may be of no use; replies to a stream are waited for as long as those of a connection.
     pub(crate) times: ConnectionTimes,
     /// What may be held of requests that are not whole.
@@ -113,6 +157,12 @@ pub(crate) struct ServerOptions {
     pub(crate) max_watchers: usize,
     /// What requests for recommendations mean that do not say it.
     pub(crate) unsaid: Unsaid,
+    /// The folders that callers may have models loaded from.
+    pub(crate) bundles: Bundles,
+    /// Whether callers have to say who they are.
+    pub(crate) asks_who: bool,
+    /// Who may ask which services there are.
+    pub(crate) reflection: Reflection,
     /// Which calls have a line in the log.
     pub(crate) log: CallLog,
 }
@@ -129,32 +179,70 @@ pub(crate) async fn serve(
 ) -> Result<(), ServeError> {
     let ServerOptions { connections, times, receive, .. } = options;
     let default_method = options.unsaid.method;
+    let coordinator = state.coordinator.clone();
+    let numbers = KeyNumbers::of(&coordinator);
     let recommendation = RecommendationApi::new(
         Arc::clone(&state.recommender),
         Arc::clone(&state.catalog),
         state.similar_users.clone(),
+        Arc::clone(&state.experiments),
+        numbers.clone(),
         options.unsaid,
     );
-    let vectors = VectorApi::new(Arc::clone(&state.recommender), state.similar_users.clone(), default_method);
-    let coordinator = state.coordinator.clone();
+    let (recommender, similar_users) = (Arc::clone(&state.recommender), state.similar_users.clone());
+    let vectors = VectorApi::new(recommender, similar_users, numbers.clone(), default_method);
     let catalog = CatalogApi::new(Arc::clone(&state.catalog), coordinator.clone())
         .personal(Arc::clone(&state.recommender));
     let users = Users::new(Arc::clone(&state.store), Arc::clone(&state.catalog));
-    let users = UserApi::new(users, coordinator.clone());
-    let rules = RuleApi::new(Arc::clone(&state.rules));
+    let users = UserApi::new(users, coordinator.clone(), Arc::clone(&state.accounts), numbers.clone());
+    let rules = RuleApi::new(Arc::clone(&state.rules), numbers.clone());
+    let experiments =
+        ExperimentApi::new(Arc::clone(&state.experiments), numbers.clone(), options.max_watchers);
     let interactions = InteractionApi::new(coordinator, Arc::clone(&state.events), options.max_watchers);
-    let operations =
-        OperationsApi::new(Arc::clone(&state.engine), Arc::clone(&state.store), Arc::clone(&state.load));
+    let jobs = JobApi::new(
+        Arc::clone(&state.jobs),
+        Arc::clone(&state.timetable),
+        Arc::clone(&state.keys),
+        options.max_watchers,
+    );
+    let operations = OperationsApi::new(
+        Arc::clone(&state.engine),
+        Arc::clone(&state.store),
+        Arc::clone(&state.load),
+        options.bundles,
+        Lately {
+            samples: Arc::clone(&state.samples),
+            slow_calls: Arc::clone(&state.slow_calls),
+            max_watchers: options.max_watchers,
+        },
+        options.tls.clone(),
+    );
     let health = tonic_health::server::HealthService::from_health_reporter(state.health.reporter.clone());
 
+    let is_reflected = options.reflection != Reflection::Off;
     let served = methods();
     let names = served.iter().map(|(name, _)| *name);
     let methods: Methods = names.clone().collect();
     let streams = served.iter().filter_map(|(name, stream)| Some((*name, (*stream)?)));
     let of_callers = streams.clone().filter(|(_, stream)| *stream != Stream::Replies).map(|(name, _)| name);
+    let shared =
+        served.iter().filter(|(name, stream)| *stream != Some(Stream::Replies) && refusable(name).is_some());
+    let shared = shared.map(|(name, _)| *name);
+    let share = state.shares.clone().map(|shares| ShareLayer::new(shares, shared, of_callers.clone()));
     let admitted = served.iter().filter(|(_, stream)| stream.is_none());
     let admitted = admitted.filter_map(|(name, _)| Some((*name, refusable(name)?)));
     let limiter = state.limiter.clone();
+    let access = || {
+        let (keys, tokens) = (Arc::clone(&state.keys), state.tokens.clone());
+        Arc::new(Access::new(keys, tokens, Arc::clone(&state.certificates)))
+    };
+    let access = options.asks_who.then(access);
+    let accounts = Arc::clone(&state.accounts);
+    let identity = IdentityLayer::new(access, accounts, methods.clone(), options.reflection);
+    let keys = AccessApi::new(Arc::clone(&state.keys));
+    let accounts = AccountApi::new(Arc::clone(&state.accounts), numbers);
+    let audited = state.audit.clone().map(|audit| AuditLayer::new(audit, methods.clone()));
+    let audit = AuditApi::new(Arc::clone(&state.trail), state.audit.clone());
     let limit = limiter.map(|limiter| LimitLayer::new(limiter, methods.clone(), of_callers));
 
     macro_rules! limited {
@@ -164,7 +252,9 @@ pub(crate) async fn serve(
     }
     let receive_layer = ReceiveLayer::new(streams.clone(), receive);
     let http = options.http.map(|http| HttpLayer::new(http, &DESCRIPTOR_SETS, receive_layer.bodies()));
-    let connections = accept(listener, Connections::new(connections), times, stop.clone());
+    let proxies = connections.proxies.clone();
+    let forwarded = (!proxies.is_none()).then(|| ForwardedLayer::new(proxies));
+    let connections = accept(listener, Connections::new(connections), options.tls, times, stop.clone());
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -173,13 +263,22 @@ pub(crate) async fn serve(
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_header_list_size(HEADER_LIST_BYTES)
         .accept_http1(http.is_some())
+        .layer(option_layer(forwarded))
         .layer(option_layer(http))
         .layer(AdmissionLayer::new(admitted))
         .layer(request_id())
-        .layer(ObserveLayer::new(RpcMetrics::of(names), methods.clone(), options.log))
+        .layer(ObserveLayer::new(
+            RpcMetrics::of(names).noting(state.exemplars.clone()),
+            methods.clone(),
+            options.log,
+            Arc::clone(&state.slow_calls),
+        ))
         .layer(StatusLayer::new(receive.message))
         .layer(ContentTypeLayer)
         .layer(UnknownMethodLayer::new(methods))
+        .layer(option_layer(audited))
+        .layer(identity)
+        .layer(option_layer(share))
         .layer(CompressedLayer::new(receive.message))
         .layer(DeadlineLayer)
         .layer(receive_layer)
@@ -193,9 +292,14 @@ pub(crate) async fn serve(
         .add_service(limited!(VectorServiceServer::new(vectors)))
         .add_service(limited!(RuleServiceServer::new(rules)))
         .add_service(limited!(OperationsServiceServer::new(operations)))
+        .add_service(limited!(AccessServiceServer::new(keys)))
+        .add_service(limited!(AccountServiceServer::new(accounts)))
+        .add_service(limited!(AuditServiceServer::new(audit)))
+        .add_service(limited!(ExperimentServiceServer::new(experiments)))
+        .add_service(limited!(JobServiceServer::new(jobs)))
         .add_service(tonic_health::pb::health_server::HealthServer::new(health))
-        .add_optional_service(reflection_v1())
-        .add_optional_service(reflection_v1alpha())
+        .add_optional_service(is_reflected.then(reflection_v1).flatten())
+        .add_optional_service(is_reflected.then(reflection_v1alpha).flatten())
         .serve_with_incoming_shutdown(connections, stop.cancelled_owned())
         .await
 }
@@ -211,7 +315,8 @@ where
     S::Future: Send,
     S::Error: Send,
 {
-    let options = HttpOptions { hosts: AllowedHosts::default(), origins: CorsOrigins::default() };
+    let options =
+        HttpOptions { hosts: AllowedHosts::default(), origins: CorsOrigins::default(), console: None };
     let limits = ReceiveLimits { buffer: 0, message: max_message, timeout: Duration::MAX };
     HttpLayer::new(options, &DESCRIPTOR_SETS, ReceiveLayer::new([], limits).bodies()).layer(services)
 }
@@ -241,8 +346,13 @@ fn reflection_v1alpha() -> Option<
         .ok()
 }
 
-/// Every method that is served, as `package.Service/Method`, and whose stream it has. Made once a process.
-fn methods() -> Vec<(&'static str, Option<Stream>)> {
+/// Every method that is served, as `package.Service/Method`, and whose stream it has. Read once a process.
+fn methods() -> &'static [(&'static str, Option<Stream>)] {
+    static METHODS: LazyLock<Vec<(&'static str, Option<Stream>)>> = LazyLock::new(read_methods);
+    &METHODS
+}
+
+fn read_methods() -> Vec<(&'static str, Option<Stream>)> {
     let sets = DESCRIPTOR_SETS.iter().filter_map(|set| FileDescriptorSet::decode(*set).ok());
     let mut methods = Vec::new();
     for file in sets.flat_map(|set| set.file) {
@@ -254,6 +364,11 @@ fn methods() -> Vec<(&'static str, Option<Stream>)> {
         }
     }
     methods
+}
+
+/// The methods whose requests or replies are streams.
+pub(crate) fn streams() -> HashSet<&'static str> {
+    methods().iter().filter(|(_, stream)| stream.is_some()).map(|(name, _)| *name).collect()
 }
 
 fn stream_of(method: &MethodDescriptorProto) -> Option<Stream> {
@@ -271,6 +386,7 @@ fn refusable(method: &str) -> Option<Priority> {
     match method {
         batch if batch == recommendation::RECOMMEND_BATCH.full_name() => Some(Priority::Bulk),
         operations if operations.starts_with("marquee.v1.OperationsService/") => None,
+        jobs if jobs.starts_with("marquee.v1.JobService/") => None,
         api if api.starts_with("marquee.") => Some(Priority::Interactive),
         _ => None,
     }
@@ -300,7 +416,7 @@ mod tests {
 
     #[test]
     fn health_knows_every_service_of_the_api() {
-        for (method, _) in methods().into_iter().filter(|(method, _)| method.starts_with("marquee.")) {
+        for (method, _) in methods().iter().filter(|(method, _)| method.starts_with("marquee.")) {
             let service = method.split('/').next().unwrap();
             assert!(SERVICES.iter().any(|(known, _)| *known == service), "{service}");
         }

@@ -14,10 +14,15 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::shorten::shorten;
+use crate::access::accounts::{AccountError, SessionError};
+use crate::access::{KeyError, Refusal};
 use crate::catalog::{CatalogError, GenreList};
+use crate::experiments::ExperimentError;
+use crate::jobs::{AddError, ChangeError, NoJob, ScheduleError, WhenError};
+use crate::keys::{MovieKeysError, UserKeyError};
 use crate::recommend::RecommendError;
 use crate::shared::events::EventsError;
-use crate::writes::PutMoviesError;
+use crate::writes::{PutMoviesError, UserIdError};
 
 /// Most bytes of a status in headers: the message percent-encoded, the details in base64.
 pub const MAX_STATUS_BYTES: usize = 4096;
@@ -52,10 +57,16 @@ const MODEL_NOT_LOADED: &str = "MODEL_VERSION_NOT_LOADED";
 /// How long a caller should wait before it asks again where nothing better is known.
 const STORE_RETRY: Duration = Duration::from_millis(500);
 
+/// How long a caller should wait for an answer of its own, whose place comes free then.
+const SHARE_RETRY: Duration = Duration::from_millis(100);
+
 /// How long a caller should wait when others' requests are half sent.
 const RECEIVE_RETRY: Duration = Duration::from_secs(1);
 /// How long an import should wait for those before it.
 const IMPORT_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a job should wait for those before it.
+const JOB_RETRY: Duration = Duration::from_mins(1);
 
 /// How long a bundle should wait for the one that is being loaded.
 const LOAD_RETRY: Duration = Duration::from_secs(2);
@@ -69,6 +80,9 @@ pub enum ApiError {
     /// The movie that the call is about does not exist.
     #[error("movie {0} is not in the catalogue; SearchMovies finds ids by title")]
     UnknownMovie(MovieId),
+    /// Nobody knows the movie that the call is about by its key.
+    #[error("no movie of the catalogue has the key {0:?}; ImportMovies brings movies in by their keys")]
+    UnknownMovieKey(String),
     /// The user that the call is about does not exist.
     #[error("user {0} is unknown; RegisterUser or RecordInteraction creates users")]
     UnknownUser(UserId),
@@ -78,6 +92,30 @@ pub enum ApiError {
     /// Nobody may look for users.
     #[error("similar users are not looked for; start the server with --similar-users on")]
     SimilarUsersOff,
+    /// Nobody knows who calls.
+    #[error(transparent)]
+    Unidentified(#[from] Refusal),
+    /// A service calls what is for people who have signed in.
+    #[error("this is for people who have signed in; an API key has no session and no password")]
+    NotAPerson,
+    /// Something is not done with an account.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The caller's role does not have the method.
+    #[error("you may not call {method}; ask who runs the server for a role that may")]
+    MethodNotPermitted {
+        /// The method, as `package.Service/Method`.
+        method: &'static str,
+    },
+    /// The caller's role does not have such requests.
+    #[error(
+        "you may not ask for this: your role has bounds, such as a user of your own, how many, or which models; ask \
+         who runs the server"
+    )]
+    RequestNotPermitted,
+    /// A key is not made or changed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The caller calls more often than it may.
     #[error("{method} is called too often; wait for the time in RetryInfo")]
     RateLimited {
@@ -86,6 +124,11 @@ pub enum ApiError {
         /// When a call may be made again.
         retry_after: Duration,
     },
+    /// The caller has its share of the calls in flight.
+    #[error(
+        "you have as many calls in flight as one caller may; wait for one of them, and the time in RetryInfo"
+    )]
+    ShareTaken,
     /// More calls are in flight than can be answered before the caller's deadline.
     #[error(
         "the server is overloaded and would not answer before the deadline; wait for the time in RetryInfo, or \
@@ -217,6 +260,12 @@ pub enum ApiError {
     /// The server ends while a stream is open.
     #[error("the server is shutting down; go on with another node, or with this one once it is back")]
     Draining,
+    /// The folder of a bundle is not one that callers may name, or not there.
+    #[error(
+        "there is no bundle in that folder that callers may load; put it below the server's --bundles-dir, with no links \
+         out of that"
+    )]
+    BundleNotPermitted,
     /// A bundle is refused.
     #[error("{0}")]
     Bundle(String),
@@ -238,6 +287,24 @@ pub enum ApiError {
     /// There are as many rules as there may be.
     #[error("{0}")]
     TooManyRules(String),
+    /// Something is not done with an experiment.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
+    /// The caller may not choose an arm.
+    #[error("you may not ask for an arm; ask who runs the server for a role that may change experiments")]
+    ArmNotPermitted,
+    /// A job is not there, or not changed.
+    #[error(transparent)]
+    Job(#[from] ChangeError),
+    /// A job is not taken.
+    #[error(transparent)]
+    AddJob(#[from] AddError),
+    /// There is no such schedule.
+    #[error("{0}")]
+    UnknownSchedule(String),
+    /// A schedule is not changed over the API, or there are as many as may be.
+    #[error("{0}")]
+    ScheduleKept(String),
     /// The store refused or failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -256,6 +323,9 @@ impl ApiError {
     fn violations(&self) -> Vec<Violation> {
         match self {
             Self::Invalid(violations) => violations.clone(),
+            Self::Experiment(ExperimentError::Fault(fault)) => {
+                vec![Violation { field: fault.field.clone(), description: fault.description.clone() }]
+            }
             Self::Recommend(RecommendError::Filter(error @ CatalogError::UnknownGenre { list, .. })) => {
                 vec![Violation { field: field_of(*list).to_owned(), description: error.to_string() }]
             }
@@ -288,6 +358,20 @@ impl ApiError {
             Self::HostHeader => status_parts(Code::InvalidArgument, "INVALID_HOST"),
             Self::HostNotAllowed { .. } => status_parts(Code::PermissionDenied, "HOST_NOT_ALLOWED"),
             Self::OriginNotAllowed { .. } => status_parts(Code::PermissionDenied, "ORIGIN_NOT_ALLOWED"),
+            Self::Unidentified(refusal) => status_parts(
+                Code::Unauthenticated,
+                match refusal {
+                    Refusal::Nothing => "NO_CREDENTIALS",
+                    Refusal::Unreadable | Refusal::Unknown => "CREDENTIALS_REFUSED",
+                    Refusal::Expired => "CREDENTIALS_EXPIRED",
+                    Refusal::SessionOver => "SESSION_OVER",
+                },
+            ),
+            Self::NotAPerson => status_parts(Code::FailedPrecondition, "NOT_A_PERSON"),
+            Self::Account(error) => of_accounts(error),
+            Self::MethodNotPermitted { .. } => status_parts(Code::PermissionDenied, "METHOD_NOT_PERMITTED"),
+            Self::RequestNotPermitted => status_parts(Code::PermissionDenied, "REQUEST_NOT_PERMITTED"),
+            Self::Key(error) => of_keys(error),
             Self::Timeout | Self::ConnectTimeout => status_parts(Code::InvalidArgument, "INVALID_TIMEOUT"),
             Self::Connect(_) => status_parts(Code::InvalidArgument, "INVALID_CONNECT_REQUEST"),
             Self::Compression { .. } => status_parts(Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED"),
@@ -298,6 +382,7 @@ impl ApiError {
             Self::RateLimited { retry_after, .. } => {
                 retryable(Code::ResourceExhausted, "RATE_LIMITED", *retry_after)
             }
+            Self::ShareTaken => retryable(Code::ResourceExhausted, "CALLER_SHARE_TAKEN", SHARE_RETRY),
             Self::Overloaded { retry_after } => {
                 retryable(Code::ResourceExhausted, "OVERLOADED", *retry_after)
             }
@@ -318,11 +403,14 @@ impl ApiError {
             Self::MessageTooLarge { .. } | Self::CompressedTooLarge { .. } => {
                 status_parts(Code::ResourceExhausted, MESSAGE_TOO_LARGE)
             }
-            Self::UnknownMovie(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
+            Self::UnknownMovie(_) | Self::UnknownMovieKey(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
             Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
             Self::UnknownRule(_) => status_parts(Code::NotFound, "UNKNOWN_RULE"),
             Self::TooManyRules(_) => status_parts(Code::FailedPrecondition, "TOO_MANY_RULES"),
+            Self::Experiment(error) => of_experiments(error),
+            Self::ArmNotPermitted => status_parts(Code::PermissionDenied, "ARM_NOT_PERMITTED"),
             Self::SimilarUsersOff => status_parts(Code::FailedPrecondition, "SIMILAR_USERS_OFF"),
+            Self::BundleNotPermitted => status_parts(Code::PermissionDenied, "BUNDLE_NOT_PERMITTED"),
             Self::Bundle(_) => status_parts(Code::FailedPrecondition, "BUNDLE_REFUSED"),
             Self::NoRoomForModel(_) => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_MODEL"),
             Self::Models(error) => match error {
@@ -330,9 +418,22 @@ impl ApiError {
                 ModelSetError::Active(_) => status_parts(Code::FailedPrecondition, "MODEL_ACTIVE"),
                 ModelSetError::Failed { .. } => status_parts(Code::FailedPrecondition, "MODEL_FAILED"),
             },
-            Self::Store(error) | Self::PutMovies(PutMoviesError::Store(error)) => of_store(error),
+            Self::Job(ChangeError::Unknown(_)) => status_parts(Code::NotFound, "UNKNOWN_JOB"),
+            Self::Job(ChangeError::Refused(_)) => status_parts(Code::FailedPrecondition, "JOB_NOT_CHANGED"),
+            Self::UnknownSchedule(_) => status_parts(Code::NotFound, "UNKNOWN_SCHEDULE"),
+            Self::ScheduleKept(_) => status_parts(Code::FailedPrecondition, "SCHEDULE_KEPT"),
+            Self::AddJob(AddError::TooMany) => retryable(Code::ResourceExhausted, "TOO_MANY_JOBS", JOB_RETRY),
+            Self::Store(error)
+            | Self::PutMovies(
+                PutMoviesError::Store(error) | PutMoviesError::Keys(MovieKeysError::Store(error)),
+            )
+            | Self::Job(ChangeError::Store(error))
+            | Self::AddJob(AddError::Store(error)) => of_store(error),
             Self::LoadingAnother(_) => {
                 retryable(Code::ResourceExhausted, "LOADING_ANOTHER_MODEL", LOAD_RETRY)
+            }
+            Self::PutMovies(PutMoviesError::Keys(MovieKeysError::None)) => {
+                status_parts(Code::FailedPrecondition, "NO_MOVIE_NUMBERS")
             }
             Self::PutMovies(PutMoviesError::Crowded(_)) => {
                 retryable(Code::ResourceExhausted, "TOO_MANY_IMPORTS", IMPORT_RETRY)
@@ -347,6 +448,29 @@ impl ApiError {
                 RecommendError::Index(_) => status_parts(Code::Internal, "INDEX_FAILED"),
                 RecommendError::NothingToEncode(_) => status_parts(Code::NotFound, "NOTHING_TO_ENCODE"),
             },
+        }
+    }
+}
+
+impl From<ScheduleError> for ApiError {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::Id => Self::invalid("schedule_id", error.to_string()),
+            ScheduleError::When(WhenError::Zone) => Self::invalid("time_zone", error.to_string()),
+            ScheduleError::When(_) => Self::invalid("cron", error.to_string()),
+            ScheduleError::NoJob(error) => error.into(),
+            ScheduleError::Unknown(_) => Self::UnknownSchedule(error.to_string()),
+            ScheduleError::Configured(_) | ScheduleError::TooMany => Self::ScheduleKept(error.to_string()),
+            ScheduleError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoJob> for ApiError {
+    fn from(error: NoJob) -> Self {
+        match error {
+            NoJob::Kind { .. } => Self::invalid("kind", format!("is none: {error}")),
+            NoJob::Arguments(why) => Self::invalid("arguments", why),
         }
     }
 }
@@ -423,6 +547,78 @@ fn of_engine(error: &EngineError) -> StatusParts {
         EngineError::Backend(_) => retryable(Code::Unavailable, "MODEL_FAILED", STORE_RETRY),
         EngineError::OutOfService(_) => retryable(Code::Unavailable, "MODEL_OUT_OF_SERVICE", STORE_RETRY),
         EngineError::ShuttingDown => retryable(Code::Unavailable, "SHUTTING_DOWN", STORE_RETRY),
+    }
+}
+
+fn of_keys(error: &KeyError) -> StatusParts {
+    match error {
+        KeyError::UnknownRole(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
+        KeyError::NameTaken(_) => status_parts(Code::AlreadyExists, "KEY_NAME_TAKEN"),
+        KeyError::TwoLive(_) => status_parts(Code::FailedPrecondition, "TWO_KEYS_ALREADY"),
+        KeyError::UnknownKey(_) => status_parts(Code::NotFound, "UNKNOWN_KEY"),
+        KeyError::TooMany => status_parts(Code::FailedPrecondition, "TOO_MANY_KEYS"),
+        KeyError::Changed => retryable(Code::Aborted, "KEY_CHANGED", STORE_RETRY),
+        KeyError::Store(error) => of_store(error),
+    }
+}
+
+fn of_experiments(error: &ExperimentError) -> StatusParts {
+    match error {
+        ExperimentError::Fault(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
+        ExperimentError::Unknown(_) => status_parts(Code::NotFound, "UNKNOWN_EXPERIMENT"),
+        ExperimentError::Taken(_) => status_parts(Code::AlreadyExists, "EXPERIMENT_NAME_TAKEN"),
+        ExperimentError::TooMany => status_parts(Code::FailedPrecondition, "TOO_MANY_EXPERIMENTS"),
+        ExperimentError::NotNow(_) => status_parts(Code::FailedPrecondition, "EXPERIMENT_NOT_IN_STATE"),
+        ExperimentError::Changed => retryable(Code::Aborted, "EXPERIMENT_CHANGED", STORE_RETRY),
+        ExperimentError::Store(error) => of_store(error),
+    }
+}
+
+fn of_accounts(error: &AccountError) -> StatusParts {
+    match error {
+        AccountError::SignUpOff => status_parts(Code::FailedPrecondition, "SIGN_UP_OFF"),
+        AccountError::NoEmail => status_parts(Code::InvalidArgument, INVALID_FIELD),
+        AccountError::EmailTaken => status_parts(Code::AlreadyExists, "EMAIL_TAKEN"),
+        AccountError::SignInRefused => status_parts(Code::Unauthenticated, "SIGN_IN_REFUSED"),
+        AccountError::WrongPassword => status_parts(Code::PermissionDenied, "WRONG_PASSWORD"),
+        AccountError::UnknownAccount => status_parts(Code::NotFound, "UNKNOWN_ACCOUNT"),
+        AccountError::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
+        AccountError::UserTaken(_) => status_parts(Code::AlreadyExists, "USER_TAKEN"),
+        AccountError::TooOften { retry_after } => {
+            retryable(Code::ResourceExhausted, "TOO_MANY_ATTEMPTS", *retry_after)
+        }
+        AccountError::Busy { retry_after } => {
+            retryable(Code::ResourceExhausted, "TOO_MANY_PASSWORDS", *retry_after)
+        }
+        AccountError::Changed => retryable(Code::Aborted, "ACCOUNT_CHANGED", STORE_RETRY),
+        AccountError::Store(error) => of_store(error),
+    }
+}
+
+impl From<SessionError> for ApiError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Refused(refusal) => refusal.into(),
+            SessionError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserKeyError> for ApiError {
+    fn from(error: UserKeyError) -> Self {
+        match error {
+            UserKeyError::Other(other) => Self::invalid("user_key", other.to_string()),
+            UserKeyError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<UserIdError> for ApiError {
+    fn from(error: UserIdError) -> Self {
+        match error {
+            reserved @ UserIdError::Reserved(_) => Self::invalid("user_id", reserved.to_string()),
+            UserIdError::Store(error) => error.into(),
+        }
     }
 }
 

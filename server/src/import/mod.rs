@@ -10,6 +10,7 @@
 //! 100K numbers its movies in its own way; the other releases share their numbers, so that they can be
 //! imported into one store. The sample of the first start is not mixed with anything: see `sample`.
 
+pub mod mapped;
 mod movies;
 mod progress;
 mod ratings;
@@ -38,13 +39,15 @@ use marquee_core::domain::TimeMs;
 use marquee_store::{Store, StoreError};
 use roaring::RoaringBitmap;
 
+use self::mapped::MapError;
 pub use self::progress::{Part, Progress, Reached, Silent};
 pub use self::report::{ImportReport, MalformedRow};
 pub use self::row_error::RowError;
 pub use self::sample::{SampleMark, import_sample};
 use self::source::{Release, Source};
 pub use self::time_unit::TimeUnit;
-pub use self::units::Units;
+pub use self::units::{Units, written_out};
+use crate::keys::{MovieKeysError, UserKeyError};
 
 /// Why an import stopped. What was stored before stays; the same import may be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +112,39 @@ pub enum ImportError {
          --store, or add --replace-sample to remove the sample first"
     )]
     HoldsSample,
+    /// A path or a pattern means no file.
+    #[error("{} has no file like {named:?}; give a file, a folder, or a pattern such as 'plays-*.csv.gz'", path.display())]
+    NoFiles {
+        /// What was given.
+        path: PathBuf,
+        /// The pattern.
+        named: String,
+    },
+    /// A pattern that is none.
+    #[error("the pattern of file names cannot be read: {0}")]
+    Pattern(String),
+    /// A file without a column that the map names.
+    #[error("{file} has no column {missing:?}; its columns are: {found}")]
+    Column {
+        /// The file.
+        file: String,
+        /// The column.
+        missing: String,
+        /// Those that it has.
+        found: String,
+    },
+    /// The map of columns says something that maps do not have.
+    #[error(transparent)]
+    Map(#[from] MapError),
+    /// An item cannot be stored as it is called.
+    #[error("an item cannot be stored: {0}")]
+    Item(RowError),
+    /// Keys of items have no numbers.
+    #[error(transparent)]
+    MovieKeys(#[from] MovieKeysError),
+    /// The key of a user has a number that is another key's.
+    #[error(transparent)]
+    UserKey(#[from] UserKeyError),
     /// The store did not take it.
     #[error("{0}")]
     Store(#[from] StoreError),

@@ -107,6 +107,7 @@ impl Assembled {
             imdb: known.imdb,
             tmdb: known.tmdb,
             tags: std::mem::take(&mut known.tags),
+            key: known.key.take(),
             ..movie
         };
     }

@@ -177,7 +177,7 @@ impl ImportReport {
 }
 
 /// Records events, patiently while the store is unavailable.
-async fn record(
+pub(super) async fn record(
     store: &dyn Store,
     events: &[Interaction],
     now_ms: TimeMs,

@@ -45,7 +45,9 @@ pub enum RowError {
     #[error("rating is {0:?}, not 0.5 to 5 in half stars")]
     Rating(String),
     /// A rating that is one on another scale.
-    #[error("rating is {text:?}; where ratings go up to {scale}, import with --rating-scale {scale}")]
+    #[error(
+        "rating is {text:?}; where ratings go up to {scale}, import with --rating-scale {scale}, or value_scale in the map"
+    )]
     OtherScale {
         /// What stands there.
         text: String,
@@ -70,7 +72,7 @@ pub enum RowError {
     },
     /// A time that makes sense in another unit only.
     #[error(
-        "timestamp is {text:?}, which looks like {}; import with --time-unit {}", unit.name(), unit.symbol()
+        "timestamp is {text:?}, which looks like {}; import with --time-unit {}, or time_unit in the map", unit.name(), unit.symbol()
     )]
     OtherUnit {
         /// What stands there.
@@ -94,6 +96,55 @@ pub enum RowError {
         /// What stands there.
         text: String,
     },
+    /// Bytes that are no text.
+    #[error("the row is not UTF-8")]
+    Encoding,
+    /// A line that is no object of JSON.
+    #[error("the line is not JSON: {0}")]
+    Json(String),
+    /// A key that is none.
+    #[error("{column} has {bytes} bytes; a key has 1 to 256")]
+    Key {
+        /// The column.
+        column: &'static str,
+        /// How many it has.
+        bytes: usize,
+    },
+    /// A key that cannot be shown.
+    #[error("{column} {error}")]
+    Shown {
+        /// The column.
+        column: &'static str,
+        /// Why.
+        error: NotShowable,
+    },
+    /// A number that the server gives to keys or to people.
+    #[error(
+        "{column} is {number}, a number that the server makes of a key or gives to a person; import by the key, with a map"
+    )]
+    Given {
+        /// The column.
+        column: &'static str,
+        /// The number.
+        number: u64,
+    },
+    /// A text that is longer than the API takes.
+    #[error("a {what} has more than {most} characters")]
+    TooLongText {
+        /// What.
+        what: &'static str,
+        /// The most characters.
+        most: usize,
+    },
+    /// More genres than the API takes.
+    #[error("{0} genres; an item has 50 at most")]
+    TooManyGenres(usize),
+    /// A word that says no kind of event.
+    #[error("the kind is {0:?}, which is not in the map; add it to [kinds]")]
+    Kind(String),
+    /// An item that the files of items do not have.
+    #[error("item {0:?} is not among the items")]
+    UnknownItem(String),
     /// A movie that cannot be called so.
     #[error("{0}")]
     Name(NameError),

@@ -7,6 +7,7 @@ use marquee_core::domain::{
 use super::row_error::RowError;
 use super::rows::{Dialect, FIRST_FLAG_OF_100K, Fields, GENRES_OF_100K, Layout, Row};
 use super::units::Units;
+use crate::keys::{is_given, is_keyed_movie};
 
 /// The genres of 100K in the order of their flags.
 const FLAGS_OF_100K: [&str; GENRES_OF_100K] = [
@@ -50,9 +51,14 @@ pub(super) struct LinkRow {
 
 pub(super) fn rating(row: &Row<'_>, layout: &Layout, units: &Units) -> Result<Interaction, RowError> {
     let fields = row.read(layout)?;
+    let (user_id, movie_id) = (fields.id(0, "userId")?, fields.id(1, "movieId")?);
+    if is_given(user_id) {
+        return Err(RowError::Given { column: "userId", number: user_id });
+    }
+    chosen(movie_id)?;
     Ok(Interaction {
-        user_id: fields.id(0, "userId")?,
-        movie_id: fields.id(1, "movieId")?,
+        user_id,
+        movie_id,
         rating: Some(units.rating(fields.text(2).trim())?),
         time_ms: units.time(fields.text(3).trim())?,
         kind: Kind::Rating,
@@ -62,11 +68,20 @@ pub(super) fn rating(row: &Row<'_>, layout: &Layout, units: &Units) -> Result<In
 pub(super) fn movie(row: &Row<'_>, layout: &Layout) -> Result<MovieRecord, RowError> {
     let fields = row.read(layout)?;
     let movie_id = fields.id(0, "movieId")?;
+    chosen(movie_id)?;
     let movie = match layout.dialect {
         Dialect::Pipe => MovieRecord::named(movie_id, &fields.text(1), flagged_genres(&fields)),
         _ => MovieRecord::named(movie_id, &fields.last_but_one(), [&*fields.last()]),
     };
     movie.map_err(RowError::Name)
+}
+
+/// Refuses a number that the server gives to keys.
+fn chosen(movie_id: MovieId) -> Result<(), RowError> {
+    if is_keyed_movie(movie_id) {
+        return Err(RowError::Given { column: "movieId", number: movie_id.into() });
+    }
+    Ok(())
 }
 
 fn flagged_genres(fields: &Fields<'_>) -> impl Iterator<Item = &'static str> {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 
 mod foreign;
 
@@ -18,7 +18,9 @@ use marquee_core::domain::{
     EventKey, Interaction, Kind, MovieId, MovieRecord, Preferences, Profile, Rating, User, UserId,
 };
 use marquee_core::statistics::MovieStats;
-use marquee_store::{Recorded, RedbStore, Revision, RuleRecord, StoreStats, UserStats};
+use marquee_store::{
+    Deleted, Documents, Record, Recorded, RedbStore, Revision, RuleRecord, StoreStats, UserStats,
+};
 
 use super::*;
 
@@ -514,6 +516,10 @@ impl Store for Interrupted {
         self.store.set_preferences(user_id, preferences, now_ms).await
     }
 
+    async fn delete_event(&self, user_id: UserId, key: EventKey) -> Result<Option<Deleted>, StoreError> {
+        self.store.delete_event(user_id, key).await
+    }
+
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
         self.store.delete_user(user_id).await
     }
@@ -565,6 +571,18 @@ impl Store for Interrupted {
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let _permit = self.permits.acquire().await;
         self.store.put_note(key, value).await
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self.store.documents()
+    }
+
+    async fn export(&self, chunks: mpsc::Sender<Vec<Record>>) -> Result<(), StoreError> {
+        self.store.export(chunks).await
+    }
+
+    fn name(&self) -> &'static str {
+        self.store.name()
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -96,7 +96,7 @@ fn scaled(points: f64, highest: u32) -> Option<Rating> {
 }
 
 /// A date, with a time or without one, as ISO 8601 and databases write it; UTC where it does not say.
-fn written_out(text: &str) -> Option<TimeMs> {
+pub fn written_out(text: &str) -> Option<TimeMs> {
     let time = Timestamp::from_str(text).ok()?;
     time.seconds.checked_mul(1000)?.checked_add(i64::from(time.nanos) / 1_000_000)
 }

@@ -9,7 +9,7 @@ use super::Figure;
 use crate::catalog::Movie;
 
 /// Movies younger than so many years are fresh.
-const FRESH_YEARS: i64 = 5;
+pub(super) const FRESH_YEARS: i64 = 5;
 
 /// The long tail is outside of the most popular of these.
 const HEAD: f64 = 0.2;
@@ -141,7 +141,7 @@ impl List {
 }
 
 /// The mean over pairs of what is known; NaN of less than two.
-fn mean_of_pairs<T>(list: &[Option<T>], of: impl Fn(&T, &T) -> f64) -> f64 {
+pub(super) fn mean_of_pairs<T>(list: &[Option<T>], of: impl Fn(&T, &T) -> f64) -> f64 {
     let known: Vec<&T> = list.iter().flatten().collect();
     let pairs = known
         .iter()
@@ -188,6 +188,7 @@ mod tests {
 
     fn movie(genres: &[u32], year: u16) -> Arc<Movie> {
         Arc::new(Movie {
+            key: None,
             movie_id: 1,
             title: "".into(),
             year: Some(year),

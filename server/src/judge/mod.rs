@@ -6,6 +6,7 @@
 
 mod figures;
 mod lists;
+mod live;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use marquee_store::{Store, StoreError};
 
 pub use figures::{Difference, Figure};
 use lists::{List, Lists};
+pub(crate) use live::{Live, METRICS};
 
 use crate::catalog::{Catalog, Filter};
 use crate::profiles::ConsistencyToken;
@@ -113,23 +115,36 @@ impl Judge<'_> {
         if plain.is_empty() {
             return Err(JudgeError::Nobody);
         }
+        let rows =
+            self.figures(&plain).into_iter().zip(self.figures(&chosen)).map(
+                |((name, plain), (_, chosen))| Row { name, difference: chosen.less(&plain), plain, chosen },
+            );
+        Ok(Report { users: plain.len(), rows: rows.collect() })
+    }
+
+    /// The model's own lists, a user after another.
+    pub fn lists(&self) -> OwnLists<'_> {
+        OwnLists { judge: self, lists: Lists::default() }
+    }
+
+    /// Every figure of these lists by its name.
+    fn figures(&self, lists: &Lists) -> Vec<(&'static str, Figure)> {
         let movies = self.catalog.movies();
         let popularity = self.catalog.popularities(&(0..movies.len() as u32).map(Some).collect::<Vec<_>>());
-        let figures = |lists: &Lists| lists.figures(&popularity);
-        let rows = figures(&plain)
-            .into_iter()
-            .zip(figures(&chosen))
-            .map(|((name, plain), (_, chosen))| Row { name, difference: chosen.less(&plain), plain, chosen });
-        Ok(Report { users: plain.len(), rows: rows.collect() })
+        lists.figures(&popularity)
     }
 
     /// The two lists of a user; `None` for one whom the model cannot be judged by.
     async fn pair(&self, user_id: UserId, objective: &Objective) -> Result<Option<(List, List)>, JudgeError> {
-        let profile = self.store.profile(user_id, EVENTS).await?;
-        let Some(held) = profile.and_then(|profile| held_back(&profile.newest)) else { return Ok(None) };
+        let Some(held) = self.held(user_id).await? else { return Ok(None) };
         let Some(plain) = self.list(&held, None).await? else { return Ok(None) };
         let chosen = self.list(&held, Some(*objective)).await?;
         Ok(chosen.map(|chosen| (plain, chosen)))
+    }
+
+    async fn held(&self, user_id: UserId) -> Result<Option<Held>, StoreError> {
+        let profile = self.store.profile(user_id, EVENTS).await?;
+        Ok(profile.and_then(|profile| held_back(&profile.newest)))
     }
 
     /// One list; `None` where the model does not answer.
@@ -167,6 +182,43 @@ impl Judge<'_> {
             list.vectors.push(row.map(|row| model.bundle().output_embedding(row).to_vec()));
         }
         Ok(Some(list))
+    }
+}
+
+/// The model's own lists of users, as they are asked for.
+pub struct OwnLists<'a> {
+    judge: &'a Judge<'a>,
+    lists: Lists,
+}
+
+impl OwnLists<'_> {
+    /// Adds the list of a user; one without a history is passed over.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub async fn add(&mut self, user_id: UserId) -> Result<(), JudgeError> {
+        if let Some(held) = self.judge.held(user_id).await?
+            && let Some(list) = self.judge.list(&held, None).await?
+        {
+            self.lists.push(list);
+        }
+        Ok(())
+    }
+
+    /// Of how many users they are.
+    pub fn users(&self) -> usize {
+        self.lists.len()
+    }
+
+    /// Every figure by its name.
+    ///
+    /// # Errors
+    /// [`JudgeError::Nobody`] when there are no lists.
+    pub fn figures(&self) -> Result<Vec<(&'static str, Figure)>, JudgeError> {
+        if self.lists.is_empty() {
+            return Err(JudgeError::Nobody);
+        }
+        Ok(self.judge.figures(&self.lists))
     }
 }
 

@@ -20,6 +20,7 @@ mod new_movies;
 mod onboarding;
 mod personal_search;
 mod request;
+mod sample;
 mod similar_movies;
 mod similar_users;
 mod source;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use marquee_engine::{Engine, EngineError, Model};
+use tokio::sync::mpsc::Receiver;
 
 use context::{Excluded, RequestContext};
 pub use explanation::{Because, Explanation, Reasons, SimilarTo};
@@ -52,6 +54,8 @@ pub use request::{
     Encoded, Exploration, Pick, Question, RecommendError, Recommended, RequestOptions, SimilarQuestion,
     SimilarityBasis, Subject, VectorQuestion,
 };
+pub(crate) use sample::Sample;
+use sample::Sampler;
 pub use similar_movies::Similar;
 pub use similar_users::{SimilarUsers, UsersFound};
 pub use source::Source;
@@ -81,6 +85,8 @@ pub struct Recommender {
     rows: ModelIndexes,
     /// Those of movies that the active model does not know; [`NewMovies`] makes them.
     new_rows: ArcSwapOption<Rows>,
+    /// Sets some answers aside, where somebody looks at them.
+    sampler: Option<Sampler>,
     metrics: RecommendMetrics,
 }
 
@@ -104,8 +110,17 @@ impl Recommender {
             similar: Arc::default(),
             rows,
             new_rows,
+            sampler: None,
             metrics,
         }
+    }
+
+    /// The same pipeline, which sets some answers aside, and where they come out.
+    #[must_use]
+    pub(crate) fn sampled(mut self) -> (Self, Receiver<Sample>) {
+        let (sampler, samples) = Sampler::new();
+        self.sampler = Some(sampler);
+        (self, samples)
     }
 
     /// The same pipeline, whose recommendations heed these rules.
@@ -158,6 +173,9 @@ impl Recommender {
         }
         context.run(&stages::SHOW);
         self.metrics.answered(context.source);
+        if let Some(sampler) = &self.sampler {
+            sampler.see(&context);
+        }
         Ok(context.finish())
     }
 

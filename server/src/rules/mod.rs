@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use marquee_core::domain::{MovieId, TimeMs};
-use marquee_store::{Store, StoreError};
+use marquee_store::{Store, StoreError, to_its_end};
 use tokio::sync::Mutex;
 
 pub use self::effects::{Effects, Pinned};
@@ -92,7 +92,7 @@ impl Rules {
             rules.read().await?;
             Ok(written?)
         };
-        to_its_end(write).await?
+        to_its_end(write).await
     }
 
     /// Removes a rule; whether there was one. A removal whose caller goes away is done to its end.
@@ -107,7 +107,7 @@ impl Rules {
             rules.read().await?;
             removed
         };
-        to_its_end(removal).await?
+        to_its_end(removal).await
     }
 
     /// The rule of this name.
@@ -149,11 +149,4 @@ impl Reread for Rules {
         let _no_write = self.writing.lock().await;
         self.read().await
     }
-}
-
-/// Runs a write to its end, even when its caller goes away.
-async fn to_its_end<T: Send + 'static>(
-    write: impl Future<Output = T> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::spawn(write).await.map_err(|error| StoreError::Unavailable(error.to_string()))
 }

@@ -35,7 +35,7 @@ impl Keeper {
     }
 
     /// Keeps up until it is aborted.
-    pub async fn run(self) {
+    pub async fn run(&self) {
         if let Some(table) = self.read().await {
             self.kept.store(Some(Arc::new(table)));
         }

@@ -11,13 +11,18 @@ use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, Histogram, UpDownCounter};
+use opentelemetry::trace::{TraceContextExt as _, TraceId};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use super::exemplars::Exemplars;
 
 const SYSTEM: Label = Label::one_of("rpc.system.name", &Protocol::NAMES);
 const METHOD: Label = Label::any("rpc.method", "the method as `package.Service/Method`, or `unknown`");
 const STATUS_CODE: Label = Label::any("rpc.response.status_code", "the gRPC status code, such as `OK`");
 
 metrics! {
-    pub(crate) METRICS;
+    pub(super) METRICS;
     CALL_DURATION = Metric::histogram(
         "rpc.server.call.duration",
         "s",
@@ -63,6 +68,8 @@ pub struct RpcMetrics {
     /// Of the calls of a method that end well, by protocol; made when the first one has.
     ended_well: Arc<HashMap<&'static str, [OnceLock<BoundHistogram<f64>>; Protocol::NAMES.len()]>>,
     in_flight: UpDownCounter<i64>,
+    /// Where calls are traced.
+    exemplars: Option<Arc<Exemplars>>,
 }
 
 impl RpcMetrics {
@@ -70,7 +77,23 @@ impl RpcMetrics {
     pub fn of(methods: impl IntoIterator<Item = &'static str>) -> Self {
         let duration = CALL_DURATION.seconds();
         let ended_well = Arc::new(methods.into_iter().map(|method| (method, Default::default())).collect());
-        Self { duration, ended_well, in_flight: CALLS_IN_FLIGHT.i64_up_down_counter() }
+        let in_flight = CALLS_IN_FLIGHT.i64_up_down_counter();
+        Self { duration, ended_well, in_flight, exemplars: None }
+    }
+
+    /// The same, which notes the traces of calls where there are such.
+    #[must_use]
+    pub(crate) fn noting(mut self, exemplars: Option<Arc<Exemplars>>) -> Self {
+        self.exemplars = exemplars;
+        self
+    }
+
+    /// The trace of a call of this span that is exported; `None` where none is.
+    pub(crate) fn trace_of(&self, span: &Span) -> Option<TraceId> {
+        self.exemplars.as_ref()?;
+        let context = span.context();
+        let context = context.span().span_context().clone();
+        context.is_sampled().then(|| context.trace_id())
     }
 
     /// A call has begun.
@@ -78,10 +101,20 @@ impl RpcMetrics {
         self.in_flight.add(1, &[]);
     }
 
-    /// A call has ended with this gRPC status code. `method` is `package.Service/Method` of a method
+    /// A call has ended with this gRPC status code, and is in this trace. `method` is `package.Service/Method` of a method
     /// that exists, or `unknown`, so that the labels are bounded.
-    pub fn end(&self, protocol: Protocol, method: &'static str, code: &'static str, duration: Duration) {
+    pub fn end(
+        &self,
+        protocol: Protocol,
+        method: &'static str,
+        code: &'static str,
+        duration: Duration,
+        trace: Option<TraceId>,
+    ) {
         self.in_flight.add(-1, &[]);
+        if let (Some(exemplars), Some(trace)) = (&self.exemplars, trace) {
+            exemplars.note((protocol.name(), method, code), duration, trace);
+        }
         let labels = || labels(protocol, method, code);
         match self.ended_well.get(method).filter(|_| code == OK) {
             Some(by_protocol) => {

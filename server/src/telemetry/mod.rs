@@ -5,13 +5,18 @@
 //! instruments, read by Prometheus where `--metrics-listen` is set and exported by OTLP, with the
 //! traces, where the standard `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 
+mod exemplars;
 mod exposition;
 mod lines;
 mod metrics;
+mod process;
+mod samples;
 
 use std::ffi::OsStr;
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
+use marquee_core::meters::Metric;
 use opentelemetry::global;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
@@ -24,10 +29,19 @@ use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-pub(crate) use exposition::serve_metrics;
+pub(crate) use exemplars::Exemplars;
+pub(crate) use exposition::{is_ready, serve_metrics};
 use lines::{PrintableFields, PrintableJson};
-pub(crate) use metrics::METRICS;
 pub use metrics::{Protocol, RpcMetrics};
+pub(crate) use process::Usage as ProcessUsage;
+#[cfg(test)]
+pub(crate) use samples::SAMPLED;
+pub(crate) use samples::{Calls, Figures, PAST, Samples};
+
+/// The metrics of calls and of the process.
+pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
+    metrics::METRICS.iter().chain(process::METRICS)
+}
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +78,7 @@ pub struct Telemetry {
     tracer: Option<SdkTracerProvider>,
     meter: SdkMeterProvider,
     registry: prometheus::Registry,
+    exemplars: Option<Arc<Exemplars>>,
 }
 
 impl Telemetry {
@@ -82,9 +97,16 @@ impl Telemetry {
         let tracer = if otlp { Some(tracer_provider(resource)?) } else { None };
 
         global::set_meter_provider(meter.clone());
+        process::observe();
         global::set_text_map_propagator(TraceContextPropagator::new());
         start_logs(format, level, tracer.as_ref());
-        Ok(Self { tracer, meter, registry })
+        let exemplars = tracer.is_some().then(Arc::default);
+        Ok(Self { tracer, meter, registry, exemplars })
+    }
+
+    /// Where traces of calls are noted for Prometheus; `None` where none are exported.
+    pub(crate) fn exemplars(&self) -> Option<Arc<Exemplars>> {
+        self.exemplars.clone()
     }
 
     /// What Prometheus reads.

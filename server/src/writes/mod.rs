@@ -8,24 +8,27 @@
 
 mod accept;
 mod imports;
+mod persons;
 mod recording;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_core::clock::{EventTimes, now_ms};
-use marquee_core::domain::{Interaction, MovieId, MovieRecord, Preferences, User, UserId};
-use marquee_store::{Recorded, Store, StoreError};
+use marquee_core::domain::{EventKey, Interaction, MovieId, MovieRecord, Preferences, User, UserId};
+use marquee_store::{DocumentKind, Recorded, Store, StoreError, to_its_end};
 use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
-use tracing::Instrument as _;
 
 pub use self::accept::{EventError, SubmittedEvent};
 pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
+pub use self::persons::{UserIdError, is_persons, random_persons_id};
 pub use self::recording::Recording;
 use crate::catalog::{Catalog, CatalogError, Filter};
+use crate::experiments::Experiments;
+use crate::keys::{MovieKeysError, UserKeys, number_movies};
 use crate::profiles::Profiles;
-use crate::shared::events::EventLog;
+use crate::shared::events::{Change, EventLog};
 
 /// Writes that may be under way at once.
 const UNDER_WAY: usize = 1024;
@@ -36,6 +39,9 @@ pub enum PutMoviesError {
     /// More wait than may; nothing of these is kept.
     #[error(transparent)]
     Crowded(#[from] Crowded),
+    /// Their keys have no numbers.
+    #[error(transparent)]
+    Keys(#[from] MovieKeysError),
     /// The store did not acknowledge them; they may be there nevertheless.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,6 +65,7 @@ pub enum PreferencesError {
 #[derive(Clone)]
 pub struct WriteCoordinator {
     parts: Arc<Parts>,
+    experiments: Option<Arc<Experiments>>,
     under_way: Arc<Semaphore>,
 }
 
@@ -67,6 +74,7 @@ struct Parts {
     catalog: Arc<Catalog>,
     profiles: Arc<Profiles>,
     events: Arc<dyn EventLog>,
+    user_keys: UserKeys,
     imports: Imports,
     /// How far the times of events may be ahead of the clock.
     max_clock_skew: Duration,
@@ -85,9 +93,32 @@ impl WriteCoordinator {
         max_clock_skew: Duration,
     ) -> Self {
         let (imports, movie_writer) = (Imports::default(), Arc::default());
+        let user_keys = UserKeys::new(Arc::clone(&store));
         let parts =
-            Arc::new(Parts { store, catalog, profiles, events, imports, max_clock_skew, movie_writer });
-        Self { parts, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
+            Parts { store, catalog, profiles, events, user_keys, imports, max_clock_skew, movie_writer };
+        let parts = Arc::new(parts);
+        Self { parts, experiments: None, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
+    }
+
+    /// The same door, whose writes are told to these experiments.
+    #[must_use]
+    pub fn told_to(self, experiments: Arc<Experiments>) -> Self {
+        Self { experiments: Some(experiments), ..self }
+    }
+
+    /// The store that is written to.
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.parts.store.as_ref()
+    }
+
+    /// The catalogue that movies are written to.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.parts.catalog
+    }
+
+    /// The keys of the users that are written about.
+    pub(crate) fn user_keys(&self) -> &UserKeys {
+        &self.parts.user_keys
     }
 
     /// The event, once it is sure that the store may have it.
@@ -111,6 +142,7 @@ impl WriteCoordinator {
     /// [`StoreError`] when the store did not acknowledge them; they may be there nevertheless.
     pub async fn record(&self, events: Vec<Interaction>) -> Result<Vec<Recorded>, StoreError> {
         let users = events.iter().map(|event| event.user_id).collect();
+        let experiments = self.experiments.clone();
         self.write(users, async move |parts| {
             let recorded = parts.store.record(&events, now_ms()).await?;
             let mut new = Vec::with_capacity(events.len());
@@ -120,8 +152,31 @@ impl WriteCoordinator {
                     new.push(*event);
                 }
             }
-            parts.events.publish(&new);
+            parts.events.publish(&new, Change::Recorded);
+            if let Some(experiments) = experiments {
+                experiments.touched(new.iter().map(|event| event.user_id));
+            }
             Ok(recorded)
+        })
+        .await
+    }
+
+    /// Removes one event of a user; whether it was there.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn delete_event(&self, user_id: UserId, key: EventKey) -> Result<bool, StoreError> {
+        let experiments = self.experiments.clone();
+        self.write(vec![user_id], async move |parts| {
+            let deleted = parts.store.delete_event(user_id, key).await?;
+            if let Some(deleted) = &deleted {
+                parts.catalog.take_back(deleted);
+                parts.events.publish(&[deleted.event], Change::Deleted);
+                if let Some(experiments) = experiments {
+                    experiments.touched([user_id].into_iter());
+                }
+            }
+            Ok(deleted.is_some())
         })
         .await
     }
@@ -154,9 +209,16 @@ impl WriteCoordinator {
     /// # Errors
     /// As [`Self::record`], and when the event stream cannot be reached; repeating the call ends it.
     pub async fn delete_user(&self, user_id: UserId) -> Result<u64, StoreError> {
+        let experiments = self.experiments.clone();
         self.write(vec![user_id], async move |parts| {
             let removed = parts.store.delete_user(user_id).await?;
+            // After the user: a salt is kept for a user that there is.
+            parts.store.documents().remove_part(DocumentKind::AuditSalt, &user_id.to_string()).await?;
+            parts.user_keys.forget(user_id).await?;
             parts.catalog.forget(&removed);
+            if let Some(experiments) = experiments {
+                experiments.forget(user_id, now_ms()).await?;
+            }
             parts.events.forget(user_id).await.map_err(|error| {
                 StoreError::Unavailable(format!("the user's events are still in the stream: {error}"))
             })?;
@@ -166,13 +228,14 @@ impl WriteCoordinator {
     }
 
     /// Adds or replaces movies and shows them, together with those of all who wait; how many were new. A movie that
-    /// is replaced keeps its tags when it brings none.
+    /// is replaced keeps its tags and its key when it brings none; one with a key and no number gets the key's.
     /// Movies whose caller goes away before a write has taken them are not written.
     ///
     /// # Errors
     /// [`PutMoviesError`] when too many wait, or the store did not acknowledge them.
-    pub async fn put_movies(&self, movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
-        let mut reply = self.parts.imports.join(self.parts.catalog.with_tags(movies))?;
+    pub async fn put_movies(&self, mut movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
+        number_movies(self.parts.store.as_ref(), &mut movies).await?;
+        let mut reply = self.parts.imports.join(self.parts.catalog.completed(movies))?;
         let writer = Arc::clone(&self.parts.movie_writer).lock_owned();
         let added = tokio::select! {
             biased;
@@ -223,14 +286,14 @@ impl WriteCoordinator {
         &self,
         write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let closed = |why: &dyn std::fmt::Display| StoreError::Unavailable(why.to_string());
-        let permit = Arc::clone(&self.under_way).acquire_owned().await.map_err(|error| closed(&error))?;
-        let run = async move {
+        let permit = Arc::clone(&self.under_way).acquire_owned().await;
+        let permit = permit.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        to_its_end(async move {
             let outcome = write.await;
             drop(permit);
             outcome
-        };
-        tokio::spawn(run.in_current_span()).await.map_err(|error| closed(&error))?
+        })
+        .await
     }
 }
 

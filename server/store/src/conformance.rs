@@ -11,7 +11,10 @@ use futures::future::join_all;
 use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
 use marquee_core::statistics::{MovieStats, Opinion};
 
-use super::{Recorded, RuleRecord, Store, StoreStats};
+use super::{
+    Content, Deleted, Document, DocumentId, DocumentKind, Record, Recorded, RuleRecord, Store, StoreStats,
+    UserStats,
+};
 
 /// Runs every check, each against an empty store of its own from `fresh`.
 pub async fn all<S, F>(mut fresh: impl FnMut() -> F)
@@ -31,6 +34,10 @@ where
     only_the_newest_taste_of_a_user_counts(&fresh().await).await;
     deletion_takes_everything_of_the_user(&fresh().await).await;
     deletion_leaves_the_trend_of_long_ago(&fresh().await).await;
+    a_deleted_event_leaves_what_was_there_without_it(&fresh().await).await;
+    deleting_an_event_that_is_not_there_changes_nothing(&fresh().await).await;
+    events_are_deleted_from_any_part_of_a_long_history(&fresh().await).await;
+    a_deleted_event_may_be_recorded_again(&fresh().await).await;
     pages_have_no_gaps_and_no_duplicates(&fresh().await).await;
     late_events_find_their_place(&fresh().await).await;
     a_hundred_thousand_events_are_one_history(&fresh().await).await;
@@ -40,6 +47,9 @@ where
     text_and_numbers_at_their_limits_come_back(&fresh().await).await;
     rules_come_by_id_and_replace_each_other(&fresh().await).await;
     notes_keep_their_last_value(&fresh().await).await;
+    documents_come_by_key_within_their_part(&fresh().await).await;
+    one_writer_of_a_document_wins(&fresh().await).await;
+    a_document_that_is_over_is_gone(&fresh().await).await;
 }
 
 /// A retry must not count.
@@ -211,6 +221,97 @@ async fn deletion_takes_everything_of_the_user(store: &impl Store) {
     assert_eq!((user.created_ms, user.preferences), (9, Preferences::default()));
 }
 
+/// All that can be read is as it was before the event: sums, the user's numbers, what is seen.
+async fn a_deleted_event_leaves_what_was_there_without_it(store: &impl Store) {
+    let events = [
+        rating(1, 5, 1_000, 4),
+        of_kind(1, 5, 2_000, Kind::View),
+        rating(1, 5, 3_000, 9),
+        of_kind(1, 5, 3_000, Kind::Hide),
+        rating(1, 6, 500, 7),
+        rating(2, 5, 9_000, 8),
+    ];
+    let mut before = vec![everything(store).await];
+    for event in events {
+        store.record(&[event], 77).await.expect("a write");
+        before.push(everything(store).await);
+    }
+    for event in events.into_iter().rev() {
+        before.pop();
+        let deleted = delete(store, event).await.expect("it is there");
+        assert_eq!(deleted.event, event);
+        let now = everything(store).await;
+        let expected = before.last().expect("the state before any event is left");
+        assert_eq!((&now.0, now.1.interactions), (&expected.0, expected.1.interactions), "{event:?}");
+        assert_eq!(now.2.unwrap_or_default(), expected.2.unwrap_or_default(), "{event:?}");
+    }
+    for user_id in [1, 2] {
+        let profile = store.profile(user_id, 10).await.expect("a read").expect("the user stays");
+        assert!(profile.newest.is_empty() && profile.seen.is_empty());
+        assert_eq!(store.user(user_id).await.expect("a read").expect("the user stays").created_ms, 77);
+    }
+}
+
+/// Unknown users, movies, times and kinds.
+async fn deleting_an_event_that_is_not_there_changes_nothing(store: &impl Store) {
+    assert_eq!(delete(store, rating(1, 5, 1_000, 4)).await, None, "nobody is there");
+    assert_eq!(store.user(1).await.expect("a read"), None, "and nobody is made");
+    store.record(&[rating(1, 5, 1_000, 4)], 1).await.expect("a write");
+    let before = everything(store).await;
+    let others = [
+        rating(2, 5, 1_000, 4),
+        rating(1, 6, 1_000, 4),
+        rating(1, 5, 999, 4),
+        of_kind(1, 5, 1_000, Kind::View),
+    ];
+    for other in others {
+        assert_eq!(delete(store, other).await, None, "{other:?}");
+    }
+    assert_eq!(everything(store).await, before);
+    assert!(delete(store, rating(1, 5, 1_000, 10)).await.is_some(), "stars are no part of an event's key");
+    assert_eq!(delete(store, rating(1, 5, 1_000, 4)).await, None, "it is gone");
+}
+
+/// The newest, the oldest and those between, one by one and many at once, until nothing is left.
+async fn events_are_deleted_from_any_part_of_a_long_history(store: &impl Store) {
+    let events: Vec<_> = (0..900).map(|i| rating(1, 1 + i % 300, 1_000 + i64::from(i), 6)).collect();
+    store.record(&events, 1).await.expect("a write");
+    let mut left = events.clone();
+    for place in [0, 899, 898, 400, 256, 128, 1] {
+        let gone = events[place];
+        left.retain(|event| *event != gone);
+        assert_eq!(delete(store, gone).await.map(|deleted| deleted.event), Some(gone));
+        assert_history(store, &left).await;
+    }
+    let newest = left.split_off(300);
+    let deleted = join_all(newest.iter().map(|event| delete(store, *event))).await;
+    assert!(deleted.iter().all(Option::is_some), "all are there");
+    assert_history(store, &left).await;
+    let again = store.record(&left[..2], 1).await.expect("a write");
+    assert!(again.iter().all(|outcome| outcome.duplicate), "what was not deleted is known");
+    let late = of_kind(1, 7, 1_003, Kind::View);
+    store.record(&[late], 1).await.expect("a write");
+    left.insert(left.partition_point(|event| EventKey::from(event) < EventKey::from(&late)), late);
+    assert_history(store, &left).await;
+    join_all(left.iter().map(|event| delete(store, *event))).await;
+    assert_history(store, &[]).await;
+    assert_sums(store, &[]).await;
+}
+
+/// As if it had never been there, also by whoever deletes and records at once.
+async fn a_deleted_event_may_be_recorded_again(store: &impl Store) {
+    let event = rating(1, 5, 1_000, 4);
+    for _ in 0..3 {
+        let recorded = store.record(&[event], 1).await.expect("a write")[0];
+        assert_eq!((recorded.duplicate, recorded.before), (false, None));
+        assert!(delete(store, event).await.is_some());
+    }
+    let other = rating(1, 5, 1_000, 10);
+    store.record(&[other], 1).await.expect("a write");
+    assert_history(store, &[other]).await;
+    assert_sums(store, &[sums(5, &[1_000], &[10])]).await;
+}
+
 /// A reader of pages sees every event once, whatever is recorded meanwhile.
 async fn pages_have_no_gaps_and_no_duplicates(store: &impl Store) {
     // Three events share each time, so that pages end within one.
@@ -366,6 +467,7 @@ async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
         imdb: Some(u32::MAX),
         tmdb: None,
         tags: vec![(String::new(), 0), ("x".repeat(20_000), u32::MAX)],
+        key: Some("七人の侍/1954".to_owned()),
     };
     let plain = MovieRecord { movie_id: 1, imdb: None, tmdb: Some(1), ..MovieRecord::default() };
     store.put_movies(&[movie.clone(), plain.clone()]).await.expect("a write");
@@ -414,6 +516,86 @@ async fn notes_keep_their_last_value(store: &impl Store) {
     assert_eq!(store.get_note("ключ").await.expect("a read"), Some(vec![]));
 }
 
+/// What is listed together, and what is removed together.
+async fn documents_come_by_key_within_their_part(store: &impl Store) {
+    let documents = store.documents();
+    let put = async |part, key, value: &[u8]| {
+        documents.put(document(part, key), &Content::lasting(value), 1).await.expect("a write");
+    };
+    let list = async |part, after, limit| {
+        let page = documents.list(DocumentKind::Key, part, after, limit, 1).await.expect("a read");
+        page.into_iter().map(|Document { key, value }| (key, value)).collect::<Vec<_>>()
+    };
+    let row = |key: &str, value: &[u8]| (key.to_owned(), value.to_vec());
+    assert_eq!(documents.get(document("", "a"), 1).await.expect("a read"), None);
+    assert_eq!(list("", None, 10).await, []);
+    put("", "b", b"two").await;
+    put("", "a", b"").await;
+    put("", "ключ", &[0, 255]).await;
+    put("", "b", b"2").await;
+    put("b", "a", b"of another part").await;
+    assert_eq!(documents.get(document("", "b"), 1).await.expect("a read").as_deref(), Some(&b"2"[..]));
+    assert_eq!(
+        documents.get(document("", "a"), 1).await.expect("a read"),
+        Some(vec![]),
+        "empty is something"
+    );
+    let all = [row("a", b""), row("b", b"2"), row("ключ", &[0, 255])];
+    assert_eq!(list("", None, 10).await, all);
+    assert_eq!(list("", None, 2).await, all[..2]);
+    assert_eq!(list("", Some("a"), 1).await, all[1..2]);
+    assert_eq!(list("", Some("ключ"), 10).await, []);
+    let other_kind = documents.list(DocumentKind::KeyUse, "", None, 10, 1).await.expect("a read");
+    assert_eq!(other_kind, [], "another kind has its own");
+    assert!(documents.remove(document("", "a"), 1).await.expect("a write"), "it was there");
+    assert!(!documents.remove(document("", "a"), 1).await.expect("a write"), "it is gone");
+    documents.remove_part(DocumentKind::Key, "").await.expect("a write");
+    assert_eq!(list("", None, 10).await, []);
+    assert_eq!(list("b", None, 10).await, [row("a", b"of another part")]);
+}
+
+/// Nobody overwrites what they have not seen.
+async fn one_writer_of_a_document_wins(store: &impl Store) {
+    let (documents, name) = (store.documents(), document("", "a"));
+    let contents: Vec<_> = (0..8_u8).map(|writer| Content::lasting([writer])).collect();
+    let inserted = join_all(contents.iter().map(|content| documents.insert(name, content, 1))).await;
+    let won: Vec<_> = inserted.into_iter().map(|won| won.expect("a write")).collect();
+    assert_eq!(won.iter().filter(|won| **won).count(), 1, "{won:?}");
+    let winner = won.iter().position(|won| *won).expect("one of them") as u8;
+    assert_eq!(documents.get(name, 1).await.expect("a read"), Some(vec![winner]));
+
+    let [seen, next, lost] = [&[winner][..], b"next", b"lost"];
+    assert!(documents.replace(name, seen, &Content::lasting(next), 1).await.expect("a write"));
+    assert!(!documents.replace(name, seen, &Content::lasting(lost), 1).await.expect("a write"));
+    assert_eq!(documents.get(name, 1).await.expect("a read").as_deref(), Some(next));
+    let absent = document("", "absent");
+    assert!(!documents.replace(absent, b"", &Content::lasting(lost), 1).await.expect("a write"));
+    assert_eq!(documents.get(absent, 1).await.expect("a read"), None);
+}
+
+/// By the reader's time, to the millisecond.
+async fn a_document_that_is_over_is_gone(store: &impl Store) {
+    let (documents, name) = (store.documents(), document("", "a"));
+    let until = |expires_ms, value: &[u8]| Content { value: value.to_vec(), expires_ms: Some(expires_ms) };
+    documents.put(name, &until(90_000, b"short"), 1_000).await.expect("a write");
+    documents.put(document("", "b"), &Content::lasting(*b"long"), 1_000).await.expect("a write");
+    let keys = async |now_ms, limit| {
+        let page = documents.list(DocumentKind::Key, "", None, limit, now_ms).await.expect("a read");
+        page.into_iter().map(|document| document.key).collect::<Vec<_>>()
+    };
+    assert_eq!(documents.get(name, 89_999).await.expect("a read").as_deref(), Some(&b"short"[..]));
+    assert_eq!(documents.get(name, 90_000).await.expect("a read"), None);
+    assert_eq!(keys(89_999, 10).await, ["a", "b"]);
+    assert_eq!(keys(90_000, 1).await, ["b"], "what is over takes no place on a page");
+    assert!(!documents.replace(name, b"short", &until(1, b""), 90_000).await.expect("a write"), "gone");
+    assert!(!documents.insert(name, &until(1, b""), 89_999).await.expect("a write"), "still there");
+    assert!(documents.insert(name, &Content::lasting(*b"new"), 90_000).await.expect("a write"), "free again");
+    assert_eq!(documents.get(name, 1_000_000).await.expect("a read").as_deref(), Some(&b"new"[..]));
+    documents.put(name, &until(200_000, b"short"), 150_000).await.expect("a write");
+    assert!(!documents.remove(name, 200_000).await.expect("a write"), "what is over was not there");
+    assert!(documents.remove(name, 199_999).await.expect("a write"), "what is not was");
+}
+
 /// What was acknowledged is there after closing and opening again; `open` opens the same store.
 pub async fn it_survives_a_restart<S, F>(mut open: impl FnMut() -> F)
 where
@@ -427,6 +609,7 @@ where
     store.put_movies(std::slice::from_ref(&movie)).await.expect("a write");
     store.put_note("import", b"half way").await.expect("a write");
     store.put_rule(&rule("christmas", b"pin")).await.expect("a write");
+    store.documents().put(document("", "a"), &Content::lasting(*b"kept"), 1).await.expect("a write");
     store.register(77, 5).await.expect("a write");
     for batch in events.chunks(100) {
         store.record(batch, 1).await.expect("a write");
@@ -440,9 +623,79 @@ where
     assert_eq!(sorted_sums(&store).await, sums_before);
     assert_eq!(store.movies(None, 10).await.expect("a read"), [movie]);
     assert_eq!(store.rules().await.expect("a read"), [rule("christmas", b"pin")]);
+    let kept = store.documents().get(document("", "a"), 1).await.expect("a read");
+    assert_eq!(kept.as_deref(), Some(&b"kept"[..]));
     assert_eq!(store.get_note("import").await.expect("a read").as_deref(), Some(&b"half way"[..]));
     let again = store.record(&events, 1).await.expect("a write");
     assert!(again.iter().all(|outcome| outcome.duplicate), "everything is known already");
+}
+
+/// Fills an empty store with something of every kind: 3 movies, 2 rules, 2 notes, 4 documents, and 5 users with 1,205
+/// events, histories short and long among them.
+pub async fn fill(store: &impl Store) {
+    let movie = MovieRecord {
+        movie_id: 7,
+        title: "七人の侍 (1954)\n\"'".to_owned(),
+        genres: vec!["Drama".to_owned(), "Action".to_owned()],
+        imdb: Some(47_478),
+        tmdb: None,
+        tags: vec![("samurai".to_owned(), 12), (String::new(), 0)],
+        key: Some("seven samurai".to_owned()),
+    };
+    let plain = |movie_id| MovieRecord { movie_id, ..MovieRecord::default() };
+    store.put_movies(&[movie, plain(1), plain(u32::MAX)]).await.expect("a write");
+    for rule in [rule("christmas", &[0, 255]), rule("autumn", b"")] {
+        store.put_rule(&rule).await.expect("a write");
+    }
+    store.put_note("import/ratings.csv", &[0, 1, 255]).await.expect("a write");
+    store.put_note("ключ", b"").await.expect("a write");
+    let documents = store.documents();
+    let until = Content { value: vec![7; 3_000], expires_ms: Some(i64::MAX / 2_000_000) };
+    documents.put(document("", "a"), &Content::lasting(*b"kept"), 1).await.expect("a write");
+    documents.put(document("", "ключ"), &Content::lasting([0, 255]), 1).await.expect("a write");
+    documents.put(document("another part", "a"), &until, 1).await.expect("a write");
+    let session = DocumentId { kind: DocumentKind::Session, part: "1", key: "s" };
+    documents.put(session, &Content::lasting(*b""), 1).await.expect("a write");
+
+    let long: Vec<_> = (0..1_200).map(|i| rating(1, 1 + i % 500, i64::from(i), 1 + (i % 10) as u8)).collect();
+    store.record(&long, 111).await.expect("a write");
+    let kinds = [Kind::View, Kind::Like, Kind::Dislike, Kind::Hide];
+    let events = kinds.map(|kind| of_kind(2, 7, -5, kind));
+    store.record(&events, 222).await.expect("a write");
+    store.register(3, 333).await.expect("a write");
+    let preferences = Preferences { genres: vec!["Drama".to_owned()], movie_ids: vec![1, u32::MAX] };
+    store.set_preferences(UserId::MAX, preferences.clone(), 444).await.expect("a write");
+    store.set_preferences(5, preferences, 555).await.expect("a write");
+    store.record(&[rating(5, 7, 1_700_000_000_000, 10)], 666).await.expect("a write");
+}
+
+/// Everything of a store but what says how it came to be, in one order.
+async fn content(store: &impl Store) -> Vec<String> {
+    let (sender, mut chunks) = tokio::sync::mpsc::channel(1);
+    let received = async move {
+        let mut records = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            records.extend(chunk);
+        }
+        records
+    };
+    let (exported, records) = tokio::join!(store.export(sender), received);
+    exported.expect("a read");
+    let is_content = |record: &Record| !matches!(record, Record::Note { key, .. } if key == "restore");
+    let mut shown: Vec<_> = records.iter().filter(|it| is_content(it)).map(|it| format!("{it:?}")).collect();
+    shown.sort_unstable();
+    shown
+}
+
+/// Two stores, of whatever kinds, hold the same, and say the same of it.
+pub async fn assert_same_content(one: &impl Store, other: &impl Store) {
+    assert_eq!(content(other).await, content(one).await);
+    assert_eq!(sorted_sums(other).await, sorted_sums(one).await);
+    assert_eq!(counts(other).await, counts(one).await);
+    for user_id in one.users(None, 10).await.expect("a read") {
+        let (of_one, of_other) = (one.user_stats(user_id).await, other.user_stats(user_id).await);
+        assert_eq!(of_other.expect("a read"), of_one.expect("a read"), "{user_id}");
+    }
 }
 
 /// A rating event for a check.
@@ -453,6 +706,10 @@ pub fn rating(user_id: UserId, movie_id: u32, time_ms: i64, half_stars: u8) -> I
 /// An event without stars for a check.
 pub fn of_kind(user_id: UserId, movie_id: u32, time_ms: i64, kind: Kind) -> Interaction {
     Interaction { user_id, movie_id, time_ms, kind, rating: None }
+}
+
+fn document<'a>(part: &'a str, key: &'a str) -> DocumentId<'a> {
+    DocumentId { kind: DocumentKind::Key, part, key }
 }
 
 fn rule(rule_id: &str, body: &[u8]) -> RuleRecord {
@@ -474,6 +731,29 @@ fn sums(movie_id: u32, taste: &[i64], half_stars: &[u64]) -> MovieStats {
     let (popularity, ratings) = (taste.len() as u64, half_stars.len() as u64);
     let (half_stars, trend) = (half_stars.iter().sum(), taste.iter().copied().collect());
     MovieStats { movie_id, popularity, ratings, half_stars, trend }
+}
+
+async fn delete(store: &impl Store, event: Interaction) -> Option<Deleted> {
+    store.delete_event(event.user_id, EventKey::from(&event)).await.expect("a deletion")
+}
+
+/// Sums, counts, and what is known of user 1.
+async fn everything(store: &impl Store) -> (Vec<MovieStats>, StoreStats, Option<UserStats>) {
+    let sums = sorted_sums(store).await;
+    (sums, counts(store).await, store.user_stats(1).await.expect("a read"))
+}
+
+/// What every method says of user 1, whose events these are, oldest first.
+async fn assert_history(store: &impl Store, events: &[Interaction]) {
+    let newest_first: Vec<_> = events.iter().rev().copied().collect();
+    assert_eq!(store.history(1, None, 10_000).await.expect("a read"), Some(newest_first));
+    let profile = store.profile(1, 200).await.expect("a read").expect("a known user");
+    assert_eq!(profile.newest, events[events.len().saturating_sub(200)..]);
+    assert_eq!(profile.seen, events.iter().map(|event| event.movie_id).collect());
+    let stats = store.user_stats(1).await.expect("a read").expect("a known user");
+    assert_eq!(stats.interactions, profile.seen.len());
+    let times = [events.first(), events.last()].map(|event| event.map(|event| event.time_ms));
+    assert_eq!([stats.first_ms, stats.last_ms], times);
 }
 
 async fn assert_sums(store: &impl Store, expected: &[MovieStats]) {

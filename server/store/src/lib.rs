@@ -30,8 +30,11 @@
 //! # }
 //! ```
 
+pub mod backup;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod documents;
+mod export;
 #[cfg(test)]
 pub(crate) mod model;
 #[cfg(test)]
@@ -48,9 +51,26 @@ use marquee_core::domain::{
 };
 use marquee_core::meters::Metric;
 use marquee_core::statistics::{MovieStats, Opinion};
+use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
-pub use self::redb::{OnDamage, RedbStore};
+pub use self::documents::{Content, Document, DocumentId, DocumentKind, Documents};
+pub use self::export::{DocumentRecord, Record, UserRecord};
+pub use self::redb::{OnDamage, RedbStore, Rewritten, rewrite};
 pub use self::scylla::{MigrateMode, ScyllaSettings, ScyllaStore};
+
+/// Runs a change to its end, even when its caller goes away.
+///
+/// # Errors
+/// Those of the change; [`StoreError::Unavailable`] when it broke off.
+pub async fn to_its_end<T, E>(change: impl Future<Output = Result<T, E>> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let ended = tokio::spawn(change.in_current_span()).await;
+    ended.map_err(|broken_off| StoreError::Unavailable(broken_off.to_string()))?
+}
 
 /// The metrics of both stores.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
@@ -77,6 +97,24 @@ impl Recorded {
     /// The outcome for a new event.
     pub fn new(before: Option<Opinion>, event: &Interaction) -> Self {
         Self { duplicate: false, before, now: Some(Opinion::with(before, event)) }
+    }
+}
+
+/// What a deleted event changed. The catalogue keeps its statistics up to date with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// The event as it was stored.
+    pub event: Interaction,
+    /// What the user's events with its movie came to before.
+    pub before: Opinion,
+    /// What they come to now; `None` if it was the only one.
+    pub now: Option<Opinion>,
+}
+
+impl Deleted {
+    /// The outcome for an event beside which the user's others with its movie come to `now`.
+    pub fn leaving(now: Option<Opinion>, event: Interaction) -> Self {
+        Self { event, before: Opinion::with(now, &event), now }
     }
 }
 
@@ -116,6 +154,8 @@ pub struct Revision {
     pub statistics: i64,
     /// Of the rules.
     pub rules: i64,
+    /// Of who may call.
+    pub access: i64,
 }
 
 /// A rule of the business as it is kept: what it says is for whoever wrote it to read.
@@ -203,6 +243,11 @@ pub trait Store: Send + Sync + 'static {
         now_ms: TimeMs,
     ) -> Result<User, StoreError>;
 
+    /// Removes one event of a user, who stays, and takes it out of the statistics; what that changed, or
+    /// `None` if there is no such event. A movie stays seen while another event of it is there. The event may be
+    /// recorded again.
+    async fn delete_event(&self, user_id: UserId, key: EventKey) -> Result<Option<Deleted>, StoreError>;
+
     /// Removes the user and all its events and takes its ratings out of the statistics. The removed
     /// events, oldest first, for whoever keeps sums of them; empty for an unknown user.
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError>;
@@ -236,7 +281,7 @@ pub trait Store: Send + Sync + 'static {
     /// this call did. One at a time does. Nothing to do where the sums are kept up to date.
     async fn sum_up(&self, older_than: Duration, now_ms: TimeMs) -> Result<bool, StoreError>;
 
-    /// Changes when others who share the store have changed movies or rules, or summed up.
+    /// Changes when others who share the store have changed movies, rules or who may call, or summed up.
     async fn revision(&self) -> Result<Revision, StoreError>;
 
     /// A small value that other code keeps in the store, such as how far an import got.
@@ -244,6 +289,22 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps a small value.
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// The small documents that other code keeps.
+    fn documents(&self) -> &dyn Documents;
+
+    /// Sends everything that is stored to whoever receives it, and ends early, without an error, when nobody does any
+    /// more. The embedded store sends what it holds at one moment, and a cluster each user as of the moment of
+    /// reading; what was acknowledged before the call is in it.
+    async fn export(&self, chunks: mpsc::Sender<Vec<Record>>) -> Result<(), StoreError>;
+
+    /// What time the store has, where it is one of its own.
+    async fn clock_ms(&self) -> Result<Option<TimeMs>, StoreError> {
+        Ok(None)
+    }
+
+    /// The kind of the store, in a word: `redb` or `cql`.
+    fn name(&self) -> &'static str;
 
     /// Whether the store answers now; used by health.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -7,13 +7,15 @@ use marquee_core::statistics::{MovieStats, Opinion};
 use proptest::prelude::*;
 
 use super::conformance::{counts, sorted_sums};
-use super::{Recorded, Store, StoreStats};
+use super::{Deleted, Recorded, Store, StoreStats};
 
 /// One call of a store.
 #[derive(Clone, Debug)]
 pub(crate) enum Call {
     Record(Vec<Interaction>),
     SetPreferences(UserId, Vec<MovieId>),
+    /// Events of the user's history, one after the other.
+    DeleteEvents(UserId, Vec<prop::sample::Index>),
     Delete(UserId),
 }
 
@@ -31,10 +33,12 @@ pub(crate) fn calls() -> impl Strategy<Value = Vec<Call>> {
     });
     let record = |size| prop::collection::vec(event.clone(), size).prop_map(Call::Record);
     let preferences = (1..4_u64, prop::collection::vec(1..9_u32, 0..3));
+    let deletions = (1..4_u64, prop::collection::vec(any::<prop::sample::Index>(), 1..6));
     let call = prop_oneof![
         8 => record(0..6),
         3 => record(100..400),
         1 => preferences.prop_map(|(user, movies)| Call::SetPreferences(user, movies)),
+        4 => deletions.prop_map(|(user, places)| Call::DeleteEvents(user, places)),
         1 => (1..4_u64).prop_map(Call::Delete),
     ];
     prop::collection::vec(call, 1..16)
@@ -67,6 +71,11 @@ impl Model {
         Recorded { duplicate, before, now: self.opinion(event.user_id, event.movie_id) }
     }
 
+    fn delete_event(&mut self, user_id: UserId, key: EventKey) -> Option<Deleted> {
+        let event = self.events.remove(&(user_id, key))?;
+        Some(Deleted::leaving(self.opinion(user_id, key.movie_id), event))
+    }
+
     fn delete(&mut self, user_id: UserId) -> Vec<Interaction> {
         let history = self.history(user_id);
         self.users.remove(&user_id);
@@ -93,6 +102,21 @@ impl Model {
     }
 }
 
+/// Makes the calls to the store.
+pub(crate) async fn make(store: &impl Store, calls: Vec<Call>) {
+    for (now_ms, call) in (1..).zip(calls) {
+        match call {
+            Call::Record(events) => drop(store.record(&events, now_ms).await.expect("a write")),
+            Call::SetPreferences(user_id, movie_ids) => {
+                let preferences = Preferences { genres: vec![], movie_ids };
+                store.set_preferences(user_id, preferences, now_ms).await.expect("a write");
+            }
+            Call::DeleteEvents(..) => {}
+            Call::Delete(user_id) => drop(store.delete_user(user_id).await.expect("a write")),
+        }
+    }
+}
+
 /// Makes the calls to the store and to the model; every answer and all that can be read are equal.
 pub(crate) async fn assert_follows_the_model(store: &impl Store, calls: Vec<Call>) {
     let mut model = Model::default();
@@ -107,6 +131,18 @@ pub(crate) async fn assert_follows_the_model(store: &impl Store, calls: Vec<Call
                 let (_, kept) = model.users.entry(user_id).or_insert((now_ms, Preferences::default()));
                 kept.clone_from(&preferences);
                 store.set_preferences(user_id, preferences, now_ms).await.expect("a write");
+            }
+            Call::DeleteEvents(user_id, places) => {
+                for place in places {
+                    let history = model.history(user_id);
+                    if history.is_empty() {
+                        break;
+                    }
+                    let key = EventKey::from(place.get(&history));
+                    let deleted = store.delete_event(user_id, key).await.expect("a write");
+                    assert_eq!(deleted, model.delete_event(user_id, key));
+                    assert_eq!(store.delete_event(user_id, key).await.expect("a write"), None);
+                }
             }
             Call::Delete(user_id) => {
                 assert_eq!(store.delete_user(user_id).await.expect("a write"), model.delete(user_id));

@@ -1,4 +1,4 @@
-//! A user is deleted on one node while another node writes: what may be left.
+//! A user, or one event, is deleted on one node while another node writes: what may be left.
 //!
 //! The writes come one after another, so the deletion falls between two of them, before all or after
 //! all: those after it make a new user, those before leave no trace. Anything else is half a user.
@@ -84,6 +84,35 @@ pub(crate) async fn assert_a_deletion_leaves_no_half(here: &impl Store, there: &
     let (user, created) = there.register(USER, now_ms()).await.expect("a write");
     assert_eq!(created, known.is_none(), "who is not there is created");
     assert!(known.is_none_or(|known| known == user));
+}
+
+/// Deletes an event `here` while it is recorded again `there`, with another one. Both orders are right, and
+/// both nodes see the same: all others, and that one or not.
+pub(crate) async fn assert_a_deleted_event_is_there_or_not(
+    here: &impl Store,
+    there: &impl Store,
+    past: &[Interaction],
+) {
+    here.record(past, LONG_AGO_MS).await.expect("a write");
+    let (event, other) = (past[past.len() / 2], rating(USER, 60, 500_000, 9));
+    let again = [event, other];
+    let (deleted, recorded) =
+        tokio::join!(here.delete_event(USER, EventKey::from(&event)), there.record(&again, LONG_AGO_MS));
+    assert_eq!(deleted.expect("a deletion").map(|deleted| deleted.event), Some(event));
+    assert_eq!(recorded.expect("a write").len(), 2);
+
+    let (_, history) = state(here, LONG_AGO_MS).await.expect("the user stays");
+    let mut expected: Vec<_> = past.iter().chain([&other]).rev().copied().collect();
+    if !history.contains(&event) {
+        expected.retain(|left| *left != event);
+    }
+    assert_eq!(history, expected);
+    assert_eq!(state(there, LONG_AGO_MS).await.map(|(_, history)| history), Some(history));
+}
+
+/// A history in which an event is deleted.
+pub(crate) fn histories() -> impl Strategy<Value = Vec<Interaction>> {
+    prop::collection::btree_set(0..1_000_i64, 1..300_usize).prop_map(|times| events(&times))
 }
 
 async fn make(store: &impl Store, write: &Write) {

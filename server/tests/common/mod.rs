@@ -6,6 +6,7 @@ pub mod cql;
 pub mod http1;
 pub mod nodes;
 pub mod pipeline;
+pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod recommender;
@@ -16,6 +17,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
+use marquee_proto::v1::experiment_service_client::ExperimentServiceClient;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
@@ -109,14 +111,23 @@ impl TestServer {
 
     /// A warm server with these settings.
     pub async fn start_with(config: Config, data: TempDir) -> Self {
-        let mut running = app::start(config, telemetry()).await.expect("the server starts");
+        let mut running = Box::pin(app::start(config, telemetry())).await.expect("the server starts");
         running.ready().await.expect("the model loads");
         let channel = channel(&running).await;
         Self { running, data, channel }
     }
 
+    /// One that runs, and how it is called.
+    pub fn with(running: Running, data: TempDir, channel: Channel) -> Self {
+        Self { running, data, channel }
+    }
+
     pub fn recommendation(&self) -> RecommendationServiceClient<Channel> {
         RecommendationServiceClient::new(self.channel.clone())
+    }
+
+    pub fn experiments(&self) -> ExperimentServiceClient<Channel> {
+        ExperimentServiceClient::new(self.channel.clone())
     }
 
     pub fn catalog(&self) -> CatalogServiceClient<Channel> {

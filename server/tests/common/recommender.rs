@@ -30,8 +30,9 @@ impl Recommender {
     pub async fn recommend(&mut self) {
         const MOVIES: [u32; 10] = [1, 2, 3, 5, 6, 7, 9, 10, 11, 13];
         self.asked += 1;
-        let movie_ids = (0..10).filter(|bit| self.asked >> bit & 1 == 1).map(|bit| MOVIES[bit]).collect();
-        let subject = Some(Subject::History(v1::History { movie_ids }));
+        let movie_ids: Vec<_> =
+            (0..10).filter(|bit| self.asked >> bit & 1 == 1).map(|bit| MOVIES[bit]).collect();
+        let subject = Some(Subject::History(v1::History::from(movie_ids)));
         let mut request = Request::new(v1::RecommendRequest { subject, ..Default::default() });
         request.set_timeout(DEADLINE);
         let answer = self.server.recommendation().recommend(request).await.expect("an answer in time");

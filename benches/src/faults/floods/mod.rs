@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::{Field, Row, SAMPLE};
+use super::{Field, Row, SAMPLE, copied};
 use crate::served::{Launch, Server};
 
 /// Open files beside the idle connections.
@@ -54,11 +54,7 @@ impl<'a> Template<'a> {
     /// A server over a copy of the sample.
     async fn server(&self, name: &str) -> anyhow::Result<Server> {
         let data = self.data(name);
-        std::fs::create_dir(&data)?;
-        for file in std::fs::read_dir(self.data("template"))? {
-            let file = file?.path();
-            std::fs::copy(&file, data.join(file.file_name().context("a file has a name")?))?;
-        }
+        copied(&self.data("template"), &data)?;
         let environment = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         Launch { environment, ..self.field.launch(&data, &["--sample-data", SAMPLE]) }.start().await
     }

@@ -36,6 +36,9 @@ pub(super) struct Manifest {
     pub(super) items: usize,
     pub(super) dimension: usize,
     pub(super) maximum_length: usize,
+    /// Absent in format 1.
+    #[serde(default)]
+    pub(super) positions: Positions,
     pub(super) tables: Tables,
     pub(super) vocabulary: String,
     /// Absent in bundles of before titles were kept, and where the training data has none.
@@ -50,6 +53,17 @@ pub(super) struct Manifest {
     pub(super) native: BTreeMap<String, NativePrecision>,
     pub(super) probe: Probe,
     pub(super) seal: String,
+}
+
+/// How a network knows the order of the items.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Positions {
+    /// A learnt row a position, the newest item's the last.
+    #[default]
+    Right,
+    /// A learnt bias by distance in the attention.
+    Bias,
 }
 
 /// What a bundle says of a precision that has no graph.
@@ -148,8 +162,10 @@ impl Manifest {
                 Err(format!("{what} is {value}, not 1 to {most}"))
             }
         };
-        if self.format != 1 {
-            return Err(format!("its format is {}", self.format));
+        match (self.format, self.positions) {
+            (1, Positions::Right) | (2, Positions::Bias) => {}
+            (1 | 2, _) => return Err(format!("its format {} has no such positions", self.format)),
+            _ => return Err(format!("its format is {}, this program reads 1 and 2", self.format)),
         }
         if self.architecture != "gsasrec" {
             return Err(format!("its architecture is {:?}, only gsasrec is known", self.architecture));

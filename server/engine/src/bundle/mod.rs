@@ -151,7 +151,7 @@ impl Bundle {
     }
 
     /// The hash of the manifest, and so of everything that the bundle holds.
-    pub(crate) fn seal(&self) -> &str {
+    pub fn seal(&self) -> &str {
         &self.manifest.seal
     }
 

@@ -8,7 +8,7 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensors};
 
 use super::error::BundleError;
-use super::manifest::{Manifest, TablePrecision};
+use super::manifest::{Manifest, Positions, TablePrecision};
 
 /// The names of the tables that encoders declare as external initialisers.
 pub(crate) const ENCODER_TABLES: [&str; 2] = [ITEM_EMBEDDING, POSITION_EMBEDDING];
@@ -17,14 +17,15 @@ pub(crate) const ITEM_EMBEDDING: &str = "item_embedding";
 pub(crate) const OUTPUT_EMBEDDING: &str = "output_embedding";
 pub(crate) const POSITION_EMBEDDING: &str = "position_embedding";
 
-/// The three tables of a bundle.
+/// The tables of a bundle.
 #[derive(Debug)]
 pub(crate) struct Tables {
     map: Mmap,
     precision: TablePrecision,
     item_embedding: Place,
     output_embedding: Place,
-    position_embedding: Place,
+    /// Where the network has learnt positions.
+    position_embedding: Option<Place>,
     /// The output embedding in f32 where the file has it in f16: scoring wants f32.
     output_converted: Option<Vec<f32>>,
 }
@@ -83,7 +84,10 @@ impl Tables {
         };
         let item_embedding = place(ITEM_EMBEDDING, manifest.items)?;
         let output_embedding = place(OUTPUT_EMBEDDING, manifest.items)?;
-        let position_embedding = place(POSITION_EMBEDDING, manifest.maximum_length)?;
+        let position_embedding = match manifest.positions {
+            Positions::Right => Some(place(POSITION_EMBEDDING, manifest.maximum_length)?),
+            Positions::Bias => None,
+        };
         let mut tables = Self {
             map,
             precision,
@@ -107,12 +111,9 @@ impl Tables {
             Elements::F32(values) => all_finite(values),
             Elements::F16(values) => all(values, |value| value.is_finite()),
         };
-        let tables = [
-            (ITEM_EMBEDDING, &self.item_embedding),
-            (OUTPUT_EMBEDDING, &self.output_embedding),
-            (POSITION_EMBEDDING, &self.position_embedding),
-        ];
-        tables.into_iter().find(|(_, place)| !is_finite(place)).map(|(table, _)| table)
+        let tables = [(ITEM_EMBEDDING, &self.item_embedding), (OUTPUT_EMBEDDING, &self.output_embedding)];
+        let positions = self.position_embedding.iter().map(|place| (POSITION_EMBEDDING, place));
+        tables.into_iter().chain(positions).find(|(_, place)| !is_finite(place)).map(|(table, _)| table)
     }
 
     /// The output embedding, `items x dimension`, row-major.
@@ -129,7 +130,7 @@ impl Tables {
         let place = match name {
             ITEM_EMBEDDING => &self.item_embedding,
             OUTPUT_EMBEDDING => &self.output_embedding,
-            POSITION_EMBEDDING => &self.position_embedding,
+            POSITION_EMBEDDING => self.position_embedding.as_ref()?,
             _ => return None,
         };
         Some(Table { elements: self.elements(place), shape: place.shape })

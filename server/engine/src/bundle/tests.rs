@@ -177,8 +177,11 @@ fn a_file_that_is_not_listed_is_named_and_notes_are_passed_over() {
 #[test]
 fn a_manifest_that_does_not_fit_the_files_is_refused() {
     type Spoil = fn(&mut Value);
-    let cases: [(&str, Spoil); 11] = [
-        ("another format", |m| m["format"] = 2.into()),
+    let cases: [(&str, Spoil); 14] = [
+        ("another format", |m| m["format"] = 3.into()),
+        ("positions of another format", |m| m["format"] = 2.into()),
+        ("positions that format 1 has not", |m| m["positions"] = "bias".into()),
+        ("positions that nobody knows", |m| m["positions"] = "rotary".into()),
         ("another architecture", |m| m["architecture"] = "bert4rec".into()),
         ("one item less", |m| m["items"] = (m["items"].as_u64().unwrap() - 1).into()),
         ("no items", |m| m["items"] = 0.into()),

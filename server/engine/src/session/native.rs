@@ -70,19 +70,19 @@ impl Encoder for Native {
     fn encode(&mut self, sequences: &[&[ItemRow]], out: &mut EncodedBatch) -> Result<(), BackendError> {
         out.clear();
         let [items, positions] = ENCODER_TABLES.map(|name| numbers(&self.bundle, name));
-        let tables = Tables { items: items?, positions: positions?, dimension: self.bundle.dimension() };
+        let items = items.ok_or_else(|| BackendError("the bundle has no table of items".to_owned()))?;
+        let tables = Tables { items, positions, dimension: self.bundle.dimension() };
         self.encoder
             .encode(&tables, sequences, &mut out.vectors)
             .map_err(|error| BackendError(error.to_string()))
     }
 }
 
-fn numbers<'a>(bundle: &'a Bundle, name: &str) -> Result<Numbers<'a>, BackendError> {
-    match bundle.table(name).map(|table| table.elements) {
-        Some(Elements::F32(values)) => Ok(Numbers::F32(values)),
-        Some(Elements::F16(values)) => Ok(Numbers::F16(values)),
-        None => Err(BackendError(format!("the bundle has no table {name}"))),
-    }
+fn numbers<'a>(bundle: &'a Bundle, name: &str) -> Option<Numbers<'a>> {
+    Some(match bundle.table(name)?.elements {
+        Elements::F32(values) => Numbers::F32(values),
+        Elements::F16(values) => Numbers::F16(values),
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 //! The native encoder against ONNX Runtime, on the two bundles that are in the repository: several heads, and one.
 
-use std::path::PathBuf;
-
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -9,12 +7,7 @@ use super::super::{Asked, EncoderBackend, Plan, bare_encoder};
 use super::*;
 use crate::bundle::{copy, judge_bf16};
 use crate::runtime::Device;
-use crate::tests::fixture;
-
-fn bundles() -> [Arc<Bundle>; 2] {
-    let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../onnx/bundles/movielens-small");
-    [fixture(), bundled].map(|folder| Arc::new(Bundle::open(&folder).unwrap()))
-}
+use crate::tests::bundles;
 
 /// Sequences of all lengths, some of them long.
 fn sequences(bundle: &Bundle) -> Vec<Vec<ItemRow>> {
@@ -79,7 +72,7 @@ fn in_bf16_it_answers_nearly_that() {
 
 #[test]
 fn what_it_does_not_have_onnx_runtime_serves() {
-    let [bundle, _] = bundles();
+    let [bundle, ..] = bundles();
     let asked = Asked { device: Device::Cpu, backend: EncoderBackend::Native, precision: Precision::Int8 };
     let plan = Plan::make(&bundle, asked).unwrap();
     assert!(plan.native.is_none() && !plan.encodes_together());
@@ -88,7 +81,7 @@ fn what_it_does_not_have_onnx_runtime_serves() {
 
 #[test]
 fn bf16_is_refused_where_onnx_runtime_is_asked_for() {
-    let [bundle, _] = bundles();
+    let [bundle, ..] = bundles();
     let asked = Asked { device: Device::Cpu, backend: EncoderBackend::OrtOnly, precision: Precision::Bf16 };
     let refused = Plan::make(&bundle, asked).unwrap_err().to_string();
     assert!(refused.contains("bf16"), "{refused}");

@@ -134,7 +134,23 @@ impl<'a> Layers<'a> {
             dense1: part("dense1.weight")?,
             dense1_bias: part("dense1.bias")?,
             dense2: part("dense2.weight")?,
+            distances: self.distances(&name("distance_bias"), is_last, shape)?,
         })
+    }
+
+    /// The biases by distance, if there are any: the graph has them as matrices, and of the last block as their last row.
+    fn distances(&self, name: &str, is_last: bool, shape: &Shape) -> Result<Option<Vec<f32>>, String> {
+        if !self.0.contains_key(name) {
+            return Ok(None);
+        }
+        let numbers = self.numbers(name)?;
+        let longest = shape.longest;
+        let of_a_head = if is_last { longest } else { longest * longest };
+        if numbers.len() != shape.heads * of_a_head {
+            return Err(format!("the initialiser {name} has not a bias for each head and distance"));
+        }
+        let newest = numbers.chunks_exact(of_a_head).map(|head| &head[of_a_head - longest..]);
+        Ok(Some(newest.flat_map(|row| row.iter().rev().copied()).collect()))
     }
 }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::pack::TilePanels;
+use crate::kernel::biases::Distances;
 use crate::kernel::norm::EPSILON;
 use crate::memory::Aligned;
 use crate::packed::PackedBlock;
@@ -486,6 +487,7 @@ unsafe fn attend<S: Simd, T: Tiles>(
     let Strip { heads, row, .. } = *strip;
     let Scratch { y, queries, logits, weights, mixed, inverses, across, .. } = scratch;
     let across = *across;
+    let biases = strip.block.distances.as_ref().map(Distances::biases);
     let (by_head, steps, columns) = (heads.step * batch.rows, heads.step / STEP, heads.step / TILE);
     let rows = (segment.length - first).min(TILE);
     let position = segment.position + first;
@@ -503,9 +505,12 @@ unsafe fn attend<S: Simd, T: Tiles>(
             }
             if (1..=heads.count).contains(&stage) {
                 let (head, half) = (stage - 1, (stage - 1) % 2);
-                let (s_at, p_at) = (logits[half].as_ptr(), weights[half].as_mut_ptr());
+                let (s_at, p_at) = (logits[half].as_mut_ptr(), weights[half].as_mut_ptr());
                 for (row, inverse) in inverses[half].iter_mut().enumerate().take(rows) {
                     let (from, to) = (s_at.add(row * across), p_at.add(row * across));
+                    if let Some(biases) = biases {
+                        biases.add(s, head, position + row, from);
+                    }
                     *inverse = weigh(s, from, to, position + row + 1, value_pairs * STEP);
                 }
                 let p = (p_at.cast_const(), across * size_of::<bf16>());

@@ -5,6 +5,7 @@ use super::newest::{self, Newest, Span};
 use crate::entries::Entries;
 use crate::kernel::Rows;
 use crate::kernel::attention::{self, Attention, SPARE_ROWS};
+use crate::kernel::biases::Distances;
 use crate::kernel::dense::{Bias, BiasRelu, Plus, Write};
 use crate::memory::Aligned;
 use crate::packed::{PackedBlock, Packer};
@@ -124,6 +125,7 @@ impl Model {
                     queries: at(queries, across),
                     keys: at(keys, across),
                     values: at(values, across),
+                    biases: block.distances.as_ref().map(Distances::biases),
                     length: span.length,
                     to: Rows { at: y.add(span.first * row), ld: row },
                 };

@@ -7,6 +7,7 @@
 
 use crate::entries::Entries;
 use crate::kernel::Rows;
+use crate::kernel::biases::Distances;
 use crate::kernel::dense::{Bias, BiasRelu, Plus, Write};
 use crate::memory::Aligned;
 use crate::packed::{PackedBlock, Packer};
@@ -128,6 +129,7 @@ impl<W: Stored> Newest<W> {
                 s.attend_once(
                     sought,
                     from,
+                    self.block.distances.as_ref().map(Distances::biases),
                     (self.heads.count, span.length),
                     logits,
                     Rows { at: mixed, ld: row },

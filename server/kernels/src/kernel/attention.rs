@@ -1,6 +1,7 @@
 //! Causal attention of one sequence in fp32, exact: the largest logit is taken away before the exponentials.
 
 use super::Rows;
+use super::biases::Biases;
 use super::tile::{TILE_ROWS, by_rows, tile};
 use crate::memory::Aligned;
 use crate::shape::Heads;
@@ -38,6 +39,8 @@ pub(crate) struct Attention {
     pub(crate) queries: Rows<*const f32>,
     pub(crate) keys: Rows<*const f32>,
     pub(crate) values: Rows<*const f32>,
+    /// What is added to the logits, if anything is.
+    pub(crate) biases: Option<Biases>,
     /// Positions, 1 to what the scratch was made for.
     pub(crate) length: usize,
     /// What is attended to is added here, without places: head after head.
@@ -47,8 +50,8 @@ pub(crate) struct Attention {
 /// Attends from each position to those up to it, head by head.
 ///
 /// # Safety
-/// All rows of `attention` are there, and [`SPARE_ROWS`] more of keys, whatever these hold; `scratch` was made for
-/// the heads and at least the length.
+/// All rows of `attention` are there, and [`SPARE_ROWS`] more of keys, whatever these hold; its biases are of as many
+/// heads and at least the length, for which `scratch` was made too.
 #[inline(always)]
 pub(crate) unsafe fn causal<S: Simd, const V: usize>(
     s: S,
@@ -68,6 +71,9 @@ pub(crate) unsafe fn causal<S: Simd, const V: usize>(
                     let mut inverses = [0.0; R];
                     for (r, inverse) in inverses.iter_mut().enumerate() {
                         let logits = scratch.logits.as_mut_ptr().add(r * scratch.across);
+                        if let Some(biases) = attention.biases {
+                            biases.add(s, head, row + r, logits);
+                        }
                         *inverse = weights(s, logits, row + r + 1, row + R);
                     }
                     mix::<S, R, V>(s, attention, heads, scratch, (head, row), inverses);

@@ -1,6 +1,7 @@
 //! Kernels, each written once for all instruction sets, as functions that are always inlined.
 
 pub(crate) mod attention;
+pub(crate) mod biases;
 pub(crate) mod dense;
 pub(crate) mod newest;
 pub(crate) mod norm;

@@ -2,21 +2,24 @@
 
 use super::Rows;
 use super::attention::weights;
+use super::biases::Biases;
 use super::tile::{TILE_ROWS, by_rows, tile};
 use crate::panels::Panels;
 use crate::shape::{HEADS_MAX, Heads};
 use crate::simd::{Simd, Stored};
 
-/// Each head's weighted sum of the positions: its logits are its row of `sought` times every row of `x`.
+/// Each head's weighted sum of the positions: its logits are its row of `sought` times every row of `x`, and what is
+/// added to them.
 ///
 /// # Safety
 /// `sought` and `to` have a row for each head, `x` one for each position, all as long as `x.ld`; a row of `logits` has
-/// room for a vector behind the positions.
+/// room for a vector behind the positions; the biases are of these heads and positions.
 #[inline(always)]
 pub(crate) unsafe fn attend_once<S: Simd, const V: usize>(
     s: S,
     sought: Rows<*const f32>,
     x: Rows<*const f32>,
+    biases: Option<Biases>,
     (heads, length): (usize, usize),
     logits: Rows<*mut f32>,
     to: Rows<*mut f32>,
@@ -37,6 +40,9 @@ pub(crate) unsafe fn attend_once<S: Simd, const V: usize>(
         let mut inverses = [0.0; HEADS_MAX];
         for (head, inverse) in inverses.iter_mut().enumerate().take(heads) {
             let row = logits.at.add(head * logits.ld);
+            if let Some(biases) = biases {
+                biases.add(s, head, length - 1, row);
+            }
             *inverse = weights(s, row, length, length);
         }
         for first in (0..heads).step_by(TILE_ROWS) {

@@ -8,6 +8,7 @@ use marquee_proto::dynamic::Api;
 use tonic::body::Body;
 use tower::Service;
 
+use super::console::{Console, ConsoleFacts};
 use super::docs::Docs;
 use super::error::{ErrorForm, HttpError};
 use super::refusal::NoCall;
@@ -19,16 +20,26 @@ use crate::edge::layers::Bodies;
 pub(super) struct Gateway {
     served: Served,
     docs: Docs,
+    /// Absent where none is served.
+    console: Option<Console>,
 }
 
 impl Gateway {
-    /// For the services of these sets of descriptors; bodies are read by `bodies`.
-    pub(super) fn new(sets: &[&[u8]], bodies: Bodies) -> Self {
+    /// For the services of these sets of descriptors; bodies are read by `bodies`. With facts for it, the console is
+    /// served.
+    pub(super) fn new(sets: &[&[u8]], bodies: Bodies, console: Option<ConsoleFacts>) -> Self {
         let sets: Vec<&[u8]> = sets.iter().copied().chain([tonic_types::pb::FILE_DESCRIPTOR_SET]).collect();
         let api = Api::new(&sets).expect("the builds of these crates wrote the descriptors");
         let served = Served::new(&api, bodies);
         let docs = Docs::new(&api, &served.routes).expect("memory takes bytes");
-        Self { served, docs }
+        let console = console.map(|facts| Console::new(facts).expect("memory takes bytes"));
+        Self { served, docs, console }
+    }
+
+    /// The answer to a request for a file, whoever has it; `None` where nobody does.
+    fn file<B>(&self, request: &Request<B>) -> Option<Result<Response<Body>, HttpError>> {
+        let of_console = self.console.as_ref().and_then(|console| console.answer(request));
+        of_console.or_else(|| self.docs.answer(request))
     }
 
     /// The answer to a request, by one call of `inner` at most, which is ready for it.
@@ -37,7 +48,7 @@ impl Gateway {
         S: Service<Request<Body>, Response = Response<Body>>,
     {
         let is_head = request.method() == Verb::HEAD;
-        let response = if let Some(file) = self.docs.answer(&request) {
+        let response = if let Some(file) = self.file(&request) {
             match file {
                 Ok(file) => file,
                 Err(error) => self.refusal(inner, request, error).await?,

@@ -9,8 +9,9 @@ use http::{HeaderMap, Request, StatusCode};
 
 use super::error::HttpError;
 use super::host::{AllowedHosts, Authority};
-use super::origin::CorsOrigins;
+use super::origin::{Called, CorsOrigins};
 use crate::edge::ApiError;
+use crate::edge::layers::ConnectionInfo;
 use crate::edge::shorten::quoted;
 
 /// Refuses what is for others, or from others.
@@ -24,14 +25,16 @@ impl Guard {
         Self { hosts, origins }
     }
 
-    /// Whether the request may be answered.
-    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<(), HttpError> {
+    /// Whether the request may be answered, and for what it is.
+    pub(super) fn check<B>(&self, request: &Request<B>) -> Result<Called, HttpError> {
         let host = self.host_of(request)?;
+        let connection = request.extensions().get::<ConnectionInfo>();
+        let called = Called { host, is_encrypted: connection.is_some_and(ConnectionInfo::is_encrypted) };
         let mut origins = request.headers().get_all(ORIGIN).iter();
-        let Some(origin) = origins.next() else { return Ok(()) };
-        let is_allowed = origin.to_str().is_ok_and(|origin| self.origins.allow(origin, &host));
+        let Some(origin) = origins.next() else { return Ok(called) };
+        let is_allowed = origin.to_str().is_ok_and(|origin| self.origins.allow(origin, &called));
         if is_allowed && origins.next().is_none() {
-            return Ok(());
+            return Ok(called);
         }
         let origin = quoted(&String::from_utf8_lossy(origin.as_bytes()));
         Err(HttpError::new(StatusCode::FORBIDDEN, ApiError::OriginNotAllowed { origin }))
@@ -83,7 +86,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let checked = guard.check(&request.body(()).unwrap());
-        checked.map_or_else(|refusal| refusal.http().as_u16(), |()| 200)
+        checked.map_or_else(|refusal| refusal.http().as_u16(), |_| 200)
     }
 
     #[test]

@@ -6,16 +6,18 @@
 //! is the [`gateway`]'s. Both call the same layers within the process: limits, deadlines, metrics and validation are
 //! those of gRPC, and nothing below knows who asked.
 //!
-//! A browser can send what calls itself gRPC, but over HTTP/1.1 only, where there is no gRPC: HTTP/2 without TLS is
-//! nothing that it speaks, and behind TLS a foreign name has no certificate. So version and content type together tell
-//! that no page is asking.
+//! A browser can send what calls itself gRPC, but without TLS over HTTP/1.1 only, where there is no gRPC. With TLS a
+//! foreign name has no certificate, and a page of somebody else must ask before it may send this content type, which
+//! is refused. So version and content type together tell that no page is asking that may not.
 
 mod body;
 mod call;
 mod connect;
 mod connect_stream;
+mod console;
 mod docs;
 mod error;
+mod file;
 mod gateway;
 mod grpc_web;
 mod guard;
@@ -44,12 +46,15 @@ use tower::util::ServiceFn;
 use tower::{Layer, Service, ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 
+pub(crate) use self::console::ConsoleFacts;
 use self::error::ErrorForm;
 use self::gateway::Gateway;
 use self::guard::Guard;
 pub use self::host::AllowedHosts;
 pub use self::origin::CorsOrigins;
+use self::origin::{Called, Origin};
 use super::ApiError;
+use super::cookie::SessionCookie;
 use super::layers::{Bodies, ConnectionInfo, Reply, is_grpc, is_grpc_web, request_id, timeout_of};
 
 /// What the settings say of callers without gRPC.
@@ -59,6 +64,8 @@ pub(crate) struct HttpOptions {
     pub(crate) hosts: AllowedHosts,
     /// Which pages may.
     pub(crate) origins: CorsOrigins,
+    /// What the console is told; `None` where none is served.
+    pub(crate) console: Option<ConsoleFacts>,
 }
 
 /// Answers those who do not speak gRPC, by the services of the layers within.
@@ -75,9 +82,13 @@ struct Http {
 impl HttpLayer {
     /// For the services of these sets of descriptors; bodies are read by `bodies`.
     pub(crate) fn new(options: HttpOptions, sets: &[&[u8]], bodies: Bodies) -> Self {
-        let HttpOptions { hosts, origins } = options;
+        let HttpOptions { hosts, origins, console } = options;
         let cors = origins.layer();
-        Self(Arc::new(Http { guard: Guard::new(hosts, origins), cors, gateway: Gateway::new(sets, bodies) }))
+        Self(Arc::new(Http {
+            guard: Guard::new(hosts, origins),
+            cors,
+            gateway: Gateway::new(sets, bodies, console),
+        }))
     }
 }
 
@@ -174,9 +185,12 @@ impl Http {
         S::Error: Send,
     {
         let open = Open::on(request.extensions().get());
-        let (request, remainder) = remainder::watched(request);
+        let (mut request, remainder) = remainder::watched(request);
         let mut reply = match self.guard.check(&request) {
-            Ok(()) => self.answer_checked(inner, request).await?,
+            Ok(called) => {
+                keep_session(&mut request, &called);
+                self.answer_checked(inner, request).await?
+            }
             Err(error) => self.gateway.refusal(inner, request, error).await?,
         };
         remainder.read_before(&mut reply).await;
@@ -209,6 +223,14 @@ impl Http {
         } else {
             self.gateway.answer(inner, request).await
         }
+    }
+}
+
+/// Tells the layers within of the session in a cookie that counts.
+fn keep_session(request: &mut Request<Body>, called: &Called) {
+    let is_own = |origin: &str| Origin::is_own(origin, called);
+    if let Some(cookie) = SessionCookie::of(request.method(), request.headers(), is_own) {
+        request.extensions_mut().insert(cookie);
     }
 }
 

@@ -9,9 +9,17 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::host::{Authority, ListError, parse_list, write_list};
+use crate::edge::layers::{LIMIT, REMAINING};
 
 /// For how long a browser may remember what a page may ask.
 const REMEMBERED: std::time::Duration = std::time::Duration::from_hours(2);
+
+/// What a request is for.
+pub(super) struct Called {
+    pub(super) host: Authority,
+    /// Whether it is known to come over TLS.
+    pub(super) is_encrypted: bool,
+}
 
 /// Whose page makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,10 +42,16 @@ impl Origin {
         Some(Self { scheme, authority })
     }
 
-    /// Whether its pages come from the host that the request is for. Whether that is called over TLS, a proxy knows and
-    /// the server does not.
-    pub(super) fn is_of(&self, host: &Authority) -> bool {
-        self.authority == without_port_of(&self.scheme, host.clone())
+    /// Whether the header of a request names the host that the request is for.
+    pub(super) fn is_own(origin: &str, called: &Called) -> bool {
+        Self::parse(origin).is_some_and(|origin| origin.is_of(called))
+    }
+
+    /// Whether its pages come from the host that the request is for. One that is called over TLS has no pages without:
+    /// they could be anybody's who stands on the way. Of another a proxy may know that it is.
+    pub(super) fn is_of(&self, called: &Called) -> bool {
+        let may_be_called_so = !called.is_encrypted || self.scheme == "https";
+        may_be_called_so && self.authority == without_port_of(&self.scheme, called.host.clone())
     }
 }
 
@@ -70,18 +84,18 @@ enum Of {
 
 impl CorsOrigins {
     /// Whether pages of this origin may call, by the header of a request.
-    pub(super) fn allow(&self, origin: &str, host: &Authority) -> bool {
+    pub(super) fn allow(&self, origin: &str, called: &Called) -> bool {
         match &self.0 {
             Of::Anybody => true,
             Of::These(origins) => {
-                Origin::parse(origin).is_some_and(|origin| origin.is_of(host) || origins.contains(&origin))
+                Origin::parse(origin).is_some_and(|origin| origin.is_of(called) || origins.contains(&origin))
             }
         }
     }
 
     /// What tells browsers of it; `None` where there is nothing to tell.
     ///
-    /// Never `Access-Control-Allow-Credentials`: nothing here is told by a cookie who calls.
+    /// Never `Access-Control-Allow-Credentials`: a cookie counts for pages of the server's own host alone.
     pub(super) fn layer(&self) -> Option<CorsLayer> {
         let origins = match &self.0 {
             Of::Anybody => AllowOrigin::any(),
@@ -114,6 +128,8 @@ impl CorsOrigins {
             name("grpc-status-details-bin"),
             name("x-request-id"),
             RETRY_AFTER,
+            LIMIT,
+            REMAINING,
         ];
         let layer = CorsLayer::new().allow_origin(origins).allow_methods(methods);
         Some(layer.allow_headers(asked).expose_headers(told).max_age(REMEMBERED))
@@ -149,7 +165,19 @@ mod tests {
     use super::*;
 
     fn allows(setting: &str, origin: &str, host: &str) -> bool {
-        setting.parse::<CorsOrigins>().unwrap().allow(origin, &Authority::parse(host).unwrap())
+        let called = Called { host: Authority::parse(host).unwrap(), is_encrypted: false };
+        setting.parse::<CorsOrigins>().unwrap().allow(origin, &called)
+    }
+
+    #[test]
+    fn a_page_without_tls_is_none_of_a_host_with_it() {
+        let allows = |setting: &str, origin| {
+            let called = Called { host: Authority::parse("localhost:50051").unwrap(), is_encrypted: true };
+            setting.parse::<CorsOrigins>().unwrap().allow(origin, &called)
+        };
+        assert!(allows("none", "https://localhost:50051"));
+        assert!(!allows("none", "http://localhost:50051"));
+        assert!(allows("http://localhost:5173", "http://localhost:5173"));
     }
 
     #[test]

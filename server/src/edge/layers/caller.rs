@@ -1,15 +1,18 @@
 //! Who calls, and from where.
 //!
-//! A key says who calls, but nobody checks it yet, so it names a caller in the log and no more: whatever is
-//! shared out by caller goes by [`Origin`], which nobody can invent.
+//! Where nobody asks who calls, a key is not checked, so it names a caller in the log and no more, as the name on a
+//! certificate does: whatever is shared out by caller goes by [`Origin`] then, which nobody can invent.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use http::{Extensions, HeaderValue, Request};
 use sha2::{Digest as _, Sha256};
 
 use super::ConnectionInfo;
+use super::forwarded::ForwardedFor;
+use super::identity::Known;
 
 const HEADER: &str = "x-api-key";
 
@@ -22,6 +25,9 @@ const NETWORK_BITS: u32 = 64;
 /// The caller of a request. Its name is made only when it is wanted.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
+    /// Who it is, once that is known.
+    known: Option<Known>,
+    certificate: Option<Arc<str>>,
     key: Option<HeaderValue>,
     address: Option<IpAddr>,
 }
@@ -29,19 +35,34 @@ pub(super) struct Caller {
 impl Caller {
     /// The caller of this request.
     pub(super) fn of<B>(request: &Request<B>) -> Self {
+        let connection = request.extensions().get::<ConnectionInfo>();
+        let certificate = connection.and_then(ConnectionInfo::client_name).cloned();
         let key = request.headers().get(HEADER).filter(|key| !key.is_empty()).cloned();
-        Self { key, address: peer(request.extensions()) }
+        Self { known: None, certificate, key, address: peer(request.extensions()) }
+    }
+
+    /// Names the caller by what the layers found out, if they did.
+    pub(super) fn becomes(&mut self, known: Option<&Known>) {
+        self.known = known.cloned();
     }
 }
 
+/// The other end of the connection, or that which a proxy calls for.
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
     let connection = extensions.get::<ConnectionInfo>();
-    connection.and_then(ConnectionInfo::peer).map(|peer| peer.ip())
+    let forwarded = extensions.get::<ForwardedFor>().map(|forwarded| forwarded.0);
+    forwarded.or_else(|| connection.and_then(ConnectionInfo::peer).map(|peer| peer.ip()))
 }
 
 impl fmt::Display for Caller {
-    /// A hash of the key, which must not be told to others, or the address.
+    /// Its name, the name on its certificate, a hash of the key, which must not be told to others, or the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Known(identity)) = &self.known {
+            return write!(f, "name-{}", identity.name);
+        }
+        if let Some(name) = &self.certificate {
+            return write!(f, "certificate-{name}");
+        }
         match (&self.key, self.address) {
             (Some(key), _) => {
                 write!(f, "key-{}", hex::encode(&Sha256::digest(key.as_bytes())[..NAME_BYTES]))
@@ -92,6 +113,14 @@ mod tests {
 
     fn origin(address: &str) -> String {
         Origin::from(address.parse::<IpAddr>().unwrap()).to_string()
+    }
+
+    #[test]
+    fn a_call_through_a_proxy_comes_from_where_the_proxy_says() {
+        let mut extensions = Extensions::new();
+        assert_eq!(Origin::of(&extensions).to_string(), "unknown");
+        extensions.insert(ForwardedFor("192.0.2.7".parse().unwrap()));
+        assert_eq!(Origin::of(&extensions).to_string(), "peer-192.0.2.7");
     }
 
     #[test]

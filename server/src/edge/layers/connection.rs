@@ -18,6 +18,7 @@
 
 mod greeting;
 mod readable;
+mod transport;
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +29,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -40,6 +40,7 @@ use super::unread::{Reply, Unread};
 use greeting::Greeting;
 use readable::Readable;
 pub(super) use readable::read_since;
+pub(super) use transport::Transport;
 
 /// How long a peer may take to hear that the server ends: a call that it had sent before is still answered.
 const HEARD_WITHIN: Duration = Duration::from_millis(250);
@@ -70,7 +71,7 @@ pub(crate) struct ConnectionTimes {
 
 /// An accepted connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     readable: Readable,
     info: ConnectionInfo,
     place: Place,
@@ -128,6 +129,8 @@ pub(crate) struct ConnectionInfo(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     peer: Option<SocketAddr>,
+    encrypted: bool,
+    client_name: Option<Arc<str>>,
     calls: TaskTracker,
     begun: AtomicU64,
     greeted: AtomicBool,
@@ -146,6 +149,17 @@ impl ConnectionInfo {
     /// The address at the other end.
     pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.0.peer
+    }
+
+    /// Whether nobody on the way reads along, as it is encrypted, or comes from a proxy before which it was.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.0.encrypted
+    }
+
+    /// The name on the certificate that the caller has shown, which an authority of the server's has signed: its
+    /// common name, or else the first DNS name or URI of its subject.
+    pub(crate) fn client_name(&self) -> Option<&Arc<str>> {
+        self.0.client_name.as_ref()
     }
 
     /// Keeps the connection open until it is dropped.
@@ -194,13 +208,15 @@ impl ConnectionInfo {
 impl Connection {
     /// A connection that ends with `stop`. Must be called within a tokio runtime.
     pub(super) fn new(
-        stream: TcpStream,
+        stream: Transport,
         place: Place,
         times: ConnectionTimes,
         stop: CancellationToken,
     ) -> Self {
         let info = ConnectionInfo(Arc::new(Shared {
-            peer: stream.peer_addr().ok(),
+            peer: stream.peer(),
+            encrypted: stream.is_encrypted() || place.is_of_a_proxy(),
+            client_name: stream.client_name(),
             calls: TaskTracker::new(),
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(false),
@@ -265,7 +281,7 @@ impl Connection {
 
     /// Writes while no call is open: HTTP/2 has written whole frames only then, and HTTP/1.1 whole replies, so that
     /// this stands between two of them.
-    fn say(&self, last_words: &[u8]) {
+    fn say(&mut self, last_words: &[u8]) {
         if self.write == Write::Done
             && let Err(error) = self.stream.try_write(last_words)
         {
@@ -312,15 +328,21 @@ impl Connection {
             }
         }
         self.write = if result.is_pending() { Write::Blocked } else { Write::Done };
-        if result.is_pending() && self.greeting.is_http1() {
-            let unread = self.info.unread();
-            self.untaken.get_or_insert_with(|| Reply::on(unread));
-            // hyper may have read ahead, and not ask for more.
-            if self.is_over(context) {
-                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-            }
+        if result.is_pending() && self.is_given_up(context) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         result
+    }
+
+    /// Whether the connection ends here, asked when a peer of HTTP/1.1 takes nothing: hyper may have read ahead, and
+    /// not ask for more.
+    fn is_given_up(&mut self, context: &mut Context<'_>) -> bool {
+        if !self.greeting.is_http1() {
+            return false;
+        }
+        let unread = self.info.unread();
+        self.untaken.get_or_insert_with(|| Reply::on(unread));
+        self.is_over(context)
     }
 }
 
@@ -390,8 +412,20 @@ impl AsyncWrite for Connection {
         self.stream.is_write_vectored()
     }
 
+    /// What is encrypted may wait here for the peer though all was written; what is plain never does.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(context);
+        if this.stream.is_encrypted() {
+            this.write = if flushed.is_pending() { Write::Blocked } else { Write::Done };
+            if flushed.is_pending() && this.is_given_up(context) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
+            if flushed.is_ready() {
+                this.untaken = None;
+            }
+        }
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -402,7 +436,7 @@ impl AsyncWrite for Connection {
 #[cfg(test)]
 pub(super) mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::{Instant, timeout};
     use tonic::service::Routes;
     use tonic::transport::Server;
@@ -410,6 +444,7 @@ pub(super) mod tests {
     use super::super::accept;
     use super::super::connections::{ConnectionLimits, Connections};
     use super::*;
+    use crate::edge::Proxies;
 
     const TIMES: ConnectionTimes = ConnectionTimes {
         handshake: Duration::from_secs(10),
@@ -417,10 +452,15 @@ pub(super) mod tests {
         unread: Duration::from_secs(10),
     };
 
+    /// One connection.
+    const ONE: ConnectionLimits = ConnectionLimits { total: 1, per_address: 1, proxies: Proxies::NONE };
+
     /// A connection whose peer has, or has not, begun to speak.
     pub(in super::super) fn info(greeted: bool) -> ConnectionInfo {
         ConnectionInfo(Arc::new(Shared {
             peer: None,
+            encrypted: false,
+            client_name: None,
             calls: TaskTracker::new(),
             begun: AtomicU64::new(0),
             greeted: AtomicBool::new(greeted),
@@ -467,9 +507,8 @@ pub(super) mod tests {
         peer.write_all(REQUEST).await.unwrap();
         // The clock goes on while the runtime waits for the system, so nothing of it is waited for later.
         stream.readable().await.unwrap();
-        let limits = ConnectionLimits { total: 1, per_address: 1 };
-        let place = Connections::new(limits).admit(address.ip()).ok().unwrap();
-        (Connection::new(stream, place, TIMES, CancellationToken::new()), peer)
+        let place = Connections::new(ONE).admit(address.ip()).ok().unwrap();
+        (Connection::new(Transport::Plain(stream), place, TIMES, CancellationToken::new()), peer)
     }
 
     /// What is read of a connection at once; nothing at its end.
@@ -498,7 +537,7 @@ pub(super) mod tests {
         drop(connection.info.call());
         sleep(TIMES.handshake + 2 * TIMES.idle).await;
         peer.write_all(REQUEST).await.unwrap();
-        connection.stream.readable().await.unwrap();
+        connection.stream.tcp().readable().await.unwrap();
         assert_eq!(read(&mut connection).await, REQUEST);
         let call = connection.info.call();
         assert!(timeout(Duration::from_hours(24), read(&mut connection)).await.is_err());
@@ -528,8 +567,7 @@ pub(super) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let times = ConnectionTimes { handshake: NEVER, idle: NEVER, unread: NEVER };
-        let limits = ConnectionLimits { total: 1, per_address: 1 };
-        let connections = accept(listener, Connections::new(limits), times, CancellationToken::new());
+        let connections = accept(listener, Connections::new(ONE), None, times, CancellationToken::new());
         let server = Server::builder().accept_http1(true).add_routes(Routes::default());
         let serving = tokio::spawn(server.serve_with_incoming(connections));
         ask(&mut client).await;

@@ -2,7 +2,7 @@
 //!
 //! Each costs a descriptor, a task and buffers, whether it is used or not, and whoever opens them without end
 //! leaves none for others. A proxy has one address for all who come through it, so the share of an address is
-//! generous. Of IPv6 a network of 64 bits counts as one address: a caller has all of it.
+//! generous, and those that are known to be one have none. Of IPv6 a network of 64 bits counts as one address: a caller has all of it.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
 use opentelemetry::metrics::{Counter, UpDownCounter};
+
+use crate::edge::Proxies;
 
 /// The bits of an IPv6 address that name a network.
 const NETWORK_BITS: u32 = 64;
@@ -39,12 +41,14 @@ metrics! {
 }
 
 /// How many connections may be open.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConnectionLimits {
     /// From everywhere.
     pub(crate) total: usize,
     /// From one address.
     pub(crate) per_address: usize,
+    /// Those who bring the calls of many others, and have no share of an address.
+    pub(crate) proxies: Proxies,
 }
 
 /// Why a connection is refused.
@@ -91,7 +95,8 @@ struct Address {
 /// The place of one connection, free again when it is dropped.
 pub(super) struct Place {
     connections: Arc<Connections>,
-    address: IpAddr,
+    /// Whose share it is of; `None` for a proxy.
+    address: Option<IpAddr>,
     held_bytes: Arc<AtomicUsize>,
 }
 
@@ -103,17 +108,21 @@ impl Connections {
 
     /// A place for a connection from this address.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, Refusal> {
-        let address = counted_as(address);
+        let address = (!self.limits.proxies.hold(address)).then(|| counted_as(address));
         let held_bytes = self.take(address).inspect_err(|refusal| self.refused(*refusal))?;
         self.metrics.open.add(1, &[]);
         Ok(Place { connections: Arc::clone(self), address, held_bytes })
     }
 
-    fn take(&self, address: IpAddr) -> Result<Arc<AtomicUsize>, Refusal> {
+    fn take(&self, address: Option<IpAddr>) -> Result<Arc<AtomicUsize>, Refusal> {
         let mut open = self.lock();
         if open.total >= self.limits.total {
             return Err(Refusal::Total);
         }
+        let Some(address) = address else {
+            open.total += 1;
+            return Ok(Arc::default());
+        };
         let of_address = open.addresses.entry(address).or_default();
         if of_address.connections >= self.limits.per_address {
             return Err(Refusal::Address);
@@ -124,9 +133,10 @@ impl Connections {
         Ok(held_bytes)
     }
 
-    fn give_back(&self, address: IpAddr) {
+    fn give_back(&self, address: Option<IpAddr>) {
         let mut open = self.lock();
         open.total -= 1;
+        let Some(address) = address else { return };
         if let Some(of_address) = open.addresses.get_mut(&address) {
             of_address.connections -= 1;
             if of_address.connections == 0 {
@@ -154,6 +164,11 @@ impl Place {
     /// The bytes of unfinished requests that its address holds.
     pub(super) fn held_bytes(&self) -> &Arc<AtomicUsize> {
         &self.held_bytes
+    }
+
+    /// Whether a proxy has it, which has ended the TLS of those whose calls it brings.
+    pub(super) fn is_of_a_proxy(&self) -> bool {
+        self.address.is_none()
     }
 
     /// The server ends the connection.
@@ -203,7 +218,7 @@ mod tests {
     use super::*;
 
     fn connections(total: usize, per_address: usize) -> Arc<Connections> {
-        Connections::new(ConnectionLimits { total, per_address })
+        Connections::new(ConnectionLimits { total, per_address, proxies: Proxies::NONE })
     }
 
     fn refusal(connections: &Arc<Connections>, address: &str) -> Option<Refusal> {
@@ -220,6 +235,18 @@ mod tests {
         assert_eq!(refusal(&connections, "10.0.0.3"), Some(Refusal::Total));
         drop(places);
         assert_eq!(refusal(&connections, "10.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_proxy_has_no_share_of_an_address_and_counts_in_the_total() {
+        let proxies = "10.0.0.0/24".parse().unwrap();
+        let connections = Connections::new(ConnectionLimits { total: 3, per_address: 1, proxies });
+        let places = ["10.0.0.1"; 3].map(|address| connections.admit(address.parse().unwrap()).ok().unwrap());
+        assert!(places.iter().all(Place::is_of_a_proxy));
+        assert_eq!(refusal(&connections, "10.0.0.1"), Some(Refusal::Total));
+        drop(places);
+        assert!(!connections.admit("10.0.1.1".parse().unwrap()).ok().unwrap().is_of_a_proxy());
+        assert_eq!(connections.lock().total, 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Refuses calls of a caller who calls too often, before any work is done for them, and slows down streams.
 //!
-//! A caller is an [`Origin`]. Health and reflection are not limited. Each message of a stream counts as a call
+//! A caller is who it is known to be, and an [`Origin`] where nobody asks. Health and reflection are not limited. Each message of a stream counts as a call
 //! does: over the rate the stream is read no faster than tokens come, so that its caller is held back as by a
 //! slow network, and needs no code for it. One who would wait for more than a minute is refused instead.
 
@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Request, Response};
+use http::{Extensions, HeaderMap, HeaderName, Request, Response};
 use http_body::Frame;
 use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::identity::Known;
 use super::message_count::MessageCount;
 use super::{Methods, Origin};
 use crate::edge::ApiError;
@@ -26,6 +27,10 @@ use crate::shared::limit::{Limiter, Messages};
 
 /// How long a stream waits for a token.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// How many calls of a method may come at once, and how many of them are left.
+pub(crate) const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+pub(crate) const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 
 /// How the methods of the API begin.
 const LIMITED: &str = "marquee.";
@@ -46,6 +51,12 @@ impl LimitLayer {
         streams: impl IntoIterator<Item = &'static str>,
     ) -> Self {
         Self { limiter, methods, streams: Arc::new(streams.into_iter().collect()) }
+    }
+
+    /// Says what the caller may do still.
+    fn tell(&self, headers: &mut HeaderMap, remaining: u32) {
+        headers.insert(LIMIT, self.limiter.most().into());
+        headers.insert(REMAINING, remaining.into());
     }
 
     /// The request, its messages limited if it is a stream of them.
@@ -95,14 +106,28 @@ where
         let next = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, next);
         Box::pin(async move {
-            let caller = Origin::of(request.extensions()).to_string();
+            let caller = bucket(request.extensions());
             match layer.limiter.take(&caller, method).await {
-                Ok(()) => ready.call(layer.limited(request, &caller, method)).await,
+                Ok(remaining) => {
+                    let mut answer = ready.call(layer.limited(request, &caller, method)).await?;
+                    layer.tell(answer.headers_mut(), remaining);
+                    Ok(answer)
+                }
                 Err(retry_after) => {
-                    Ok(Status::from(ApiError::RateLimited { method, retry_after }).into_http())
+                    let mut refusal = Status::from(ApiError::RateLimited { method, retry_after }).into_http();
+                    layer.tell(refusal.headers_mut(), 0);
+                    Ok(refusal)
                 }
             }
         })
+    }
+}
+
+/// Whose rate and share count: all keys of a name have one.
+pub(super) fn bucket(extensions: &Extensions) -> String {
+    match extensions.get() {
+        Some(Known(identity)) => format!("name-{}", identity.name),
+        None => Origin::of(extensions).to_string(),
     }
 }
 
@@ -248,6 +273,21 @@ mod tests {
         assert_eq!(retry, Duration::from_secs(30));
         tokio::time::advance(retry).await;
         assert!(call(&layer, &path, None).await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reply_says_how_many_calls_there_may_be_and_how_many_are_left() {
+        let layer = layer();
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            let service = layer.layer(service_fn(|_: Request<Body>| async {
+                Ok::<_, Infallible>(Response::new(Body::empty()))
+            }));
+            let request = Request::builder().uri(format!("/{METHOD}")).body(Body::empty()).unwrap();
+            let response = service.oneshot(request).await.unwrap();
+            told.push([LIMIT, REMAINING].map(|name| response.headers()[name].to_str().unwrap().to_owned()));
+        }
+        assert_eq!(told, [["2", "1"], ["2", "0"], ["2", "0"]]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@
 //! often because the process has no descriptor left, the next try comes after a pause: to ask again at once would
 //! take a processor and change nothing. One descriptor is kept for that case, to take from the queue those who
 //! wait, and to refuse them.
+//!
+//! A handshake of TLS has a task of its own and a time, so that a peer that is silent delays nobody else.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -12,13 +14,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{FutureExt as _, Stream, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{Connection, ConnectionTimes};
-use super::connections::{Connections, Place, Refusal};
+use super::connection::{Connection, ConnectionTimes, Transport};
+use super::connections::{Connections, Place, Refusal, Unused};
+use crate::edge::tls::{NoTls, Tls};
 
 /// Between two tries to take a connection that the system does not give.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,21 +35,44 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 const REFUSED: &[u8] = b"\
     \0\0\x1c\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0btoo_many_connections";
 
-/// The connections that callers open, until the stream is dropped.
+/// The connections that callers open, encrypted where there is `tls`, until the stream is dropped.
 pub(crate) fn accept(
     listener: TcpListener,
     connections: Arc<Connections>,
+    tls: Option<Arc<Tls>>,
     times: ConnectionTimes,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Connection, Infallible>> {
     let acceptor = Acceptor { listener, connections, spare: spare(), said: None };
-    stream::unfold(acceptor, move |mut acceptor| {
-        let stop = stop.clone();
-        async move {
-            let (stream, place) = acceptor.next().await;
-            Some((Ok(Connection::new(stream, place, times, stop)), acceptor))
-        }
+    let accepted = stream::unfold(acceptor, |mut acceptor| async move {
+        let accepted = acceptor.next().await;
+        Some((accepted, acceptor))
+    });
+    // As many as `connections` has places for.
+    let begun = accepted.map(move |(stream, place)| begin(stream, place, tls.clone(), times.handshake));
+    begun.buffer_unordered(usize::MAX).filter_map(move |begun| {
+        let connection = begun.map(|(stream, place)| Connection::new(stream, place, times, stop.clone()));
+        async move { connection.map(Ok) }
     })
+}
+
+/// The connection that a caller can be heard on; `None` when the handshake of TLS does not end well, or not in time.
+async fn begin(
+    stream: TcpStream,
+    place: Place,
+    tls: Option<Arc<Tls>>,
+    limit: Duration,
+) -> Option<(Transport, Place)> {
+    let Some(tls) = tls else { return Some((Transport::Plain(stream), place)) };
+    let handshake = tokio::spawn(async move { tls.handshake(stream, limit).await });
+    match AbortOnDropHandle::new(handshake).await {
+        Ok(Ok(stream)) => Some((Transport::encrypted(stream), place)),
+        Ok(Err(NoTls::Timeout)) => {
+            place.closed(Unused::Handshake);
+            None
+        }
+        Ok(Err(NoTls::Plain | NoTls::Failed)) | Err(_) => None,
+    }
 }
 
 /// Where connections come from.
@@ -153,6 +180,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
+    use crate::edge::Proxies;
     use crate::edge::layers::ConnectionLimits;
 
     /// A system that is out of descriptors for its first answers.
@@ -172,7 +200,8 @@ mod tests {
     }
 
     fn acceptor<L>(listener: L, total: usize) -> Acceptor<L> {
-        let connections = Connections::new(ConnectionLimits { total, per_address: total });
+        let limits = ConnectionLimits { total, per_address: total, proxies: Proxies::NONE };
+        let connections = Connections::new(limits);
         Acceptor { listener, connections, spare: spare(), said: None }
     }
 

@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
-use marquee_proto::code_name;
+use marquee_proto::{code_name, v1};
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
+use opentelemetry::trace::TraceId;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -29,6 +30,7 @@ use super::caller::Caller;
 use super::delivery::{deliver, is_carried};
 use super::unread::Reply;
 use super::{ConnectionInfo, Methods, RequestId};
+use crate::edge::slow_calls::{SlowCall, SlowCalls};
 use crate::telemetry::{Protocol, RpcMetrics};
 
 /// The label of all methods that do not exist.
@@ -43,13 +45,14 @@ struct Observer {
     methods: Methods,
     log: CallLog,
     failures: Failures,
+    slow: Arc<SlowCalls>,
 }
 
 impl ObserveLayer {
     /// For these methods; all others are labelled `unknown`.
-    pub(crate) fn new(metrics: RpcMetrics, methods: Methods, log: CallLog) -> Self {
+    pub(crate) fn new(metrics: RpcMetrics, methods: Methods, log: CallLog, slow: Arc<SlowCalls>) -> Self {
         let failures = Failures::of(methods.names().chain([UNKNOWN]));
-        Self(Arc::new(Observer { metrics, methods, log, failures }))
+        Self(Arc::new(Observer { metrics, methods, log, failures, slow }))
     }
 }
 
@@ -87,6 +90,7 @@ where
         let method = observer.methods.of_path(request.uri().path()).unwrap_or(UNKNOWN);
         let protocol = request.extensions().get().copied().unwrap_or_default();
         let span = span_of(protocol, method, &request);
+        let trace = observer.metrics.trace_of(&span);
         observer.metrics.begin();
         let connection = request.extensions().get::<ConnectionInfo>().cloned();
         let mut call = Call {
@@ -97,13 +101,17 @@ where
             _open: connection.as_ref().map(ConnectionInfo::call),
             unread: None,
             began: Instant::now(),
+            trace,
             observer,
             status: None,
+            timings: None,
         };
         let answer = self.inner.call(request).instrument(span.clone());
         Box::pin(async move {
             let response = answer.await?;
             call.status = Status::from_header_map(response.headers());
+            call.caller.becomes(response.extensions().get());
+            call.timings = response.extensions().get().copied();
             if !is_carried(&response) && !response.body().is_end_stream() {
                 call.unread = connection.map(|connection| Reply::on(connection.unread()));
             }
@@ -155,8 +163,12 @@ struct Call {
     /// The reply while it waits for its reader; none for those that are carried.
     unread: Option<Reply>,
     began: Instant,
+    /// Where traces are exported.
+    trace: Option<TraceId>,
     observer: Arc<Observer>,
     status: Option<Status>,
+    /// Where the time went, as the handler says.
+    timings: Option<v1::Timings>,
 }
 
 impl Call {
@@ -168,8 +180,8 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
-        let Observer { metrics, log, failures, .. } = &*self.observer;
-        metrics.end(self.protocol, self.method, code_name(self.code()), duration);
+        let Observer { metrics, log, failures, slow, .. } = &*self.observer;
+        metrics.end(self.protocol, self.method, code_name(self.code()), duration, self.trace);
         let ended = Ended {
             protocol: self.protocol,
             method: self.method,
@@ -178,6 +190,12 @@ impl Drop for Call {
             duration,
             status: self.status.as_ref(),
         };
+        slow.note(self.method, duration, || SlowCall {
+            code: code_name(self.code()),
+            request_id: ended.request_id().unwrap_or_default().to_owned(),
+            caller: self.caller.to_string(),
+            timings: self.timings,
+        });
         log.write(&ended, failures);
     }
 }
@@ -242,6 +260,7 @@ mod tests {
     use super::*;
     use crate::edge::ApiError;
     use crate::edge::layers::request_id;
+    use crate::telemetry::Exemplars;
 
     const METHOD: &str = "marquee.v1.CatalogService/GetMovie";
     const FAILED_ONLY: CallLog = CallLog { slow: Duration::MAX, one_in: 0 };
@@ -273,7 +292,12 @@ mod tests {
         let _here = tracing_subscriber::registry().with(lines.with_filter(LevelFilter::INFO)).set_default();
         let service = ServiceBuilder::new()
             .layer(request_id())
-            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), [METHOD].into_iter().collect(), log))
+            .layer(ObserveLayer::new(
+                RpcMetrics::of([METHOD]),
+                [METHOD].into_iter().collect(),
+                log,
+                Arc::default(),
+            ))
             .service(service_fn(move |_: Request<()>| {
                 let answer = status.clone().into_http::<Body>();
                 async { Ok::<_, Infallible>(answer) }
@@ -325,16 +349,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_span_says_whose_call_it_was_and_what_came_of_it() {
+    async fn the_span_says_whose_call_it_was_and_what_came_of_it_and_its_trace_is_noted() {
         let exported = InMemorySpanExporter::default();
         let provider = SdkTracerProvider::builder().with_simple_exporter(exported.clone()).build();
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let _here = tracing_subscriber::registry().with(spans).set_default();
 
+        let exemplars = Arc::<Exemplars>::default();
+        let metrics = RpcMetrics::of([METHOD]).noting(Some(Arc::clone(&exemplars)));
         let methods = [METHOD].into_iter().collect();
         let service = ServiceBuilder::new()
             .layer(request_id())
-            .layer(ObserveLayer::new(RpcMetrics::of([METHOD]), methods, FAILED_ONLY))
+            .layer(ObserveLayer::new(metrics, methods, FAILED_ONLY, Arc::default()))
             .service(service_fn(|_: Request<()>| async {
                 Ok::<_, Infallible>(Status::not_found("no such movie").into_http::<Body>())
             }));
@@ -350,5 +376,7 @@ mod tests {
         assert_eq!(said("rpc.system.name").as_deref(), Some("grpc"));
         assert_eq!(said("rpc.method").as_deref(), Some(METHOD));
         assert_eq!(said("rpc.response.status_code").as_deref(), Some("NOT_FOUND"));
+        let trace = spans[0].span_context.trace_id();
+        assert_eq!(exemplars.traces(), [(("grpc", METHOD, "NOT_FOUND"), trace)]);
     }
 }

@@ -1,12 +1,13 @@
 //! How streams end.
 //!
 //! A stream has no end of its own, so a silent one would hold its place, and the server's end, for as long as its
-//! caller likes. Three things end one:
+//! caller likes. Four things end one:
 //! - The server's end. Where the caller sends a stream, nothing more is read of it: what came before is still
 //!   answered, then the call ends. Where only the server sends one, it ends after the message that is ready,
 //!   such as NOT_SERVING.
 //! - The deadline. Nothing more is read and nothing more is sent.
 //! - A reader that does not read, as [`super::delivery`] finds out.
+//! - A caller that is known no more, as [`super::identity`] finds out. Nothing more is read and nothing more is sent.
 //!
 //! Other calls are not touched: their answer is held to the deadline as a whole.
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use futures::future::{BoxFuture, Either};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
@@ -27,6 +29,8 @@ use tower::{Layer, Service};
 
 use super::Deadline;
 use super::delivery::Delivery;
+use super::identity::Standing;
+use crate::access::Refusal;
 use crate::edge::ApiError;
 
 /// Whose messages a method's stream is of.
@@ -60,27 +64,35 @@ impl StreamLayer {
         Self { streams: Arc::new(by_path.collect()), stop, send_timeout }
     }
 
-    fn requests(&self, body: Body, deadline: Option<Instant>) -> Body {
-        Body::new(Requests { body, ends: Ends::new(deadline, None, Some(&self.stop)) })
+    fn requests(&self, body: Body, lasts: &Lasts) -> Body {
+        Body::new(Requests { body, ends: Ends::new(lasts, None, Some(&self.stop)) })
     }
 
     /// The replies of a stream. Where requests end with the server, the last of the replies does too.
-    fn replies(&self, of: Stream, answer: Response<Body>, deadline: Option<Instant>) -> Response<Body> {
+    fn replies(&self, of: Stream, answer: Response<Body>, lasts: &Lasts) -> Response<Body> {
         if of == Stream::Requests || answer.body().is_end_stream() {
             return answer;
         }
         let stalled = CancellationToken::new();
         let stop = (of == Stream::Replies).then_some(&self.stop);
-        let ends = Ends::new(deadline, Some(&stalled), stop);
+        let ends = Ends::new(lasts, Some(&stalled), stop);
         let mut replies = answer.map(|body| Body::new(Replies { body, ends, state: State::Open }));
-        replies.extensions_mut().insert(Delivery { timeout: self.send_timeout, deadline, stalled });
+        let (timeout, deadline) = (self.send_timeout, lasts.deadline);
+        replies.extensions_mut().insert(Delivery { timeout, deadline, stalled });
         replies
     }
+}
+
+/// How long a call may last.
+struct Lasts {
+    deadline: Option<Instant>,
+    standing: Option<Standing>,
 }
 
 /// What ends a stream.
 struct Ends {
     deadline: Option<Pin<Box<Sleep>>>,
+    standing: Option<BoxFuture<'static, Refusal>>,
     stalled: Option<Stop>,
     server: Option<Stop>,
 }
@@ -95,23 +107,28 @@ fn stop(token: &CancellationToken) -> Stop {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Deadline,
+    Unknown(Refusal),
     Stalled,
     Server,
 }
 
 impl Ends {
-    fn new(
-        deadline: Option<Instant>,
-        stalled: Option<&CancellationToken>,
-        server: Option<&CancellationToken>,
-    ) -> Self {
-        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        Self { deadline, stalled: stalled.map(stop), server: server.map(stop) }
+    fn new(lasts: &Lasts, stalled: Option<&CancellationToken>, server: Option<&CancellationToken>) -> Self {
+        let deadline = lasts.deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
+        let standing = lasts.standing.clone().map(|standing| standing.until_over().boxed());
+        Self { deadline, standing, stalled: stalled.map(stop), server: server.map(stop) }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Option<End> {
         if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
             return Some(End::Deadline);
+        }
+        if let Some(standing) = &mut self.standing
+            && let Poll::Ready(refusal) = standing.as_mut().poll(context)
+        {
+            // It is not asked for any more, and the stream stays at its end.
+            self.standing = Some(std::future::ready(refusal).boxed());
+            return Some(End::Unknown(refusal));
         }
         let mut is_over = |stop: &mut Option<Stop>| {
             stop.as_mut().is_some_and(|stop| stop.as_mut().poll(context).is_ready())
@@ -127,6 +144,7 @@ impl From<End> for Status {
     fn from(end: End) -> Self {
         Self::from(match end {
             End::Deadline => ApiError::DeadlinePassed,
+            End::Unknown(refusal) => refusal.into(),
             End::Stalled => ApiError::StalledReader,
             End::Server => ApiError::Draining,
         })
@@ -166,13 +184,16 @@ where
             return Either::Left(self.inner.call(request));
         };
         let layer = self.layer.clone();
-        let deadline = request.extensions().get::<Deadline>().map(|deadline| deadline.0);
+        let lasts = Lasts {
+            deadline: request.extensions().get::<Deadline>().map(|deadline| deadline.0),
+            standing: request.extensions().get::<Standing>().cloned(),
+        };
         let request = match stream {
-            Stream::Requests | Stream::Both => request.map(|body| layer.requests(body, deadline)),
+            Stream::Requests | Stream::Both => request.map(|body| layer.requests(body, &lasts)),
             Stream::Replies => request,
         };
         let answer = self.inner.call(request);
-        Either::Right(Box::pin(async move { Ok(layer.replies(stream, answer.await?, deadline)) }))
+        Either::Right(Box::pin(async move { Ok(layer.replies(stream, answer.await?, &lasts)) }))
     }
 }
 
@@ -309,11 +330,22 @@ mod tests {
         stream: Stream,
         stop: CancellationToken,
         timeout: Option<Duration>,
+        standing: Option<Standing>,
     }
 
     impl Call {
         fn of(stream: Stream) -> Self {
-            Self { stream, stop: CancellationToken::new(), timeout: None }
+            Self { stream, stop: CancellationToken::new(), timeout: None, standing: None }
+        }
+
+        /// Of a caller that is known as long as this says so.
+        fn while_known(self, known: &CancellationToken) -> Self {
+            let over = known.clone();
+            let standing = Standing::by(move || {
+                let answer = if over.is_cancelled() { Err(Refusal::Unknown) } else { Ok(()) };
+                std::future::ready(answer).boxed()
+            });
+            Self { standing: Some(standing), ..self }
         }
 
         fn within(self, timeout: Duration) -> Self {
@@ -330,6 +362,9 @@ mod tests {
             let mut request = Request::builder().uri(format!("/{METHOD}"));
             if let Some(timeout) = self.timeout {
                 request = request.extension(Deadline(Instant::now() + timeout));
+            }
+            if let Some(standing) = &self.standing {
+                request = request.extension(standing.clone());
             }
             let request = request.body(Body::new(Sent(sent))).unwrap();
             deliver(service.oneshot(request).await.unwrap()).into_body()
@@ -384,6 +419,29 @@ mod tests {
             assert_eq!(status(&mut body).await, Code::DeadlineExceeded);
             assert_eq!(began.elapsed().as_secs(), TIMEOUT.as_secs());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_soon_after_its_caller_is_known_no_more() {
+        for stream in [Stream::Replies, Stream::Both] {
+            let over = CancellationToken::new();
+            let mut body = Call::of(stream).while_known(&over).replies(frames(["before"])).await;
+            assert_eq!(data(&mut body).await, "before");
+            assert!(tokio::time::timeout(10 * TIMEOUT, frame(&mut body)).await.is_err(), "it is known");
+            over.cancel();
+            let began = Instant::now();
+            assert_eq!(status(&mut body).await, Code::Unauthenticated);
+            assert!(began.elapsed() <= Duration::from_secs(2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_requests_is_read_until_its_caller_is_known_no_more() {
+        let over = CancellationToken::new();
+        let mut body = Call::of(Stream::Requests).while_known(&over).echo(frames(["before"])).await;
+        assert_eq!(data(&mut body).await, "before");
+        over.cancel();
+        assert_eq!(frame(&mut body).await.unwrap().unwrap_err().code(), Code::Unauthenticated);
     }
 
     #[tokio::test(start_paused = true)]

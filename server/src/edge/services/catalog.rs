@@ -6,13 +6,15 @@ use futures::{StreamExt as _, stream};
 use marquee_core::domain::{MovieId, MovieRecord, NameError, UserId, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
-use marquee_proto::v1::search_movies_request::User;
+use marquee_proto::v1::import_movies_request::Movie;
+use marquee_proto::{MAX_KEY_BYTES, is_key};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::catalog::{Catalog, Filter, Hit, Listing, Movies, Order, Suggestion};
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
-use crate::edge::{ApiError, convert, valid};
+use crate::edge::{ApiError, KeyNumbers, checked, convert};
+use crate::keys::{FIRST_KEYED_MOVIE, LAST_KEYED_MOVIE, UNNUMBERED, is_keyed_movie};
 use crate::recommend::{RecommendError, Recommender, RequestOptions};
 use crate::writes::WriteCoordinator;
 
@@ -37,12 +39,14 @@ pub struct CatalogApi {
     catalog: Arc<Catalog>,
     coordinator: WriteCoordinator,
     recommender: Option<Arc<Recommender>>,
+    numbers: KeyNumbers,
 }
 
 impl CatalogApi {
     /// The service over a catalogue and the coordinator that writes to it.
     pub fn new(catalog: Arc<Catalog>, coordinator: WriteCoordinator) -> Self {
-        Self { catalog, coordinator, recommender: None }
+        let numbers = KeyNumbers::of(&coordinator);
+        Self { catalog, coordinator, recommender: None, numbers }
     }
 
     /// The same, which knows users' orders from the pipeline.
@@ -83,8 +87,8 @@ impl CatalogApi {
     ) -> Result<v1::ImportMoviesResponse, Status> {
         let records = incoming.zip(stream::iter(0..)).map(|(movie, before)| {
             let movie = movie.map_err(|status| broken_off(status, || place(before)))?;
-            let checked = valid(movie).and_then(|movie| record(&movie));
-            checked.map_err(|error| placed(error, before).into())
+            let checked_record = checked(movie).and_then(|movie| record(&movie));
+            checked_record.map_err(|error| placed(error, before).into())
         });
         let mut importing = Importing { coordinator: self.coordinator.clone(), accepted: 0, added: 0 };
         in_chunks(records, IMPORT_CHUNK_BYTES, &mut importing).await?;
@@ -115,7 +119,7 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::GetMovieRequest>,
     ) -> Result<Response<v1::GetMovieResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let movies = self.catalog.movies();
         let index = movies.index_of(request.movie_id()).ok_or(ApiError::UnknownMovie(request.movie_id()))?;
         let movie = convert::movie(&self.catalog, &movies, index);
@@ -127,8 +131,8 @@ impl CatalogService for CatalogApi {
         request: Request<v1::SearchMoviesRequest>,
     ) -> Result<Response<v1::SearchMoviesResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let mut request = valid(request.into_inner())?;
-        let user_id = request.user.take().map(|User::UserId(user_id)| user_id);
+        let request = self.numbers.valid(request).await?;
+        let user_id = request.user.is_some().then(|| request.user_id());
         let search = Search::of(request)?;
         let options = RequestOptions { deadline, ..RequestOptions::default() };
         let own = match user_id {
@@ -148,7 +152,7 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::SuggestMoviesRequest>,
     ) -> Result<Response<v1::SuggestMoviesResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let limit = request.limit.unwrap_or(DEFAULT_LIMIT) as usize;
         let found = self.catalog.suggest(&request.query, &convert::filter(request.filter)?, limit);
         let found = found.map_err(|error| ApiError::from(RecommendError::from(error)))?;
@@ -157,6 +161,7 @@ impl CatalogService for CatalogApi {
             let movie = movies.at(suggestion.index)?;
             Some(v1::Suggestion {
                 movie_id: movie.movie_id,
+                movie_key: convert::key(Some(movie)),
                 title: movie.title.to_string(),
                 name: suggestion.name,
                 completion: suggestion.completion,
@@ -180,7 +185,7 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::ListPopularMoviesRequest>,
     ) -> Result<Response<v1::ListPopularMoviesResponse>, Status> {
-        let mut request = valid(request.into_inner())?;
+        let mut request = self.numbers.valid(request).await?;
         let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListPopularMovies", &request);
@@ -193,7 +198,7 @@ impl CatalogService for CatalogApi {
         &self,
         request: Request<v1::ListTrendingMoviesRequest>,
     ) -> Result<Response<v1::ListTrendingMoviesResponse>, Status> {
-        let mut request = valid(request.into_inner())?;
+        let mut request = self.numbers.valid(request).await?;
         let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListTrendingMovies", &request);
@@ -277,7 +282,21 @@ fn misnamed(error: NameError) -> ApiError {
 /// The movie to store.
 fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
     let genres = movie.genres.iter().map(String::as_str);
-    let named = MovieRecord::named(movie.movie_id(), &movie.title, genres).map_err(misnamed)?;
+    let (movie_id, key) = match &movie.movie {
+        Some(Movie::MovieId(movie_id)) if is_keyed_movie(*movie_id) || *movie_id == MovieId::MAX => {
+            let described = format!(
+                "is {movie_id}; from {FIRST_KEYED_MOVIE} to {LAST_KEYED_MOVIE} the server numbers movies that have keys, and \
+                 the largest number is no movie's"
+            );
+            return Err(ApiError::invalid("movie_id", described));
+        }
+        Some(Movie::MovieId(movie_id)) => (*movie_id, None),
+        Some(Movie::MovieKey(key)) if is_key(key) => (UNNUMBERED, Some(key.clone())),
+        Some(Movie::MovieKey(_)) | None => {
+            return Err(ApiError::invalid("movie_key", format!("must have 1 to {MAX_KEY_BYTES} bytes")));
+        }
+    };
+    let named = MovieRecord::named(movie_id, &movie.title, genres).map_err(misnamed)?;
     let imdb = movie.imdb_id.as_deref().map(|id| {
         imdb_number(id).ok_or_else(|| {
             ApiError::invalid(
@@ -286,5 +305,5 @@ fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
             )
         })
     });
-    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, ..named })
+    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, key, ..named })
 }

@@ -1,16 +1,26 @@
 //! One file a service of the API.
 
+mod access;
+mod account;
+mod audit;
 mod catalog;
+mod experiment;
 mod interaction;
+mod job;
 mod operations;
 mod recommendation;
 mod rule;
 mod user;
 mod vector;
 
+pub(crate) use access::AccessApi;
+pub(crate) use account::AccountApi;
+pub(crate) use audit::AuditApi;
 pub use catalog::CatalogApi;
+pub(crate) use experiment::ExperimentApi;
 pub use interaction::InteractionApi;
-pub(crate) use operations::{LoadModel, OperationsApi};
+pub(crate) use job::{JobApi, RUN_JOB};
+pub(crate) use operations::{Lately, LoadModel, OperationsApi};
 pub(crate) use recommendation::RecommendationApi;
 pub use recommendation::{Unsaid, question, response};
 pub(crate) use rule::RuleApi;

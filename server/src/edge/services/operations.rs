@@ -1,9 +1,12 @@
 //! `marquee.v1.OperationsService`.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::{Stream, StreamExt as _, stream};
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
 use marquee_engine::{BundleError, Engine, Model, ModelState};
@@ -13,8 +16,19 @@ use marquee_proto::v1::operations_service_server::OperationsService;
 use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
-use crate::edge::{ApiError, convert, valid};
+use crate::edge::layers::Origin;
+use crate::edge::places::Places;
+use crate::edge::slow_calls::Kept;
+use crate::edge::tls::Tls;
+use crate::edge::{ApiError, Bundles, SlowCalls, convert, valid};
 use crate::recommend::Usage;
+use crate::telemetry::{Calls, Figures, PAST, ProcessUsage, Samples};
+
+/// The windows over which calls are told of.
+const WINDOWS: [Duration; 3] = [Duration::from_mins(1), Duration::from_mins(5), Duration::from_mins(15)];
+
+/// Slow calls that are listed when a request does not say how many.
+const DEFAULT_SLOW_CALLS: u32 = 20;
 
 /// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
 pub(crate) type LoadModel =
@@ -25,18 +39,42 @@ pub(crate) struct OperationsApi {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     load: LoadModel,
+    bundles: Bundles,
+    lately: Lately,
+    tls: Option<Arc<Tls>>,
+    watchers: Places,
     started_ms: TimeMs,
 }
 
+/// What is known of calls.
+pub(crate) struct Lately {
+    pub(crate) samples: Arc<Samples>,
+    pub(crate) slow_calls: Arc<SlowCalls>,
+    /// Calls that watch at once.
+    pub(crate) max_watchers: usize,
+}
+
 impl OperationsApi {
-    /// The service over an engine, a store and what loads models; the server starts now.
-    pub(crate) fn new(engine: Arc<Engine>, store: Arc<dyn Store>, load: LoadModel) -> Self {
-        Self { engine, store, load, started_ms: now_ms() }
+    /// The service over an engine, a store, what loads models from the folders that callers may name, what is known of
+    /// calls, and what encrypts them if anything does; the server starts now.
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        store: Arc<dyn Store>,
+        load: LoadModel,
+        bundles: Bundles,
+        lately: Lately,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        let watchers = Places::new(lately.max_watchers);
+        Self { engine, store, load, bundles, lately, tls, watchers, started_ms: now_ms() }
     }
 
     /// Loads the bundle in a folder of this machine.
     async fn loaded(&self, folder: String) -> Result<Arc<Model>, ApiError> {
-        (self.load)(PathBuf::from(folder)).await.map_err(|error| match error {
+        let bundles = self.bundles.clone();
+        let found = tokio::task::spawn_blocking(move || bundles.find(&folder)).await;
+        let folder = found.map_err(|error| ApiError::Bundle(error.to_string()))??;
+        (self.load)(folder).await.map_err(|error| match error {
             BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
             BundleError::TooManyModels { .. } | BundleError::TooMuchMemory { .. } => {
                 ApiError::NoRoomForModel(error.to_string())
@@ -85,6 +123,78 @@ fn usage(model: &Model) -> v1::ModelUsage {
     }
 }
 
+/// The periods of this past, then each as it ends.
+fn periods(samples: Arc<Samples>, past: Duration) -> impl Stream<Item = Figures> + Send {
+    let (seen, counts) = samples.from(past);
+    let chunks = stream::unfold((samples, seen, counts), |(samples, seen, mut counts)| async move {
+        counts.wait_for(|count| *count > seen).await.ok()?;
+        let (periods, seen) = samples.since(seen);
+        Some((stream::iter(periods), (samples, seen, counts)))
+    });
+    chunks.flatten()
+}
+
+fn method_stats(samples: &Samples) -> Vec<v1::MethodStats> {
+    let methods = samples.methods(&WINDOWS).into_iter();
+    let stats = methods.map(|method| v1::MethodStats {
+        method: method.method.unwrap_or_default(),
+        windows: method.windows.iter().map(call_window).collect(),
+    });
+    stats.collect()
+}
+
+fn call_window(calls: &Calls) -> v1::CallWindow {
+    let us = |seconds: f64| (seconds * 1e6).round() as u32;
+    v1::CallWindow {
+        seconds: calls.seconds,
+        calls: calls.by_code.iter().map(|(code, count)| (code.clone(), *count)).collect(),
+        calls_per_second: calls.per_second(),
+        latencies: calls.latencies.map(|latencies| v1::Latencies {
+            p50_us: us(latencies.p50),
+            p95_us: us(latencies.p95),
+            p99_us: us(latencies.p99),
+        }),
+    }
+}
+
+fn process_stats() -> v1::ProcessStats {
+    let usage = ProcessUsage::now();
+    v1::ProcessStats {
+        cpu_seconds: usage.cpu_seconds,
+        resident_bytes: usage.resident_bytes.unwrap_or_default(),
+    }
+}
+
+fn sample(figures: &Figures) -> v1::StatsSample {
+    v1::StatsSample {
+        time: Some(convert::timestamp(figures.time_ms)),
+        calls: Some(call_window(&figures.calls)),
+        in_flight: figures.in_flight as u32,
+        connections: figures.connections as u32,
+        queue_depth: figures.queue_depth as u32,
+        batch_size: figures.batch_size,
+        busy_ratio: figures.busy_ratio,
+        vector_cache_hit_ratio: figures.vector_cache_hit_ratio,
+        profile_cache_hit_ratio: figures.profile_cache_hit_ratio,
+        redis_failure_ratio: figures.redis_failure_ratio,
+        refused_calls: figures.refused_calls,
+        cpu_cores: figures.cpu_cores,
+        resident_bytes: figures.resident_bytes,
+    }
+}
+
+fn slow_call(kept: Kept) -> v1::SlowCall {
+    v1::SlowCall {
+        method: kept.method.to_owned(),
+        time: Some(convert::timestamp(kept.ended_ms)),
+        duration_us: kept.duration.as_micros() as u64,
+        code: kept.call.code.to_owned(),
+        request_id: kept.call.request_id,
+        caller: kept.call.caller,
+        timings: kept.call.timings,
+    }
+}
+
 #[tonic::async_trait]
 impl OperationsService for OperationsApi {
     async fn get_stats(
@@ -109,7 +219,34 @@ impl OperationsService for OperationsApi {
             completed_jobs: engine.completed,
             rejected_jobs: engine.rejected,
             batches: engine.batches,
+            methods: method_stats(&self.lately.samples),
+            process: Some(process_stats()),
+            certificate_expire_time: self.tls.as_ref().map(|tls| convert::timestamp(tls.not_after() * 1_000)),
         }))
+    }
+
+    type WatchStatsStream = Pin<Box<dyn Stream<Item = Result<v1::WatchStatsResponse, Status>> + Send>>;
+
+    async fn watch_stats(
+        &self,
+        request: Request<v1::WatchStatsRequest>,
+    ) -> Result<Response<Self::WatchStatsStream>, Status> {
+        let origin = Origin::of(request.extensions());
+        let past = valid(request)?.past_seconds.map_or(PAST, |seconds| Duration::from_secs(seconds.into()));
+        let place = self.watchers.take(origin).map_err(ApiError::from)?;
+        let watched = periods(Arc::clone(&self.lately.samples), past)
+            .map(|figures| Ok(v1::WatchStatsResponse { sample: Some(sample(&figures)) }))
+            .inspect(move |_| _ = &place);
+        Ok(Response::new(Box::pin(watched)))
+    }
+
+    async fn list_slow_calls(
+        &self,
+        request: Request<v1::ListSlowCallsRequest>,
+    ) -> Result<Response<v1::ListSlowCallsResponse>, Status> {
+        let limit = valid(request)?.limit.unwrap_or(DEFAULT_SLOW_CALLS);
+        let calls = self.lately.slow_calls.list(limit as usize).into_iter().map(slow_call).collect();
+        Ok(Response::new(v1::ListSlowCallsResponse { calls }))
     }
 
     async fn list_models(
@@ -131,7 +268,7 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::LoadModelRequest>,
     ) -> Result<Response<v1::LoadModelResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = valid(request)?;
         let model = self.loaded(request.bundle_dir).await?;
         Ok(Response::new(v1::LoadModelResponse { model: Some(self.described(&model)) }))
     }
@@ -140,7 +277,7 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::ActivateModelRequest>,
     ) -> Result<Response<v1::ActivateModelResponse>, Status> {
-        let version = match valid(request.into_inner())?.target {
+        let version = match valid(request)?.target {
             Some(Target::BundleDir(folder)) => self.loaded(folder).await?.bundle().version().to_owned(),
             Some(Target::Version(version)) => version,
             None => {
@@ -155,7 +292,7 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::UnloadModelRequest>,
     ) -> Result<Response<v1::UnloadModelResponse>, Status> {
-        let version = valid(request.into_inner())?.version;
+        let version = valid(request)?.version;
         let model = self.engine.unload(&version).map_err(ApiError::from)?;
         Ok(Response::new(v1::UnloadModelResponse { model: Some(self.described(&model)) }))
     }
@@ -178,7 +315,9 @@ mod tests {
             let bundle = folder.display().to_string();
             Box::pin(async { Err(BundleError::Busy { bundle, loading: "/bundles/first".to_owned() }) })
         });
-        let api = OperationsApi::new(Arc::new(Engine::start(EngineOptions::default())), store, load);
+        let engine = Arc::new(Engine::start(EngineOptions::default()));
+        let lately = Lately { samples: Arc::default(), slow_calls: Arc::default(), max_watchers: 1 };
+        let api = OperationsApi::new(engine, store, load, Bundles::Any, lately, None);
         let target = Some(Target::BundleDir("/bundles/second".to_owned()));
         let refused =
             api.activate_model(Request::new(v1::ActivateModelRequest { target })).await.unwrap_err();

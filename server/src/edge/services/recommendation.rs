@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::catalog::Catalog;
 use crate::edge::presets::Presets;
-use crate::edge::{ApiError, convert, token, valid};
+use crate::edge::{ApiError, Asker, KeyNumbers, arms, checked, convert, token};
+use crate::experiments::Experiments;
 use crate::recommend::{
     HomeQuestion, OnboardingQuestion, Question, Recommended, Recommender, RequestOptions, Similar,
     SimilarQuestion, SimilarUsers, Subject,
@@ -42,6 +43,8 @@ pub(crate) struct RecommendationApi {
     recommender: Arc<Recommender>,
     catalog: Arc<Catalog>,
     similar_users: Option<Arc<SimilarUsers>>,
+    experiments: Arc<Experiments>,
+    numbers: KeyNumbers,
     unsaid: Arc<Unsaid>,
 }
 
@@ -55,39 +58,50 @@ pub struct Unsaid {
 }
 
 impl RecommendationApi {
-    /// The service over a pipeline, its catalogue and who finds users, if anybody does.
+    /// The service over a pipeline, its catalogue, who finds users, if anybody does, the experiments, and who knows users
+    /// and movies by keys.
     pub(crate) fn new(
         recommender: Arc<Recommender>,
         catalog: Arc<Catalog>,
         similar_users: Option<Arc<SimilarUsers>>,
+        experiments: Arc<Experiments>,
+        numbers: KeyNumbers,
         unsaid: Unsaid,
     ) -> Self {
-        Self { recommender, catalog, similar_users, unsaid: Arc::new(unsaid) }
+        Self { recommender, catalog, similar_users, experiments, numbers, unsaid: Arc::new(unsaid) }
     }
 
     async fn answer(
         &self,
+        asker: &Asker,
         request: v1::RecommendRequest,
         of_method: Priority,
         deadline: Option<Instant>,
         reasons_by: Option<Instant>,
     ) -> Result<v1::RecommendResponse, ApiError> {
+        let mut request = self.numbers.read(asker, request).await?;
+        let taken = arms::apply(&self.experiments, asker, &mut request).await?;
         let mut question = question(request, of_method, &self.unsaid, deadline)?;
         question.options.reasons_by = reasons_by;
-        Ok(response(self.recommender.recommend(&question).await?))
+        let mut reply = response(self.recommender.recommend(&question).await?);
+        if let Some(taken) = taken {
+            taken.tell(&self.experiments, &mut reply);
+        }
+        Ok(reply)
     }
 
     /// One of many answers. Its reasons take no more than their share of the time, if `rounds` of answers follow one
     /// another until the deadline.
     async fn outcome(
         &self,
+        asker: &Asker,
         request: v1::RecommendRequest,
         deadline: Option<Instant>,
         rounds: u32,
     ) -> v1::RecommendOutcome {
         use v1::recommend_outcome::Outcome;
         let reasons_by = deadline.map(|deadline| share_of_time(Instant::now(), deadline, rounds));
-        let answer = self.answer(request, Priority::Bulk, deadline, reasons_by).await;
+        let answer = self.answer(asker, request, Priority::Bulk, deadline, reasons_by).await;
         let outcome = match answer {
             Ok(response) => Outcome::Response(response),
             Err(error) => Outcome::Error(error.into_call_error()),
@@ -105,8 +119,10 @@ impl RecommendationService for RecommendationApi {
         let deadline = convert::deadline(&request);
         let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
         convert::stand_in_line(&request, priority)?;
-        let answer = self.answer(request.into_inner(), priority, deadline, None).await?;
-        Ok(Response::new(answer))
+        let asker = Asker::of(request.extensions());
+        let answer = self.answer(&asker, request.into_inner(), priority, deadline, None).await?;
+        let timings = answer.timings;
+        Ok(convert::timed(answer, timings))
     }
 
     async fn recommend_batch(
@@ -114,6 +130,7 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::RecommendBatchRequest>,
     ) -> Result<Response<v1::RecommendBatchResponse>, Status> {
         let deadline = convert::deadline(&request);
+        let asker = &Asker::of(request.extensions());
         let requests = request.into_inner().requests;
         let wanted: u64 = requests.iter().map(|request| u64::from(request.k.unwrap_or(DEFAULT_K))).sum();
         if wanted > MAX_BATCH_MOVIES {
@@ -125,7 +142,7 @@ impl RecommendationService for RecommendationApi {
         let (count, at_once) = (requests.len(), self.recommender.at_once());
         let rounds = move |place: usize| u32::try_from((count - place).div_ceil(at_once)).unwrap_or(u32::MAX);
         let outcomes = stream::iter(requests.into_iter().enumerate())
-            .map(|(place, request)| self.outcome(request, deadline, rounds(place)))
+            .map(|(place, request)| self.outcome(asker, request, deadline, rounds(place)))
             .buffered(at_once)
             .collect()
             .await;
@@ -140,17 +157,18 @@ impl RecommendationService for RecommendationApi {
         request: Request<Streaming<v1::RecommendStreamRequest>>,
     ) -> Result<Response<Self::RecommendStreamStream>, Status> {
         let deadline = convert::deadline(&request);
+        let asker = Asker::of(request.extensions());
         let service = self.clone();
         let at_once = self.recommender.at_once();
         let answers = request
             .into_inner()
             .map(move |request| {
-                let service = service.clone();
+                let (service, asker) = (service.clone(), asker.clone());
                 async move {
                     let request = request?
                         .request
                         .ok_or_else(|| Status::from(ApiError::invalid("request", "must be there")))?;
-                    let outcome = Some(service.outcome(request, deadline, 1).await);
+                    let outcome = Some(service.outcome(&asker, request, deadline, 1).await);
                     Ok(v1::RecommendStreamResponse { outcome })
                 }
             })
@@ -163,7 +181,7 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::ExplainRecommendationRequest>,
     ) -> Result<Response<v1::ExplainRecommendationResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let movie_id = request.movie_id();
         let question = question(explained(request), Priority::Interactive, &self.unsaid, deadline)?;
         let verdict = self.recommender.explain(&question, movie_id).await.map_err(ApiError::from)?;
@@ -175,7 +193,7 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::SimilarMoviesRequest>,
     ) -> Result<Response<v1::SimilarMoviesResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let question = SimilarQuestion {
             movie_id: request.movie_id(),
             k: request.k.unwrap_or(DEFAULT_K) as usize,
@@ -184,12 +202,14 @@ impl RecommendationService for RecommendationApi {
             options: options(request.model_version, Priority::Interactive, deadline),
         };
         let Similar { movies, basis } = self.recommender.similar(&question).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::SimilarMoviesResponse {
-            timings: Some(convert::timings(&movies.timings)),
+        let timings = Some(convert::timings(&movies.timings));
+        let reply = v1::SimilarMoviesResponse {
+            timings,
             model_version: movies.model_version.unwrap_or_default(),
             movies: movies.picks.iter().map(convert::recommendation).collect(),
             basis: convert::basis_used(basis).into(),
-        }))
+        };
+        Ok(convert::timed(reply, timings))
     }
 
     async fn list_onboarding_movies(
@@ -197,7 +217,7 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::ListOnboardingMoviesRequest>,
     ) -> Result<Response<v1::ListOnboardingMoviesResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let question = OnboardingQuestion {
             k: request.k.unwrap_or(DEFAULT_ASKED) as usize,
             filter: convert::filter(request.filter)?,
@@ -218,11 +238,11 @@ impl RecommendationService for RecommendationApi {
     ) -> Result<Response<v1::GetHomeRowsResponse>, Status> {
         use v1::get_home_rows_request::Subject as Wire;
         let deadline = convert::deadline(&request);
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let subject = match request.subject {
             Some(Wire::UserId(user_id)) => Subject::User(user_id),
             Some(Wire::History(history)) => Subject::History(history.movie_ids),
-            None => return Err(no_subject().into()),
+            Some(Wire::UserKey(_)) | None => return Err(no_subject().into()),
         };
         let question = HomeQuestion {
             subject,
@@ -235,11 +255,13 @@ impl RecommendationService for RecommendationApi {
             options: options(request.model_version, Priority::Interactive, deadline),
         };
         let page = self.recommender.home(&question).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::GetHomeRowsResponse {
+        let timings = Some(convert::timings(&page.timings));
+        let reply = v1::GetHomeRowsResponse {
             rows: page.rows.iter().map(convert::home_row).collect(),
             model_version: page.model_version.unwrap_or_default(),
-            timings: Some(convert::timings(&page.timings)),
-        }))
+            timings,
+        };
+        Ok(convert::timed(reply, timings))
     }
 
     async fn similar_users(
@@ -247,16 +269,16 @@ impl RecommendationService for RecommendationApi {
         request: Request<v1::SimilarUsersRequest>,
     ) -> Result<Response<v1::SimilarUsersResponse>, Status> {
         let deadline = convert::deadline(&request);
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let similar_users = self.similar_users.as_ref().ok_or(ApiError::SimilarUsersOff)?;
         let k = request.k.unwrap_or(DEFAULT_K) as usize;
         let options = options(String::new(), Priority::Interactive, deadline);
         let found = similar_users.like_user(request.user_id(), k, &options).await.map_err(ApiError::from)?;
-        let user = |(user_id, cosine)| v1::SimilarUser { user_id, cosine };
-        Ok(Response::new(v1::SimilarUsersResponse {
-            users: found.users.into_iter().map(user).collect(),
-            model_version: found.model_version,
-        }))
+        let mut users = Vec::with_capacity(found.users.len());
+        for (user_id, cosine) in found.users {
+            users.push(v1::SimilarUser { user_id, user_key: self.numbers.of_user(user_id).await?, cosine });
+        }
+        Ok(Response::new(v1::SimilarUsersResponse { users, model_version: found.model_version }))
     }
 
     async fn encode_history(
@@ -267,20 +289,22 @@ impl RecommendationService for RecommendationApi {
         let deadline = convert::deadline(&request);
         let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
         convert::stand_in_line(&request, priority)?;
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let subject = match request.subject {
             Some(Wire::UserId(user_id)) => Subject::User(user_id),
             Some(Wire::History(history)) => Subject::History(history.movie_ids),
-            None => return Err(no_subject().into()),
+            Some(Wire::UserKey(_)) | None => return Err(no_subject().into()),
         };
         let options = options(request.model_version, priority, deadline);
         let encoded = self.recommender.encode(&subject, &options).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::EncodeHistoryResponse {
+        let timings = Some(convert::timings(&encoded.timings));
+        let reply = v1::EncodeHistoryResponse {
             vector: encoded.vector.to_vec(),
             model_version: encoded.model_version,
-            timings: Some(convert::timings(&encoded.timings)),
+            timings,
             ignored_history_movies: encoded.ignored as u32,
-        }))
+        };
+        Ok(convert::timed(reply, timings))
     }
 }
 
@@ -296,7 +320,7 @@ pub fn question(
     deadline: Option<Instant>,
 ) -> Result<Question, ApiError> {
     use v1::recommend_request::Subject as Wire;
-    let request = valid(request)?;
+    let request = checked(request)?;
     let consistency_token = token::read(&request.consistency_token)?;
     let priority = convert::priority(request.priority(), of_method);
     let method = convert::method(request.method(), unsaid.method);
@@ -309,7 +333,7 @@ pub fn question(
     let subject = match request.subject {
         Some(Wire::UserId(user_id)) => Subject::User(user_id),
         Some(Wire::History(history)) => Subject::History(history.movie_ids),
-        None => return Err(no_subject()),
+        Some(Wire::UserKey(_)) | None => return Err(no_subject()),
     };
     Ok(Question {
         subject,
@@ -333,6 +357,7 @@ fn explained(request: v1::ExplainRecommendationRequest) -> v1::RecommendRequest 
     v1::RecommendRequest {
         subject: request.subject.map(|subject| match subject {
             Asked::UserId(user_id) => Wire::UserId(user_id),
+            Asked::UserKey(key) => Wire::UserKey(key),
             Asked::History(history) => Wire::History(history),
         }),
         k: request.k,
@@ -385,6 +410,8 @@ pub fn response(recommended: Recommended) -> v1::RecommendResponse {
         seed: recommended.seed,
         recommendations,
         explanation: explanation.map(convert::explanation),
+        experiments: Vec::new(),
+        exposure_id: String::new(),
     }
 }
 

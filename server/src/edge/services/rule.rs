@@ -9,7 +9,7 @@ use prost_types::Timestamp;
 use tonic::{Request, Response, Status};
 
 use crate::edge::page::List;
-use crate::edge::{ApiError, convert, valid};
+use crate::edge::{ApiError, KeyNumbers, convert, valid};
 use crate::recommend::RecommendError;
 use crate::rules::{Action, Rule, RuleError, RuleFault, RulePlace, Rules};
 
@@ -19,12 +19,13 @@ const DEFAULT_PAGE: u32 = 50;
 /// The service.
 pub(crate) struct RuleApi {
     rules: Arc<Rules>,
+    numbers: KeyNumbers,
 }
 
 impl RuleApi {
-    /// The service over the rules.
-    pub(crate) fn new(rules: Arc<Rules>) -> Self {
-        Self { rules }
+    /// The service over the rules, whose movies may be named by keys.
+    pub(crate) fn new(rules: Arc<Rules>, numbers: KeyNumbers) -> Self {
+        Self { rules, numbers }
     }
 }
 
@@ -34,7 +35,7 @@ impl RuleService for RuleApi {
         &self,
         request: Request<v1::PutRuleRequest>,
     ) -> Result<Response<v1::PutRuleResponse>, Status> {
-        let rule = rule(valid(request.into_inner())?)?;
+        let rule = rule(self.numbers.known(request).await?)?;
         let created = self.rules.put(rule.clone()).await.map_err(refused)?;
         Ok(Response::new(v1::PutRuleResponse { rule: Some(shown(&rule)), created }))
     }
@@ -43,7 +44,7 @@ impl RuleService for RuleApi {
         &self,
         request: Request<v1::GetRuleRequest>,
     ) -> Result<Response<v1::GetRuleResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = valid(request)?;
         let rule = self.rules.get(&request.rule_id).ok_or(ApiError::UnknownRule(request.rule_id))?;
         Ok(Response::new(v1::GetRuleResponse { rule: Some(shown(&rule)) }))
     }
@@ -52,7 +53,7 @@ impl RuleService for RuleApi {
         &self,
         request: Request<v1::ListRulesRequest>,
     ) -> Result<Response<v1::ListRulesResponse>, Status> {
-        let mut request = valid(request.into_inner())?;
+        let mut request = valid(request)?;
         let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListRules", &request);
@@ -72,7 +73,7 @@ impl RuleService for RuleApi {
         &self,
         request: Request<v1::DeleteRuleRequest>,
     ) -> Result<Response<v1::DeleteRuleResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = valid(request)?;
         let deleted = self.rules.remove(request.rule_id).await.map_err(ApiError::from)?;
         Ok(Response::new(v1::DeleteRuleResponse { deleted }))
     }
@@ -84,12 +85,14 @@ fn rule(request: v1::PutRuleRequest) -> Result<Rule, ApiError> {
     let time =
         |field: &str, time: Option<Timestamp>| time.map(|time| convert::time_ms(field, &time)).transpose();
     let action = match request.action {
-        Some(Wire::Pin(v1::Pin { movie_ids })) => Action::Pin { movie_ids },
-        Some(Wire::Boost(v1::Boost { movie_ids, weight })) => {
+        Some(Wire::Pin(v1::Pin { movie_ids, .. })) => Action::Pin { movie_ids },
+        Some(Wire::Boost(v1::Boost { movie_ids, weight, .. })) => {
             let missing = || ApiError::invalid("boost.weight", "must be there");
             Action::Boost { movie_ids, weight: weight.ok_or_else(missing)? }
         }
-        Some(Wire::Bury(v1::Bury { movie_ids, how })) => Action::Bury { movie_ids, penalty: penalty(how)? },
+        Some(Wire::Bury(v1::Bury { movie_ids, how, .. })) => {
+            Action::Bury { movie_ids, penalty: penalty(how)? }
+        }
         None => return Err(ApiError::invalid("pin", "must be there, or boost, or bury")),
     };
     Ok(Rule {
@@ -143,11 +146,13 @@ fn shown(rule: &Rule) -> v1::Rule {
     use v1::bury::How;
     use v1::rule::Action as Wire;
     let action = match rule.action.clone() {
-        Action::Pin { movie_ids } => Wire::Pin(v1::Pin { movie_ids }),
-        Action::Boost { movie_ids, weight } => Wire::Boost(v1::Boost { movie_ids, weight: Some(weight) }),
+        Action::Pin { movie_ids } => Wire::Pin(v1::Pin { movie_ids, ..v1::Pin::default() }),
+        Action::Boost { movie_ids, weight } => {
+            Wire::Boost(v1::Boost { movie_ids, weight: Some(weight), ..v1::Boost::default() })
+        }
         Action::Bury { movie_ids, penalty } => {
             let how = Some(penalty.map_or(How::Remove(true), How::Penalty));
-            Wire::Bury(v1::Bury { movie_ids, how })
+            Wire::Bury(v1::Bury { movie_ids, how, ..v1::Bury::default() })
         }
     };
     let time = |time: Option<TimeMs>| time.map(convert::timestamp);
@@ -169,7 +174,8 @@ mod tests {
     use super::*;
 
     fn request() -> v1::PutRuleRequest {
-        let action = v1::put_rule_request::Action::Pin(v1::Pin { movie_ids: vec![3, 1] });
+        let action =
+            v1::put_rule_request::Action::Pin(v1::Pin { movie_ids: vec![3, 1], ..v1::Pin::default() });
         v1::PutRuleRequest {
             rule_id: "christmas".to_owned(),
             reason: "Christmas".to_owned(),
@@ -203,14 +209,17 @@ mod tests {
         assert_eq!((shown.filter, shown.contexts), (Some(filter), vec!["home".to_owned()]));
         assert_eq!((shown.start_time, shown.end_time), (time(10), time(20)));
         assert_eq!((shown.enabled, shown.priority), (false, -3));
-        assert_eq!(shown.action, Some(v1::rule::Action::Pin(v1::Pin { movie_ids: vec![3, 1] })));
+        assert_eq!(
+            shown.action,
+            Some(v1::rule::Action::Pin(v1::Pin { movie_ids: vec![3, 1], ..v1::Pin::default() }))
+        );
     }
 
     #[test]
     fn burying_says_how() {
         assert!(rule(request()).unwrap().enabled);
         let bury = |how| {
-            let bury = v1::Bury { movie_ids: vec![1], how };
+            let bury = v1::Bury { movie_ids: vec![1], how, ..v1::Bury::default() };
             rule(v1::PutRuleRequest { action: Some(v1::put_rule_request::Action::Bury(bury)), ..request() })
         };
         let weighed = bury(Some(v1::bury::How::Penalty(2.0))).unwrap();

@@ -12,7 +12,7 @@ use marquee_retrieval::{Method, Metric};
 use tonic::{Request, Response, Status};
 
 use super::recommendation::options;
-use crate::edge::{ApiError, convert, valid};
+use crate::edge::{ApiError, KeyNumbers, convert};
 use crate::recommend::{
     MovieVector, Pick, Recommender, SimilarUsers, VectorError, VectorExport, VectorQuestion,
 };
@@ -27,18 +27,20 @@ const PART_BYTES: usize = 256 << 10;
 pub(crate) struct VectorApi {
     recommender: Arc<Recommender>,
     similar_users: Option<Arc<SimilarUsers>>,
+    numbers: KeyNumbers,
     default_method: Method,
 }
 
 impl VectorApi {
-    /// The service over a pipeline and who finds users, if anybody does; `default_method` is that of requests that
+    /// The service over a pipeline, who finds users, if anybody does, and who knows movies by keys; `default_method` is that of requests that
     /// name none.
     pub(crate) fn new(
         recommender: Arc<Recommender>,
         similar_users: Option<Arc<SimilarUsers>>,
+        numbers: KeyNumbers,
         default_method: Method,
     ) -> Self {
-        Self { recommender, similar_users, default_method }
+        Self { recommender, similar_users, numbers, default_method }
     }
 
     async fn search_users(
@@ -76,7 +78,7 @@ impl VectorService for VectorApi {
         let deadline = convert::deadline(&request);
         let priority = convert::priority(request.get_ref().priority(), Priority::Interactive);
         convert::stand_in_line(&request, priority)?;
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         if request.space() == v1::VectorSpace::Users {
             return Ok(Response::new(self.search_users(request).await?));
         }
@@ -101,12 +103,13 @@ impl VectorService for VectorApi {
         &self,
         request: Request<v1::GetMovieVectorRequest>,
     ) -> Result<Response<v1::GetMovieVectorResponse>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let movie_id = request.movie_id();
         let options = options(request.model_version, Priority::Interactive, None);
         let found = self.recommender.movie_vector(movie_id, &options).map_err(ApiError::from)?;
         let (vector, model_version) = found;
-        Ok(Response::new(v1::GetMovieVectorResponse { vector: Some(movie_vector(vector)), model_version }))
+        let vector = Some(movie_vector(vector, &self.numbers));
+        Ok(Response::new(v1::GetMovieVectorResponse { vector, model_version }))
     }
 
     type ExportVectorsStream =
@@ -116,11 +119,12 @@ impl VectorService for VectorApi {
         &self,
         request: Request<v1::ExportVectorsRequest>,
     ) -> Result<Response<Self::ExportVectorsStream>, Status> {
-        let request = valid(request.into_inner())?;
+        let request = self.numbers.valid(request).await?;
         let options = options(request.model_version, Priority::Interactive, None);
         let filter = convert::filter(request.filter)?;
         let export = self.recommender.export_vectors(&filter, &options).map_err(ApiError::from)?;
-        Ok(Response::new(Box::pin(stream::iter(Parts { export, any: false }.map(Ok)))))
+        let parts = Parts { export, any: false, numbers: self.numbers.clone() };
+        Ok(Response::new(Box::pin(stream::iter(parts.map(Ok)))))
     }
 }
 
@@ -128,6 +132,7 @@ impl VectorService for VectorApi {
 struct Parts {
     export: VectorExport,
     any: bool,
+    numbers: KeyNumbers,
 }
 
 impl Iterator for Parts {
@@ -141,7 +146,7 @@ impl Iterator for Parts {
         }
         self.any = true;
         Some(v1::ExportVectorsResponse {
-            vectors: vectors.into_iter().map(movie_vector).collect(),
+            vectors: vectors.into_iter().map(|vector| movie_vector(vector, &self.numbers)).collect(),
             model_version: self.export.model_version().to_owned(),
         })
     }
@@ -168,6 +173,7 @@ fn of_movie(pick: &Pick) -> v1::VectorMatch {
         subject: Some(v1::vector_match::Subject::MovieId(pick.movie_id)),
         score: pick.score,
         title: pick.movie.as_ref().map(|movie| movie.title.to_string()).unwrap_or_default(),
+        movie_key: convert::key(pick.movie.as_ref()),
     }
 }
 
@@ -176,9 +182,11 @@ fn of_user((user_id, cosine): (UserId, f32)) -> v1::VectorMatch {
         subject: Some(v1::vector_match::Subject::UserId(user_id)),
         score: cosine,
         title: String::new(),
+        movie_key: String::new(),
     }
 }
 
-fn movie_vector(of: MovieVector) -> v1::MovieVector {
-    v1::MovieVector { movie_id: of.movie_id, vector: of.vector }
+fn movie_vector(of: MovieVector, numbers: &KeyNumbers) -> v1::MovieVector {
+    let movie_key = numbers.of_movie(of.movie_id);
+    v1::MovieVector { movie_id: of.movie_id, movie_key, vector: of.vector }
 }

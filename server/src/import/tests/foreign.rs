@@ -48,7 +48,7 @@ fn in_unit(time_unit: TimeUnit) -> ImportOptions {
 async fn milliseconds_in_place_of_seconds_are_refused_before_anything_is_stored() {
     let rows = "1,1,4.0,964982703000\n1,2,3.0,964981247000\n";
     let expected = "ratings.csv, line 2: timestamp is \"964982703000\", which looks like milliseconds; import \
-                    with --time-unit ms (2 of the first 2 rows are like it; nothing was stored)";
+                    with --time-unit ms, or time_unit in the map (2 of the first 2 rows are like it; nothing was stored)";
     assert_eq!(refusal(rows, options()).await, expected);
     assert_eq!(refusal(rows, ImportOptions { strict: true, ..options() }).await, expected);
 }
@@ -127,7 +127,7 @@ async fn ratings_of_another_scale_are_refused_and_read_when_the_import_is_told()
     let rows = "1,1,8,964982703\n1,2,0,964982704\n1,3,3.7,964982705\n";
     assert_eq!(
         refusal(rows, options()).await,
-        "ratings.csv, line 2: rating is \"8\"; where ratings go up to 10, import with --rating-scale 10 (1 of \
+        "ratings.csv, line 2: rating is \"8\"; where ratings go up to 10, import with --rating-scale 10, or value_scale in the map (1 of \
          the first 3 rows are like it; nothing was stored)"
     );
     let units = Units { highest_rating: std::num::NonZeroU32::new(10), ..options().units };

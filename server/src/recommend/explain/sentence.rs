@@ -125,6 +125,7 @@ mod tests {
 
     fn heat() -> Because {
         let movie = Movie {
+            key: None,
             movie_id: HEAT,
             title: "Heat (1995)".into(),
             year: Some(1995),

@@ -7,7 +7,7 @@ use opentelemetry::metrics::Counter;
 
 use super::Space;
 
-const CACHE: Label = Label::one_of("cache", &["vector", "profile"]);
+const CACHE: Label = Label::one_of("cache", &["vector", "profile", "session"]);
 const TIER: Label = Label::one_of("tier", &["local", "redis"]);
 const OUTCOME: Label = Label::one_of("outcome", &["hit", "miss"]);
 

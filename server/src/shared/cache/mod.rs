@@ -28,6 +28,9 @@ pub enum Space {
     /// Users' profiles, which writes make void; their keys and values are
     /// [`profiles`](crate::profiles)'s business.
     Profile,
+    /// Sessions of people, for a moment: what the store says of one is asked for once by all nodes together. Their keys
+    /// and values are [`access`](crate::access)'s business.
+    Session,
 }
 
 impl Space {
@@ -36,6 +39,7 @@ impl Space {
         match self {
             Self::Vector => "vector",
             Self::Profile => "profile",
+            Self::Session => "session",
         }
     }
 }

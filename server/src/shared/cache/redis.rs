@@ -29,13 +29,15 @@ pub struct RedisCache {
 }
 
 impl RedisCache {
-    /// A cache over this link.
+    /// A cache of vectors over this link.
     pub fn new(redis: Arc<Redis>) -> Self {
-        Self {
-            redis,
-            writes: Arc::new(Semaphore::new(WRITES_UNDER_WAY)),
-            lookups: Lookups::new(Tier::Redis, Space::Vector),
-        }
+        Self::of(redis, Space::Vector)
+    }
+
+    /// A cache of such things over this link.
+    pub fn of(redis: Arc<Redis>, space: Space) -> Self {
+        let writes = Arc::new(Semaphore::new(WRITES_UNDER_WAY));
+        Self { redis, writes, lookups: Lookups::new(Tier::Redis, space) }
     }
 
     fn key(&self, key: Key) -> redis::Key {

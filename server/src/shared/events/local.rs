@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use marquee_core::domain::{Interaction, TimeMs, UserId};
 use tokio::sync::watch;
 
-use super::{EventLog, EventsError, Placed, Position};
+use super::{Change, EventLog, EventsError, Placed, Position};
 
 /// Events that are kept: some 3 MB.
 const KEPT: usize = 1 << 16;
@@ -22,7 +22,7 @@ pub struct LocalEvents {
 /// `None` where the event of a deleted user was.
 #[derive(Default)]
 struct Ring {
-    events: VecDeque<Option<Interaction>>,
+    events: VecDeque<Option<(Interaction, Change)>>,
     /// Events that were pushed out at the front.
     gone: u64,
 }
@@ -64,17 +64,19 @@ impl LocalEvents {
         let ring = self.ring();
         let skipped = after.saturating_sub(ring.gone) as usize;
         let numbered = (ring.gone + 1..).zip(&ring.events).skip(skipped);
-        let placed = numbered
-            .filter_map(|(number, event)| Some(Placed { position: self.position(number), event: (*event)? }));
+        let placed = numbered.filter_map(|(number, news)| {
+            let (event, change) = (*news)?;
+            Some(Placed { position: self.position(number), event, change })
+        });
         placed.take(limit).collect()
     }
 }
 
 #[async_trait]
 impl EventLog for LocalEvents {
-    fn publish(&self, events: &[Interaction]) {
+    fn publish(&self, events: &[Interaction], change: Change) {
         let mut ring = self.ring();
-        ring.events.extend(events.iter().copied().map(Some));
+        ring.events.extend(events.iter().map(|event| Some((*event, change))));
         let over = ring.events.len().saturating_sub(KEPT);
         ring.events.drain(..over);
         ring.gone += over as u64;
@@ -104,9 +106,9 @@ impl EventLog for LocalEvents {
     }
 
     async fn forget(&self, user_id: UserId) -> Result<(), EventsError> {
-        for event in &mut self.ring().events {
-            if event.is_some_and(|event| event.user_id == user_id) {
-                *event = None;
+        for news in &mut self.ring().events {
+            if news.is_some_and(|(event, _)| event.user_id == user_id) {
+                *news = None;
             }
         }
         Ok(())
@@ -131,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_goes_on_after_its_position() {
         let events = LocalEvents::new(5);
-        events.publish(&[event(1, 10), event(1, 20), event(1, 30)]);
+        events.publish(&[event(1, 10), event(1, 20), event(1, 30)], Change::Recorded);
         let first = events.next(Position::START, 2).await.unwrap();
         assert_eq!(first.iter().map(|placed| placed.event.movie_id).collect::<Vec<_>>(), [10, 20]);
         assert_eq!(movies(&events, first[1].position).await, [30]);
@@ -140,29 +142,29 @@ mod tests {
     #[tokio::test]
     async fn a_reader_at_the_end_waits_for_the_next_event() {
         let events = LocalEvents::new(5);
-        events.publish(&[event(1, 10)]);
+        events.publish(&[event(1, 10)], Change::Recorded);
         let newest = events.newest().await.unwrap();
         let mut next = std::pin::pin!(events.next(newest, 10));
         assert!(futures::poll!(&mut next).is_pending());
-        events.publish(&[event(1, 20)]);
+        events.publish(&[event(1, 20)], Change::Recorded);
         assert_eq!(next.await.unwrap()[0].event.movie_id, 20);
     }
 
     #[tokio::test]
     async fn a_reader_that_is_too_slow_is_told_so() {
         let events = LocalEvents::new(5);
-        events.publish(&[event(1, 10), event(1, 20)]);
+        events.publish(&[event(1, 10), event(1, 20)], Change::Recorded);
         let slow = events.next(Position::START, 1).await.unwrap()[0].position;
-        events.publish(&vec![event(1, 30); KEPT - 1]);
+        events.publish(&vec![event(1, 30); KEPT - 1], Change::Recorded);
         assert_eq!(events.next(slow, 1).await.unwrap()[0].event.movie_id, 20);
-        events.publish(&[event(1, 40)]);
+        events.publish(&[event(1, 40)], Change::Recorded);
         assert!(matches!(events.next(slow, 1).await, Err(EventsError::Lost(position)) if position == slow));
     }
 
     #[tokio::test]
     async fn a_position_of_another_run_is_lost() {
         let (before, after) = (LocalEvents::new(5), LocalEvents::new(6));
-        before.publish(&[event(1, 10)]);
+        before.publish(&[event(1, 10)], Change::Recorded);
         let position = before.newest().await.unwrap();
         assert!(matches!(after.next(position, 1).await, Err(EventsError::Lost(_))));
     }
@@ -170,10 +172,22 @@ mod tests {
     #[tokio::test]
     async fn a_deleted_users_events_are_gone_and_positions_stay() {
         let events = LocalEvents::new(5);
-        events.publish(&[event(1, 10), event(2, 20), event(1, 30), event(2, 40)]);
+        events.publish(&[event(1, 10), event(2, 20), event(1, 30), event(2, 40)], Change::Recorded);
         let first = events.next(Position::START, 1).await.unwrap()[0].position;
         events.forget(1).await.unwrap();
         assert_eq!(movies(&events, Position::START).await, [20, 40]);
         assert_eq!(movies(&events, first).await, [20, 40]);
+    }
+
+    #[tokio::test]
+    async fn a_deletion_is_news_after_the_event_and_goes_with_its_user() {
+        let events = LocalEvents::new(5);
+        events.publish(&[event(1, 10), event(2, 20)], Change::Recorded);
+        events.publish(&[event(1, 10)], Change::Deleted);
+        let page = events.next(Position::START, 100).await.unwrap();
+        let news: Vec<_> = page.iter().map(|placed| (placed.event.movie_id, placed.change)).collect();
+        assert_eq!(news, [(10, Change::Recorded), (20, Change::Recorded), (10, Change::Deleted)]);
+        events.forget(1).await.unwrap();
+        assert_eq!(movies(&events, Position::START).await, [20]);
     }
 }

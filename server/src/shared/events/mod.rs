@@ -64,13 +64,24 @@ impl FromStr for Position {
     }
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is in its user's history.
+    Recorded,
+    /// It is there no more.
+    Deleted,
+}
+
 /// An event in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// Where it stands.
     pub position: Position,
-    /// What happened.
+    /// Which event.
     pub event: Interaction,
+    /// What became of it.
+    pub change: Change,
 }
 
 /// Why the stream cannot be followed.
@@ -89,8 +100,8 @@ pub enum EventsError {
 /// Takes events and gives them out in order.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
-    /// Hands events over. Never waits.
-    fn publish(&self, events: &[Interaction]);
+    /// Hands over what became of events. Never waits.
+    fn publish(&self, events: &[Interaction], change: Change);
 
     /// The newest position: what comes after it is new.
     async fn newest(&self) -> Result<Position, EventsError>;
@@ -152,7 +163,7 @@ mod tests {
         let start = events.newest().await.unwrap();
         let view =
             |movie_id| Interaction { user_id: 1, movie_id, time_ms: 1, kind: Kind::View, rating: None };
-        events.publish(&(1..=600).map(view).collect::<Vec<_>>());
+        events.publish(&(1..=600).map(view).collect::<Vec<_>>(), Change::Recorded);
         let followed: Vec<_> = follow(events, start).take(600).try_collect().await.unwrap();
         let movies: Vec<_> = followed.iter().map(|placed| placed.event.movie_id).collect();
         assert_eq!(movies, (1..=600).collect::<Vec<_>>());

@@ -1,7 +1,8 @@
 //! The event stream of all nodes: a Redis Stream, `NAMESPACE:events:all`.
 //!
-//! Its entries have the fields `user_id`, `movie_id`, `time_ms`, `kind` (the number in the API) and
-//! `half_stars` (0 without a rating), so that other services read it with consumer groups of their own.
+//! Its entries have the fields `user_id`, `movie_id`, `time_ms`, `kind` (the number in the API),
+//! `half_stars` (0 without a rating) and, of deleted events alone, `deleted` (1), so that other services read it with
+//! consumer groups of their own.
 //! It keeps about [`KEPT`] entries. An entry is sent once: what Redis does not take in time is dropped
 //! and counted.
 //!
@@ -22,7 +23,7 @@ use marquee_core::domain::{Interaction, Kind, Rating, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Dropped, EventLog, EventsError, Placed, Position};
+use super::{Change, Dropped, EventLog, EventsError, Placed, Position};
 use crate::shared::redis::{Holds, Key, Outage, Purpose, Redis};
 
 /// Entries that are kept; Redis cuts a little later, where it is cheap.
@@ -53,7 +54,7 @@ pub struct SharedEvents {
 
 /// What the sender does, in order.
 enum Order {
-    Add(Interaction),
+    Add(Interaction, Change),
     Forget(UserId, oneshot::Sender<Result<(), Outage>>),
 }
 
@@ -116,13 +117,13 @@ impl Stream {
         Ok(from.and_then(|from| from.parse::<Position>().ok()).is_some_and(|from| from <= after))
     }
 
-    async fn add(&self, events: &[Interaction]) -> Result<(), Outage> {
+    async fn add(&self, events: &[(Interaction, Change)]) -> Result<(), Outage> {
         let name = self.entries.name.as_str();
         let add = |client: Client| async move {
             let pipeline = client.pipeline();
-            for event in events {
+            for (event, change) in events {
                 let cap = ("MAXLEN", "~", KEPT);
-                pipeline.xadd::<(), _, _, _, _>(name, false, cap, "*", fields(event)).await?;
+                pipeline.xadd::<(), _, _, _, _>(name, false, cap, "*", fields(event, *change)).await?;
             }
             pipeline.last::<String>().await.map(drop)
         };
@@ -156,9 +157,9 @@ impl Stream {
 
 #[async_trait]
 impl EventLog for SharedEvents {
-    fn publish(&self, events: &[Interaction]) {
-        let taken =
-            events.iter().take_while(|event| self.sending.try_send(Order::Add(**event)).is_ok()).count();
+    fn publish(&self, events: &[Interaction], change: Change) {
+        let is_taken = |event: &Interaction| self.sending.try_send(Order::Add(*event, change)).is_ok();
+        let taken = events.iter().take_while(|event| is_taken(event)).count();
         if taken < events.len() {
             self.dropped.count(events.len() - taken);
         }
@@ -216,7 +217,7 @@ impl Sender {
             let mut events = Vec::with_capacity(together.len());
             for order in together.drain(..) {
                 match order {
-                    Order::Add(event) => events.push(event),
+                    Order::Add(event, change) => events.push((event, change)),
                     Order::Forget(user_id, done) => {
                         self.add(std::mem::take(&mut events)).await;
                         let _gone = done.send(self.stream.forget(user_id).await);
@@ -227,7 +228,7 @@ impl Sender {
         }
     }
 
-    async fn add(&self, events: Vec<Interaction>) {
+    async fn add(&self, events: Vec<(Interaction, Change)>) {
         if events.is_empty() {
             return;
         }
@@ -238,15 +239,19 @@ impl Sender {
     }
 }
 
-fn fields(event: &Interaction) -> Vec<(&'static str, i64)> {
+fn fields(event: &Interaction, change: Change) -> Vec<(&'static str, i64)> {
     let half_stars = event.rating.map_or(0, Rating::half_stars);
-    vec![
+    let mut fields = vec![
         ("user_id", event.user_id.cast_signed()),
         ("movie_id", event.movie_id.into()),
         ("time_ms", event.time_ms),
         ("kind", i64::from(event.kind as u8)),
         ("half_stars", half_stars.into()),
-    ]
+    ];
+    if change == Change::Deleted {
+        fields.push(("deleted", 1));
+    }
+    fields
 }
 
 /// The event of an entry; `None` for one that somebody else wrote.
@@ -259,5 +264,6 @@ fn placed((id, fields): &Entry) -> Option<Placed> {
         kind: Kind::from_number(field("kind")?.try_into().ok()?)?,
         rating: Rating::from_half_stars(field("half_stars")?.try_into().ok()?),
     };
-    Some(Placed { position: id.parse().ok()?, event })
+    let change = if field("deleted") == Some(1) { Change::Deleted } else { Change::Recorded };
+    Some(Placed { position: id.parse().ok()?, event, change })
 }

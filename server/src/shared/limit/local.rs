@@ -29,9 +29,13 @@ impl LocalBuckets {
         Self { rate, buckets: Cache::new(MAX_BUCKETS) }
     }
 
-    /// Takes so many tokens if there is one; those that are missing are owed, and there is none until they have
-    /// come. Says how long until there is one otherwise.
-    pub(super) fn take(&self, name: &str, tokens: u32, now: Instant) -> Result<(), Duration> {
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Takes so many tokens if there is one, and says how many there are still; those that are missing are owed, and
+    /// there is none until they have come. Says how long until there is one otherwise.
+    pub(super) fn take(&self, name: &str, tokens: u32, now: Instant) -> Result<u32, Duration> {
         let full = || {
             let bucket = Bucket { tokens: self.rate.capacity(), at: now };
             Ok::<_, Infallible>(Arc::new(Mutex::new(bucket)))
@@ -42,14 +46,15 @@ impl LocalBuckets {
 }
 
 impl Bucket {
-    fn take(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<(), Duration> {
+    fn take(&mut self, rate: Rate, tokens: u32, now: Instant) -> Result<u32, Duration> {
         let token_seconds = rate.fill_time().as_secs_f64() / rate.capacity();
         let since = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + since / token_seconds).min(rate.capacity());
         self.at = self.at.max(now);
         if self.tokens >= 1.0 {
             self.tokens -= f64::from(tokens);
-            Ok(())
+            // A negative number is none.
+            Ok(self.tokens as u32)
         } else {
             Err(Duration::from_secs_f64((1.0 - self.tokens) * token_seconds))
         }
@@ -69,8 +74,8 @@ mod tests {
     #[test]
     fn a_full_bucket_gives_its_tokens_at_once_and_then_none() {
         let (buckets, now) = (buckets("3/s"), Instant::now());
-        for _ in 0..3 {
-            assert_eq!(buckets.take("a", 1, now), Ok(()));
+        for left in [2, 1, 0] {
+            assert_eq!(buckets.take("a", 1, now), Ok(left));
         }
         let wait = buckets.take("a", 1, now).unwrap_err();
         assert_eq!(wait.as_millis(), 333);

@@ -1,4 +1,4 @@
-//! How often a caller may call: one token bucket for each caller and method.
+//! How often a caller may call, one token bucket for each caller and method, and how many calls it may have in flight.
 //!
 //! With Redis the buckets are shared by all nodes and each call costs one round trip; without, or
 //! while Redis does not answer, every node counts for itself, so that n nodes together let through n
@@ -7,6 +7,7 @@
 
 mod local;
 mod rate;
+mod share;
 mod shared;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
 use opentelemetry::metrics::Counter;
 pub use rate::{Rate, RateError};
+pub use share::{Place, Share, ShareError, Shares};
 use shared::SharedBuckets;
 use tokio::time::Instant;
 
@@ -31,6 +33,12 @@ metrics! {
         "{call}",
         &[METHOD],
         "Calls and streams that were refused since their caller was over `rate-limit`",
+    );
+    SHARE_TAKEN = Metric::counter(
+        "marquee.limit.share_taken",
+        "{call}",
+        &[METHOD],
+        "Calls and streams that were refused since their caller had `caller-share` in flight",
     );
 }
 
@@ -48,11 +56,16 @@ impl Limiter {
         Self { local: LocalBuckets::new(rate), shared, rate_limited: RATE_LIMITED.u64_counter() }
     }
 
-    /// Takes a token for a call of `method` by `caller`.
+    /// How many calls may come at once.
+    pub fn most(&self) -> u32 {
+        self.local.rate().calls()
+    }
+
+    /// Takes a token for a call of `method` by `caller`, and says how many there are still.
     ///
     /// # Errors
     /// The time until there is a token again.
-    pub async fn take(&self, caller: &str, method: &'static str) -> Result<(), Duration> {
+    pub async fn take(&self, caller: &str, method: &'static str) -> Result<u32, Duration> {
         let bucket = bucket(caller, method);
         let taken = match self.shared_take(&bucket).await {
             Some(taken) => taken,
@@ -68,7 +81,7 @@ impl Limiter {
         self.rate_limited.add(1, &[METHOD.is(method)]);
     }
 
-    async fn shared_take(&self, bucket: &str) -> Option<Result<(), Duration>> {
+    async fn shared_take(&self, bucket: &str) -> Option<Result<u32, Duration>> {
         self.shared.as_ref()?.take(bucket).await.ok()
     }
 }
@@ -100,7 +113,7 @@ impl Messages {
     /// # Errors
     /// The time until all that is owed has come, and a token more.
     pub fn take(&self, messages: u32) -> Result<(), Duration> {
-        self.limiter.local.take(&self.bucket, messages, Instant::now())
+        self.limiter.local.take(&self.bucket, messages, Instant::now()).map(|_remaining| ())
     }
 
     /// Counts a stream that was refused.
@@ -118,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_come_with_time_however_the_clock_is_set() {
         let limiter = Limiter::new("1/s".parse().unwrap(), None);
-        assert!(limiter.take("caller", "method").await.is_ok());
+        assert_eq!(limiter.take("caller", "method").await, Ok(0));
         for hour in [1, 3, 2] {
             clock::fake::set(hour * 3_600_000);
             assert!(limiter.take("caller", "method").await.is_err());

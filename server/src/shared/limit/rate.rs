@@ -24,6 +24,11 @@ enum Period {
 pub struct RateError(String);
 
 impl Rate {
+    /// How many calls may come at once.
+    pub(super) fn calls(self) -> u32 {
+        self.calls
+    }
+
     /// The tokens that a full bucket holds.
     pub(super) fn capacity(self) -> f64 {
         f64::from(self.calls)

@@ -26,16 +26,17 @@ impl SharedBuckets {
         Self { redis, arguments }
     }
 
-    /// Takes a token, or says how long until there is one.
+    /// Takes a token and says how many there are still, or how long until there is one.
     ///
     /// # Errors
     /// [`Outage`] when Redis does not answer.
-    pub(super) async fn take(&self, name: &str) -> Result<Result<(), Duration>, Outage> {
+    pub(super) async fn take(&self, name: &str) -> Result<Result<u32, Duration>, Outage> {
         let key = self.redis.key("limit", name, Holds::Bucket);
         let (name, arguments) = (key.name.as_str(), &self.arguments);
-        let script =
-            |client: Client| async move { client.eval::<u64, _, _, _>(TAKE, name, arguments.to_vec()).await };
-        let wait_ms = self.redis.call_on(Purpose::Limit, &[&key], script).await?;
-        Ok(if wait_ms == 0 { Ok(()) } else { Err(Duration::from_millis(wait_ms)) })
+        let script = |client: Client| async move {
+            client.eval::<(u64, u32), _, _, _>(TAKE, name, arguments.to_vec()).await
+        };
+        let (wait_ms, remaining) = self.redis.call_on(Purpose::Limit, &[&key], script).await?;
+        Ok(if wait_ms == 0 { Ok(remaining) } else { Err(Duration::from_millis(wait_ms)) })
     }
 }

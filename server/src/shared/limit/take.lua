@@ -1,5 +1,5 @@
 -- Takes one token from the bucket KEYS[1], which holds ARGV[1] tokens and is filled in ARGV[2] ms.
--- Answers 0, or the milliseconds until there is a token. Only Redis has a clock that all nodes share, and that one may
+-- Answers 0, or the milliseconds until there is a token, and how many tokens there are still. Only Redis has a clock that all nodes share, and that one may
 -- be set: set back it neither gives a token nor holds one back, set ahead it fills the bucket once.
 local most, fill_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
@@ -19,4 +19,4 @@ else
 end
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', string.format('%.3f', now))
 redis.call('PEXPIRE', KEYS[1], fill_ms)
-return wait_ms
+return {wait_ms, math.floor(tokens)}

@@ -12,6 +12,7 @@ use marquee_core::statistics::MovieStats;
 use redb::WriteTransaction;
 
 use super::codec::encode_stats;
+use super::documents::ChangedDocuments;
 use super::event::{PackedEvent, identity};
 use super::head::Head;
 use super::runs::RunsMut;
@@ -28,12 +29,17 @@ const HEAD_KEEP: usize = 128;
 /// Heads by user; `None` for a user who is not there.
 pub(super) type Heads = HashMap<UserId, Option<Head>>;
 
+/// Deleted events by user, without their ratings.
+pub(super) type Struck = HashMap<UserId, HashSet<PackedEvent>>;
+
 /// What changed since the last checkpoint.
 pub(super) struct Changes {
     /// Shared with the writer, which reads here what is not stored yet.
     pub(super) heads: Arc<Heads>,
     /// Users whose runs go.
     pub(super) erased: HashSet<UserId>,
+    /// Events that go from the runs.
+    pub(super) struck: Struck,
     /// `None` for a movie that has no sums any more.
     pub(super) sums: Vec<(MovieId, Option<MovieStats>)>,
     /// `None` for a movie that is removed.
@@ -41,6 +47,7 @@ pub(super) struct Changes {
     /// `None` for a rule that is removed.
     pub(super) rules: HashMap<String, Option<Vec<u8>>>,
     pub(super) notes: HashMap<String, Vec<u8>>,
+    pub(super) documents: ChangedDocuments,
     /// Events in all.
     pub(super) events: u64,
     /// The journal's epoch after the checkpoint.
@@ -63,6 +70,7 @@ impl Changes {
         let mut transaction = tables.database().begin_write()?;
         transaction.set_quick_repair(true);
         let handed_down = self.write_users(&transaction)?;
+        self.documents.write(&transaction)?;
         {
             let mut sums = transaction.open_table(MOVIE_STATS)?;
             for (movie_id, stats) in &self.sums {
@@ -102,6 +110,9 @@ impl Changes {
         let mut runs = RunsMut::open(transaction)?;
         for user_id in &self.erased {
             runs.remove_all(*user_id)?;
+        }
+        for (user_id, struck) in &self.struck {
+            struck.iter().try_for_each(|event| runs.remove(*user_id, event))?;
         }
         let mut heads: Vec<_> = self.heads.iter().collect();
         heads.sort_unstable_by_key(|(user_id, _)| **user_id);

@@ -100,6 +100,10 @@ pub(super) fn encode_movie(movie: &MovieRecord) -> Vec<u8> {
         put_text(out, tag);
         out.extend(users.to_le_bytes());
     });
+    // What was written before there were keys ends here, and so does what has none.
+    if let Some(key) = &movie.key {
+        put_text(&mut out, key);
+    }
     out
 }
 
@@ -112,6 +116,7 @@ pub(super) fn decode_movie(movie_id: u32, bytes: &[u8]) -> Result<MovieRecord, S
         imdb: Some(reader.u32()?).filter(|id| *id != 0),
         tmdb: Some(reader.u32()?).filter(|id| *id != 0),
         tags: reader.list(|reader| Ok((reader.text()?, reader.u32()?)))?,
+        key: if reader.0.is_empty() { None } else { Some(reader.text()?) },
     })
 }
 
@@ -148,6 +153,7 @@ mod tests {
             imdb: Some(211_915),
             tmdb: None,
             tags: vec![("paris".to_owned(), 12), ("été".to_owned(), 1)],
+            key: Some("le-fabuleux-destin".to_owned()),
         };
         assert_eq!(decode_movie(7, &encode_movie(&movie)).expect("it was encoded"), movie);
     }

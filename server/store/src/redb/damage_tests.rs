@@ -75,6 +75,37 @@ fn events(store: &RedbStore) -> i64 {
     history.len() as i64
 }
 
+/// However the journal ends: that of before still holds the record of the event.
+#[tokio::test]
+async fn a_deletion_that_was_acknowledged_holds_after_a_kill() {
+    let alive = tempfile::tempdir().expect("a temporary folder");
+    let store = RedbStore::open(alive.path()).expect("the store opens");
+    let event = |time: i64| rating(1, time as u32, time, 6);
+    for time in 1..=5 {
+        store.record(&[event(time)], 1).await.expect("a write");
+    }
+    let key = EventKey::from(&event(3));
+    assert!(store.delete_event(1, key).await.expect("a deletion").is_some());
+    store.record(&[event(6)], 1).await.expect("a write");
+    for torn in [0, 1, 20] {
+        let killed = Killed { folder: tempfile::tempdir().expect("a temporary folder") };
+        for name in [FILE, FILES[0], FILES[1]] {
+            std::fs::copy(alive.path().join(name), killed.path(name)).expect("a copy");
+        }
+        // A further write that was cut off, in the place of the seal.
+        let (journal, used) = killed.journal();
+        let mut bytes = std::fs::read(killed.path(journal)).expect("it is there");
+        bytes[used - torn..used].fill(7);
+        std::fs::write(killed.path(journal), bytes).expect("a write");
+        let store = killed.open(OnDamage::Refuse).expect("the store opens");
+        let history = store.history(1, None, 10).await.expect("a read").expect("a known user");
+        let times: Vec<_> = history.iter().map(|event| event.time_ms).collect();
+        assert_eq!(times, [6, 5, 4, 2, 1], "{torn} bytes of another write");
+        assert_eq!(store.delete_event(1, key).await.expect("a deletion"), None);
+        assert_eq!(store.stats().await.expect("a read").interactions, 5);
+    }
+}
+
 #[test]
 fn a_flipped_bit_in_the_journal_is_refused_and_recovery_loses_that_block_alone() {
     let killed = Killed::new();

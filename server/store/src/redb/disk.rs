@@ -99,6 +99,11 @@ impl Disk {
 }
 
 /// The error of a folder that another process has.
+/// Whether another one has the folder.
+pub(super) fn is_locked(folder: &Path) -> bool {
+    File::open(folder).is_ok_and(|folder| matches!(try_lock(&folder), Ok(false)))
+}
+
 pub(super) fn in_use(folder: &Path) -> StoreError {
     StoreError::Open(format!(
         "{}: another server is using it; stop that one, or choose another --data-dir",

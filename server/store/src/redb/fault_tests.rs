@@ -185,6 +185,7 @@ async fn a_store_that_is_dropped_while_the_disk_fails_has_all_that_was_acknowled
 #[derive(Clone, Debug)]
 enum Step {
     Record { user: u64, event: u32 },
+    Delete { user: u64, event: u32 },
     Note,
     Break(&'static str, Operation),
     Mend,
@@ -200,6 +201,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let step = prop_oneof![
         12 => (1..4_u64, 1..200_u32).prop_map(|(user, event)| Step::Record { user, event }),
+        3 => (1..4_u64, 1..200_u32).prop_map(|(user, event)| Step::Delete { user, event }),
         1 => Just(Step::Note),
         1 => (file, operation).prop_map(|(file, operation)| Step::Break(file, operation)),
         2 => Just(Step::Mend),
@@ -210,8 +212,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever fails and whenever: what was acknowledged is there once, what was refused is there at most
-    /// once, and the sums are those of the histories.
+    /// Whatever fails and whenever: what was acknowledged is there once, or gone if that was acknowledged, what
+    /// was refused is there at most once, and the sums are those of the histories.
     #[test]
     fn no_fault_loses_or_doubles_what_was_acknowledged(steps in steps()) {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -226,6 +228,14 @@ proptest! {
                         attempted.insert((user, i64::from(event)));
                         if store.record(&[rating(user, event, event.into(), 6)], 1).await.is_ok() {
                             acknowledged.insert((user, i64::from(event)));
+                        }
+                    }
+                    Step::Delete { user, event } => {
+                        // Refused or not, it may be gone; acknowledged, it is.
+                        acknowledged.remove(&(user, i64::from(event)));
+                        let key = EventKey::from(&rating(user, event, event.into(), 6));
+                        if store.delete_event(user, key).await.is_ok() {
+                            attempted.remove(&(user, i64::from(event)));
                         }
                     }
                     Step::Note => drop(store.put_note("a note", b"").await),

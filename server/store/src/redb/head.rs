@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 
 use marquee_core::domain::{MovieId, Preferences, TimeMs, User, UserId};
-use marquee_core::statistics::Opinion;
+use marquee_core::statistics::{Opinion, half_stars};
 use roaring::RoaringBitmap;
 
 use super::codec::{Reader, decode_preferences, encode_preferences};
-use super::event::{OLDEST, PackedEvent, identity, run_of};
+use super::event::{NEWEST, OLDEST, PackedEvent, identity, run_of};
 use crate::{StoreError, UserStats};
 
 /// A head as it is stored, its parts not yet decoded.
@@ -93,6 +93,12 @@ fn bitmap(bytes: &[u8]) -> Result<RoaringBitmap, StoreError> {
         .map_err(|error| StoreError::Corrupt(format!("a set of movies: {error}")))
 }
 
+/// The oldest event of a stored head: an older one may be in the runs already, and any may where deletions
+/// left nothing in the head.
+pub(super) fn boundary(newest: &[PackedEvent], has_older: bool) -> PackedEvent {
+    newest.first().map_or(if has_older { NEWEST } else { OLDEST }, identity)
+}
+
 /// A head being changed.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Head {
@@ -108,7 +114,7 @@ pub(super) struct Head {
     pub(super) rated: RoaringBitmap,
     /// Oldest first. Once stored, every event here is newer than all in older runs.
     pub(super) newest: Vec<PackedEvent>,
-    /// The oldest event of the stored head: an older one may be in the runs already.
+    /// See [`boundary`].
     pub(super) boundary: PackedEvent,
     /// What the events with each movie come to, once somebody needed more than a glance at the newest.
     pub(super) opinions: Option<HashMap<MovieId, Opinion>>,
@@ -143,7 +149,7 @@ impl Head {
             seen: view.seen()?,
             rated: view.rated()?,
             newest: view.newest.to_vec(),
-            boundary: view.newest.first().map_or(OLDEST, identity),
+            boundary: boundary(view.newest, view.has_older()),
             opinions: None,
         })
     }
@@ -181,6 +187,33 @@ impl Head {
 
     pub(super) fn has_older(&self) -> bool {
         self.events > self.newest.len() as u64
+    }
+
+    /// Puts what the events with a movie come to in the place of what they came to before.
+    pub(super) fn replace_opinion(
+        &mut self,
+        movie_id: MovieId,
+        before: Option<Opinion>,
+        now: Option<Opinion>,
+    ) {
+        let rating = |opinion: Option<Opinion>| opinion.and_then(|opinion| opinion.rating());
+        self.half_stars += half_stars(rating(now));
+        self.half_stars -= half_stars(rating(before));
+        let place = |set: &mut RoaringBitmap, is_in| {
+            if is_in {
+                set.insert(movie_id)
+            } else {
+                set.remove(movie_id)
+            };
+        };
+        place(&mut self.seen, now.is_some());
+        place(&mut self.rated, rating(now).is_some());
+        if let Some(opinions) = &mut self.opinions {
+            match now {
+                Some(now) => opinions.insert(movie_id, now),
+                None => opinions.remove(&movie_id),
+            };
+        }
     }
 
     pub(super) fn user(&self, user_id: UserId) -> User {

@@ -12,7 +12,9 @@ mod damage;
 #[cfg(test)]
 mod damage_tests;
 mod disk;
+mod documents;
 mod event;
+mod export;
 #[cfg(test)]
 mod fault_tests;
 mod fence;
@@ -21,6 +23,7 @@ mod head;
 mod history;
 mod journal;
 mod recent;
+mod rewrite;
 mod runs;
 mod schema;
 mod snapshot;
@@ -42,15 +45,19 @@ use marquee_core::domain::{
     EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
 };
 use marquee_core::statistics::MovieStats;
+use tokio::sync::mpsc;
 
 pub use self::damage::OnDamage;
 use self::disk::Disk;
 use self::files::Files;
+pub use self::rewrite::{Rewritten, rewrite};
 use self::snapshot::Snapshot;
 pub(crate) use self::standing::METRICS;
 use self::view::{View, closed};
 use self::writer::Writer;
-use super::{Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats};
+use super::{
+    Deleted, Documents, Record, Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats,
+};
 
 /// The most events of one call in a group; a longer call is several, each durable.
 const BATCH: usize = 16_384;
@@ -66,6 +73,11 @@ impl RedbStore {
     /// Whether there is a store in this folder.
     pub fn is_in(dir: &Path) -> bool {
         dir.join(files::FILE).is_file()
+    }
+
+    /// Whether a process has the store in this folder open. It is not disturbed.
+    pub fn is_in_use(dir: &Path) -> bool {
+        disk::is_locked(dir)
     }
 
     /// Opens the store in a folder, which is made if needed, and brings its schema up to date.
@@ -95,6 +107,12 @@ impl RedbStore {
         let view = Arc::new(files.view()?);
         let writer = Writer::start(files, Arc::clone(&view))?;
         Ok(Self { view, writer })
+    }
+
+    /// Opens the store in a folder, with a checkpoint whenever the journal has so many bytes.
+    #[cfg(test)]
+    pub(crate) fn open_small(dir: &Path, journal_bytes: u64) -> Result<Self, StoreError> {
+        Self::open_on(&Disk::open(dir)?, OnDamage::Refuse, journal_bytes)
     }
 
     /// Scans a table on a blocking thread.
@@ -166,6 +184,10 @@ impl Store for RedbStore {
         self.writer.submit(move |state| state.set_preferences(user_id, preferences, now_ms)).await
     }
 
+    async fn delete_event(&self, user_id: UserId, key: EventKey) -> Result<Option<Deleted>, StoreError> {
+        self.writer.submit(move |state| state.delete_event(user_id, key)).await
+    }
+
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
         self.writer.submit(move |state| state.delete_user(user_id)).await
     }
@@ -232,6 +254,25 @@ impl Store for RedbStore {
                 Ok(())
             })
             .await
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    async fn export(&self, chunks: mpsc::Sender<Vec<Record>>) -> Result<(), StoreError> {
+        // What the journal holds is in the tables then.
+        self.writer
+            .submit(|state| {
+                state.want_in_tables();
+                Ok(())
+            })
+            .await?;
+        self.scan(move |snapshot| snapshot.export(&chunks)).await
+    }
+
+    fn name(&self) -> &'static str {
+        "redb"
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -47,6 +47,21 @@ impl<'txn> RunsMut<'txn> {
             .try_for_each(|half| self.put(user_id, half))
     }
 
+    /// Takes one event out, if it is in a run.
+    pub(super) fn remove(&mut self, user_id: UserId, event: &PackedEvent) -> Result<(), StoreError> {
+        let (first, here) = (key_of(user_id, &OLDEST), key_of(user_id, event));
+        let Some(found) = self.0.range::<&PackedKey>(&first..=&here)?.next_back() else { return Ok(()) };
+        let (key, mut run) = {
+            let (key, run) = found?;
+            (*key.value(), run_of(run.value())?.to_vec())
+        };
+        let Ok(place) = place(&run, event) else { return Ok(()) };
+        run.remove(place);
+        // A run stands under its oldest event, which may be another now.
+        self.0.remove(&key)?;
+        if run.is_empty() { Ok(()) } else { self.put(user_id, &run) }
+    }
+
     /// The last run that begins at or before the event; the first of all for one that is older.
     fn run_around(
         &self,

@@ -4,13 +4,22 @@ use std::collections::HashMap;
 
 use marquee_core::domain::{Interaction, MovieId, UserId};
 use marquee_core::statistics::{MovieStats, opinions};
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+};
 
 use super::codec::encode_stats;
 use super::event::{NEWEST, OLDEST, PackedKey, key_of, run_of, unpack};
 use super::head::HeadView;
 use super::tables::Tables;
 use crate::StoreError;
+
+/// Kind, part and key of a document.
+type DocumentKey = (&'static str, &'static str, &'static str);
+/// When a document expires, and what it says.
+type DocumentRow = (Option<i64>, &'static [u8]);
+/// Documents as readers find them.
+pub(super) type StoredDocuments = ReadOnlyTable<DocumentKey, DocumentRow>;
 
 /// Users by id; see [`super::head`].
 pub(super) const USERS: TableDefinition<u64, &[u8]> = TableDefinition::new("users");
@@ -24,6 +33,8 @@ pub(super) const RULES: TableDefinition<&str, &[u8]> = TableDefinition::new("rul
 pub(super) const MOVIE_STATS: TableDefinition<u32, &[u8]> = TableDefinition::new("movie_statistics");
 /// Small values of other code.
 pub(super) const NOTES: TableDefinition<&str, &[u8]> = TableDefinition::new("notes");
+/// Documents by kind, part and key: when they expire, and what they say.
+pub(super) const DOCUMENTS: TableDefinition<DocumentKey, DocumentRow> = TableDefinition::new("documents");
 /// Numbers about the file itself.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
@@ -36,7 +47,7 @@ pub(super) const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
-const MIGRATIONS: [Migration; 3] = [create_tables, count_statistics_anew, create_rules];
+const MIGRATIONS: [Migration; 4] = [create_tables, count_statistics_anew, create_rules, create_documents];
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
@@ -70,6 +81,11 @@ fn count_statistics_anew(transaction: &WriteTransaction) -> Result<(), StoreErro
 
 fn create_rules(transaction: &WriteTransaction) -> Result<(), StoreError> {
     transaction.open_table(RULES)?;
+    Ok(())
+}
+
+fn create_documents(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.open_table(DOCUMENTS)?;
     Ok(())
 }
 
@@ -143,6 +159,6 @@ mod tests {
         transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
         transaction.commit().expect("a commit");
         let refused = migrate(&tables).expect_err("version 9 is not known");
-        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 3 }));
+        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 4 }));
     }
 }

@@ -12,17 +12,20 @@ use redb::{OwnedAccessGuard, ReadOnlyTable, ReadableDatabase, ReadableTableMetad
 use super::codec::{decode_movie, decode_stats};
 use super::event::{NEWEST, OLDEST, PackedEvent, PackedKey, identity, key_of, place, run_of, unpack};
 use super::head::{Head, HeadView};
-use super::schema::{EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RULES, RUNS, USERS};
+use super::schema::{
+    DOCUMENTS, EPOCH, EVENTS, META, MOVIE_STATS, MOVIES, NOTES, RULES, RUNS, StoredDocuments, USERS,
+};
 use super::tables::Tables;
 use crate::{RuleRecord, StoreError, StoreStats};
 
 pub(super) struct Snapshot {
-    users: ReadOnlyTable<u64, &'static [u8]>,
+    pub(super) users: ReadOnlyTable<u64, &'static [u8]>,
     runs: ReadOnlyTable<&'static PackedKey, &'static [u8]>,
     movies: ReadOnlyTable<u32, &'static [u8]>,
     movie_stats: ReadOnlyTable<u32, &'static [u8]>,
     rules: ReadOnlyTable<&'static str, &'static [u8]>,
-    notes: ReadOnlyTable<&'static str, &'static [u8]>,
+    pub(super) notes: ReadOnlyTable<&'static str, &'static [u8]>,
+    pub(super) documents: StoredDocuments,
     meta: ReadOnlyTable<&'static str, u64>,
     /// Open for as long as somebody reads here.
     _open: Arc<Tables>,
@@ -38,6 +41,7 @@ impl Snapshot {
             movie_stats: transaction.open_table(MOVIE_STATS)?,
             rules: transaction.open_table(RULES)?,
             notes: transaction.open_table(NOTES)?,
+            documents: transaction.open_table(DOCUMENTS)?,
             meta: transaction.open_table(META)?,
             _open: Arc::clone(tables),
         })

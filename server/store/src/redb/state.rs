@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use marquee_core::domain::{Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
+use marquee_core::domain::{EventKey, Interaction, MovieId, MovieRecord, Preferences, TimeMs, User, UserId};
 use marquee_core::statistics::MovieStats;
 
 use super::checkpoint::{Changes, Checkpoint};
 use super::codec::encode_movie;
-use super::history::Histories;
+use super::documents::ChangedDocuments;
+use super::history::{Histories, Removals};
 use super::journal::put_entry;
 use super::recent::Recent;
 use super::snapshot::Snapshot;
 use super::sums::Sums;
-use crate::{Recorded, RuleRecord, StoreError};
+use crate::{Deleted, Recorded, RuleRecord, StoreError};
 
 pub(super) struct State {
     stored: Arc<Snapshot>,
@@ -24,6 +25,7 @@ pub(super) struct State {
     /// `None` for a rule that is removed.
     rules: HashMap<String, Option<Vec<u8>>>,
     notes: HashMap<String, Vec<u8>>,
+    documents: ChangedDocuments,
     /// Events in all.
     events: u64,
     group: Group,
@@ -48,6 +50,7 @@ impl State {
             movies: HashMap::new(),
             rules: HashMap::new(),
             notes: HashMap::new(),
+            documents: ChangedDocuments::default(),
             events: stored.stats()?.interactions,
             group: Group::default(),
             stored,
@@ -117,6 +120,22 @@ impl State {
         Ok(head.user(user_id))
     }
 
+    /// Takes one event out. The journal only adds, so that the group becomes a checkpoint.
+    pub(super) fn delete_event(
+        &mut self,
+        user_id: UserId,
+        key: EventKey,
+    ) -> Result<Option<Deleted>, StoreError> {
+        self.group.work += 1;
+        let deleted = self.histories.remove_event(user_id, key)?;
+        if let Some(deleted) = &deleted {
+            self.sums.take_back(deleted);
+            self.events -= 1;
+            self.group.beyond_journal = true;
+        }
+        Ok(deleted)
+    }
+
     pub(super) fn delete_user(&mut self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
         let history = self.histories.remove(user_id)?;
         self.sums.subtract(&history);
@@ -175,6 +194,22 @@ impl State {
         self.notes.insert(key, value);
     }
 
+    /// Changes documents, which are stored with the checkpoint's.
+    pub(super) fn change_documents<T>(
+        &mut self,
+        change: impl FnOnce(&mut ChangedDocuments, &Arc<Snapshot>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.group.work += 1;
+        self.group.beyond_journal = true;
+        change(&mut self.documents, &self.stored)
+    }
+
+    /// Makes the group a checkpoint, with all that was there before.
+    pub(super) fn want_in_tables(&mut self) {
+        self.group.work += 1;
+        self.group.beyond_journal = true;
+    }
+
     pub(super) fn movie_stats(&self) -> Vec<MovieStats> {
         self.sums.all()
     }
@@ -188,15 +223,17 @@ impl State {
     /// Takes out all that changed since the last checkpoint, for the next one; the group is part of it.
     /// The journal has this epoch from now on.
     pub(super) fn freeze(&mut self, epoch: u64) -> Changes {
-        let (heads, erased) = self.histories.freeze();
+        let (heads, Removals { erased, struck }) = self.histories.freeze();
         self.group = Group::default();
         Changes {
             heads,
             erased,
+            struck,
             sums: self.sums.freeze(),
             movies: std::mem::take(&mut self.movies),
             rules: std::mem::take(&mut self.rules),
             notes: std::mem::take(&mut self.notes),
+            documents: std::mem::take(&mut self.documents),
             events: self.events,
             epoch,
         }

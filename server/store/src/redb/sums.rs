@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use marquee_core::domain::{Interaction, MovieId};
 use marquee_core::statistics::{MovieStats, Opinion, opinions};
 
-use crate::Recorded;
+use crate::{Deleted, Recorded};
 
 pub(super) struct Sums {
     all: HashMap<MovieId, MovieStats>,
@@ -37,6 +37,11 @@ impl Sums {
         if outcome.before != outcome.now {
             self.replace(event.movie_id, outcome.before, outcome.now);
         }
+    }
+
+    /// Takes out what a deleted event was to its user's opinion.
+    pub(super) fn take_back(&mut self, deleted: &Deleted) {
+        self.replace(deleted.event.movie_id, Some(deleted.before), deleted.now);
     }
 
     /// Takes out the whole history of a user.

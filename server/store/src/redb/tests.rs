@@ -6,7 +6,9 @@ use super::files::FILE;
 use super::*;
 use crate::conformance::{self, rating};
 use crate::model::{assert_follows_the_model, calls};
-use crate::races::{assert_a_deletion_leaves_no_half, races};
+use crate::races::{
+    assert_a_deleted_event_is_there_or_not, assert_a_deletion_leaves_no_half, histories, races,
+};
 
 fn open(dir: &Path) -> RedbStore {
     RedbStore::open(dir).expect("the store opens")
@@ -14,8 +16,7 @@ fn open(dir: &Path) -> RedbStore {
 
 /// With a checkpoint whenever the journal has so many bytes.
 fn open_small(dir: &Path, journal_bytes: u64) -> RedbStore {
-    let disk = Disk::open(dir).expect("the folder is ours");
-    RedbStore::open_on(&disk, OnDamage::Refuse, journal_bytes).expect("the store opens")
+    RedbStore::open_small(dir, journal_bytes).expect("the store opens")
 }
 
 #[tokio::test]
@@ -34,6 +35,53 @@ async fn it_keeps_the_promises_of_a_store() {
 async fn what_was_acknowledged_survives_a_restart() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     conformance::it_survives_a_restart(async || open(folder.path())).await;
+}
+
+/// Whether any file of the store has these bytes.
+fn has(dir: &Path, bytes: &[u8]) -> bool {
+    let files = std::fs::read_dir(dir).expect("the folder can be read");
+    files.into_iter().any(|file| {
+        let file = std::fs::read(file.expect("the folder can be read").path()).expect("the file can be read");
+        file.windows(bytes.len()).any(|window| window == bytes)
+    })
+}
+
+#[tokio::test]
+async fn files_that_are_written_anew_have_nothing_of_what_was_removed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dir = folder.path();
+    let store = open(dir);
+    let (removed, kept) = (0x4142_4344_4546_4748_u64, 7);
+    let place = |part| crate::DocumentId { kind: crate::DocumentKind::Account, part, key: "it" };
+    for user_id in [removed, kept] {
+        store.record(&[rating(user_id, 1, 1, 6), rating(user_id, 2, 2, 8)], 1).await.expect("a write");
+    }
+    let secret = crate::Content::lasting("ada@example.org");
+    store.documents().put(place("gone"), &secret, 1).await.expect("a write");
+    store
+        .documents()
+        .put(place("stays"), &crate::Content::lasting("eve@example.org"), 1)
+        .await
+        .expect("a write");
+    drop(store);
+    let id = removed.to_le_bytes();
+    assert!(has(dir, &id) && has(dir, b"ada@example.org"), "they are looked for as they are written");
+
+    let store = open(dir);
+    store.delete_user(removed).await.expect("a write");
+    store.documents().remove(place("gone"), 1).await.expect("a write");
+    let before = store.stats().await.expect("a read");
+    drop(store);
+    rewrite(dir).expect("nobody has the store open");
+    assert!(!has(dir, &id) && !has(dir, &removed.to_be_bytes()) && !has(dir, b"ada@example.org"));
+    assert!(has(dir, b"eve@example.org"));
+
+    let store = open(dir);
+    assert_eq!(store.stats().await.expect("a read"), before);
+    assert_eq!(store.history(kept, None, 10).await.expect("a read").map(|events| events.len()), Some(2));
+    let found = store.documents().get(place("stays"), 1).await.expect("a read");
+    assert_eq!(found.as_deref(), Some(&b"eve@example.org"[..]));
+    assert!(rewrite(dir).is_err(), "a store that is open");
 }
 
 proptest! {
@@ -59,6 +107,14 @@ proptest! {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let store = open(folder.path());
         runtime.block_on(assert_a_deletion_leaves_no_half(&store, &store, race));
+    }
+
+    #[test]
+    fn an_event_that_is_deleted_and_recorded_at_once_is_there_or_not(past in histories()) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let store = open_small(folder.path(), 500);
+        runtime.block_on(assert_a_deleted_event_is_there_or_not(&store, &store, &past));
     }
 }
 

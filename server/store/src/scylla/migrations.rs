@@ -16,7 +16,8 @@ use super::settings::ScyllaSettings;
 use crate::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 4] = [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4];
+const MIGRATIONS: [&[&str]; 6] =
+    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6];
 
 const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
@@ -96,9 +97,30 @@ const MIGRATION_4: &[&str] = &[
     )",
 ];
 
+const MIGRATION_5: &[&str] = &[
+    // A part is read or removed as a whole: all API keys, or what belongs to one account. Rows are written by updates
+    // alone, without a marker, so that one whose value has expired is gone.
+    "CREATE TABLE IF NOT EXISTS documents (
+        kind text,
+        part text,
+        key text,
+        value blob,
+        expires_ms bigint,
+        PRIMARY KEY ((kind, part), key)
+    )",
+];
+
+const MIGRATION_6: &[&str] = &[
+    // By which its owner knows a movie.
+    "ALTER TABLE movies ADD movie_key text",
+];
+
+/// What servers say of a column that a repeated statement adds.
+const COLUMN_IS_THERE: [&str; 2] = ["already exists", "conflicts with an existing column"];
+
 const LOCK_SECONDS: u32 = 300;
 const LOCK_PATIENCE: Duration = Duration::from_secs(30);
-const SCHEMA_TRIES: u32 = 20;
+const SCHEMA_TRIES: u32 = 100;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -211,7 +233,15 @@ pub(super) async fn keyspace_exists(session: &Session, keyspace: &str) -> Result
 }
 
 async fn run(session: &Session, statement: &str) -> Result<(), StoreError> {
-    patiently(async || session.query_unpaged(statement, ()).await.map(drop).map_err(failed)).await
+    patiently(async || match session.query_unpaged(statement, ()).await {
+        Err(error) if statement.starts_with("ALTER") && is_there_already(&error.to_string()) => Ok(()),
+        ended => ended.map(drop).map_err(failed),
+    })
+    .await
+}
+
+fn is_there_already(error: &str) -> bool {
+    COLUMN_IS_THERE.iter().any(|words| error.contains(words))
 }
 
 /// Tries again for some seconds: while another runner changes the schema, or nodes have just met, a server

@@ -1,9 +1,9 @@
 //! The store for many nodes: ScyllaDB, or anything that speaks its CQL.
 //!
 //! Everything of a user is one partition, so a profile, a page of history and a deletion are one
-//! statement each, and a batch of a user's events is written atomically. All writes are inserts by
-//! key and may be repeated; no counters, and lightweight transactions only for the leases of a
-//! migration and of the job in [`sums`] that sums up over all users.
+//! statement each, and a batch of a user's events is written atomically. All writes of them are inserts by
+//! key and may be repeated; no counters, and lightweight transactions only for [`documents`], for the leases
+//! of a migration and of the job in [`sums`] that sums up over all users.
 //!
 //! A deletion on one node and a write on another of the same moment leave a whole user or none, because
 //! all rows of a call have one timestamp ([`timestamps`]) and each says since when its user is there: the
@@ -15,6 +15,8 @@
 //! the same event at the same moment may both call it new; what is stored is the same.
 
 mod connect;
+mod documents;
+mod export;
 mod failure;
 mod known;
 mod link;
@@ -40,16 +42,19 @@ use marquee_core::domain::{
     EventKey, Interaction, MovieId, MovieRecord, Preferences, Profile, TimeMs, User, UserId,
 };
 use marquee_core::statistics::{MovieStats, Opinion, opinions};
+use tokio::sync::mpsc;
 
 use self::known::Known;
 use self::link::Link;
 pub use self::migrations::MigrateMode;
-use self::rows::{EventRow, Found, MovieRow, PartitionRow, RuleRow, UserRow, WrittenRow};
+use self::rows::{EventRow, Found, MovieRow, PartitionRow, RuleRow, UserRow, WrittenEventRow, WrittenRow};
 pub use self::settings::ScyllaSettings;
 use self::statements::Statement;
 use self::timestamps::Timestamps;
 use self::writes::{What, Write};
-use super::{Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats};
+use super::{
+    Deleted, Documents, Record, Recorded, Revision, RuleRecord, Store, StoreError, StoreStats, UserStats,
+};
 
 /// Users of one call that are written at once.
 const USERS_AT_ONCE: usize = 32;
@@ -153,6 +158,16 @@ impl ScyllaStore {
         Ok(outcomes)
     }
 
+    /// Sees to it that a row says since when the user is there, whatever becomes of the events.
+    async fn date_user(&self, user_id: UserId) -> Result<(), StoreError> {
+        match self.found(user_id).await? {
+            Some(Found { user, undated_since: Some(since), .. }) => {
+                self.write(&[What::User(user_id, user.created_ms).at(since)]).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes rows of one user, so of one partition: together or not at all.
     async fn write(&self, rows: &[Write<'_>]) -> Result<(), StoreError> {
         match rows {
@@ -171,7 +186,7 @@ impl ScyllaStore {
         let is_new = self.link.first::<(i64,)>(Statement::Movie, (id,)).await?.is_none();
         let tags: Vec<_> = movie.tags.iter().map(|(tag, users)| (tag, i64::from(*users))).collect();
         let (imdb, tmdb) = (movie.imdb.map(i64::from), movie.tmdb.map(i64::from));
-        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags);
+        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags, &movie.key);
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
     }
@@ -305,6 +320,27 @@ impl Store for ScyllaStore {
         Ok(User { user_id, created_ms, preferences })
     }
 
+    async fn delete_event(&self, user_id: UserId, key: EventKey) -> Result<Option<Deleted>, StoreError> {
+        let (user, movie) = (user_id as i64, i64::from(key.movie_id));
+        let rows: Vec<WrittenEventRow> = self.link.all(Statement::WrittenOfMovie, (user, movie)).await?;
+        let (mut found, mut opinion) = (None, None);
+        for (written_at, time_ms, movie_id, kind, half_stars) in rows {
+            let Some(event) = rows::event(user_id, (time_ms, movie_id, kind, half_stars))? else { continue };
+            if EventKey::from(&event) == key {
+                found = Some((event, written_at));
+            } else {
+                opinion = Some(Opinion::with(opinion, &event));
+            }
+        }
+        let Some((event, written_at)) = found else { return Ok(None) };
+        self.date_user(user_id).await?;
+        // Later than what was read, and no later: what is recorded again after this stays.
+        let timestamp = self.timestamps.after(written_at.unwrap_or(i64::MIN));
+        let values = (timestamp, user, key.time_ms, movie, key.kind as u8 as i8);
+        self.link.execute(Statement::DeleteEvent, values).await?;
+        Ok(Some(Deleted::leaving(opinion, event)))
+    }
+
     async fn delete_user(&self, user_id: UserId) -> Result<Vec<Interaction>, StoreError> {
         let rows: Vec<WrittenRow> = self.link.all(Statement::Written, (user_id as i64,)).await?;
         if rows.is_empty() {
@@ -396,6 +432,23 @@ impl Store for ScyllaStore {
 
     async fn put_note(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         self.link.execute(Statement::PutNote, (key, value)).await.map(drop)
+    }
+
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    async fn export(&self, chunks: mpsc::Sender<Vec<Record>>) -> Result<(), StoreError> {
+        self.send_everything(&chunks).await
+    }
+
+    async fn clock_ms(&self) -> Result<Option<TimeMs>, StoreError> {
+        let row: Option<(i64,)> = self.link.first(Statement::Clock, ()).await?;
+        Ok(row.map(|(time_ms,)| time_ms))
+    }
+
+    fn name(&self) -> &'static str {
+        "cql"
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

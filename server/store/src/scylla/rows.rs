@@ -15,6 +15,8 @@ pub(super) type UserRow = (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, O
 /// When creation time, preferences and event were written, and an [`EventRow`].
 pub(super) type WrittenRow =
     (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
+/// When an event was written, and its [`EventRow`].
+pub(super) type WrittenEventRow = (Option<i64>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
 /// Creation time, preferred genres and movies, and an [`EventRow`].
 pub(super) type PartitionRow =
     (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
@@ -28,6 +30,7 @@ pub(super) type MovieRow = (
     Option<i64>,
     Option<i64>,
     Option<Vec<(Option<String>, Option<i64>)>>,
+    Option<String>,
 );
 
 /// A rule's name and what it says.
@@ -99,7 +102,7 @@ pub(super) fn rule((rule_id, body): RuleRow) -> RuleRecord {
 }
 
 pub(super) fn movie(row: MovieRow) -> MovieRecord {
-    let (movie_id, title, genres, imdb, tmdb, tags) = row;
+    let (movie_id, title, genres, imdb, tmdb, tags, key) = row;
     let tag = |(tag, users): (Option<String>, Option<i64>)| {
         (tag.unwrap_or_default(), users.unwrap_or_default() as u32)
     };
@@ -110,5 +113,6 @@ pub(super) fn movie(row: MovieRow) -> MovieRecord {
         imdb: imdb.map(|id| id as u32),
         tmdb: tmdb.map(|id| id as u32),
         tags: tags.unwrap_or_default().into_iter().map(tag).collect(),
+        key,
     }
 }

@@ -1,6 +1,6 @@
 //! Every statement, prepared once a session, with its execution profile.
 //!
-//! All but those of leases are idempotent: writes name their whole key and all values, and the client
+//! All but those of leases and documents are idempotent: writes name their whole key and all values, and the client
 //! gives the time. So the driver may repeat them on another node. Of a slow read it sends a second one
 //! as well; of a slow write it does not, because a cluster that is slow under writes would get twice
 //! as many.
@@ -37,7 +37,9 @@ enum Audience {
     Catalogue,
     /// Users' data, read as a whole.
     Scan,
-    /// Taken by one node or by none: never repeated, because a repetition would find itself.
+    /// Done by one writer or by none, for whom somebody waits: never repeated, because a repetition would find itself.
+    Conditional,
+    /// Taken by one node or by none: never repeated either.
     Lease,
 }
 
@@ -77,6 +79,9 @@ statements! {
     EventsOfMovie = "events_of_movie", Users,
         "SELECT time_ms, movie_id, kind, half_stars FROM users \
          WHERE user_id = ? AND movie_id = ? ALLOW FILTERING";
+    WrittenOfMovie = "written_of_movie", Users,
+        "SELECT WRITETIME(half_stars), time_ms, movie_id, kind, half_stars FROM users \
+         WHERE user_id = ? AND movie_id = ? ALLOW FILTERING";
     CreateUser = "create_user", Writes,
         "INSERT INTO users (user_id, created_ms) VALUES (?, ?) USING TIMESTAMP ?";
     SetPreferences = "set_preferences", Writes,
@@ -84,6 +89,9 @@ statements! {
     InsertEvent = "insert_event", Writes,
         "INSERT INTO users (user_id, time_ms, movie_id, kind, half_stars) VALUES (?, ?, ?, ?, ?) \
          USING TIMESTAMP ?";
+    DeleteEvent = "delete_event", Writes,
+        "DELETE FROM users USING TIMESTAMP ? \
+         WHERE user_id = ? AND time_ms = ? AND movie_id = ? AND kind = ?";
     DeleteUser = "delete_user", Writes,
         "DELETE FROM users USING TIMESTAMP ? WHERE user_id = ?";
     Scan = "scan", Scan,
@@ -96,12 +104,12 @@ statements! {
     Movie = "movie", Users,
         "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
     PutMovie = "put_movie", Writes,
-        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags) \
-         VALUES (0, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags, movie_key) \
+         VALUES (0, ?, ?, ?, ?, ?, ?, ?)";
     RemoveMovie = "remove_movie", Writes,
         "DELETE FROM movies WHERE catalogue = 0 AND movie_id = ?";
     Movies = "movies", Catalogue,
-        "SELECT movie_id, title, genres, imdb, tmdb, tags FROM movies \
+        "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key FROM movies \
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
     CountMovies = "count_movies", Catalogue,
         "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
@@ -113,8 +121,23 @@ statements! {
         "DELETE FROM rules WHERE catalogue = 0 AND rule_id = ?";
     Rules = "rules", Users,
         "SELECT rule_id, body FROM rules WHERE catalogue = 0";
+    Document = "document", Users,
+        "SELECT value, expires_ms FROM documents WHERE kind = ? AND part = ? AND key = ?";
+    Documents = "documents", Users,
+        "SELECT key, value, expires_ms FROM documents WHERE kind = ? AND part = ? AND key > ? LIMIT ?";
+    FirstParts = "first_parts", Scan,
+        "SELECT DISTINCT kind, part FROM documents LIMIT ?";
+    PartsAfter = "parts_after", Scan,
+        "SELECT DISTINCT kind, part FROM documents WHERE token(kind, part) > token(?, ?) LIMIT ?";
+    WriteDocument = "write_document", Conditional,
+        "UPDATE documents USING TTL ? SET value = ?, expires_ms = ? \
+         WHERE kind = ? AND part = ? AND key = ? IF value = ?";
+    RemoveDocument = "remove_document", Conditional,
+        "DELETE FROM documents WHERE kind = ? AND part = ? AND key = ? IF EXISTS";
     Note = "note", Users,
         "SELECT value FROM notes WHERE key = ?";
+    Notes = "notes", Scan,
+        "SELECT key, value FROM notes";
     PutNote = "put_note", Writes,
         "INSERT INTO notes (key, value) VALUES (?, ?)";
     Revisions = "revisions", Users,
@@ -136,6 +159,8 @@ statements! {
         "INSERT INTO leases (name, owner) VALUES (?, ?) IF NOT EXISTS USING TTL 600";
     ReturnLease = "return_lease", Lease,
         "DELETE FROM leases WHERE name = ? IF owner = ?";
+    Clock = "clock", Catalogue,
+        "SELECT toUnixTimestamp(now()) FROM system.local";
     Ping = "ping", Catalogue,
         "SELECT key FROM system.local WHERE key = 'local'";
 }
@@ -155,7 +180,9 @@ impl Statement {
     /// How long one page or write of it may take, waiting for a permit not included.
     pub(super) fn timeout(self, settings: &ScyllaSettings) -> Duration {
         match self.entry().audience {
-            Audience::Users | Audience::Writes | Audience::Catalogue => settings.timeout,
+            Audience::Users | Audience::Writes | Audience::Catalogue | Audience::Conditional => {
+                settings.timeout
+            }
             Audience::Scan | Audience::Lease => SCAN_TIMEOUT,
         }
     }
@@ -193,11 +220,12 @@ impl Statements {
         let prepared = ENTRIES.iter().map(|Entry { audience, text, .. }| {
             let profile = match audience {
                 Audience::Users => &users,
-                Audience::Writes => &writes,
+                Audience::Writes | Audience::Conditional => &writes,
                 Audience::Catalogue => &catalogue,
                 Audience::Scan | Audience::Lease => &scans,
             };
-            prepare(session, profile, text, *audience != Audience::Lease)
+            let is_idempotent = !matches!(audience, Audience::Lease | Audience::Conditional);
+            prepare(session, profile, text, is_idempotent)
         });
         Ok(Self(try_join_all(prepared).await?))
     }

@@ -34,6 +34,7 @@ const MOVIES_A_PART: usize = 1_000;
 const LEASE: &str = "sums";
 const MOVIES: &str = "movies";
 const RULES: &str = "rules";
+const ACCESS: &str = "access";
 
 /// The newest snapshot.
 struct Published {
@@ -99,6 +100,7 @@ impl ScyllaStore {
             match row.0.as_str() {
                 MOVIES => revision.movies = row.1,
                 RULES => revision.rules = row.1,
+                ACCESS => revision.access = row.1,
                 _ => revision.statistics = row.1,
             }
         }
@@ -113,6 +115,11 @@ impl ScyllaStore {
     /// Says that rules have changed.
     pub(super) async fn rules_changed(&self) -> Result<(), StoreError> {
         self.changed(RULES).await
+    }
+
+    /// Says that who may call has changed.
+    pub(super) async fn access_changed(&self) -> Result<(), StoreError> {
+        self.changed(ACCESS).await
     }
 
     async fn changed(&self, what: &str) -> Result<(), StoreError> {

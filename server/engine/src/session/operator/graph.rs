@@ -90,11 +90,12 @@ fn rewritten_node(node: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(rewritten)
 }
 
-/// The heads of a node that does what the operator does and nothing else: ONNX's `Attention` of queries, keys and
-/// values with as many heads, causal, without a mask, a cache or a scale of its own.
+/// The heads of a node that does what the operator does and nothing else: ONNX's `Attention` of queries, keys, values
+/// and, if it has one, a mask, with as many heads, causal, without a cache or a scale of its own. Of masks the operator
+/// has those that the exporter writes, a matrix of floats a head, and refuses to run with others.
 fn heads_of(node: &Node) -> Option<usize> {
     let is_attention = node.operator == "Attention" && ["", "ai.onnx"].contains(&&*node.domain);
-    let has_all = node.inputs.len() == 3 && node.inputs.iter().all(|name| !name.is_empty());
+    let has_all = [3, 4].contains(&node.inputs.len()) && node.inputs.iter().all(|name| !name.is_empty());
     if !is_attention || !has_all || node.outputs.len() != 1 || node.attributes.len() != 3 {
         return None;
     }
@@ -225,7 +226,8 @@ pub(super) mod tests {
         let others = [
             changed(|node| node.operator = "Attention2".to_owned()),
             changed(|node| node.domain = "com.microsoft".to_owned()),
-            changed(|node| node.inputs.push("mask".to_owned())),
+            changed(|node| node.inputs.extend(["mask", "past_key"].map(str::to_owned))),
+            changed(|node| node.inputs.push(String::new())),
             changed(|node| node.inputs[2].clear()),
             changed(|node| node.outputs.push("present_key".to_owned())),
             changed(|node| node.attributes[0].integer = Some(0)),

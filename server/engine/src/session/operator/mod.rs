@@ -84,7 +84,8 @@ impl Operator for AttentionOperator {
     }
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
-        ["queries", "keys", "values"].map(|_| OperatorInput::required(TensorElementType::Float32))
+        let required = [(); 3].map(|()| OperatorInput::required(TensorElementType::Float32));
+        required.into_iter().chain([OperatorInput::optional(TensorElementType::Float32)])
     }
 
     fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
@@ -120,9 +121,12 @@ impl AttentionOperator {
             let [queries, keys, values] = [shape, shape_of_keys, shape_of_values].map(|shape| shape.to_vec());
             return Err(OperatorError::Shapes { dimension: self.dimension, queries, keys, values });
         }
+        let added = context.input(3)?;
+        let added = added.as_ref().map(|added| added.try_extract_tensor::<f32>()).transpose()?;
+        let added = added.map(|(_, added)| added);
         let mut out = context.output(0, shape.clone())?.ok_or(OperatorError::Missing)?;
         let (_, out) = out.try_extract_tensor_mut::<f32>()?;
         let mut attention = self.attention.lock().map_err(|_| OperatorError::Panicked)?;
-        Ok(attention.run(queries, keys, values, out)?)
+        Ok(attention.run(queries, keys, values, added, out)?)
     }
 }

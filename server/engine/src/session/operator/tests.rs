@@ -1,8 +1,6 @@
 //! Our own attention against ONNX Runtime's, in the graphs of the two bundles that are in the repository: several heads,
 //! and one.
 
-use std::path::PathBuf;
-
 use marquee_retrieval::ItemRow;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -13,12 +11,7 @@ use super::*;
 use crate::job::{EncodedBatch, Encoder};
 use crate::runtime::Device;
 use crate::session::cpu::CpuEncoder;
-use crate::tests::fixture;
-
-fn bundles() -> [Arc<Bundle>; 2] {
-    let bundled = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../onnx/bundles/movielens-small");
-    [fixture(), bundled].map(|folder| Arc::new(Bundle::open(&folder).unwrap()))
-}
+use crate::tests::{bundles, fixture};
 
 fn tiny() -> Arc<Bundle> {
     Arc::new(Bundle::open(&fixture()).unwrap())
@@ -80,7 +73,7 @@ fn in_int8_they_are_so_but_where_a_last_bit_tips_the_rounding_of_an_activation()
 
 #[test]
 fn what_an_earlier_sequence_left_does_not_matter() {
-    let [_, bundle] = bundles();
+    let [_, bundle, ..] = bundles();
     let Some(mut encoder) = with_own(&bundle, "fp32") else { return };
     let before = vector(&mut encoder, &[3, 1, 4]);
     vector(&mut encoder, &[1; 200]);

@@ -35,6 +35,10 @@ pub(super) fn description(api: &Api, routes: &Routes) -> Value {
         "parameters": paths::parameters(),
         "headers": paths::headers(),
         "responses": paths::responses(),
+        "securitySchemes": {
+            "Bearer": { "type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one." },
+            "ApiKey": { "type": "apiKey", "in": "header", "name": "x-api-key", "description": "The same key." },
+        },
     });
     components["schemas"]["Status"] = schema::status();
     components["schemas"]["ConnectError"] = schema::connect_error();
@@ -47,7 +51,7 @@ pub(super) fn description(api: &Api, routes: &Routes) -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [],
+        "security": [{}, { "Bearer": [] }, { "ApiKey": [] }],
         "tags": paths::tags(api),
         "paths": paths,
         "components": components,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use marquee_proto::dynamic::{Api, HttpBinding, RequestBody, Routes, is_well_known};
+use marquee_proto::dynamic::{AccessRules, Api, HttpBinding, RequestBody, Routes, is_well_known};
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
@@ -122,16 +122,27 @@ fn operation(api: &Api, method: &MethodDescriptor, id: &str) -> Value {
     let sentence = comment.split_once(". ").map_or(comment, |(sentence, _)| sentence);
     let summary = sentence.lines().next().unwrap_or_default().trim_end_matches('.');
     let summary = if summary.is_empty() { method.name() } else { summary };
+    let description = AccessRules::of(method)
+        .map_or_else(|| comment.to_owned(), |access| format!("{comment}\n\n{}", who_may(&access)));
     json!({
         "operationId": id,
         "tags": [method.parent_service().full_name()],
         "summary": summary,
-        "description": comment,
+        "description": description,
         "parameters": [
             { "$ref": "#/components/parameters/Timeout" },
             { "$ref": "#/components/parameters/RequestId" },
         ],
     })
+}
+
+/// Who may call a method, for people.
+fn who_may(access: &AccessRules) -> String {
+    if access.least == "anyone" {
+        return "Where the server asks who calls: everybody may.".to_owned();
+    }
+    let people = if access.person { ", and people for their own user" } else { "" };
+    format!("Where the server asks who calls: role `{}` or above{people}.", access.least)
 }
 
 /// An operation at a readable path; `before` of its method come before it.
@@ -152,7 +163,8 @@ fn readable(api: &Api, binding: &HttpBinding, before: usize, schemas: &mut Schem
     }
     match binding.body {
         RequestBody::None => {
-            for parameter in in_query(api, &input, "", &variables, DEEPEST, schemas) {
+            let without = variables.iter().copied().collect();
+            for parameter in in_query(api, &input, "", &without, DEEPEST, schemas) {
                 push(&mut operation, parameter);
             }
         }
@@ -284,17 +296,17 @@ fn in_query(
     api: &Api,
     message: &MessageDescriptor,
     at: &str,
-    without: &[&str],
+    without: &BTreeSet<&str>,
     depth: usize,
     schemas: &mut Schemas<'_>,
 ) -> Vec<Value> {
     let mut parameters = Vec::new();
-    for field in message.fields().filter(|field| !field.is_map() && !without.contains(&field.name())) {
+    for field in message.fields().filter(|field| !field.is_map() && !is_without(field, without)) {
         let name = if at.is_empty() { field.name().to_owned() } else { format!("{at}.{}", field.name()) };
         match field.kind() {
             Kind::Message(inner) if !is_well_known(&inner) => {
                 if depth > 1 && !field.is_list() {
-                    parameters.extend(in_query(api, &inner, &name, &[], depth - 1, schemas));
+                    parameters.extend(in_query(api, &inner, &name, &BTreeSet::new(), depth - 1, schemas));
                 }
             }
             _ => parameters.push(parameter(api, &field, &name, schemas)),
@@ -317,7 +329,8 @@ fn parameter(api: &Api, field: &FieldDescriptor, name: &str, schemas: &mut Schem
     if let Some(description) = description {
         parameter["description"] = description;
     }
-    if api.is_required(field) && !name.contains('.') {
+    let is_choice = field.containing_oneof().is_some_and(|oneof| oneof.fields().len() > 1);
+    if api.is_required(field) && !is_choice && !name.contains('.') {
         parameter["required"] = true.into();
     }
     parameter

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use marquee_proto::dynamic::{Api, Rules, enum_value, is_well_known};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_types::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Which way a message goes.
@@ -267,6 +268,9 @@ pub(super) fn value_of(field: &FieldDescriptor, text: &str) -> Option<Value> {
     match field.kind() {
         Kind::Bool => text.parse::<bool>().ok().map(Value::from),
         Kind::Enum(descriptor) => enum_value(&descriptor, text).map(|value| value.name().into()),
+        Kind::Message(message) if message.full_name() == "google.protobuf.Timestamp" => {
+            text.parse::<Timestamp>().ok().map(|_| text.into())
+        }
         Kind::Message(_) | Kind::Bytes => None,
         Kind::Double | Kind::Float => text.parse::<f64>().ok().map(Value::from),
         Kind::String | Kind::Int64 | Kind::Uint64 => Some(text.into()),

@@ -103,9 +103,10 @@ fn of_a_oneof_one_member_is_taken() {
     let request = &document["components"]["schemas"]["RecommendRequest"];
     let subject = &request["allOf"][0]["oneOf"];
     assert_eq!(subject[0]["required"][0], "user_id");
-    assert_eq!(subject[1]["required"][0], "history");
-    assert_eq!(subject.as_array().unwrap().len(), 2, "one of them is there: {subject}");
-    assert_eq!(document["components"]["schemas"]["GetMovieRequest"]["required"][0], "movie_id");
+    assert_eq!(subject[1]["required"][0], "user_key");
+    assert_eq!(subject[2]["required"][0], "history");
+    assert_eq!(subject.as_array().unwrap().len(), 3, "one of them is there: {subject}");
+    assert_eq!(document["components"]["schemas"]["RevokeKeyRequest"]["required"][0], "key_id");
 }
 
 #[test]

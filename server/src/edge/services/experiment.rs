@@ -1,0 +1,516 @@
+//! `marquee.v1.ExperimentService`.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _, stream};
+use marquee_core::domain::{Kind, TimeMs};
+use marquee_experiments::{Conclusion, Target};
+use marquee_proto::v1;
+use marquee_proto::v1::experiment_service_server::ExperimentService;
+use tonic::{Request, Response, Status};
+
+use crate::edge::arms::wire_method;
+use crate::edge::layers::Origin;
+use crate::edge::page::List;
+use crate::edge::places::Places;
+use crate::edge::{ApiError, KeyNumbers, convert, valid};
+use crate::experiments::{
+    Arm, ArmEffect, Definition, Experiment, ExperimentError, Experiments, Metric, MetricResults, Overrides,
+    Purpose, Results, Retrieval, State, What,
+};
+
+/// Experiments on a page when a request does not say how many.
+const DEFAULT_PAGE: u32 = 50;
+const DEFAULT_LAYER: &str = "default";
+const DEFAULT_ALPHA: f64 = 0.05;
+const DEFAULT_MARGIN: f64 = 0.05;
+const DEFAULT_WINDOW_DAYS: f64 = 7.0;
+const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
+/// How often results are looked at for whoever watches and does not say it.
+const DEFAULT_EVERY: u32 = 10;
+
+/// The service.
+pub(crate) struct ExperimentApi {
+    experiments: Arc<Experiments>,
+    watchers: Places,
+    numbers: KeyNumbers,
+}
+
+impl ExperimentApi {
+    /// The service over the experiments, whose users may be named by keys; so many calls may watch at once.
+    pub(crate) fn new(experiments: Arc<Experiments>, numbers: KeyNumbers, max_watchers: usize) -> Self {
+        Self { experiments, watchers: Places::new(max_watchers), numbers }
+    }
+}
+
+#[tonic::async_trait]
+impl ExperimentService for ExperimentApi {
+    async fn create_experiment(
+        &self,
+        request: Request<v1::CreateExperimentRequest>,
+    ) -> Result<Response<v1::CreateExperimentResponse>, Status> {
+        let definition = definition(self.numbers.valid(request).await?.experiment)?;
+        let experiment = self.experiments.create(definition).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::CreateExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn get_experiment(
+        &self,
+        request: Request<v1::GetExperimentRequest>,
+    ) -> Result<Response<v1::GetExperimentResponse>, Status> {
+        let name = valid(request)?.name;
+        let unknown = || ApiError::from(ExperimentError::Unknown(name.clone()));
+        let experiment = self.experiments.get(&name).ok_or_else(unknown)?;
+        Ok(Response::new(v1::GetExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn list_experiments(
+        &self,
+        request: Request<v1::ListExperimentsRequest>,
+    ) -> Result<Response<v1::ListExperimentsResponse>, Status> {
+        let mut request = valid(request)?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListExperiments", &request);
+        let after = list.names_after(&page_token)?;
+        let mut experiments = self.experiments.list(after.as_deref(), page_size + 1);
+        let is_last = experiments.len() <= page_size;
+        experiments.truncate(page_size);
+        let next = experiments.last().filter(|_| !is_last).map(|last| list.names_token(last.name()));
+        Ok(Response::new(v1::ListExperimentsResponse {
+            experiments: experiments.iter().map(|experiment| status(experiment)).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn update_experiment(
+        &self,
+        request: Request<v1::UpdateExperimentRequest>,
+    ) -> Result<Response<v1::UpdateExperimentResponse>, Status> {
+        let definition = definition(self.numbers.valid(request).await?.experiment)?;
+        let experiment = self.experiments.update(definition).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::UpdateExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn start_experiment(
+        &self,
+        request: Request<v1::StartExperimentRequest>,
+    ) -> Result<Response<v1::StartExperimentResponse>, Status> {
+        let experiment = self.experiments.start(valid(request)?.name).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::StartExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn pause_experiment(
+        &self,
+        request: Request<v1::PauseExperimentRequest>,
+    ) -> Result<Response<v1::PauseExperimentResponse>, Status> {
+        let experiment = self.experiments.pause(valid(request)?.name).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::PauseExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn stop_experiment(
+        &self,
+        request: Request<v1::StopExperimentRequest>,
+    ) -> Result<Response<v1::StopExperimentResponse>, Status> {
+        let experiment = self.experiments.stop(valid(request)?.name, None).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::StopExperimentResponse { status: Some(status(&experiment)) }))
+    }
+
+    async fn get_results(
+        &self,
+        request: Request<v1::GetResultsRequest>,
+    ) -> Result<Response<v1::GetResultsResponse>, Status> {
+        let name = valid(request)?.name;
+        let results = self.experiments.results(&name).await.map_err(ApiError::from)?;
+        Ok(Response::new(shown_results(&results)))
+    }
+
+    type WatchResultsStream =
+        Pin<Box<dyn Stream<Item = Result<v1::WatchResultsResponse, Status>> + Send + 'static>>;
+
+    async fn watch_results(
+        &self,
+        request: Request<v1::WatchResultsRequest>,
+    ) -> Result<Response<Self::WatchResultsStream>, Status> {
+        let origin = Origin::of(request.extensions());
+        let request = valid(request)?;
+        let place = self.watchers.take(origin).map_err(ApiError::from)?;
+        let every = Duration::from_secs(request.every.unwrap_or(DEFAULT_EVERY).into());
+        let experiments = Arc::clone(&self.experiments);
+        let watched = stream::unfold(Watched::Nothing, move |watched| {
+            let (experiments, name) = (Arc::clone(&experiments), request.name.clone());
+            async move { next(&experiments, &name, every, watched).await }
+        });
+        Ok(Response::new(Box::pin(watched.inspect(move |_| _ = &place))))
+    }
+}
+
+/// What somebody who watches has seen.
+enum Watched {
+    Nothing,
+    Last(Box<v1::GetResultsResponse>),
+    End,
+}
+
+/// The next results that differ from those before.
+async fn next(
+    experiments: &Experiments,
+    name: &str,
+    every: Duration,
+    mut watched: Watched,
+) -> Option<(Result<v1::WatchResultsResponse, Status>, Watched)> {
+    loop {
+        match &watched {
+            Watched::Nothing => {}
+            Watched::Last(_) => tokio::time::sleep(every).await,
+            Watched::End => return None,
+        }
+        let results = match experiments.results(name).await {
+            Ok(results) => shown_results(&results),
+            Err(error) => return Some((Err(ApiError::from(error).into()), Watched::End)),
+        };
+        let is_over = results.state() == v1::ExperimentState::Stopped;
+        if matches!(&watched, Watched::Last(last) if **last == results) {
+            if is_over {
+                return None;
+            }
+            continue;
+        }
+        watched = if is_over { Watched::End } else { Watched::Last(Box::new(results.clone())) };
+        return Some((Ok(v1::WatchResultsResponse { results: Some(results) }), watched));
+    }
+}
+
+/// The definition of a request whose constraints hold.
+fn definition(experiment: Option<v1::Experiment>) -> Result<Definition, ApiError> {
+    let experiment = experiment.ok_or_else(|| ApiError::invalid("experiment", "must be there"))?;
+    let equal = 1.0 / experiment.arms.len().max(1) as f64;
+    let is_unsaid = experiment.arms.iter().all(|arm| arm.share.is_none());
+    let arm = |(place, arm): (usize, v1::Arm)| {
+        let missing = || {
+            ApiError::invalid(format!("experiment.arms[{place}].share"), "must be there: others say theirs")
+        };
+        Ok(Arm {
+            share: arm.share.or(is_unsaid.then_some(equal)).ok_or_else(missing)?,
+            name: arm.name,
+            overrides: arm.overrides.map(overrides).unwrap_or_default(),
+            user_ids: arm.user_ids,
+        })
+    };
+    let for_purpose =
+        |metrics: Vec<v1::Metric>, purpose| metrics.into_iter().map(move |it| metric(it, purpose));
+    let mut metrics: Vec<Metric> = for_purpose(experiment.goals, Purpose::Goal).collect();
+    if metrics.is_empty() {
+        metrics.push(Metric::conversion());
+    }
+    metrics.extend(for_purpose(experiment.guardrails, Purpose::Guardrail));
+    metrics.extend(for_purpose(experiment.information, Purpose::Information));
+    let window = experiment.window_days.unwrap_or(DEFAULT_WINDOW_DAYS) * DAY_MS;
+    let layer = if experiment.layer.is_empty() { DEFAULT_LAYER.to_owned() } else { experiment.layer };
+    Ok(Definition {
+        name: experiment.name,
+        layer,
+        description: experiment.description,
+        arms: experiment.arms.into_iter().enumerate().map(arm).collect::<Result<_, ApiError>>()?,
+        metrics,
+        traffic: experiment.traffic.unwrap_or(1.0),
+        target: experiment.target.map(target).unwrap_or_default(),
+        alpha: experiment.alpha.unwrap_or(DEFAULT_ALPHA),
+        window_ms: window as TimeMs,
+    })
+}
+
+fn overrides(wire: v1::Overrides) -> Overrides {
+    let text = |text: String| (!text.is_empty()).then_some(text);
+    Overrides {
+        method: match wire.method() {
+            v1::Method::Unspecified => None,
+            v1::Method::Auto => Some(Retrieval::Auto),
+            v1::Method::Exact => Some(Retrieval::Exact),
+            v1::Method::Ann => Some(Retrieval::Ann),
+        },
+        model_version: text(wire.model_version),
+        k: wire.k,
+        preset: text(wire.preset),
+        diversity: wire.diversity,
+        calibration: wire.calibration,
+        popularity_weight: wire.popularity_weight,
+        freshness_weight: wire.freshness_weight,
+        freshness_half_life: wire.freshness_half_life,
+        rating_weight: wire.rating_weight,
+        candidates_limit: wire.candidates_limit,
+        max_per_genre: wire.max_per_genre,
+        first_events_popularity: wire.first_events_popularity,
+        new_movie_slots: wire.new_movie_slots,
+    }
+}
+
+fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
+    let what = match wire.measure() {
+        v1::Measure::Unspecified | v1::Measure::Conversion => What::Conversion,
+        v1::Measure::Count => What::Count,
+        v1::Measure::MeanRating => What::MeanRating,
+        v1::Measure::Value => What::Value,
+    };
+    let kinds = wire.kinds().map(|kind| convert::kind(kind) as u8).collect();
+    let values =
+        wire.values.iter().map(|value| (convert::kind(value.kind()) as u8, value.value.unwrap_or(1.0)));
+    Metric {
+        values: values.collect(),
+        name: wire.name,
+        purpose,
+        what,
+        kinds,
+        less_is_better: wire.less_is_better.unwrap_or_default(),
+        cap: wire.cap,
+        margin: wire.margin.unwrap_or(DEFAULT_MARGIN),
+    }
+}
+
+fn target(wire: v1::Target) -> Target {
+    Target {
+        labels: wire.labels.into_iter().map(|label| (label.label, label.values)).collect(),
+        events_min: wire.events_min,
+        events_max: wire.events_max,
+    }
+}
+
+fn status(experiment: &Experiment) -> v1::ExperimentStatus {
+    let time = |time_ms: TimeMs| convert::timestamp(time_ms);
+    v1::ExperimentStatus {
+        experiment: Some(shown(&experiment.definition)),
+        state: state(experiment.state).into(),
+        create_time: Some(time(experiment.created_ms)),
+        start_time: experiment.started_ms.map(time),
+        stop_time: experiment.stopped_ms.map(time),
+        stop_reason: experiment.stop_reason.clone().unwrap_or_default(),
+    }
+}
+
+fn state(state: State) -> v1::ExperimentState {
+    match state {
+        State::Draft => v1::ExperimentState::Draft,
+        State::Running => v1::ExperimentState::Running,
+        State::Paused => v1::ExperimentState::Paused,
+        State::Stopped => v1::ExperimentState::Stopped,
+    }
+}
+
+fn shown(definition: &Definition) -> v1::Experiment {
+    let metrics = |purpose| definition.metrics_for(purpose).map(|(_, metric)| shown_metric(metric)).collect();
+    let target = &definition.target;
+    let labels = target
+        .labels
+        .iter()
+        .map(|(label, values)| v1::LabelValues { label: label.clone(), values: values.clone() });
+    v1::Experiment {
+        name: definition.name.clone(),
+        layer: definition.layer.clone(),
+        arms: definition.arms.iter().map(shown_arm).collect(),
+        goals: metrics(Purpose::Goal),
+        guardrails: metrics(Purpose::Guardrail),
+        information: metrics(Purpose::Information),
+        traffic: Some(definition.traffic),
+        target: (*target != Target::default()).then(|| v1::Target {
+            labels: labels.collect(),
+            events_min: target.events_min,
+            events_max: target.events_max,
+        }),
+        description: definition.description.clone(),
+        alpha: Some(definition.alpha),
+        window_days: Some(definition.window_ms as f64 / DAY_MS),
+    }
+}
+
+fn shown_arm(arm: &Arm) -> v1::Arm {
+    let said = &arm.overrides;
+    let overrides = v1::Overrides {
+        model_version: said.model_version.clone().unwrap_or_default(),
+        method: said.method.map_or(v1::Method::Unspecified, wire_method).into(),
+        k: said.k,
+        preset: said.preset.clone().unwrap_or_default(),
+        diversity: said.diversity,
+        calibration: said.calibration,
+        popularity_weight: said.popularity_weight,
+        freshness_weight: said.freshness_weight,
+        freshness_half_life: said.freshness_half_life,
+        rating_weight: said.rating_weight,
+        candidates_limit: said.candidates_limit,
+        max_per_genre: said.max_per_genre,
+        first_events_popularity: said.first_events_popularity,
+        new_movie_slots: said.new_movie_slots,
+    };
+    v1::Arm {
+        name: arm.name.clone(),
+        share: Some(arm.share),
+        overrides: (!said.said().is_empty()).then_some(overrides),
+        user_ids: arm.user_ids.clone(),
+        user_keys: Vec::new(),
+    }
+}
+
+fn shown_metric(metric: &Metric) -> v1::Metric {
+    let kind = |number: &u8| {
+        Kind::from_number(*number).map_or(v1::InteractionKind::Unspecified, convert::shown_kind)
+    };
+    let measure = match metric.what {
+        What::Conversion => v1::Measure::Conversion,
+        What::Count => v1::Measure::Count,
+        What::MeanRating => v1::Measure::MeanRating,
+        What::Value => v1::Measure::Value,
+    };
+    let value =
+        |(number, value): &(u8, f64)| v1::KindValue { kind: kind(number).into(), value: Some(*value) };
+    v1::Metric {
+        name: metric.name.clone(),
+        measure: measure.into(),
+        kinds: metric.kinds.iter().map(|number| kind(number).into()).collect(),
+        values: metric.values.iter().map(value).collect(),
+        less_is_better: Some(metric.less_is_better),
+        cap: metric.cap,
+        margin: (metric.purpose == Purpose::Guardrail).then_some(metric.margin),
+    }
+}
+
+fn shown_results(results: &Results) -> v1::GetResultsResponse {
+    let metrics = |purpose| {
+        let of_purpose = results.metrics.iter().filter(|metric| metric.purpose == purpose);
+        of_purpose.map(shown_metric_results).collect()
+    };
+    v1::GetResultsResponse {
+        name: results.name.clone(),
+        state: state(results.state).into(),
+        decision: results.decision.sentence.clone(),
+        conclusion: conclusion(results.decision.conclusion).into(),
+        arm: results.decision.arm.clone().unwrap_or_default(),
+        arms: results
+            .units
+            .iter()
+            .map(|(arm, units)| v1::ArmUnits { arm: arm.clone(), units: *units })
+            .collect(),
+        goals: metrics(Purpose::Goal),
+        guardrails: metrics(Purpose::Guardrail),
+        information: metrics(Purpose::Information),
+        health: Some(v1::ExperimentHealth {
+            sample_ratio_p_value: results.sample_ratio_p_value,
+            crossed_units: results.crossed,
+            lost_exposures: results.lost,
+            problems: results.problems.iter().map(ToString::to_string).collect(),
+        }),
+    }
+}
+
+fn shown_metric_results(metric: &MetricResults) -> v1::MetricResults {
+    v1::MetricResults {
+        name: metric.name.clone(),
+        control: metric.control,
+        arms: metric.arms.iter().map(shown_effect).collect(),
+    }
+}
+
+fn shown_effect(effect: &ArmEffect) -> v1::ArmEffect {
+    v1::ArmEffect {
+        arm: effect.arm.clone(),
+        mean: effect.mean,
+        estimate: effect.estimate,
+        lower: effect.always_valid.map(|interval| interval.lower),
+        upper: effect.always_valid.map(|interval| interval.upper),
+        p_value: effect.p_value,
+        corrected_p_value: effect.corrected_p_value,
+        fixed_horizon: effect.fixed_horizon.map(|(interval, p_value)| v1::FixedHorizon {
+            lower: interval.lower,
+            upper: interval.upper,
+            p_value,
+        }),
+    }
+}
+
+fn conclusion(conclusion: Conclusion) -> v1::Conclusion {
+    match conclusion {
+        Conclusion::Unhealthy => v1::Conclusion::Unhealthy,
+        Conclusion::Breached => v1::Conclusion::Breached,
+        Conclusion::Better => v1::Conclusion::Better,
+        Conclusion::Worse => v1::Conclusion::Worse,
+        Conclusion::Undecided => v1::Conclusion::Undecided,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arm(name: &str, share: Option<f64>) -> v1::Arm {
+        v1::Arm { name: name.to_owned(), share, ..Default::default() }
+    }
+
+    #[test]
+    fn a_definition_is_shown_as_it_was_made() {
+        let made = v1::Experiment {
+            name: "lists".to_owned(),
+            layer: "ranking".to_owned(),
+            arms: vec![
+                v1::Arm { user_ids: vec![7], ..arm("A", Some(0.5)) },
+                v1::Arm {
+                    overrides: Some(v1::Overrides {
+                        model_version: "m@2".to_owned(),
+                        method: v1::Method::Exact.into(),
+                        k: Some(20),
+                        calibration: Some(0.5),
+                        ..Default::default()
+                    }),
+                    ..arm("B", Some(0.25))
+                },
+            ],
+            goals: vec![v1::Metric {
+                name: "worth".to_owned(),
+                measure: v1::Measure::Value.into(),
+                kinds: vec![v1::InteractionKind::Like.into()],
+                values: vec![v1::KindValue { kind: v1::InteractionKind::Like.into(), value: Some(3.0) }],
+                less_is_better: Some(false),
+                cap: Some(10.0),
+                margin: None,
+            }],
+            guardrails: vec![v1::Metric {
+                name: "rating".to_owned(),
+                measure: v1::Measure::MeanRating.into(),
+                less_is_better: Some(false),
+                margin: Some(0.02),
+                ..Default::default()
+            }],
+            information: Vec::new(),
+            traffic: Some(0.5),
+            target: Some(v1::Target {
+                labels: vec![v1::LabelValues { label: "country".to_owned(), values: vec!["DE".to_owned()] }],
+                events_min: Some(5),
+                events_max: None,
+            }),
+            description: "Why".to_owned(),
+            alpha: Some(0.01),
+            window_days: Some(3.0),
+        };
+        assert_eq!(shown(&definition(Some(made.clone())).unwrap()), made);
+    }
+
+    #[test]
+    fn what_is_not_said_is_by_default() {
+        let made = v1::Experiment {
+            name: "lists".to_owned(),
+            arms: vec![arm("A", None), arm("B", None)],
+            ..Default::default()
+        };
+        let definition = definition(Some(made)).unwrap();
+        let shares: Vec<f64> = definition.arms.iter().map(|arm| arm.share).collect();
+        assert_eq!((&*definition.layer, shares), ("default", vec![0.5, 0.5]));
+        assert_eq!(definition.metrics, [Metric::conversion()]);
+        assert_eq!(definition.window_ms, 7 * 24 * 60 * 60 * 1000);
+    }
+
+    #[test]
+    fn shares_are_said_of_all_arms_or_of_none() {
+        let made = v1::Experiment { arms: vec![arm("A", Some(0.1)), arm("B", None)], ..Default::default() };
+        let refused = definition(Some(made)).unwrap_err().to_string();
+        assert_eq!(refused, "experiment.arms[1].share must be there: others say theirs");
+    }
+}

@@ -1,0 +1,389 @@
+//! Experiments over a store of their own, without a network.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use marquee_core::domain::{Interaction, Kind, TimeMs, UserId};
+use marquee_experiments::{Conclusion, Target};
+use marquee_store::{RedbStore, Store};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+
+const DAY_MS: TimeMs = 24 * 60 * 60 * 1_000;
+
+struct Lab {
+    experiments: Arc<Experiments>,
+    store: Arc<dyn Store>,
+    folder: TempDir,
+    stop: CancellationToken,
+}
+
+impl Lab {
+    async fn open(folder: TempDir) -> Self {
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
+        Self::over(store, folder, 0.0).await
+    }
+
+    async fn over(store: Arc<dyn Store>, folder: TempDir, holdout: f64) -> Self {
+        let (experiments, recorder) = Experiments::open(Arc::clone(&store), holdout).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(recorder.run(stop.clone()));
+        Self { experiments, store, folder, stop }
+    }
+
+    async fn new() -> Self {
+        Self::open(tempfile::tempdir().unwrap()).await
+    }
+
+    /// An experiment that runs.
+    async fn running(definition: Definition) -> Self {
+        let lab = Self::new().await;
+        lab.run(definition).await;
+        lab
+    }
+
+    async fn run(&self, definition: Definition) {
+        let name = definition.name.clone();
+        self.experiments.create(definition).await.unwrap();
+        self.experiments.start(name).await.unwrap();
+    }
+
+    async fn arms_of(&self, user_id: UserId) -> Vec<(String, usize)> {
+        let labels = HashMap::new();
+        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        applied.iter().map(|applied| (applied.experiment.name().to_owned(), applied.arm)).collect()
+    }
+
+    async fn arm_of(&self, user_id: UserId) -> Option<usize> {
+        self.arms_of(user_id).await.first().map(|(_, arm)| *arm)
+    }
+
+    /// Answers a user.
+    async fn answer(&self, user_id: UserId, time_ms: TimeMs) -> Option<usize> {
+        let labels = HashMap::new();
+        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let arm = applied.first()?.arm;
+        let (exposure_id, items) = ("1".to_owned(), vec![(1, None)]);
+        self.experiments.exposed(Exposure {
+            exposure_id,
+            user_id,
+            time_ms,
+            applied,
+            overruled: false,
+            items,
+        });
+        Some(arm)
+    }
+
+    /// Records what a user did, as writes do.
+    async fn did(&self, user_id: UserId, movie_id: u32, time_ms: TimeMs) {
+        let event = Interaction { user_id, movie_id, time_ms, kind: Kind::View, rating: None };
+        self.store.record(&[event], time_ms).await.unwrap();
+        self.experiments.touched([user_id].into_iter());
+    }
+
+    async fn results(&self) -> Results {
+        self.experiments.results("lists").await.unwrap()
+    }
+
+    async fn units(&self) -> Vec<u64> {
+        self.results().await.units.into_iter().map(|(_, units)| units).collect()
+    }
+
+    /// The sums, and those that are counted anew.
+    async fn sums(&self) -> (tally::Sums, tally::Sums) {
+        self.results().await;
+        let tally = self.experiments.tally("lists");
+        let by_delta = tally.sums().unwrap();
+        self.experiments.recount(&self.experiments.get("lists").unwrap()).await.unwrap();
+        (by_delta, tally.sums().unwrap())
+    }
+}
+
+fn arm(name: &str, share: f64) -> Arm {
+    Arm { name: name.to_owned(), share, overrides: Overrides::default(), user_ids: Vec::new() }
+}
+
+fn halves() -> Definition {
+    Definition {
+        name: "lists".to_owned(),
+        layer: "ranking".to_owned(),
+        description: String::new(),
+        arms: vec![arm("A", 0.5), arm("B", 0.5)],
+        metrics: vec![Metric::conversion()],
+        traffic: 1.0,
+        target: Target::default(),
+        alpha: 0.05,
+        window_ms: 7 * DAY_MS,
+    }
+}
+
+fn metric(name: &str, what: What, purpose: Purpose) -> Metric {
+    Metric { name: name.to_owned(), what, purpose, margin: 0.05, ..Metric::conversion() }
+}
+
+#[tokio::test]
+async fn a_user_is_in_an_arm_while_the_experiment_runs() {
+    let lab = Lab::new().await;
+    lab.experiments.create(halves()).await.unwrap();
+    assert_eq!(lab.arm_of(1).await, None);
+    lab.experiments.start("lists".to_owned()).await.unwrap();
+    let before = lab.arm_of(1).await;
+    assert!(before.is_some());
+    lab.experiments.pause("lists".to_owned()).await.unwrap();
+    assert_eq!(lab.arm_of(1).await, None);
+    lab.experiments.start("lists".to_owned()).await.unwrap();
+    assert_eq!(lab.arm_of(1).await, before);
+    lab.experiments.stop("lists".to_owned(), None).await.unwrap();
+    assert_eq!(lab.arm_of(1).await, None);
+    let refused = lab.experiments.start("lists".to_owned()).await.unwrap_err();
+    assert!(matches!(refused, ExperimentError::NotNow(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_restart_leaves_every_user_in_the_same_arm() {
+    let lab = Lab::running(halves()).await;
+    let mut before = Vec::new();
+    for user_id in 1..200 {
+        before.push(lab.arm_of(user_id).await);
+    }
+    let Lab { experiments, store, folder, stop } = lab;
+    stop.cancel();
+    drop((experiments, store));
+    let (experiments, _recorder) = loop {
+        // The recorder lets go of the store when it ends.
+        match RedbStore::open(folder.path()) {
+            Ok(store) => break Experiments::open(Arc::new(store), 0.0).await.unwrap(),
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let labels = HashMap::new();
+    for (user_id, before) in (1..200).zip(before) {
+        let applied = experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        assert_eq!(applied.first().map(|applied| applied.arm), before);
+    }
+}
+
+#[tokio::test]
+async fn shares_grow_without_moving_a_user_from_arm_to_arm_and_do_not_shrink() {
+    let small = Definition { arms: vec![arm("A", 0.1), arm("B", 0.1)], ..halves() };
+    let lab = Lab::running(small.clone()).await;
+    let mut before = Vec::new();
+    for user_id in 0..500 {
+        before.push(lab.arm_of(user_id).await);
+    }
+    let grown = Definition { arms: vec![arm("A", 0.1), arm("B", 0.4)], ..halves() };
+    assert_eq!(lab.experiments.update(grown).await.unwrap().phase, 1);
+    let mut joined = 0;
+    for (user_id, before) in (0..500).zip(before) {
+        let after = lab.arm_of(user_id).await;
+        assert!(after == before || (before.is_none() && after == Some(1)));
+        joined += u32::from(after != before);
+    }
+    assert!((100..200).contains(&joined), "{joined} of 500 joined a further three tenths");
+    let refused = lab.experiments.update(small).await.unwrap_err().to_string();
+    assert!(refused.contains("can only grow"), "{refused}");
+}
+
+#[tokio::test]
+async fn experiments_of_a_layer_have_no_user_in_common_and_must_fit() {
+    let part = |name: &str, traffic| Definition { name: name.to_owned(), traffic, ..halves() };
+    let lab = Lab::running(part("one", 0.4)).await;
+    lab.run(part("two", 0.6)).await;
+    for user_id in 0..300 {
+        assert_eq!(lab.arms_of(user_id).await.len(), 1);
+    }
+    lab.experiments.create(part("three", 0.1)).await.unwrap();
+    let refused = lab.experiments.start("three".to_owned()).await.unwrap_err().to_string();
+    assert!(refused.contains("has no room for it"), "{refused}");
+    lab.experiments.stop("one".to_owned(), None).await.unwrap();
+    lab.experiments.start("three".to_owned()).await.unwrap();
+}
+
+#[tokio::test]
+async fn experiments_of_two_layers_must_not_override_the_same() {
+    let of = |name: &str, layer: &str, diversity| {
+        let overrides = Overrides { diversity, ..Overrides::default() };
+        let arms = vec![arm("A", 0.5), Arm { overrides, ..arm("B", 0.5) }];
+        Definition { name: name.to_owned(), layer: layer.to_owned(), arms, ..halves() }
+    };
+    let lab = Lab::running(of("one", "ranking", Some(0.5))).await;
+    lab.run(of("two", "models", None)).await;
+    assert_eq!(lab.arms_of(1).await.len(), 2);
+    lab.experiments.create(of("three", "lists", Some(0.1))).await.unwrap();
+    let refused = lab.experiments.start("three".to_owned()).await.unwrap_err().to_string();
+    assert!(refused.contains("overrides diversity too"), "{refused}");
+}
+
+#[tokio::test]
+async fn those_are_left_out_whom_it_is_not_for() {
+    let labels = |country: &str| HashMap::from([("country".to_owned(), country.to_owned())]);
+    let target = Target {
+        labels: [("country".to_owned(), vec!["DE".to_owned()])].into(),
+        events_max: Some(1),
+        ..Target::default()
+    };
+    let lab = Lab::running(Definition { target, ..halves() }).await;
+    let takes_part = async |country: &str| {
+        let asked = Asked { user_id: 1, labels: &labels(country) };
+        !lab.experiments.applied(asked).await.unwrap().is_empty()
+    };
+    assert!(takes_part("DE").await && !takes_part("FR").await);
+    lab.did(1, 1, 1).await;
+    lab.did(1, 2, 2).await;
+    assert!(!takes_part("DE").await);
+}
+
+#[tokio::test]
+async fn a_held_out_user_takes_part_in_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(folder.path()).unwrap());
+    let lab = Lab::over(store, folder, 0.5).await;
+    lab.run(halves()).await;
+    let mut out = 0;
+    for user_id in 0..400 {
+        out += u32::from(lab.arm_of(user_id).await.is_none());
+    }
+    assert!((150..250).contains(&out), "{out} of 400 are held out");
+}
+
+#[tokio::test]
+async fn a_named_user_is_always_in_the_arm_and_in_no_result() {
+    let arms = vec![arm("A", 0.5), Arm { user_ids: vec![7], ..arm("B", 0.0) }];
+    let lab = Lab::running(Definition { arms, ..halves() }).await;
+    assert_eq!(lab.answer(7, 1_000).await, Some(1));
+    assert_eq!(lab.units().await, [0, 0]);
+}
+
+#[tokio::test]
+async fn a_user_counts_once_however_often_answered() {
+    let lab = Lab::running(halves()).await;
+    let arm = lab.answer(1, 1_000).await.unwrap();
+    for hour in 0..3 {
+        lab.answer(1, 1_000 + hour * 60 * 60 * 1_000).await;
+    }
+    assert_eq!(lab.units().await.iter().sum::<u64>(), 1);
+    assert_eq!(lab.units().await[arm], 1);
+}
+
+#[tokio::test]
+async fn what_is_done_within_the_window_counts_and_nothing_else_does() {
+    let metrics = vec![metric("seen", What::Count, Purpose::Goal)];
+    let lab = Lab::running(Definition { metrics, ..halves() }).await;
+    let first = 100 * DAY_MS;
+    let arm = lab.answer(1, first).await.unwrap();
+    lab.did(1, 1, first - 1).await;
+    assert_eq!(lab.results().await.units[arm].1, 1);
+    for (movie_id, time_ms) in [(2, first), (3, first + 7 * DAY_MS - 1), (4, first + 7 * DAY_MS)] {
+        lab.did(1, movie_id, time_ms).await;
+        lab.did(1, movie_id, time_ms).await;
+    }
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+    let seen = &by_delta.arms[arm].metrics[0];
+    assert!((seen.mean() - 2.0).abs() < 1e-9 && (seen.other_mean() - 1.0).abs() < 1e-9);
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_taken_out_of_the_sums_exactly() {
+    let lab = Lab::running(halves()).await;
+    for user_id in 1..=20 {
+        lab.answer(user_id, 1_000).await;
+        lab.did(user_id, 1, 2_000).await;
+    }
+    let (before, _) = lab.sums().await;
+    lab.answer(99, 1_000).await;
+    lab.did(99, 1, 2_000).await;
+    assert_eq!(lab.sums().await.0.units(), 21);
+    lab.store.delete_user(99).await.unwrap();
+    lab.experiments.forget(99, 3_000).await.unwrap();
+    assert_eq!(lab.sums().await, (before.clone(), before));
+    let kept = lab.store.documents().list(DocumentKind::Exposure, "99", None, 10, 3_000).await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_user_of_two_arms_is_said_and_left_out() {
+    let lab = Lab::running(halves()).await;
+    let arm = lab.answer(1, 1_000).await.unwrap();
+    let experiment = lab.experiments.get("lists").unwrap();
+    let applied = vec![Applied { experiment, arm: 1 - arm, forced: false }];
+    let (exposure_id, items) = ("2".to_owned(), Vec::new());
+    let exposure = Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items };
+    lab.experiments.exposed(exposure);
+    let results = lab.results().await;
+    assert_eq!((results.crossed, results.units[0].1 + results.units[1].1), (1, 0));
+}
+
+/// A thousand users in each arm, of whom more of B than of A do something.
+async fn with_a_better_b(definition: Definition) -> Lab {
+    let lab = Lab::running(definition).await;
+    let mut events = Vec::new();
+    for user_id in 0..2_000 {
+        let arm = lab.answer(user_id, 1_000).await.unwrap();
+        if user_id % 10 < if arm == 1 { 6 } else { 3 } {
+            events.push(Interaction { user_id, movie_id: 1, time_ms: 2_000, kind: Kind::View, rating: None });
+        }
+    }
+    lab.store.record(&events, 2_000).await.unwrap();
+    lab.experiments.touched(events.iter().map(|event| event.user_id));
+    lab
+}
+
+#[tokio::test]
+async fn the_better_arm_wins() {
+    let lab = with_a_better_b(halves()).await;
+    let results = lab.results().await;
+    assert_eq!(results.decision.conclusion, Conclusion::Better, "{}", results.decision.sentence);
+    assert_eq!(results.decision.arm.as_deref(), Some("B"));
+    assert!(results.decision.sentence.ends_with("health is good: you may stop now"));
+    let effect = &results.metrics[0].arms[0];
+    let interval = effect.always_valid.unwrap();
+    assert!(interval.lower > 0.0 && interval.lower < 1.0 && interval.upper > 1.0, "{interval:?}");
+}
+
+#[tokio::test]
+async fn a_breached_guardrail_stops_the_experiment() {
+    let worse = Metric { less_is_better: true, ..metric("done", What::Conversion, Purpose::Guardrail) };
+    let metrics = vec![metric("goal", What::Count, Purpose::Goal), worse];
+    let lab = with_a_better_b(Definition { metrics, ..halves() }).await;
+    lab.results().await;
+    let experiment = lab.experiments.get("lists").unwrap();
+    assert_eq!(experiment.state, State::Stopped);
+    let reason = experiment.stop_reason.as_deref().unwrap();
+    assert!(reason.starts_with("arm B breaches the guardrail done"), "{reason}");
+}
+
+#[tokio::test]
+async fn what_another_node_changes_is_read() {
+    let lab = Lab::running(halves()).await;
+    let (other, _recorder) = Experiments::open(Arc::clone(&lab.store), 0.0).await.unwrap();
+    other.pause("lists".to_owned()).await.unwrap();
+    let mut seen = None;
+    lab.experiments.step(&mut seen).await.unwrap();
+    assert_eq!(lab.experiments.get("lists").unwrap().state, State::Paused);
+}
+
+#[tokio::test]
+async fn names_are_taken_once_and_definitions_checked() {
+    let lab = Lab::running(halves()).await;
+    let taken = lab.experiments.create(halves()).await.unwrap_err();
+    assert!(matches!(taken, ExperimentError::Taken(_)), "{taken}");
+    let unknown = lab.experiments.results("other").await.unwrap_err();
+    assert!(matches!(unknown, ExperimentError::Unknown(_)), "{unknown}");
+    for (definition, field) in [
+        (Definition { name: "a/b".to_owned(), ..halves() }, "experiment.name"),
+        (Definition { arms: vec![arm("A", 1.0)], ..halves() }, "experiment.arms"),
+        (Definition { arms: vec![arm("A", 0.7), arm("B", 0.7)], ..halves() }, "experiment.arms"),
+        (Definition { arms: vec![arm("A", 0.5), arm("A", 0.5)], ..halves() }, "experiment.arms"),
+        (Definition { metrics: vec![Metric::conversion(); 2], ..halves() }, "experiment.goals"),
+    ] {
+        let refused = lab.experiments.create(definition).await.unwrap_err();
+        assert!(matches!(&refused, ExperimentError::Fault(fault) if fault.field == field), "{refused}");
+    }
+    let changed = Definition { alpha: 0.1, ..halves() };
+    let refused = lab.experiments.update(changed).await.unwrap_err().to_string();
+    assert!(refused.starts_with("alpha of an experiment that was started cannot change"), "{refused}");
+}

@@ -1,0 +1,270 @@
+//! Which column is what, as a person writes it in TOML.
+//!
+//! ```toml
+//! user = "listener"
+//! item = "podcast"
+//! time = "listened_at"
+//! time_unit = "ms"
+//! value = "stars"
+//! title = "name"
+//! ```
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use marquee_core::domain::Kind;
+use serde::Deserialize;
+
+use crate::import::TimeUnit;
+
+/// Why a text is no map.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// It is not TOML, or names something that maps do not have.
+    #[error("the map cannot be read: {0}")]
+    Toml(String),
+    /// Events lack a column.
+    #[error("the map names a {named} and no {missing}; events need a user, an item and a time")]
+    Missing {
+        /// A column that is there.
+        named: &'static str,
+        /// One that is not.
+        missing: &'static str,
+    },
+    /// Neither events nor items.
+    #[error("the map names no columns; give user, item and time, or items")]
+    Nothing,
+    /// A word that is none of those that a setting may be.
+    #[error("{field} is {found:?}; it may be {known}")]
+    Word {
+        /// The setting.
+        field: &'static str,
+        /// What it says.
+        found: String,
+        /// What it may say.
+        known: &'static str,
+    },
+    /// Words for kinds and no column that has them.
+    #[error("[kinds] says what words mean; name their column as kind_column")]
+    Kinds,
+}
+
+/// What the texts of a column of users or items are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdKind {
+    /// Keys of one's own.
+    #[default]
+    Key,
+    /// Numbers from 1.
+    Number,
+}
+
+/// Which column is what.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnMap {
+    /// Who did something.
+    pub user: Option<String>,
+    /// What it was done with.
+    pub item: Option<String>,
+    /// When.
+    pub time: Option<String>,
+    /// The unit of times that are numbers: s, ms or us; seconds when absent. Times as text are read as such.
+    time_unit: Option<String>,
+    /// The rating.
+    pub value: Option<String>,
+    /// The rating that is 5 stars; `MovieLens`' half stars when absent.
+    pub value_scale: Option<NonZeroU32>,
+    /// What kind all events are of that have no rating; views when absent.
+    kind: Option<String>,
+    /// The column that says the kind.
+    pub kind_column: Option<String>,
+    /// What kind each of its words is; those that are not here are refused.
+    #[serde(default)]
+    kinds: BTreeMap<String, String>,
+    /// What users are called by.
+    #[serde(default)]
+    pub user_ids: IdKind,
+    /// What items are called by.
+    #[serde(default)]
+    pub item_ids: IdKind,
+    /// Names of the files with events below a folder, such as `plays-*.csv`; all when absent.
+    pub files: Option<String>,
+    /// What items are called; by their keys when absent.
+    pub title: Option<String>,
+    /// Their year, which is put behind the title in brackets.
+    pub year: Option<String>,
+    /// Their genres in one text.
+    pub genres: Option<String>,
+    /// What stands between genres; `|` when absent.
+    pub genre_separator: Option<String>,
+    /// Files of items of their own.
+    pub items: Option<ItemsMap>,
+}
+
+/// Files that list items.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ItemsMap {
+    /// Their names in the folder that is given, or beside the file that is given.
+    pub files: String,
+    /// Which item.
+    pub item: String,
+    /// As those of events.
+    pub title: Option<String>,
+    /// As that of events.
+    pub year: Option<String>,
+    /// As those of events.
+    pub genres: Option<String>,
+    /// As that of events.
+    pub genre_separator: Option<String>,
+}
+
+/// The columns that say something of items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ItemColumns<'a> {
+    pub(super) title: Option<&'a str>,
+    pub(super) year: Option<&'a str>,
+    pub(super) genres: Option<&'a str>,
+    pub(super) genre_separator: &'a str,
+}
+
+/// What stands between genres where nothing is said.
+const GENRE_SEPARATOR: &str = "|";
+
+impl ItemsMap {
+    pub(super) fn columns(&self) -> ItemColumns<'_> {
+        ItemColumns {
+            title: self.title.as_deref(),
+            year: self.year.as_deref(),
+            genres: self.genres.as_deref(),
+            genre_separator: self.genre_separator.as_deref().unwrap_or(GENRE_SEPARATOR),
+        }
+    }
+}
+
+/// The names of kinds.
+const KNOWN_KINDS: &str = "rating, view, like, dislike, watchlist or hide";
+
+impl ColumnMap {
+    /// Reads a map.
+    ///
+    /// # Errors
+    /// [`MapError`] that says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, MapError> {
+        let map: Self = toml::from_str(text).map_err(|error| MapError::Toml(error.to_string()))?;
+        map.check()?;
+        Ok(map)
+    }
+
+    fn check(&self) -> Result<(), MapError> {
+        let columns = [("user", &self.user), ("item", &self.item), ("time", &self.time)];
+        let named = columns.iter().find(|(_, column)| column.is_some());
+        let missing = columns.iter().find(|(_, column)| column.is_none());
+        match (named, missing) {
+            (Some((named, _)), Some((missing, _))) => return Err(MapError::Missing { named, missing }),
+            (None, _) if self.items.is_none() => return Err(MapError::Nothing),
+            _ => {}
+        }
+        if !self.kinds.is_empty() && self.kind_column.is_none() {
+            return Err(MapError::Kinds);
+        }
+        self.unit()?;
+        self.kind()?;
+        self.kinds().map(drop)
+    }
+
+    /// The columns of events that say something of their items.
+    pub(super) fn item_columns(&self) -> ItemColumns<'_> {
+        ItemColumns {
+            title: self.title.as_deref(),
+            year: self.year.as_deref(),
+            genres: self.genres.as_deref(),
+            genre_separator: self.genre_separator.as_deref().unwrap_or(GENRE_SEPARATOR),
+        }
+    }
+
+    /// Whether it maps events.
+    pub fn has_events(&self) -> bool {
+        self.user.is_some()
+    }
+
+    /// The unit of times that are numbers.
+    ///
+    /// # Errors
+    /// [`MapError::Word`].
+    pub fn unit(&self) -> Result<TimeUnit, MapError> {
+        let Some(word) = self.time_unit.as_deref() else { return Ok(TimeUnit::default()) };
+        let unit = TimeUnit::ALL.into_iter().find(|unit| word == unit.symbol() || word == unit.name());
+        unit.ok_or_else(|| MapError::Word {
+            field: "time_unit",
+            found: word.to_owned(),
+            known: "s, ms or us; times as text need none",
+        })
+    }
+
+    /// What kind events without a rating are of.
+    ///
+    /// # Errors
+    /// [`MapError::Word`].
+    pub fn kind(&self) -> Result<Kind, MapError> {
+        self.kind.as_deref().map_or(Ok(Kind::View), |word| kind_of("kind", word))
+    }
+
+    /// What kind each word of the kinds' column is.
+    ///
+    /// # Errors
+    /// [`MapError::Word`].
+    pub fn kinds(&self) -> Result<BTreeMap<String, Kind>, MapError> {
+        if self.kinds.is_empty() {
+            return Ok(Kind::ALL.into_iter().map(|kind| (kind.name().to_owned(), kind)).collect());
+        }
+        self.kinds.iter().map(|(word, kind)| Ok((word.clone(), kind_of("kinds", kind)?))).collect()
+    }
+}
+
+fn kind_of(field: &'static str, word: &str) -> Result<Kind, MapError> {
+    let found = Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(word));
+    let unknown = || MapError::Word { field, found: word.to_owned(), known: KNOWN_KINDS };
+    found.ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_names_columns() {
+        let map = ColumnMap::parse(
+            "user = \"listener\"\nitem = \"show\"\ntime = \"at\"\ntime_unit = \"ms\"\nvalue = \"stars\"\ntitle = \"name\"",
+        );
+        let map = map.unwrap();
+        assert_eq!(map.unit(), Ok(TimeUnit::Milliseconds));
+        assert_eq!(map.title.as_deref(), Some("name"));
+        assert_eq!((map.user_ids, map.kind()), (IdKind::Key, Ok(Kind::View)));
+    }
+
+    #[test]
+    fn words_may_stand_for_kinds() {
+        let text = "user = \"u\"\nitem = \"i\"\ntime = \"t\"\nkind_column = \"what\"\n[kinds]\nplay = \"view\"\nskip = \"dislike\"";
+        let kinds = ColumnMap::parse(text).unwrap().kinds().unwrap();
+        assert_eq!((kinds["play"], kinds["skip"]), (Kind::View, Kind::Dislike));
+    }
+
+    #[test]
+    fn what_is_no_map_says_why() {
+        for (text, words) in [
+            ("user =", "cannot be read"),
+            ("listener = \"user\"", "unknown field `listener`"),
+            ("user = \"u\"\nitem = \"i\"", "no time"),
+            ("", "names no columns"),
+            ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\ntime_unit = \"days\"", "time_unit is \"days\""),
+            ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\nkind = \"played\"", "kind is \"played\""),
+            ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\n[kinds]\nplay = \"view\"", "kind_column"),
+        ] {
+            let error = ColumnMap::parse(text).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}
