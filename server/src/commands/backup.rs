@@ -1,12 +1,12 @@
-//! `backup`: the store that the settings name is written to a folder, while no server has it open, or a backup is checked.
+//! `backup`: the store that the settings name is written to a folder or a bucket, while no server has it open, or a backup is checked.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use marquee_store::backup::{self, Backup, Counts, Manifest};
+use marquee_store::backup::{self, Counts, Made, Manifest, Place};
 use marquee_store::{RedbStore, Store, StoreError};
 
 use super::{DamageArgs, Layers, Outcome};
@@ -17,8 +17,8 @@ use crate::telemetry::Telemetry;
 /// The options of `backup`.
 #[derive(Args)]
 pub(super) struct BackupArgs {
-    /// A folder: the backup becomes a folder in it, named by its moment
-    target: PathBuf,
+    /// A folder, or s3://BUCKET/PREFIX: the backup becomes a folder in it, named by its moment
+    target: Place,
     /// Check every byte of the backup in TARGET, or of the newest one there, instead of making one
     #[arg(long, conflicts_with = "keep")]
     verify: bool,
@@ -48,12 +48,12 @@ pub(super) async fn run(args: BackupArgs) -> Outcome {
     let config = damage.decide(layers.resolve()?);
     let _telemetry = Telemetry::start(config.telemetry.log_format, config.telemetry.log_level)?;
     if verify {
-        return check(target).await;
+        return check(&target).await;
     }
     make(&config, &target).await?;
     if let Some(count) = keep {
-        for removed in backup::keep(&target, count.get())? {
-            println!("Removed {}.", removed.display());
+        for removed in target.keep(count.get()).await? {
+            println!("Removed {removed}.");
         }
     }
     Ok(())
@@ -71,23 +71,26 @@ pub(super) async fn open(
     app::open_store(&config.store.store, data_dir, config.on_damage).await.map_err(closed)
 }
 
-async fn check(source: PathBuf) -> Outcome {
-    let (path, manifest) = tokio::task::spawn_blocking(move || backup::verify(&source)).await??;
-    println!("{} of {} is whole: {}.", path.display(), manifest.made_at, said(&manifest));
+async fn check(source: &Place) -> Outcome {
+    let fetched = source.fetch().await?;
+    let folder = fetched.folder().to_owned();
+    let (path, manifest) = tokio::task::spawn_blocking(move || backup::verify(&folder)).await??;
+    let at = if let Place::Bucket(url) = source { url.clone() } else { path.display().to_string() };
+    println!("{at} of {} is whole: {}.", manifest.made_at, said(&manifest));
     Ok(())
 }
 
-async fn make(config: &Config, target: &Path) -> Outcome {
+async fn make(config: &Config, target: &Place) -> Outcome {
     let store = open(config, NoStore::Open).await?;
     let bar = counting();
     let pace = |counts| {
         show(&bar, counts);
         backup::at_once(counts)
     };
-    let made = backup::write(store.as_ref(), target, &pace).await;
+    let made = target.write(store.as_ref(), &backup::staging(&config.store.data_dir), &pace).await;
     bar.finish_and_clear();
-    let Backup { path, manifest } = made?;
-    println!("{} is a backup: {}.", path.display(), said(&manifest));
+    let Made { at, manifest } = made?;
+    println!("{at} is a backup: {}.", said(&manifest));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use marquee_core::domain::UserId;
 use marquee_store::OnDamage;
-use marquee_store::backup::{self, Restoring};
+use marquee_store::backup::{self, Place, Restoring};
 
 use super::backup::{counting, said, show};
 use super::{Layers, Outcome};
@@ -16,8 +16,8 @@ use crate::telemetry::Telemetry;
 /// The options of `restore`.
 #[derive(Args)]
 pub(super) struct RestoreArgs {
-    /// The folder of a backup, or one of backups, of which the newest is taken
-    source: PathBuf,
+    /// The folder of a backup, or one of backups, of which the newest is taken; also s3://BUCKET/PREFIX
+    source: Place,
     /// A file of user ids, one a line: users who were deleted since the backup was made and are not to come back
     #[arg(long, value_name = "FILE")]
     without: Option<PathBuf>,
@@ -41,12 +41,12 @@ pub(super) async fn run(args: RestoreArgs) -> Outcome {
     let _telemetry = Telemetry::start(config.telemetry.log_format, config.telemetry.log_level)?;
     let without = without.as_deref().map(users).transpose()?.unwrap_or_default();
     // Before a data folder is made for nothing.
-    backup::find(&source)?;
+    let source = source.fetch().await?;
     let store = app::open_store(&config.store.store, &config.store.data_dir, OnDamage::Refuse).await?;
     let bar = counting();
     let progress = |counts| show(&bar, counts);
     let restoring = Restoring { without, progress: Some(&progress) };
-    let restored = backup::restore(&source, store.as_ref(), &restoring).await;
+    let restored = backup::restore(source.folder(), store.as_ref(), &restoring).await;
     bar.finish_and_clear();
     let manifest = restored?;
     println!("The backup of {} is restored: {}.", manifest.made_at, said(&manifest));

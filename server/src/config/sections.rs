@@ -261,7 +261,7 @@ sections! {
         job_history_days <"DAYS">: u32 = 90, 1..=3650;
         /// Releases that jobs may import, by name; a server that listens on loopback alone takes any path as well
         job_sources <"NAME=PATH,...">: Places = Places::default();
-        /// Folders that jobs may write backups to, by name; a server that listens on loopback alone takes any path as well
+        /// Folders, or for backups s3://BUCKET/PREFIX, that jobs may write to, by name; a server that listens on loopback alone takes any path as well
         job_targets <"NAME=PATH,...">: Places = Places::default();
         /// Programs that the job train may run, by name, with what they are given; no shell reads them
         job_commands <"NAME=PROGRAM [ARGUMENT ...];...">: Commands = Commands::default();

@@ -1,4 +1,4 @@
-//! Folders that jobs may read or write: the configuration names them, and a job says a name.
+//! Folders and buckets that jobs may read or write: the configuration names them, and a job says a name.
 //!
 //! A server that listens on loopback alone takes a path as well, from whoever is on the machine already. Any other takes
 //! names alone, so that no caller has it read or write what it was not told to.
@@ -8,10 +8,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Folders or files by name.
+use marquee_store::backup::Place;
+
+/// Folders, files or buckets by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    named: BTreeMap<String, PathBuf>,
+    named: BTreeMap<String, Place>,
     takes_paths: bool,
 }
 
@@ -32,7 +34,7 @@ impl Places {
     ///
     /// # Errors
     /// What is wrong with it, as a sentence that names the argument.
-    pub fn find(&self, argument: &str, value: &str) -> Result<PathBuf, String> {
+    pub fn find(&self, argument: &str, value: &str) -> Result<Place, String> {
         if let Some(place) = self.named.get(value) {
             return Ok(place.clone());
         }
@@ -49,9 +51,20 @@ impl Places {
         }
         let path = Path::new(value);
         if path.is_absolute() {
-            Ok(path.to_owned())
+            Ok(Place::Folder(path.to_owned()))
         } else {
             Err(format!("have a {argument} that is neither a name nor a whole path; the names are {names}"))
+        }
+    }
+
+    /// The place that an argument says, for who reads or writes files of this machine alone.
+    ///
+    /// # Errors
+    /// As [`Places::find`], and when it is a bucket.
+    pub fn find_path(&self, argument: &str, value: &str) -> Result<PathBuf, String> {
+        match self.find(argument, value)? {
+            Place::Folder(path) => Ok(path),
+            Place::Bucket(url) => Err(format!("have a {argument} that is {url}; this kind takes a folder")),
         }
     }
 
@@ -73,9 +86,9 @@ impl fmt::Display for Places {
         if self.named.is_empty() {
             return f.write_str("none");
         }
-        for (number, (name, path)) in self.named.iter().enumerate() {
+        for (number, (name, place)) in self.named.iter().enumerate() {
             let comma = if number == 0 { "" } else { "," };
-            write!(f, "{comma}{name}={}", path.display())?;
+            write!(f, "{comma}{name}={place}")?;
         }
         Ok(())
     }
@@ -90,10 +103,11 @@ impl FromStr for Places {
             return Ok(places);
         }
         for part in text.split(',') {
-            let (name, path) = part.split_once('=').ok_or(PlacesError)?;
-            let (name, path) = (name.trim(), path.trim());
-            let is_new = is_name(name) && !path.is_empty();
-            if !is_new || places.named.insert(name.to_owned(), PathBuf::from(path)).is_some() {
+            let (name, place) = part.split_once('=').ok_or(PlacesError)?;
+            let (name, place) = (name.trim(), place.trim());
+            let is_new = is_name(name) && !place.is_empty();
+            let Ok(place) = place.parse();
+            if !is_new || places.named.insert(name.to_owned(), place).is_some() {
                 return Err(PlacesError);
             }
         }
@@ -120,12 +134,26 @@ mod tests {
         let places: Places = "nightly=/backups/nightly".parse().unwrap();
         for open in [true, false] {
             let places = places.clone().taking_paths(open);
-            assert_eq!(places.find("target", "nightly"), Ok(PathBuf::from("/backups/nightly")));
+            assert_eq!(places.find_path("target", "nightly"), Ok(PathBuf::from("/backups/nightly")));
             assert_eq!(places.find("target", "/etc").is_ok(), open);
             let refused = places.find("target", "weekly").unwrap_err();
             assert!(refused.contains("target") && refused.contains("nightly"), "{refused}");
         }
+        let refused = places.find("target", "s3://theirs").unwrap_err();
+        assert!(refused.contains("beyond loopback no path is taken"), "{refused}");
         let refused = places.find("target", "/etc").unwrap_err();
         assert!(refused.contains("beyond loopback no path is taken"), "{refused}");
+    }
+    #[test]
+    fn a_bucket_is_taken_by_its_name_and_is_no_folder() {
+        let places: Places = "cloud=s3://backups/marquee".parse().unwrap();
+        assert_eq!(places.to_string(), "cloud=s3://backups/marquee");
+        assert_eq!(places.find("target", "cloud"), Ok(Place::Bucket("s3://backups/marquee".to_owned())));
+        let refused = places.find_path("target", "cloud").unwrap_err();
+        assert!(refused.contains("takes a folder"), "{refused}");
+        assert!(
+            places.taking_paths(true).find("target", "s3://theirs").is_err(),
+            "an address is no argument"
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! `backup`: the store is written to a folder, while everything goes on.
+//! `backup`: the store is written to a folder or a bucket, while everything goes on.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use marquee_store::backup::{self, Backup as Made, Counts};
+use marquee_store::backup::{self, Counts, Made};
 use marquee_store::{Store, StoreStats};
 
 use super::super::job::{Arguments, Outcome};
@@ -30,11 +31,13 @@ const KEEP: Number = Number {
 pub(super) struct Backup {
     store: Arc<dyn Store>,
     targets: Places,
+    /// Where a backup is written that goes to a bucket from there.
+    staging: PathBuf,
 }
 
 impl Backup {
-    pub(super) fn new(store: Arc<dyn Store>, targets: Places) -> Self {
-        Self { store, targets }
+    pub(super) fn new(store: Arc<dyn Store>, targets: Places, staging: PathBuf) -> Self {
+        Self { store, targets, staging }
     }
 }
 
@@ -45,7 +48,7 @@ impl Kind for Backup {
     }
 
     fn about(&self) -> &'static str {
-        "Writes everything in the store to a folder that `marquee-server restore` reads."
+        "Writes everything in the store to a folder or a bucket that `marquee-server restore` reads."
     }
 
     fn arguments(&self) -> &'static [Argument] {
@@ -68,17 +71,16 @@ impl Kind for Backup {
             run.reached(users, all.max(users), message);
             Box::pin(run.breathe())
         };
-        let Made { path, manifest } =
-            backup::write(self.store.as_ref(), &target, &pace).await.map_err(Failure::of)?;
+        let Made { at, manifest } =
+            target.write(self.store.as_ref(), &self.staging, &pace).await.map_err(Failure::of)?;
         if keep > 0 {
-            let removed = tokio::task::spawn_blocking(move || backup::keep(&target, keep)).await;
-            for removed in removed.map_err(Failure::of)?.map_err(Failure::of)? {
-                run.log(format!("removed {}", removed.display()));
+            for removed in target.keep(keep).await.map_err(Failure::of)? {
+                run.log(format!("removed {removed}"));
             }
         }
         let bytes: u64 = manifest.parts.iter().map(|part| part.bytes).sum();
         let counts = manifest.counts;
-        Ok(Outcome::said(format!("{} with {} users", path.display(), counts.users))
+        Ok(Outcome::said(format!("{at} with {} users", counts.users))
             .figure("users", counts.users as f64)
             .figure("interactions", counts.interactions as f64)
             .figure("movies", counts.movies as f64)

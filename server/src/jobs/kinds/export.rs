@@ -57,12 +57,12 @@ impl Kind for Export {
         DAYS.check(arguments)?;
         format(arguments.get(FORMAT.name).map(String::as_str))?;
         let target = arguments.get(TARGET.name).map(String::as_str).unwrap_or_default();
-        self.targets.find(TARGET.name, target).map(drop)
+        self.targets.find_path(TARGET.name, target).map(drop)
     }
 
     async fn run(&self, run: &Run) -> Result<Outcome, Failure> {
         let target = run.argument(TARGET.name).unwrap_or_default();
-        let target = self.targets.find(TARGET.name, target).map_err(Failure::new)?;
+        let target = self.targets.find_path(TARGET.name, target).map_err(Failure::new)?;
         let format = format(run.argument(FORMAT.name)).map_err(Failure::new)?;
         let days = DAYS.asked(run)?.cast_signed();
         let range = Range { since_ms: (days > 0).then(|| now_ms() - days * DAY_MS), until_ms: None };

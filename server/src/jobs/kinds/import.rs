@@ -84,7 +84,7 @@ impl Kind for Import {
             truth(arguments.get(argument.name).map(String::as_str), argument.name)?;
         }
         let path = arguments.get(PATH.name).map(String::as_str).unwrap_or_default();
-        self.sources.find(PATH.name, path).map(drop)
+        self.sources.find_path(PATH.name, path).map(drop)
     }
 
     fn restart(&self) -> Restart {
@@ -93,7 +93,7 @@ impl Kind for Import {
 
     async fn run(&self, run: &Run) -> Result<Outcome, Failure> {
         let path = run.argument(PATH.name).unwrap_or_default();
-        let path = self.sources.find(PATH.name, path).map_err(Failure::new)?;
+        let path = self.sources.find_path(PATH.name, path).map_err(Failure::new)?;
         let is_said = |argument: Argument| truth(run.argument(argument.name), argument.name);
         let sample =
             if is_said(REPLACE).map_err(Failure::new)? { OnSample::Replace } else { OnSample::Refuse };

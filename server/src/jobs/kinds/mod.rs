@@ -21,7 +21,7 @@ mod vectors;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use marquee_store::Store;
+use marquee_store::{Store, backup::staging};
 
 pub use self::index::Planners;
 use super::commands::Commands;
@@ -59,7 +59,7 @@ pub(crate) struct Parts {
 pub(crate) struct KindSettings {
     /// Releases that may be imported.
     pub(crate) sources: Places,
-    /// Folders that backups may be written to.
+    /// Folders and buckets that backups may be written to.
     pub(crate) targets: Places,
     /// Programs that may be run.
     pub(crate) commands: Commands,
@@ -74,7 +74,7 @@ pub(crate) fn all(parts: Parts, settings: KindSettings, ledger: Arc<Ledger>) -> 
     let Parts { store, coordinator, catalog, profiles, recommender, planners, similar, samples } = parts;
     let KindSettings { sources, targets, commands, event_retention_days, data_dir } = settings;
     let kinds: Vec<Arc<dyn Kind>> = vec![
-        Arc::new(backup::Backup::new(Arc::clone(&store), targets.clone())),
+        Arc::new(backup::Backup::new(Arc::clone(&store), targets.clone(), staging(&data_dir))),
         Arc::new(clean::Clean::new(Arc::clone(&ledger))),
         Arc::new(evaluate::Evaluate::new(Arc::clone(&store), Arc::clone(&catalog), Arc::clone(&recommender))),
         Arc::new(export::Export::new(Arc::clone(&store), targets)),

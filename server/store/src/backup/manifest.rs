@@ -123,7 +123,8 @@ struct Format {
     format: u32,
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest, BackupError> {
+/// What the manifest in a folder says, once its checksum and the list of checksums agree with it.
+pub(super) fn read_manifest(folder: &Path) -> Result<Manifest, BackupError> {
     let (path, checksums) = (folder.join(MANIFEST), folder.join(CHECKSUMS));
     let bytes = fs::read(&path).map_err(BackupError::of(&path))?;
     let said = fs::read(&checksums).map_err(BackupError::of(&checksums))?;
@@ -141,6 +142,11 @@ fn read_manifest(folder: &Path) -> Result<Manifest, BackupError> {
     let manifest: Manifest = serde_json::from_str(&text).map_err(broken)?;
     if manifest.checksums(&text).as_bytes() != said {
         return Err(BackupError::damaged(&checksums, format!("it is not what {MANIFEST} says")));
+    }
+    // Whoever wrote it may not name a file elsewhere.
+    let is_a_name = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
+    if let Some(part) = manifest.parts.iter().find(|part| !is_a_name(&part.file)) {
+        return Err(BackupError::damaged(&path, format!("{:?} is no name of a file", part.file)));
     }
     Ok(manifest)
 }

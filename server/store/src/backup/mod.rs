@@ -7,11 +7,15 @@
 //! An embedded store is written as of one moment, from a snapshot beside which writers go on; a cluster user by user,
 //! each as of the moment when it is read. What was acknowledged before the backup began is in it, of both.
 //!
-//! Begin with [`write()`] and [`restore`]. Both are given up by dropping them.
+//! Begin with [`write()`] and [`restore`], or with a [`Place`], which may be a bucket of an object store. All are given up by dropping them.
 
+mod bucket;
+#[cfg(test)]
+mod bucket_tests;
 mod lines;
 mod manifest;
 mod parts;
+mod place;
 mod restore;
 mod target;
 #[cfg(test)]
@@ -27,6 +31,7 @@ use tokio::task::spawn_blocking;
 
 pub use self::manifest::{Counts, Manifest, Part, verify};
 use self::parts::Parts;
+pub use self::place::{Fetched, Made, Place, staging};
 pub use self::restore::{Restoring, is_half_restored, restore};
 use self::target::Target;
 pub use self::target::{find, keep};
@@ -51,6 +56,14 @@ pub enum BackupError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// A bucket cannot be used.
+    #[error("{url}: {error}; see AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")]
+    Bucket {
+        /// Which one, with its prefix.
+        url: String,
+        /// Why.
+        error: object_store::Error,
     },
     /// Somebody else writes there.
     #[error("another backup is being written to {}; wait for its end", .0.display())]

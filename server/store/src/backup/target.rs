@@ -137,7 +137,8 @@ fn moment(time_ms: TimeMs) -> UtcDateTime {
     UtcDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(UtcDateTime::UNIX_EPOCH)
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a backup can have this name.
+pub(super) fn is_name(name: &str) -> bool {
     let form = "0000-00-00T00-00-00.000Z";
     let fits =
         |(letter, form): (char, char)| if form == '0' { letter.is_ascii_digit() } else { letter == form };
