@@ -24,7 +24,16 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from marquee_onnx import catalogue, comparison, content_prior, metrics, run_log, titles, warm_start
+from marquee_onnx import (
+    catalogue,
+    comparison,
+    content_prior,
+    from_server,
+    metrics,
+    run_log,
+    titles,
+    warm_start,
+)
 from marquee_onnx.arguments import count, positive, threads
 from marquee_onnx.data import (
     Dataset,
@@ -59,6 +68,7 @@ WRITTEN = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `train`."""
     parser.add_argument("data", type=Path, help="a MovieLens folder or a prepared split")
+    from_server.add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the run folder; a state in it is resumed")
     parser.add_argument("--name", default="", help="what the data is called in config.json")
     parser.add_argument(
@@ -104,6 +114,9 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
     check_unused(args.output, SETTINGS, WRITTEN)
+    server = from_server.server_of(args)
+    if server is not None:
+        from_server.fill(args.data, server)
     dataset = load(args)
     check_enough(dataset, args.data)
     hashes = titles.of_data(args.data, dataset.vocabulary)
