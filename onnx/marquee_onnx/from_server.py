@@ -159,7 +159,7 @@ def begun(folder: Path, server: Server) -> Place:
         print(f"goes on after {place.interactions:,} interactions", flush=True)
         return place
     with (folder / PART).open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerow(HEADER)
+        csv.writer(file, lineterminator="\n").writerow(HEADER)
     place = Place(server.address, bytes=(folder / PART).stat().st_size)
     place.write(folder)
     return place
@@ -188,7 +188,7 @@ def take(folder: Path, server: Server, place: Place) -> None:
     with (folder / PART).open("r+", newline="", encoding="utf-8") as file:
         file.truncate(place.bytes)
         file.seek(place.bytes)
-        rows, taken = csv.writer(file), 0
+        rows, taken = csv.writer(file, lineterminator="\n"), 0
         for part in parts(server, place.position):
             events = part.get("interactions", [])
             rows.writerows(map(row, events))
@@ -254,7 +254,7 @@ def write_movies(folder: Path, server: Server) -> int:
     """Write what the catalogue says of its movies, and their keys if any has one; how many there are."""
     count, token, keys = 0, "", []
     with (folder / MOVIES).open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
+        rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("movieId", "title", "genres"))
         while True:
             page = page_of_movies(server, token)
@@ -269,7 +269,7 @@ def write_movies(folder: Path, server: Server) -> int:
                 break
     if keys:
         with (folder / MOVIE_KEYS).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("movieId", "movieKey"), *keys])
+            csv.writer(file, lineterminator="\n").writerows([("movieId", "movieKey"), *keys])
     return count
 
 
