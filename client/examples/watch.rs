@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Prints interactions until so many `left` came or the stream ends; `after` is the place of the last one.
 async fn follow(client: &Client, after: &mut String, left: &mut u64) -> Result<(), tonic::Status> {
-    let request = WatchInteractionsRequest { after: after.clone() };
+    let request = WatchInteractionsRequest { after: after.clone(), user: None };
     let mut stream = client.watch_interactions(request).await?;
     while *left > 0 {
         let Some(watched) = stream.next().await.transpose()? else { return Ok(()) };

@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from marquee_onnx import bf16, sessions, tables, titles
+from marquee_onnx import bf16, movie_keys, sessions, tables, titles
 from marquee_onnx.errors import BundleError
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.graphs.cpu import cpu_encoder
@@ -101,6 +101,7 @@ class Model:
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
     titles: NDArray[np.uint32] | None = None
+    keys: movie_keys.Keys | None = None
 
     def __post_init__(self) -> None:
         version = self.version if isinstance(self.version, str) else self.version.text
@@ -108,6 +109,7 @@ class Model:
             check_name(text)
         check_vocabulary(self.vocabulary, self.weights.shape.items)
         check_titles(self.titles, self.weights.shape.items)
+        check_keys(self.keys, self.weights.shape.items)
 
 
 def check_name(text: str) -> None:
@@ -128,6 +130,17 @@ def check_titles(hashes: NDArray[np.uint32] | None, items: int) -> None:
     """One hash an item, where titles are kept."""
     if hashes is not None and hashes.shape != (items,):
         raise BundleError(f"{titles.FILE} has {hashes.size} titles for {items} items: train or export again")
+
+
+def check_keys(keys: movie_keys.Keys | None, items: int) -> None:
+    """One key an item, where keys are kept, and none of two items."""
+    if keys is None:
+        return
+    if len(keys) != items:
+        raise BundleError(f"{movie_keys.FILE} has {len(keys)} keys for {items} items: train or export again")
+    there = [key for key in keys if key]
+    if len(set(there)) != len(there):
+        raise BundleError(f"{movie_keys.FILE} has a key twice: export the data and train again")
 
 
 def write(
@@ -183,6 +196,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
     located = tables.write(folder / tables.FILE, tables.of(model.weights), precision)
     (folder / VOCABULARY).write_bytes(model.vocabulary.astype("<u4").tobytes())
     titles.write(folder, model.titles)
+    movie_keys.write(folder, model.keys)
     for graph in graphs:
         onnx.save(graph.author(model.weights, located), folder / graph.file)
     shape = model.weights.shape
@@ -205,6 +219,7 @@ def write_files(folder: Path, model: Model, graphs: Sequence[Graph], precision: 
         "tables": {"file": tables.FILE, "precision": precision},
         "vocabulary": VOCABULARY,
         **({} if model.titles is None else {"titles": titles.FILE}),
+        **({} if model.keys is None else {"keys": movie_keys.FILE}),
         "graphs": entries,
         "sha256": {file.name: sha256(file) for file in sorted(folder.iterdir())},
         "training": dict(model.training),
@@ -354,6 +369,7 @@ def check(folder: Path) -> dict[str, Any]:
             )
     check_vocabulary(read_vocabulary(folder), shape.items)
     check_titles(titles.read(folder), shape.items)
+    check_keys(movie_keys.read(folder), shape.items)
     for entry in manifest["graphs"]:
         check_external_data(folder / entry["file"], located)
     for entry in manifest["graphs"]:
@@ -370,7 +386,7 @@ def check_hashes(folder: Path, manifest: Mapping[str, Any]) -> None:
     named = {
         manifest["tables"]["file"],
         manifest["vocabulary"],
-        *([manifest["titles"]] if "titles" in manifest else []),
+        *(manifest[name] for name in ("titles", "keys") if name in manifest),
         *(graph["file"] for graph in manifest["graphs"]),
     }
     for file in sorted(named - set(listed)):

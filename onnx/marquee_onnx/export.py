@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
         training=trained.training,
         metrics=trained.metrics,
         titles=trained.titles,
+        keys=trained.keys,
     )
     graphs = [*bundle.STANDARD_GRAPHS, *(bundle.NAIVE_GRAPHS if args.with_naive else ())]
     if args.validate or args.data:

@@ -1,7 +1,7 @@
 """A run folder: what `train` and `import-checkpoint` write and `export` reads.
 
 `model.safetensors` (the public state dict), `config.json` (sizes, training, metrics), `vocabulary.u32` and,
-where the training data has titles, `titles.u32`.
+where the training data has titles and keys, `titles.u32` and `keys.txt`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from marquee_onnx import titles
+from marquee_onnx import movie_keys, titles
 from marquee_onnx.errors import CheckpointError
 from marquee_onnx.folders import check_replaceable
 from marquee_onnx.recommenders import read_vocabulary, read_weights
@@ -36,6 +36,7 @@ class Run:
     training: Mapping[str, Any]
     metrics: Mapping[str, Any]
     titles: NDArray[np.uint32] | None = None
+    keys: movie_keys.Keys | None = None
 
 
 def read(folder: Path) -> Run:
@@ -54,7 +55,7 @@ def read(folder: Path) -> Run:
     if not isinstance(training, dict) or not isinstance(figures, dict):
         raise CheckpointError(f"{folder / CONFIG} holds no objects as training and metrics; write it again")
     training = {"data": NOT_STATED, "terms": NOT_STATED} | training
-    return Run(weights, vocabulary, training, figures, titles.read(folder))
+    return Run(weights, vocabulary, training, figures, titles.read(folder), movie_keys.read(folder))
 
 
 def write_weights(path: Path, weights: Weights) -> None:
@@ -79,3 +80,4 @@ def write(folder: Path, run: Run, overwrite: bool = False) -> None:
     (folder / CONFIG).write_text(to_json(config, indent=2) + "\n")
     (folder / VOCABULARY).write_bytes(run.vocabulary.astype("<u4").tobytes())
     titles.write(folder, run.titles)
+    movie_keys.write(folder, run.keys)

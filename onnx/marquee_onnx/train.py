@@ -1,8 +1,8 @@
 """Train gSASRec on a MovieLens folder or a prepared split.
 
 The run folder holds settings, log, curves and a resumable state while the run goes on, and at its end
-`model.safetensors`, `config.json`, `vocabulary.u32` and `titles.u32`, which `evaluate` and `export` read, and
-`ranks.safetensors`, by which `runs` compares it with others.
+`model.safetensors`, `config.json`, `vocabulary.u32`, `titles.u32` and `keys.txt`, which `evaluate` and
+`export` read, and `ranks.safetensors`, by which `runs` compares it with others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from marquee_onnx import catalogue, comparison, content_prior, metrics, run_log, titles, warm_start
+from marquee_onnx import (
+    catalogue,
+    comparison,
+    content_prior,
+    from_server,
+    metrics,
+    movie_keys,
+    run_log,
+    titles,
+    warm_start,
+)
 from marquee_onnx.arguments import count, positive, threads
 from marquee_onnx.data import (
     Dataset,
@@ -52,13 +62,14 @@ NEW = "the new model"
 MAY_CHANGE = ("epochs", "content_prior")
 WRITTEN = (
     *(STATE, run_log.FILE, BEST, MODEL, CONFIG, VOCABULARY, METRICS, CURVES),
-    *(titles.FILE, comparison.FILE),
+    *(titles.FILE, movie_keys.FILE, comparison.FILE),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `train`."""
     parser.add_argument("data", type=Path, help="a MovieLens folder or a prepared split")
+    from_server.add_arguments(parser)
     parser.add_argument("--output", type=Path, required=True, help="the run folder; a state in it is resumed")
     parser.add_argument("--name", default="", help="what the data is called in config.json")
     parser.add_argument(
@@ -104,14 +115,18 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     device = choose_device(args.device)
     check_unused(args.output, SETTINGS, WRITTEN)
+    server = from_server.server_of(args)
+    if server is not None:
+        from_server.fill(args.data, server)
     dataset = load(args)
     check_enough(dataset, args.data)
     hashes = titles.of_data(args.data, dataset.vocabulary)
+    keys = movie_keys.of_data(args.data, dataset.vocabulary)
     said = content_prior.said_of(args.data, dataset.vocabulary) if settings.content_prior else None
     earlier = warm_start.read(args.warm_start) if args.warm_start else None
     trainer = Trainer(dataset.split.train, len(dataset.vocabulary), settings, device)
     if earlier is not None:
-        begin_warm(trainer, earlier, args.data, dataset)
+        begin_warm(trainer, earlier, args.data, dataset, keys)
     args.output.mkdir(parents=True, exist_ok=True)
     resume(trainer, args.output, begun_with(args, dataset, settings, earlier))
     judged = judged_of(dataset, args.validation_users)
@@ -128,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         description["warm_start"] = earlier.name
     write_run(args.output, trainer, figures, dataset, description)
     titles.write(args.output, hashes)
+    movie_keys.write(args.output, keys)
     draw_curves(args.output / CURVES, list(run_log.read(args.output)), baseline)
     print(f"wrote {args.output}: {verdict(figures, baseline)}")
     return 0
@@ -186,15 +202,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def begin_warm(trainer: Trainer, earlier: Earlier, folder: Path, dataset: Dataset) -> None:
+def begin_warm(
+    trainer: Trainer, earlier: Earlier, folder: Path, dataset: Dataset, keys: movie_keys.Keys | None
+) -> None:
     """Begin with an earlier model; new movies by the catalogue of the data's folder where it has one."""
     sizes = shape_of(trainer.items, trainer.settings)
     warm_start.check_shape(earlier.weights.shape, sizes)
     listed = catalogue.find_catalogue(folder) is not None
     said = content_prior.said_of(folder, dataset.vocabulary) if listed else None
     events = events_of(dataset)
-    trainer.begin_with(warm_start.begin(earlier, dataset.vocabulary, events, said))
-    new = int((~np.isin(dataset.vocabulary, earlier.vocabulary)).sum())
+    called = earlier.calls(dataset.vocabulary, keys)
+    trainer.begin_with(warm_start.begin(earlier, called, events, said))
+    new = int((~np.isin(called, earlier.vocabulary)).sum())
     print(f"begins with {earlier.name}: {trainer.items - new:,} movies known, {new:,} new", flush=True)
 
 

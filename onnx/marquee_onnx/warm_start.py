@@ -1,8 +1,9 @@
 """A training that begins with the weights of an earlier model, for data of which that model knows the most.
 
-Movies are matched by their ids. The rows of those that the model knows are kept. The others get, in both
-tables, the rows that the catalogue predicts (`content_prior.predict`), or the known movies' mean row where
-there is no catalogue or too little is known to predict from. The rest of the network is taken as it is.
+Movies are matched by their keys where both have any, else by their ids. The rows of those that the model
+knows are kept. The others get, in both tables, the rows that the catalogue predicts
+(`content_prior.predict`), or the known movies' mean row where there is no catalogue or too little is known to
+predict from. The rest of the network is taken as it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from marquee_onnx import bundle, content_prior, unfold
+from marquee_onnx import bundle, content_prior, movie_keys, unfold
 from marquee_onnx.data import numbers_in
 from marquee_onnx.errors import DataError
 from marquee_onnx.recommenders import read_vocabulary, read_weights
@@ -30,6 +31,15 @@ class Earlier:
     vocabulary: NDArray[np.uint32]
     name: str
     digest: str
+    keys: movie_keys.Keys | None = None
+
+    def calls(self, vocabulary: NDArray[np.uint32], keys: movie_keys.Keys | None) -> NDArray[np.uint32]:
+        """The ids by which this model knows the movies of a vocabulary; 0 where it knows none of a key."""
+        if self.keys is None or keys is None:
+            return vocabulary
+        known = {key: movie_id for key, movie_id in zip(self.keys, self.vocabulary, strict=True) if key}
+        called = [known.get(key, 0) if key else own for key, own in zip(keys, vocabulary, strict=True)]
+        return np.array(called, np.uint32)
 
 
 def read(model: Path) -> Earlier:
@@ -40,9 +50,10 @@ def read(model: Path) -> Earlier:
     if (model / bundle.MANIFEST).exists():
         manifest = bundle.read_manifest(model)
         name = f"{manifest['name']}@{manifest['version']}"
-        return Earlier(unfold.read_weights(model), vocabulary, name, manifest["seal"])
+        keys = movie_keys.read(model)
+        return Earlier(unfold.read_weights(model), vocabulary, name, manifest["seal"], keys)
     digest = hashlib.sha256((model / "model.safetensors").read_bytes()).hexdigest()
-    return Earlier(read_weights(model), vocabulary, model.resolve().name, digest)
+    return Earlier(read_weights(model), vocabulary, model.resolve().name, digest, movie_keys.read(model))
 
 
 def check_shape(earlier: Shape, sizes: Shape) -> None:

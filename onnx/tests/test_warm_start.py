@@ -54,6 +54,20 @@ def test_rows_follow_their_movies_into_another_vocabulary(earlier):
         np.testing.assert_allclose(after[-1], before[2:].mean(0), atol=1e-6)
 
 
+def test_movies_with_keys_are_found_again_under_other_numbers(earlier):
+    keys = ["", *(f"pod/{item}" for item in range(1, SMALL.items))]
+    earlier = replace(earlier, keys=keys)
+    # The first has no key and is found by its number; a number that another key has now means another movie.
+    vocabulary = np.array([earlier.vocabulary[0], earlier.vocabulary[1], 4_000_000_000], np.uint32)
+    called = earlier.calls(vocabulary, ["", "pod/new", "pod/5"])
+    assert called.tolist() == [earlier.vocabulary[0], 0, earlier.vocabulary[5]]
+    weights = warm_start.begin(earlier, called, np.zeros(3), None)
+    before = earlier.weights.item_embedding
+    np.testing.assert_array_equal(weights.item_embedding[[0, 2]], before[[0, 5]])
+    np.testing.assert_allclose(weights.item_embedding[1], before[[0, 5]].mean(0), atol=1e-6)
+    assert earlier.calls(vocabulary, None) is vocabulary
+
+
 def test_a_new_movie_begins_as_what_the_catalogue_says_of_it(earlier):
     output = earlier.weights.output_embedding.copy()
     output[:, 0] = np.where(np.arange(SMALL.items) % 2, 5.0, -5.0)

@@ -10,6 +10,9 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, OneofDescriptor};
 
 use crate::named::{ours, request_messages};
 
+/// Messages in whose lists a movie may stand twice; those of the others are sets.
+const SEQUENCES: [&str; 1] = ["History"];
+
 /// The source of `impl Keyed` for every message that requests are made of.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub(crate) fn keyed_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>
     for message in request_messages(pool).values() {
         let mut lines = String::new();
         for field in message.fields() {
-            lines.push_str(&replace(&field)?);
+            lines.push_str(&replace(&field, SEQUENCES.contains(&message.name()))?);
         }
         writeln!(code, "impl Keyed for v1::{} {{", message.name())?;
         writeln!(code, "    fn number_keys(&mut self, numbers: &mut dyn Numbers) {{")?;
@@ -30,26 +33,29 @@ pub(crate) fn keyed_code(pool: &DescriptorPool) -> Result<String, Box<dyn Error>
 }
 
 /// The lines that number the keys of a field; none where it has none.
-fn replace(field: &FieldDescriptor) -> Result<String, Box<dyn Error>> {
+fn replace(field: &FieldDescriptor, is_sequence: bool) -> Result<String, Box<dyn Error>> {
     let name = field.name();
     let oneof = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
     if ours(field).is_some() {
+        let within = |index: &str| {
+            format!(
+                "            numbers.enter({name:?}, {index});
+            value.number_keys(numbers);
+            numbers.leave();
+        }}
+"
+            )
+        };
         return Ok(match oneof {
             Some(oneof) => {
-                let member = member(&oneof, name);
-                format!(
-                    "        if let Some({member}(value)) = &mut self.{} {{\n            value.number_keys(numbers);\n        }}\n",
-                    oneof.name()
-                )
+                let (oneof, member) = (oneof.name(), member(&oneof, name));
+                format!("        if let Some({member}(value)) = &mut self.{oneof} {{\n{}", within("None"))
             }
-            None if field.is_list() => {
-                format!(
-                    "        for value in &mut self.{name} {{\n            value.number_keys(numbers);\n        }}\n"
-                )
-            }
-            None => format!(
-                "        if let Some(value) = &mut self.{name} {{\n            value.number_keys(numbers);\n        }}\n"
+            None if field.is_list() => format!(
+                "        for (index, value) in self.{name}.iter_mut().enumerate() {{\n{}",
+                within("Some(index)")
             ),
+            None => format!("        if let Some(value) = &mut self.{name} {{\n{}", within("None")),
         });
     }
     let number = |suffix: &str, of_number: &str| {
@@ -70,7 +76,7 @@ fn replace(field: &FieldDescriptor) -> Result<String, Box<dyn Error>> {
             let oneof = oneof.name();
             format!(
                 "        if let Some({key}(key)) = &self.{oneof}
-            && let Some(number) = numbers.{what}(key)
+            && let Some(number) = numbers.{what}({name:?}, key)
         {{
             self.{oneof} = Some({id}(number));
         }}
@@ -79,9 +85,23 @@ fn replace(field: &FieldDescriptor) -> Result<String, Box<dyn Error>> {
         }
         None if field.is_list() => {
             let ids = number("_keys", "_ids")?;
+            let given = format!(
+                "keys.iter().enumerate().map(|(index, key)| numbers.listed_{what}({name:?}, index, key))"
+            );
+            let (before, given) = if is_sequence {
+                (String::new(), given)
+            } else {
+                let set = format!("std::collections::HashSet<_> = self.{ids}.iter().copied().collect()");
+                (
+                    format!("            let before: {set};\n"),
+                    format!("{given}.filter(|number| !before.contains(number))"),
+                )
+            };
             format!(
-                "        let keys = std::mem::take(&mut self.{name});
-        self.{ids}.extend(keys.iter().map(|key| numbers.listed_{what}(key)));
+                "        if !self.{name}.is_empty() {{
+            let keys = std::mem::take(&mut self.{name});
+{before}            self.{ids}.extend({given});
+        }}
 "
             )
         }

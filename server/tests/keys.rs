@@ -133,6 +133,115 @@ async fn a_key_that_names_nothing_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_for_by_a_key_is_called_by_it_when_nobody_knows_them() {
+    let server = TestServer::start().await;
+    let anna = || Some("anna@example.org".to_owned().into());
+    let mut users = server.users();
+    let stats = v1::GetUserStatsRequest { user: Some("anna@example.org".to_owned().into()) };
+    let history =
+        v1::ListHistoryRequest { user: Some("anna@example.org".to_owned().into()), ..Default::default() };
+    let refusals = [
+        user(&server, "anna@example.org").await.unwrap_err(),
+        users.get_user_stats(stats).await.unwrap_err(),
+        users.list_history(history).await.unwrap_err(),
+        users.export_user(v1::ExportUserRequest { user: anna() }).await.unwrap_err(),
+    ];
+    for refused in refusals {
+        assert_eq!(refused.code(), Code::NotFound);
+        let number = user_of_key("anna@example.org").to_string();
+        assert!(
+            refused.message().contains("\"anna@example.org\"") && !refused.message().contains(&number),
+            "{refused}"
+        );
+    }
+    let by_number = v1::GetUserRequest { user: Some(987_654_321.into()) };
+    let refused = users.get_user(by_number).await.unwrap_err();
+    assert!(refused.message().contains("user 987654321 is unknown"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_list_that_is_none_is_named_with_its_place() {
+    let server = TestServer::start().await;
+    let request = |key: &str| v1::RecommendRequest {
+        subject: Some(Subject::UserId(1)),
+        filter: Some(v1::Filter {
+            deny_movie_keys: vec!["gone".to_owned(), key.to_owned()],
+            ..v1::Filter::default()
+        }),
+        ..v1::RecommendRequest::default()
+    };
+    let too_long = "é".repeat(200);
+    let field_of =
+        |refused: Status| refused.get_details_bad_request().unwrap().field_violations[0].field.clone();
+    let refused = server.recommendation().recommend(request(&too_long)).await.unwrap_err();
+    assert_eq!(field_of(refused), "filter.deny_movie_keys[1]");
+    let requests = vec![request("also gone"), request(&too_long)];
+    let batch = v1::RecommendBatchRequest { requests };
+    let refused = server.recommendation().recommend_batch(batch).await.unwrap_err();
+    assert_eq!(field_of(refused), "requests[1].filter.deny_movie_keys[1]");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_users_interactions_are_watched_by_the_key_and_told_with_it() {
+    let server = TestServer::start().await;
+    imported(&server, vec![movie("serial", "Serial (2014)"), movie("radiolab", "Radiolab")]).await;
+    let watch = async |user: Option<v1::watch_interactions_request::User>| {
+        let request = v1::WatchInteractionsRequest { after: "0-0".to_owned(), user };
+        server.interactions().watch_interactions(request).await.unwrap().into_inner()
+    };
+    for (user, movie) in [("bert", "serial"), ("anna", "radiolab"), ("bert", "radiolab")] {
+        server.interactions().record_interaction(view(user, movie, 100)).await.unwrap();
+    }
+    let mut of_anna = watch(Some("anna".to_owned().into())).await;
+    let told = of_anna.message().await.unwrap().unwrap();
+    assert_eq!((told.user_key.as_str(), told.movie_key.as_str()), ("anna", "radiolab"));
+    let mut of_all = watch(None).await;
+    assert_eq!(of_all.message().await.unwrap().unwrap().user_key, "bert");
+    let mut of_bert = watch(Some(user_of_key("bert").into())).await;
+    for movie in ["serial", "radiolab"] {
+        assert_eq!(of_bert.message().await.unwrap().unwrap().movie_key, movie);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn movies_of_rules_and_preferences_are_answered_with_their_keys_and_may_be_sent_back() {
+    let server = TestServer::start().await;
+    imported(&server, vec![movie("serial", "Serial (2014)"), movie("radiolab", "Radiolab")]).await;
+    let keys = || vec!["radiolab".to_owned(), "serial".to_owned()];
+    let preferences =
+        v1::Preferences { movie_ids: vec![1], movie_keys: keys(), ..v1::Preferences::default() };
+    let set = async |preferences| {
+        let request = v1::SetPreferencesRequest {
+            user: Some("anna".to_owned().into()),
+            preferences: Some(preferences),
+        };
+        let reply = server.users().set_preferences(request).await.unwrap().into_inner();
+        reply.user.unwrap().preferences.unwrap()
+    };
+    let answered = set(preferences).await;
+    assert_eq!((answered.movie_ids.len(), answered.movie_keys.clone()), (3, keys()));
+    assert_eq!(set(answered.clone()).await, answered, "sent back as it came");
+
+    let put = async |pin, filter| {
+        let request = v1::PutRuleRequest {
+            rule_id: "autumn".to_owned(),
+            reason: "Autumn".to_owned(),
+            action: Some(v1::put_rule_request::Action::Pin(pin)),
+            filter: Some(filter),
+            ..v1::PutRuleRequest::default()
+        };
+        let rule = server.rules().put_rule(request).await.unwrap().into_inner().rule.unwrap();
+        let Some(v1::rule::Action::Pin(pin)) = rule.action else { panic!("a pin stays one") };
+        (pin, rule.filter.unwrap())
+    };
+    let filter = v1::Filter { allow_movie_keys: keys(), ..v1::Filter::default() };
+    let (pin, filter) = put(v1::Pin { movie_keys: keys(), ..v1::Pin::default() }, filter).await;
+    assert_eq!((pin.movie_ids.len(), pin.movie_keys.clone()), (2, keys()));
+    assert_eq!(filter.allow_movie_keys, keys());
+    assert_eq!(put(pin.clone(), filter.clone()).await, (pin, filter), "sent back as it came");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn numbers_that_are_given_to_keys_are_nobody_elses() {
     let server = TestServer::start().await;
     let request = v1::RegisterUserRequest { user: Some((1 << 61).into()) };

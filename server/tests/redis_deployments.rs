@@ -105,7 +105,7 @@ async fn what_one_server_records_is_watched_on_another_in_a_cluster() {
     let cluster = RedisCluster::start(Replicas::None);
     let start = async || Recommender::start(&cluster.url()).await.server;
     let (here, there) = (start().await, start().await);
-    let request = v1::WatchInteractionsRequest { after: "0-0".to_owned() };
+    let request = v1::WatchInteractionsRequest { after: "0-0".to_owned(), user: None };
     let watched = there.interactions().watch_interactions(request).await.expect("the cluster answers");
     let mut watched = watched.into_inner();
     for movie_id in [1, 2, 3] {

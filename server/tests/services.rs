@@ -161,7 +161,7 @@ async fn an_imported_movie_is_found_rated_and_recommended() {
 async fn what_is_recorded_is_watched_in_order_and_again_after_any_position() {
     let server = TestServer::start().await;
     let watch = async |after: &str| {
-        let request = v1::WatchInteractionsRequest { after: after.to_owned() };
+        let request = v1::WatchInteractionsRequest { after: after.to_owned(), user: None };
         server.interactions().watch_interactions(request).await.map(Response::into_inner)
     };
     let mut from_now = watch("").await.unwrap();

@@ -27,6 +27,23 @@ pub(super) struct Entry {
     positionals: &'static [&'static str],
 }
 
+impl Entry {
+    /// The fields that are given by position where these words are typed: none that a flag among them excludes.
+    fn positionals_beside(&self, typed: &[String]) -> Vec<&'static str> {
+        let is_typed = |flag: &Flag| {
+            let long = format!("--{}", flag.long());
+            typed.iter().any(|word| {
+                word.strip_prefix(&long).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+            })
+        };
+        let is_open = |name: &&&'static str| {
+            let field = self.flags.iter().find(|flag| flag.dotted() == **name);
+            field.is_none_or(|field| !self.flags.iter().any(|other| field.excludes(other) && is_typed(other)))
+        };
+        self.positionals.iter().filter(is_open).copied().collect()
+    }
+}
+
 /// All commands that call something.
 pub(super) struct CommandTree<'a> {
     api: &'a Api,
@@ -57,14 +74,20 @@ impl<'a> CommandTree<'a> {
         Self { api, entries }
     }
 
-    /// The whole command line.
+    /// The whole command line, as the help shows it.
     pub(super) fn command(&self) -> Command {
+        self.command_for(&[])
+    }
+
+    /// The whole command line for words that were typed: where a flag among them stands for a field that is given by
+    /// position, such as `--user-key` for a user's number, the positions that follow move up.
+    pub(super) fn command_for(&self, typed: &[String]) -> Command {
         let mut root = root();
         for entry in self.entries.iter().filter(|entry| entry.words.len() == 1) {
-            root = root.subcommand(self.call(entry, &entry.words[0]));
+            root = root.subcommand(self.call(entry, &entry.words[0], typed));
         }
         for service in self.api.services() {
-            root = self.with_group(root, &service);
+            root = self.with_group(root, &service, typed);
         }
         root.subcommand(completions()).subcommand(man())
     }
@@ -83,10 +106,10 @@ impl<'a> CommandTree<'a> {
 
     /// Adds the group of a service. Where a short form has the same name, it becomes what the group
     /// does without a further word.
-    fn with_group(&self, root: Command, service: &ServiceDescriptor) -> Command {
+    fn with_group(&self, root: Command, service: &ServiceDescriptor, typed: &[String]) -> Command {
         let name = group_name(service);
         let entries = self.entries.iter().filter(|entry| entry.words.len() == 2 && entry.words[0] == name);
-        let methods: Vec<_> = entries.map(|entry| self.call(entry, &entry.words[1])).collect();
+        let methods: Vec<_> = entries.map(|entry| self.call(entry, &entry.words[1], typed)).collect();
         if root.find_subcommand(&name).is_some() {
             return root.mut_subcommand(name, |short| {
                 short.subcommands(methods).args_conflicts_with_subcommands(true)
@@ -102,7 +125,7 @@ impl<'a> CommandTree<'a> {
         root.subcommand(group)
     }
 
-    fn call(&self, entry: &Entry, name: &str) -> Command {
+    fn call(&self, entry: &Entry, name: &str, typed: &[String]) -> Command {
         let method = &entry.method;
         let comment = match self.api.comment(&method.parent_file(), method.path()) {
             "" => format!("Calls {}", method.full_name()),
@@ -120,11 +143,12 @@ impl<'a> CommandTree<'a> {
                 .after_long_help(format!("{shape}\n\nIts fields:\n{fields}"))
                 .after_help(shape);
         }
-        let command = command.args(entry.flags.iter().map(|flag| self.arg(entry, flag)));
+        let positionals = entry.positionals_beside(typed);
+        let command = command.args(entry.flags.iter().map(|flag| self.arg(entry, flag, &positionals)));
         if method.input().fields().len() == 0 { command } else { command.arg(json_arg()) }
     }
 
-    fn arg(&self, entry: &Entry, flag: &Flag) -> Arg {
+    fn arg(&self, entry: &Entry, flag: &Flag, positionals: &[&str]) -> Arg {
         let excluded: Vec<_> =
             entry.flags.iter().filter(|other| flag.excludes(other)).map(Flag::id).collect();
         let mut arg = Arg::new(flag.id())
@@ -150,10 +174,10 @@ impl<'a> CommandTree<'a> {
         ) {
             arg = arg.allow_negative_numbers(true);
         }
-        match entry.positionals.iter().position(|name| *name == flag.dotted()) {
+        match positionals.iter().position(|name| *name == flag.dotted()) {
             None => arg.long(flag.long()),
             Some(place) => {
-                let is_last = place + 1 == entry.positionals.len();
+                let is_last = place + 1 == positionals.len();
                 let takes_the_rest =
                     is_last && (flag.field().kind() == Kind::String || flag.field().is_map());
                 let arg = arg.index(place + 1);

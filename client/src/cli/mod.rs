@@ -39,7 +39,8 @@ pub fn main() -> ExitCode {
     static API: OnceLock<Api> = OnceLock::new();
     let api = API.get_or_init(served);
     let tree = CommandTree::new(api);
-    let matches = match tree.command().try_get_matches() {
+    let typed: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let matches = match tree.command_for(&typed).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
             let _ = error.print();

@@ -10,8 +10,8 @@ use super::*;
 /// The message that a command line would send.
 fn request(api: &Api, line: &[&str]) -> Result<DynamicMessage, String> {
     let tree = CommandTree::new(api);
-    let words = std::iter::once("marquee").chain(line.iter().copied());
-    let matches = tree.command().try_get_matches_from(words).map_err(|error| error.to_string())?;
+    let words: Vec<_> = std::iter::once("marquee").chain(line.iter().copied()).map(str::to_owned).collect();
+    let matches = tree.command_for(&words).try_get_matches_from(&words).map_err(|error| error.to_string())?;
     let (entry, matches) = tree.find(&matches).expect("the line names a call");
     input::request(entry, matches, api).map_err(|failure| failure.message(&entry.flags))
 }
@@ -130,6 +130,38 @@ mod requests {
         let request: v1::RecordInteractionRequest = typed(&["rate", "1", "2571", "5"]);
         assert_eq!((request.user_id(), request.movie_id(), request.rating), (1, 2571, Some(5.0)));
         assert!(request.time.is_some_and(|time| time.seconds > 1_600_000_000 && time.nanos % 1_000_000 == 0));
+    }
+
+    #[test]
+    fn who_and_what_may_be_named_by_keys_in_the_short_forms() {
+        use v1::record_interaction_request::{Movie, User};
+        let lines: [(&[&str], User, Movie); 3] = [
+            (
+                &["rate", "--user-key", "anna", "--movie-key=pod/1", "4.5"],
+                User::UserKey("anna".to_owned()),
+                Movie::MovieKey("pod/1".to_owned()),
+            ),
+            (
+                &["rate", "7", "4.5", "--user-key", "anna"],
+                User::UserKey("anna".to_owned()),
+                Movie::MovieId(7),
+            ),
+            (
+                &["rate", "1", "4.5", "--movie-key", "pod/1"],
+                User::UserId(1),
+                Movie::MovieKey("pod/1".to_owned()),
+            ),
+        ];
+        for (line, user, movie) in lines {
+            let request: v1::RecordInteractionRequest = typed(line);
+            assert_eq!(
+                (request.user, request.movie, request.rating),
+                (Some(user), Some(movie), Some(4.5)),
+                "{line:?}"
+            );
+        }
+        let similar: v1::SimilarMoviesRequest = typed(&["similar", "--movie-key", "pod/1"]);
+        assert_eq!(similar.movie, Some("pod/1".to_owned().into()));
     }
 
     #[test]

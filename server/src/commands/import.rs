@@ -1,20 +1,22 @@
 //! `import`: a MovieLens release, or anything tabular by a map of its columns, goes into the store that the settings name.
 
+use std::error::Error;
 use std::fs;
 use std::io;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use marquee_core::clock::{EventTimes, now_ms};
+use marquee_core::text::printable;
 
 use super::{DamageArgs, Layers, Outcome};
 use crate::app;
 use crate::config::{Config, ConfigError};
-use crate::import::mapped::{self, ColumnMap, MapError};
+use crate::import::mapped::{self, Collections, ColumnMap, MapError};
 use crate::import::{ImportOptions, OnSample, Part, Progress, Reached, TimeUnit, Units, import};
 
 /// The options of `import`.
@@ -22,6 +24,10 @@ use crate::import::{ImportOptions, OnSample, Part, Progress, Reached, TimeUnit, 
 pub(super) struct ImportArgs {
     /// A MovieLens folder or zip file; with --map a file, a folder, or a pattern such as 'plays-*.csv.gz'
     path: PathBuf,
+    /// What lies there: a release of MovieLens, as without it, or collections of the system that Marquee replaces, as
+    /// mongoexport writes them; a --map then says what is named otherwise. See server/MIGRATING.md
+    #[arg(long, value_enum, value_name = "NAME")]
+    preset: Option<Preset>,
     /// A TOML file that says which column is the user, the item, the time; see server/IMPORT.md
     #[arg(long, value_name = "FILE", conflicts_with_all = ["time_unit", "rating_scale"])]
     map: Option<PathBuf>,
@@ -47,6 +53,15 @@ pub(super) struct ImportArgs {
     damage: DamageArgs,
 }
 
+/// Systems whose files need no map.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Preset {
+    /// ratings.csv and movies.csv, with links.csv and tags.csv, or the older ratings.dat and u.data
+    Movielens,
+    /// ratings.json or interactions.json, and movies.json, of a folder of collections
+    Tcd,
+}
+
 impl ImportArgs {
     /// The settings in force.
     ///
@@ -68,11 +83,38 @@ fn time_unit() -> impl TypedValueParser<Value = TimeUnit> {
     })
 }
 
-/// The map in a file.
-fn read_map(path: &Path) -> Result<ColumnMap, ReadMapError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| ReadMapError::Unreadable { path: path.to_owned(), source })?;
-    ColumnMap::parse(&text).map_err(|source| ReadMapError::Map { path: path.to_owned(), source })
+/// The map that an import goes by; none for a release of `MovieLens`. What a preset finds is printed.
+fn find_map(
+    path: &Path,
+    preset: Option<Preset>,
+    own: Option<&Path>,
+    units: &Units,
+) -> Result<Option<ColumnMap>, Box<dyn Error>> {
+    let read = |path: &Path| {
+        fs::read_to_string(path).map_err(|source| ReadMapError::Unreadable { path: path.to_owned(), source })
+    };
+    let text = own.map(read).transpose()?;
+    match (preset, own, text) {
+        (Some(Preset::Tcd), _, text) => {
+            let Collections { map, text, left_out } = mapped::collections(path, units, text.as_deref())?;
+            print!("{}", printable_lines(&text));
+            if !left_out.is_empty() {
+                println!("# not read: {}", printable(&left_out.join(", ")));
+            }
+            Ok(Some(map))
+        }
+        (Some(Preset::Movielens), Some(_), _) => Err(ReadMapError::OfRelease.into()),
+        (None, Some(path), Some(text)) => {
+            let map = ColumnMap::parse(&text);
+            Ok(Some(map.map_err(|source| ReadMapError::Map { path: path.to_owned(), source })?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Lines for a terminal.
+fn printable_lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", printable(line))).collect()
 }
 
 /// Why a file is no map.
@@ -86,6 +128,14 @@ enum ReadMapError {
         /// Why.
         source: io::Error,
     },
+    /// A release has no use for it.
+    #[error("releases of MovieLens are read as they are; leave out --map, or --preset")]
+    OfRelease,
+    /// A release has no dry run.
+    #[error(
+        "--dry-run is for files with a map; a release of MovieLens is checked by --strict before anything is stored"
+    )]
+    DryRelease,
     /// It says something else.
     #[error("{}: {source}", path.display())]
     Map {
@@ -99,13 +149,14 @@ enum ReadMapError {
 /// Imports and prints the report.
 pub(super) async fn run(args: ImportArgs) -> Outcome {
     let (path, strict, dry_run) = (args.path.clone(), args.strict, args.dry_run);
-    let map = args.map.as_deref().map(read_map).transpose()?;
+    let (preset, own) = (args.preset, args.map.clone());
     let (time_unit, highest_rating) = (args.time_unit, args.rating_scale);
     let sample = if args.replace_sample { OnSample::Replace } else { OnSample::Refuse };
     let config = args.resolve()?;
     let times = EventTimes::at(now_ms(), config.store.max_clock_skew);
     let units = Units { time_unit, highest_rating, times };
     let options = ImportOptions { strict, units, sample, ..ImportOptions::new(now_ms()) };
+    let map = find_map(&path, preset, own.as_deref(), &units)?;
     if dry_run {
         match map {
             Some(map) => {
@@ -113,6 +164,7 @@ pub(super) async fn run(args: ImportArgs) -> Outcome {
                 print!("{look}");
                 look.check(strict)?;
             }
+            None if preset == Some(Preset::Movielens) => return Err(ReadMapError::DryRelease.into()),
             None => print!("{}", mapped::propose(&path, &units)?),
         }
         return Ok(());

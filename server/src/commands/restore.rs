@@ -11,6 +11,7 @@ use marquee_store::backup::{self, Place, Restoring};
 use super::backup::{counting, said, show};
 use super::{Layers, Outcome};
 use crate::app;
+use crate::keys::user_of_key;
 use crate::telemetry::Telemetry;
 
 /// The options of `restore`.
@@ -21,6 +22,9 @@ pub(super) struct RestoreArgs {
     /// A file of user ids, one a line: users who were deleted since the backup was made and are not to come back
     #[arg(long, value_name = "FILE")]
     without: Option<PathBuf>,
+    /// The same by keys: a file of keys of users, one a line
+    #[arg(long, value_name = "FILE")]
+    without_keys: Option<PathBuf>,
     #[command(flatten)]
     layers: Layers,
 }
@@ -30,16 +34,19 @@ pub(super) struct RestoreArgs {
 enum WithoutError {
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: std::io::Error },
-    #[error("line {line} of {} is {text:?}; write one user id a line", path.display())]
+    #[error(
+        "line {line} of {} is {text:?}; write one user id a line, or name a file of keys by --without-keys", path.display()
+    )]
     NotAnId { path: PathBuf, line: usize, text: String },
 }
 
 /// Restores the backup and says what the store holds.
 pub(super) async fn run(args: RestoreArgs) -> Outcome {
-    let RestoreArgs { source, without, layers } = args;
+    let RestoreArgs { source, without, without_keys, layers } = args;
     let config = layers.resolve()?;
     let _telemetry = Telemetry::start(config.telemetry.log_format, config.telemetry.log_level)?;
-    let without = without.as_deref().map(users).transpose()?.unwrap_or_default();
+    let mut without = without.as_deref().map(users).transpose()?.unwrap_or_default();
+    without.extend(without_keys.as_deref().map(users_by_keys).transpose()?.unwrap_or_default());
     // Before a data folder is made for nothing.
     let source = source.fetch().await?;
     let store = app::open_store(&config.store.store, &config.store.data_dir, OnDamage::Refuse).await?;
@@ -53,10 +60,19 @@ pub(super) async fn run(args: RestoreArgs) -> Outcome {
     Ok(())
 }
 
+fn text_of(path: &Path) -> Result<String, WithoutError> {
+    std::fs::read_to_string(path).map_err(|error| WithoutError::File { path: path.to_owned(), error })
+}
+
+/// The numbers of the users whose keys are in a file. A key may begin or end with spaces, so that none are taken off.
+fn users_by_keys(path: &Path) -> Result<HashSet<UserId>, WithoutError> {
+    let text = text_of(path)?;
+    Ok(text.lines().filter(|key| !key.is_empty()).map(user_of_key).collect())
+}
+
 /// The user ids in a file.
 fn users(path: &Path) -> Result<HashSet<UserId>, WithoutError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| WithoutError::File { path: path.to_owned(), error })?;
+    let text = text_of(path)?;
     let lines = text.lines().map(str::trim).zip(1..).filter(|(text, _)| !text.is_empty());
     let id = |(text, line): (&str, usize)| {
         let wrong = |_| WithoutError::NotAnId { path: path.to_owned(), line, text: text.to_owned() };
@@ -68,6 +84,15 @@ fn users(path: &Path) -> Result<HashSet<UserId>, WithoutError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_users_stand_one_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deleted");
+        std::fs::write(&path, "anna@example.org\r\n\n7\n").unwrap();
+        let expected = HashSet::from([user_of_key("anna@example.org"), user_of_key("7")]);
+        assert_eq!(users_by_keys(&path).unwrap(), expected);
+    }
 
     #[test]
     fn users_stand_one_a_line() {

@@ -2,10 +2,10 @@
 //! real recommendation, and what to try next.
 
 use std::env;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 
-use marquee_core::domain::UserId;
+use marquee_core::domain::{MovieId, UserId};
 use marquee_core::text::printable;
 use marquee_engine::{Model, runtime};
 use marquee_retrieval::Method;
@@ -14,10 +14,11 @@ use roaring::RoaringBitmap;
 use crate::app::Running;
 use crate::catalog::{Catalog, Filter, Movie};
 use crate::config::Config;
+use crate::keys::kept_key;
 use crate::profiles::ConsistencyToken;
 use crate::recommend::{Question, Recommended, RequestOptions, Source, Subject};
 
-/// Users that are tried for the sample recommendation.
+/// Users that are tried for the sample recommendation: these, and as many of the store's first.
 const CANDIDATES: std::ops::RangeInclusive<UserId> = 1..=20;
 
 /// Movies in the sample recommendation.
@@ -44,17 +45,37 @@ pub(super) async fn welcome(running: &Running, model: &Model) -> String {
              that was trained on these is served; onnx/README.md says how to train one."
         );
     }
-    let user = sample_user(running).await;
-    if let Some((user_id, recommended)) = &user {
-        write_recommendation(&mut text, *user_id, recommended);
+    let stored = stored_users(running).await;
+    let user = sample_user(running, &stored).await;
+    let user_id = user.as_ref().map(|(user_id, _)| *user_id).or(stored.first().copied()).unwrap_or(1);
+    let name = Name { number: user_id, key: key_of(running, user_id).await };
+    if let Some((_, recommended)) = &user {
+        write_recommendation(&mut text, &name, recommended);
     }
-    write_commands(&mut text, running, user.map_or(1, |(user_id, _)| user_id));
+    write_commands(&mut text, running, &name);
     text
 }
 
+/// The first users of the store.
+async fn stored_users(running: &Running) -> Vec<UserId> {
+    let users = running.store().users(None, CANDIDATES.count()).await;
+    users.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no sample user");
+        Vec::new()
+    })
+}
+
+/// The key of a user; none where the store does not say.
+async fn key_of(running: &Running, user_id: UserId) -> Option<String> {
+    kept_key(running.store(), user_id).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no key of the sample user");
+        None
+    })
+}
+
 /// The first user whom the model knows something of.
-async fn sample_user(running: &Running) -> Option<(UserId, Recommended)> {
-    for user_id in CANDIDATES {
+async fn sample_user(running: &Running, stored: &[UserId]) -> Option<(UserId, Recommended)> {
+    for user_id in CANDIDATES.chain(stored.iter().copied()) {
         let question = Question {
             subject: Subject::User(user_id),
             k: SHOWN,
@@ -90,32 +111,99 @@ fn write_origins(text: &mut String, running: &Running) {
     }
 }
 
-fn write_recommendation(text: &mut String, user_id: UserId, recommended: &Recommended) {
-    let micros = recommended.timings.total.as_micros();
-    let _ = writeln!(text, "\nUser {user_id} might watch next ({micros} us):");
-    for (place, pick) in (1..).zip(&recommended.picks) {
-        let title = printable(pick.movie.as_ref().map_or("", |movie| &movie.title));
-        let _ = writeln!(text, "  {place}. {title} (movie {})", pick.movie_id);
+/// What a user or a movie is called by: the key where there is one.
+struct Name<N> {
+    number: N,
+    key: Option<String>,
+}
+
+impl<N: Display> Name<N> {
+    /// For people.
+    fn shown(&self) -> String {
+        self.key.as_deref().map_or_else(|| self.number.to_string(), |key| printable(key).into_owned())
+    }
+
+    /// On the command line, by this option where it is a key.
+    fn typed(&self, option: &str) -> String {
+        match &self.key {
+            Some(key) => format!("{option} '{}'", printable(key).replace('\'', "'\\''")),
+            None => self.number.to_string(),
+        }
     }
 }
 
-fn write_commands(text: &mut String, running: &Running, user_id: UserId) {
+fn name_of(movie_id: MovieId, movie: Option<&Movie>) -> Name<MovieId> {
+    let key = movie.and_then(|movie| movie.key.as_deref());
+    Name { number: movie_id, key: key.map(str::to_owned) }
+}
+
+fn write_recommendation(text: &mut String, user: &Name<UserId>, recommended: &Recommended) {
+    let micros = recommended.timings.total.as_micros();
+    let _ = writeln!(text, "\nUser {} might watch next ({micros} us):", user.shown());
+    for (place, pick) in (1..).zip(&recommended.picks) {
+        let title = printable(pick.movie.as_ref().map_or("", |movie| &movie.title));
+        let name = name_of(pick.movie_id, pick.movie.as_deref());
+        let _ = writeln!(text, "  {place}. {title} (movie {})", name.shown());
+    }
+}
+
+fn write_commands(text: &mut String, running: &Running, user: &Name<UserId>) {
     // Cargo says so to what it runs; else the client is installed as the server is.
     let is_run_by_cargo = env::var_os("CARGO").is_some();
     let program = if is_run_by_cargo { "cargo run --release -p marquee-client --" } else { "marquee" };
     let default = format!("http://{}", Config::default().server.listen);
     let url = running.url();
     let marquee = if url == default { program.to_owned() } else { format!("MARQUEE_SERVER={url} {program}") };
-    let _ = writeln!(text, "\nTry next:");
-    let _ = writeln!(text, "  {marquee} recommend {user_id}");
-    if let Some(movie) = most_popular(running.catalog()) {
-        let (name, _) = movie.title.split_once(['(', ',', ':']).unwrap_or((&movie.title, ""));
-        let _ = writeln!(text, "  {marquee} search '{}'", printable(name.trim()).replace('\'', " "));
-        let _ = writeln!(text, "  {marquee} rate {user_id} {} 5", movie.movie_id);
+    text.push_str("\nTry next:\n");
+    for words in examples(user, most_popular(running.catalog()).as_deref()) {
+        let _ = writeln!(text, "  {marquee} {words}");
     }
+}
+
+/// What may be typed behind the name of the client.
+fn examples(user: &Name<UserId>, movie: Option<&Movie>) -> Vec<String> {
+    let user = user.typed("--user-key");
+    let mut examples = vec![format!("recommend {user}")];
+    if let Some(movie) = movie {
+        let (name, _) = movie.title.split_once(['(', ',', ':']).unwrap_or((&movie.title, ""));
+        examples.push(format!("search '{}'", printable(name.trim()).replace('\'', " ")));
+        examples.push(format!("rate {user} {} 5", name_of(movie.movie_id, Some(movie)).typed("--movie-key")));
+    }
+    examples
 }
 
 fn most_popular(catalog: &Catalog) -> Option<Arc<Movie>> {
     let (index, _) = *catalog.popular(None, &RoaringBitmap::new(), None, 1).first()?;
     catalog.movies().at(index).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_and_what_have_keys_are_named_by_them() {
+        let movie = Movie {
+            movie_id: 1 << 30,
+            title: "Serial (2014)".into(),
+            year: Some(2014),
+            genres: [].into(),
+            genre_numbers: [].into(),
+            imdb: None,
+            tmdb: None,
+            tags: [].into(),
+            key: Some("pod/it's 1".into()),
+        };
+        let user = Name { number: 1 << 61, key: Some("anna@example.org".to_owned()) };
+        assert_eq!(user.shown(), "anna@example.org");
+        assert_eq!(
+            examples(&user, Some(&movie)),
+            [
+                "recommend --user-key 'anna@example.org'",
+                "search 'Serial'",
+                "rate --user-key 'anna@example.org' --movie-key 'pod/it'\\''s 1' 5",
+            ]
+        );
+        assert_eq!(examples(&Name { number: 7, key: None }, None), ["recommend 7"]);
+    }
 }

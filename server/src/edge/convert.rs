@@ -410,13 +410,14 @@ pub(super) fn stored_interaction(event: &Interaction) -> v1::Interaction {
     }
 }
 
-pub(super) fn user(user: User) -> v1::User {
+/// A user with their key, and the keys of the movies that they prefer.
+pub(super) fn user(user: User, user_key: String, movie_keys: Vec<String>) -> v1::User {
     let Preferences { genres, movie_ids } = user.preferences;
     v1::User {
         user_id: user.user_id,
         create_time: Some(timestamp(user.created_ms)),
-        preferences: Some(v1::Preferences { genres, movie_ids, movie_keys: Vec::new() }),
-        user_key: String::new(),
+        preferences: Some(v1::Preferences { genres, movie_ids, movie_keys }),
+        user_key,
     }
 }
 

@@ -86,6 +86,9 @@ pub enum ApiError {
     /// The user that the call is about does not exist.
     #[error("user {0} is unknown; RegisterUser or RecordInteraction creates users")]
     UnknownUser(UserId),
+    /// Nobody knows the user that the call is about by their key.
+    #[error("no user has the key {0:?}; RegisterUser or RecordInteraction creates users")]
+    UnknownUserKey(String),
     /// The rule that the call is about does not exist.
     #[error("there is no rule {0:?}; ListRules says which there are")]
     UnknownRule(String),
@@ -404,7 +407,7 @@ impl ApiError {
                 status_parts(Code::ResourceExhausted, MESSAGE_TOO_LARGE)
             }
             Self::UnknownMovie(_) | Self::UnknownMovieKey(_) => status_parts(Code::NotFound, "UNKNOWN_MOVIE"),
-            Self::UnknownUser(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
+            Self::UnknownUser(_) | Self::UnknownUserKey(_) => status_parts(Code::NotFound, "UNKNOWN_USER"),
             Self::UnknownRule(_) => status_parts(Code::NotFound, "UNKNOWN_RULE"),
             Self::TooManyRules(_) => status_parts(Code::FailedPrecondition, "TOO_MANY_RULES"),
             Self::Experiment(error) => of_experiments(error),

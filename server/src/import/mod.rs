@@ -120,11 +120,25 @@ pub enum ImportError {
         /// The pattern.
         named: String,
     },
+    /// A folder in which nothing looks like data.
+    #[error(
+        "{} has no file whose name ends with .csv, .tsv, .tab, .psv, .jsonl, .ndjson or .json (or these and .gz or .zst), but: \
+         {found}; name the files by `files` in the map, or give one of them", path.display()
+    )]
+    NoData {
+        /// What was given.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
     /// A pattern that is none.
     #[error("the pattern of file names cannot be read: {0}")]
     Pattern(String),
     /// A file without a column that the map names.
-    #[error("{file} has no column {missing:?}; its columns are: {found}")]
+    #[error(
+        "{file} has no column {missing:?}; its columns are: {found}; correct the map, or name the files that it is for by \
+         `files`"
+    )]
     Column {
         /// The file.
         file: String,

@@ -66,7 +66,7 @@ impl Units {
 
     /// The rating that a field says.
     pub(super) fn rating(&self, text: &str) -> Result<Rating, RowError> {
-        let points: Option<f64> = text.parse().ok();
+        let points = decimal(text);
         let rating = points.and_then(|points| match self.highest_rating {
             None => Rating::from_stars(points),
             Some(highest) => scaled(points, highest.get()),
@@ -85,6 +85,18 @@ impl Units {
             (_, Some(highest)) => RowError::OffScale { text, highest },
             (_, None) => RowError::Rating(text),
         }
+    }
+}
+
+/// A number with a point or, as much of Europe writes it, with a comma before its decimals. A comma before three digits may
+/// as well separate thousands, and makes none.
+pub(super) fn decimal(text: &str) -> Option<f64> {
+    match text.split_once(',') {
+        None => text.parse().ok(),
+        Some((whole, decimals)) if matches!(decimals.len(), 1 | 2) && !whole.contains('.') => {
+            format!("{whole}.{decimals}").parse().ok()
+        }
+        Some(_) => None,
     }
 }
 
@@ -172,6 +184,17 @@ mod tests {
         for text in ["0", "-1", "10.5", "NaN", "ten"] {
             assert!(of_scale(10).rating(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_rating_may_have_a_comma_before_its_decimals() {
+        let stars = |units: Units, text| units.rating(text).map(Rating::stars);
+        assert_eq!(stars(movielens(), "4,5"), Ok(4.5));
+        assert_eq!(stars(of_scale(10), "7,25"), Ok(3.5));
+        for text in ["4,500", "4,", ",", "1.4,5", "4,5,5", "4,5.5"] {
+            assert!(of_scale(10).rating(text).is_err(), "{text}");
+        }
+        assert_eq!(movielens().rating("4,2"), Err(RowError::Rating("4,2".to_owned())));
     }
 
     #[test]

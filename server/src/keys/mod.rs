@@ -14,4 +14,6 @@ mod users;
 pub use self::movies::{
     FIRST_KEYED_MOVIE, LAST_KEYED_MOVIE, MovieKeysError, UNNUMBERED, is_keyed_movie, number_movies,
 };
-pub use self::users::{OtherKey, UserKeyError, UserKeys, is_given, is_keyed, keep_key, user_of_key};
+pub use self::users::{
+    OtherKey, UserKeyError, UserKeys, is_given, is_keyed, keep_key, kept_key, user_of_key,
+};

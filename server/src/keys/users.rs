@@ -151,7 +151,10 @@ pub async fn keep_key(store: &dyn Store, user_id: UserId, key: &str) -> Result<(
 }
 
 /// The key that the store keeps with a user.
-async fn kept_key(store: &dyn Store, user_id: UserId) -> Result<Option<String>, StoreError> {
+///
+/// # Errors
+/// [`StoreError`] when the store cannot be asked.
+pub async fn kept_key(store: &dyn Store, user_id: UserId) -> Result<Option<String>, StoreError> {
     let part = user_id.to_string();
     let kept = store.documents().get(document(&part), now_ms()).await?;
     let corrupt = |_| StoreError::Corrupt(format!("the key of user {user_id} is not UTF-8"));

@@ -126,14 +126,18 @@ impl AccountService for AccountApi {
         request: Request<v1::LinkUserRequest>,
     ) -> Result<Response<v1::LinkUserResponse>, Status> {
         use v1::link_user_request::Account::{AccountId, Email};
-        let request = self.numbers.valid(request).await?;
+        let (request, by_key) = self.numbers.about(request).await?;
         let user_id = request.user_id();
         let name = match request.account {
             Some(Email(email)) => AccountName::Email(email),
             Some(AccountId(id)) => AccountName::Id(id),
             None => AccountName::Id(String::new()),
         };
-        let account = self.accounts.link_user(&name, user_id, now_ms()).await.map_err(refused)?;
+        let account =
+            self.accounts.link_user(&name, user_id, now_ms()).await.map_err(|error| match error {
+                AccountError::UnknownUser(user_id) => by_key.unknown(user_id),
+                error => refused(error),
+            })?;
         Ok(Response::new(v1::LinkUserResponse { account: Some(shown(account)) }))
     }
 

@@ -1,6 +1,7 @@
 //! `marquee.v1.InteractionService`.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
@@ -190,7 +191,8 @@ impl InteractionService for InteractionApi {
         request: Request<v1::WatchInteractionsRequest>,
     ) -> Result<Response<Self::WatchInteractionsStream>, Status> {
         let origin = Origin::of(request.extensions());
-        let request = valid(request)?;
+        let request = self.numbers.valid(request).await?;
+        let user_id = request.user.as_ref().map(|_| request.user_id());
         let watcher = self.watchers.take(origin).map_err(ApiError::from)?;
         let start = match request.after.as_str() {
             "" => self.events.newest().await.map_err(ApiError::from)?,
@@ -198,8 +200,10 @@ impl InteractionService for InteractionApi {
         };
         let numbers = self.numbers.clone();
         let watched = follow(Arc::clone(&self.events), start)
-            .map_ok(move |placed| watched(placed, &numbers))
-            .map_err(|error| Status::from(ApiError::from(error)))
+            .map_err(ApiError::from)
+            .try_filter(move |placed| ready(user_id.is_none_or(|user_id| placed.event.user_id == user_id)))
+            .and_then(move |placed| watched(placed, numbers.clone()))
+            .map_err(Status::from)
             .inspect(move |_| _ = &watcher);
         Ok(Response::new(Box::pin(watched)))
     }
@@ -295,11 +299,12 @@ fn place(index: u64) -> String {
     format!("it is at index {index} of the stream, and what was accepted before it is recorded")
 }
 
-fn watched(placed: Placed, numbers: &KeyNumbers) -> v1::WatchInteractionsResponse {
-    v1::WatchInteractionsResponse {
+async fn watched(placed: Placed, numbers: KeyNumbers) -> Result<v1::WatchInteractionsResponse, ApiError> {
+    Ok(v1::WatchInteractionsResponse {
+        user_key: numbers.of_user(placed.event.user_id).await?,
         movie_key: numbers.of_movie(placed.event.movie_id),
         interaction: Some(convert::stored_interaction(&placed.event)),
         position: placed.position.to_string(),
         deleted: placed.change == Change::Deleted,
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use marquee_core::domain::TimeMs;
+use marquee_core::domain::{MovieId, TimeMs};
 use marquee_proto::v1;
 use marquee_proto::v1::rule_service_server::RuleService;
 use prost_types::Timestamp;
@@ -27,6 +27,10 @@ impl RuleApi {
     pub(crate) fn new(rules: Arc<Rules>, numbers: KeyNumbers) -> Self {
         Self { rules, numbers }
     }
+
+    fn shown(&self, rule: &Rule) -> v1::Rule {
+        shown(rule, |movie_ids| self.numbers.of_movies(movie_ids))
+    }
 }
 
 #[tonic::async_trait]
@@ -37,7 +41,7 @@ impl RuleService for RuleApi {
     ) -> Result<Response<v1::PutRuleResponse>, Status> {
         let rule = rule(self.numbers.known(request).await?)?;
         let created = self.rules.put(rule.clone()).await.map_err(refused)?;
-        Ok(Response::new(v1::PutRuleResponse { rule: Some(shown(&rule)), created }))
+        Ok(Response::new(v1::PutRuleResponse { rule: Some(self.shown(&rule)), created }))
     }
 
     async fn get_rule(
@@ -46,7 +50,7 @@ impl RuleService for RuleApi {
     ) -> Result<Response<v1::GetRuleResponse>, Status> {
         let request = valid(request)?;
         let rule = self.rules.get(&request.rule_id).ok_or(ApiError::UnknownRule(request.rule_id))?;
-        Ok(Response::new(v1::GetRuleResponse { rule: Some(shown(&rule)) }))
+        Ok(Response::new(v1::GetRuleResponse { rule: Some(self.shown(&rule)) }))
     }
 
     async fn list_rules(
@@ -64,7 +68,7 @@ impl RuleService for RuleApi {
         rules.truncate(page_size);
         let next = rules.last().filter(|_| !is_last).map(|rule| list.rules_token(rule.place()));
         Ok(Response::new(v1::ListRulesResponse {
-            rules: rules.iter().map(|rule| shown(rule)).collect(),
+            rules: rules.iter().map(|rule| self.shown(rule)).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }
@@ -142,25 +146,32 @@ fn field_of(fault: RuleFault) -> &'static str {
     }
 }
 
-fn shown(rule: &Rule) -> v1::Rule {
+/// A rule as it is answered, with the keys that its movies have.
+fn shown(rule: &Rule, keys_of: impl Fn(&[MovieId]) -> Vec<String>) -> v1::Rule {
     use v1::bury::How;
     use v1::rule::Action as Wire;
     let action = match rule.action.clone() {
-        Action::Pin { movie_ids } => Wire::Pin(v1::Pin { movie_ids, ..v1::Pin::default() }),
+        Action::Pin { movie_ids } => Wire::Pin(v1::Pin { movie_keys: keys_of(&movie_ids), movie_ids }),
         Action::Boost { movie_ids, weight } => {
-            Wire::Boost(v1::Boost { movie_ids, weight: Some(weight), ..v1::Boost::default() })
+            Wire::Boost(v1::Boost { movie_keys: keys_of(&movie_ids), movie_ids, weight: Some(weight) })
         }
         Action::Bury { movie_ids, penalty } => {
             let how = Some(penalty.map_or(How::Remove(true), How::Penalty));
-            Wire::Bury(v1::Bury { movie_ids, how, ..v1::Bury::default() })
+            Wire::Bury(v1::Bury { movie_keys: keys_of(&movie_ids), movie_ids, how })
         }
     };
+    let filter = (!rule.filter.is_empty()).then(|| {
+        let filter = convert::shown_filter(&rule.filter);
+        let (allow_movie_keys, deny_movie_keys) =
+            (keys_of(&filter.allow_movie_ids), keys_of(&filter.deny_movie_ids));
+        v1::Filter { allow_movie_keys, deny_movie_keys, ..filter }
+    });
     let time = |time: Option<TimeMs>| time.map(convert::timestamp);
     v1::Rule {
         rule_id: rule.rule_id.clone(),
         reason: rule.reason.clone(),
         action: Some(action),
-        filter: (!rule.filter.is_empty()).then(|| convert::shown_filter(&rule.filter)),
+        filter,
         contexts: rule.contexts.clone(),
         start_time: time(rule.start_ms),
         end_time: time(rule.end_ms),
@@ -205,7 +216,7 @@ mod tests {
             priority: Some(-3),
             ..request()
         };
-        let shown = shown(&rule(put).unwrap());
+        let shown = shown(&rule(put).unwrap(), |_| Vec::new());
         assert_eq!((shown.filter, shown.contexts), (Some(filter), vec!["home".to_owned()]));
         assert_eq!((shown.start_time, shown.end_time), (time(10), time(20)));
         assert_eq!((shown.enabled, shown.priority), (false, -3));

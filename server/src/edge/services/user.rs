@@ -46,7 +46,8 @@ impl UserApi {
 
     async fn shown(&self, user: User) -> Result<v1::User, ApiError> {
         let user_key = self.numbers.of_user(user.user_id).await?;
-        Ok(v1::User { user_key, ..convert::user(user) })
+        let movie_keys = self.numbers.of_movies(&user.preferences.movie_ids);
+        Ok(convert::user(user, user_key, movie_keys))
     }
 }
 
@@ -95,9 +96,9 @@ impl UserService for UserApi {
         &self,
         request: Request<v1::GetUserRequest>,
     ) -> Result<Response<v1::GetUserResponse>, Status> {
-        let request = self.numbers.valid(request).await?;
+        let (request, by_key) = self.numbers.about(request).await?;
         let user = self.users.find(request.user_id()).await.map_err(ApiError::from)?;
-        let user = user.ok_or(ApiError::UnknownUser(request.user_id()))?;
+        let user = user.ok_or_else(|| by_key.unknown(request.user_id()))?;
         Ok(Response::new(v1::GetUserResponse { user: Some(self.shown(user).await?) }))
     }
 
@@ -105,10 +106,10 @@ impl UserService for UserApi {
         &self,
         request: Request<v1::GetUserStatsRequest>,
     ) -> Result<Response<v1::GetUserStatsResponse>, Status> {
-        let request = self.numbers.valid(request).await?;
+        let (request, by_key) = self.numbers.about(request).await?;
         let summary = self.users.summary(request.user_id()).await.map_err(ApiError::from)?;
         let UserSummary { stats, average_rating, genres } =
-            summary.ok_or(ApiError::UnknownUser(request.user_id()))?;
+            summary.ok_or_else(|| by_key.unknown(request.user_id()))?;
         let genre = |(genre, movies): (Arc<str>, u32)| v1::GenreCount { genre: genre.to_string(), movies };
         Ok(Response::new(v1::GetUserStatsResponse {
             interactions: stats.interactions as u32,
@@ -124,13 +125,13 @@ impl UserService for UserApi {
         &self,
         request: Request<v1::ListHistoryRequest>,
     ) -> Result<Response<v1::ListHistoryResponse>, Status> {
-        let mut request = self.numbers.valid(request).await?;
+        let (mut request, by_key) = self.numbers.about(request).await?;
         let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
         let page_token = std::mem::take(&mut request.page_token);
         let list = List::of("ListHistory", &request);
         let after = list.events_after(&page_token)?;
         let page = self.users.history(request.user_id(), after, page_size).await.map_err(ApiError::from)?;
-        let HistoryPage { events, next } = page.ok_or(ApiError::UnknownUser(request.user_id()))?;
+        let HistoryPage { events, next } = page.ok_or_else(|| by_key.unknown(request.user_id()))?;
         let next_page_token = next.map(|key| list.events_token(key)).unwrap_or_default();
         let interactions = events
             .iter()
@@ -150,12 +151,13 @@ impl UserService for UserApi {
         &self,
         request: Request<v1::ExportUserRequest>,
     ) -> Result<Response<Self::ExportUserStream>, Status> {
-        let user_id = self.numbers.valid(request).await?.user_id();
+        let (request, by_key) = self.numbers.about(request).await?;
+        let user_id = request.user_id();
         let held = self.accounts.held_of_user(user_id, now_ms()).await.map_err(ApiError::from)?;
         let account = held.iter().flat_map(Held::lines).collect::<Vec<_>>();
         let user_key = self.numbers.of_user(user_id).await?;
         let about = self.users.lines(user_id, &user_key).await.map_err(ApiError::from)?;
-        let about = about.ok_or(ApiError::UnknownUser(user_id))?;
+        let about = about.ok_or_else(|| by_key.unknown(user_id))?;
         let lines = about.chain(stream::iter(account).map(Ok)).map_err(|error| ApiError::from(error).into());
         Ok(Response::new(Box::pin(lines.map_ok(|line| v1::ExportUserResponse { line: line.to_string() }))))
     }

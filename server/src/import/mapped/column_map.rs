@@ -21,8 +21,13 @@ use crate::import::TimeUnit;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MapError {
     /// It is not TOML, or names something that maps do not have.
-    #[error("the map cannot be read: {0}")]
-    Toml(String),
+    #[error("the map cannot be read at line {line}: {message}")]
+    Toml {
+        /// The line, from 1.
+        line: usize,
+        /// Why, in one line.
+        message: String,
+    },
     /// Events lack a column.
     #[error("the map names a {named} and no {missing}; events need a user, an item and a time")]
     Missing {
@@ -153,9 +158,17 @@ impl ColumnMap {
     /// # Errors
     /// [`MapError`] that says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, MapError> {
-        let map: Self = toml::from_str(text).map_err(|error| MapError::Toml(error.to_string()))?;
+        let map: Self = toml::from_str(text).map_err(|error| unreadable(text, &error))?;
         map.check()?;
         Ok(map)
+    }
+
+    /// What a text says, before it is known whether it is a whole map.
+    ///
+    /// # Errors
+    /// [`MapError::Toml`].
+    pub(super) fn table(text: &str) -> Result<toml::Table, MapError> {
+        toml::from_str(text).map_err(|error| unreadable(text, &error))
     }
 
     fn check(&self) -> Result<(), MapError> {
@@ -224,6 +237,13 @@ impl ColumnMap {
     }
 }
 
+/// Why a text is no map, without the picture of the place that TOML's own words have: it takes several lines.
+fn unreadable(text: &str, error: &toml::de::Error) -> MapError {
+    let place = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..place].split(|byte| *byte == b'\n').count();
+    MapError::Toml { line, message: error.message().replace('\n', ", ") }
+}
+
 fn kind_of(field: &'static str, word: &str) -> Result<Kind, MapError> {
     let found = Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(word));
     let unknown = || MapError::Word { field, found: word.to_owned(), known: KNOWN_KINDS };
@@ -250,6 +270,14 @@ mod tests {
         let text = "user = \"u\"\nitem = \"i\"\ntime = \"t\"\nkind_column = \"what\"\n[kinds]\nplay = \"view\"\nskip = \"dislike\"";
         let kinds = ColumnMap::parse(text).unwrap().kinds().unwrap();
         assert_eq!((kinds["play"], kinds["skip"]), (Kind::View, Kind::Dislike));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_map_is_said_in_one_line() {
+        let error = ColumnMap::parse("user = \"u\"\nlistener = \"l\"\n").unwrap_err().to_string();
+        assert!(error.starts_with("the map cannot be read at line 2: unknown field `listener`"), "{error}");
+        let error = ColumnMap::parse("user = \"u\"\n\nitem = u\n").unwrap_err().to_string();
+        assert!(error.starts_with("the map cannot be read at line 3: ") && !error.contains('\n'), "{error}");
     }
 
     #[test]

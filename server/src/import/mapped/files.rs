@@ -29,9 +29,14 @@ impl Input {
         self.path.display().to_string()
     }
 
+    /// Its name without the folder.
+    pub(super) fn base_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Its name without what says that it is packed.
     pub(super) fn unpacked_name(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        let name = self.base_name().to_lowercase();
         let packed = [".gz", ".zst"].into_iter().find_map(|end| name.strip_suffix(end));
         packed.unwrap_or(&name).to_owned()
     }
@@ -52,22 +57,49 @@ impl Input {
     }
 }
 
-/// The files that a path means, in the order of their names: itself, those of a folder whose names are like `named`, or
-/// those that a pattern in its last part finds.
-pub(super) fn files(path: &Path, named: Option<&str>) -> Result<Vec<Input>, ImportError> {
+/// What the names of files with data end with; packed ones are not asked for more.
+const DATA: [&str; 7] = [".csv", ".tsv", ".tab", ".psv", ".jsonl", ".ndjson", ".json"];
+
+/// The files that a path means.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Those that are read, in the order of their names.
+    pub(super) inputs: Vec<Input>,
+    /// The names of those of a folder that are not, since nothing says that they hold data.
+    pub(super) passed_over: Vec<String>,
+}
+
+/// The files that a path means: itself, those of a folder whose names are like `named`, or those that a pattern in its last
+/// part finds. Of a folder alone those that hold data by their names.
+pub(super) fn files(path: &Path, named: Option<&str>) -> Result<Files, ImportError> {
     if path.is_file() {
         let folder = parent(path);
         return match named {
             // Beside the file that was given.
             Some(named) => matching(folder, named, path),
-            None => Ok(vec![Input::of(path.to_owned())?]),
+            None => Ok(Files { inputs: vec![Input::of(path.to_owned())?], ..Files::default() }),
         };
     }
     if path.is_dir() {
-        return matching(path, named.unwrap_or("*"), path);
+        return match named {
+            Some(named) => matching(path, named, path),
+            None => with_data(path),
+        };
     }
     let pattern = path.file_name().unwrap_or_default().to_string_lossy();
     matching(parent(path), named.unwrap_or(&pattern), path)
+}
+
+/// The files of a folder that hold data by their names.
+fn with_data(folder: &Path) -> Result<Files, ImportError> {
+    let all = matching(folder, "*", folder)?.inputs;
+    let holds_data = |input: &Input| DATA.iter().any(|end| input.unpacked_name().ends_with(end));
+    let (inputs, others): (Vec<_>, Vec<_>) = all.into_iter().partition(holds_data);
+    let passed_over: Vec<_> = others.iter().map(Input::base_name).collect();
+    if inputs.is_empty() {
+        return Err(ImportError::NoData { path: folder.to_owned(), found: passed_over.join(", ") });
+    }
+    Ok(Files { inputs, passed_over })
 }
 
 /// The folder that a path is in.
@@ -75,7 +107,7 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn matching(folder: &Path, named: &str, given: &Path) -> Result<Vec<Input>, ImportError> {
+fn matching(folder: &Path, named: &str, given: &Path) -> Result<Files, ImportError> {
     let failed = |error: io::Error| ImportError::io(folder.display(), error);
     let pattern = pattern(named)?;
     let mut found = Vec::new();
@@ -89,7 +121,7 @@ fn matching(folder: &Path, named: &str, given: &Path) -> Result<Vec<Input>, Impo
         return Err(ImportError::NoFiles { path: given.to_owned(), named: named.to_owned() });
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
+    Ok(Files { inputs: found, ..Files::default() })
 }
 
 fn pattern(named: &str) -> Result<Pattern, ImportError> {
@@ -104,8 +136,32 @@ mod tests {
     use super::*;
 
     fn names(path: &Path, named: Option<&str>) -> Vec<String> {
-        let found = files(path, named).unwrap();
-        found.iter().map(|file| file.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+        files(path, named).unwrap().inputs.iter().map(Input::base_name).collect()
+    }
+
+    #[test]
+    fn of_a_folder_the_files_are_read_that_hold_data_by_their_names() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["plays.csv.gz", "Shows.JSONL", "README.txt", "LICENSE"] {
+            fs::write(folder.path().join(name), "a").unwrap();
+        }
+        let found = files(folder.path(), None).unwrap();
+        let with_data: Vec<_> = found.inputs.iter().map(Input::base_name).collect();
+        assert_eq!(with_data, ["Shows.JSONL", "plays.csv.gz"]);
+        assert_eq!(found.passed_over, ["LICENSE", "README.txt"]);
+        assert_eq!(
+            names(folder.path(), Some("*.txt")),
+            ["README.txt"],
+            "what is named is read whatever its name"
+        );
+    }
+
+    #[test]
+    fn a_folder_without_data_says_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("notes.md"), "a").unwrap();
+        let refused = files(folder.path(), None).unwrap_err().to_string();
+        assert!(refused.contains("notes.md") && refused.contains("files"), "{refused}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use marquee_core::domain::Rating;
 use marquee_core::text::printable;
 
 use super::column_map::ColumnMap;
-use super::files::{Input, files};
-use super::left_out::LeftOut;
+use super::files::{Files, Input, files};
+use super::left_out::{LeftOut, PassedOver};
 use super::records::{Records, Texts};
 pub use super::rows::MappedEvent;
 use super::rows::{EventRows, Facts, ItemRows};
@@ -38,8 +38,10 @@ pub struct Look {
     pub(super) items: BTreeMap<String, Facts>,
     /// Rows that would be sound in another unit or scale, and the first of them.
     other_units: Option<(MalformedRow, u64)>,
-    /// What was read first, for a message about nothing.
+    /// What was read last, for a message about nothing.
     file: String,
+    /// Files of the folder that are not read.
+    pub(super) passed_over: PassedOver,
 }
 
 impl Look {
@@ -92,7 +94,7 @@ impl fmt::Display for Look {
                 DateTime::from_timestamp_millis(*time_ms).map(|time| time.to_rfc3339()).unwrap_or_default();
             writeln!(f, "  user {user}  item {item} {title}  {time}  {}{stars}", kind.name())?;
         }
-        write!(f, "{}", self.left_out)
+        write!(f, "{}{}", self.left_out, self.passed_over)
     }
 }
 
@@ -102,7 +104,7 @@ pub(super) fn look(path: &Path, map: &ColumnMap, units: Units) -> Result<Look, I
     let lists_items = map.items.is_some();
     if let Some(items) = &map.items {
         let rows = ItemRows::of(items, map.item_ids);
-        for input in files(path, Some(&items.files))? {
+        for input in files(path, Some(&items.files))?.inputs {
             look.file = input.name();
             each_row(&input, rows.columns(), |line, outcome| {
                 match outcome.and_then(|texts| rows.read(texts)) {
@@ -115,7 +117,9 @@ pub(super) fn look(path: &Path, map: &ColumnMap, units: Units) -> Result<Look, I
     }
     let Some(rows) = EventRows::of(map, units)? else { return Ok(look) };
     let mut users = HashSet::new();
-    for input in event_files(path, map)? {
+    let files = event_files(path, map)?;
+    look.passed_over = PassedOver(files.passed_over);
+    for input in files.inputs {
         look.file = input.name();
         each_row(&input, rows.columns(), |line, outcome| {
             let read = outcome.and_then(|texts| rows.read(texts)).and_then(|(event, facts)| {
@@ -155,14 +159,15 @@ impl Facts {
 }
 
 /// The files with events: all that the path means, but those of items.
-pub(super) fn event_files(path: &Path, map: &ColumnMap) -> Result<Vec<Input>, ImportError> {
+pub(super) fn event_files(path: &Path, map: &ColumnMap) -> Result<Files, ImportError> {
     if path.is_file() {
         return files(path, None);
     }
     let mut found = files(path, map.files.as_deref())?;
     if let Some(items) = map.items.as_ref().filter(|_| map.files.is_none()) {
-        let of_items = files(path, Some(&items.files))?;
-        found.retain(|input| !of_items.contains(input));
+        let of_items = files(path, Some(&items.files))?.inputs;
+        found.inputs.retain(|input| !of_items.contains(input));
+        found.passed_over.retain(|name| of_items.iter().all(|input| input.base_name() != *name));
     }
     Ok(found)
 }

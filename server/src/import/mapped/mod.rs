@@ -7,7 +7,10 @@
 mod column_map;
 mod files;
 mod left_out;
+mod lines;
 mod look;
+mod objects;
+mod preset;
 mod proposal;
 mod records;
 mod report;
@@ -21,6 +24,7 @@ use marquee_store::Store;
 
 pub use self::column_map::{ColumnMap, IdKind, MapError};
 pub use self::look::{Look, MappedEvent};
+pub use self::preset::{Collections, collections};
 pub use self::proposal::propose;
 pub use self::report::MappedReport;
 use super::sample::SampleMark;

@@ -1,17 +1,18 @@
-//! Rows of any file as texts by the names of columns: separated text with a header, or an object of JSON a line.
+//! Rows of any file as texts by the names of columns: separated text with a header, or objects of JSON.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::collections::BTreeSet;
+use std::io::{self, BufReader, Read};
 
+use chrono::{DateTime, SecondsFormat};
 use serde_json::Value;
 
 use super::files::Input;
+use super::lines::{next_line, skip_mark};
+use super::objects::Objects;
 use crate::import::{ImportError, MalformedRow, RowError};
 
 /// What may separate fields; of those in a header the most frequent one does.
 const SEPARATORS: [u8; 4] = [b',', b'\t', b';', b'|'];
-
-/// No line is nearly as long.
-const LONGEST_LINE: u64 = 1 << 20;
 
 /// Files of objects by their names' ends.
 const OBJECTS: [&str; 3] = [".jsonl", ".ndjson", ".json"];
@@ -24,16 +25,15 @@ pub(super) enum Records {
     Separated {
         reader: BufReader<Box<dyn Read + Send>>,
         separator: u8,
+        width: usize,
         places: Vec<usize>,
         record: csv::StringRecord,
         line: u64,
         text: Vec<u8>,
     },
     Objects {
-        reader: BufReader<Box<dyn Read + Send>>,
+        objects: Objects,
         columns: Vec<String>,
-        line: u64,
-        text: Vec<u8>,
     },
 }
 
@@ -52,7 +52,8 @@ impl Records {
         let bytes = input.open()?;
         if holds_objects(input) {
             let columns = columns.iter().map(ToString::to_string).collect();
-            return Ok(Self::Objects { reader: BufReader::new(bytes), columns, line: 0, text: Vec::new() });
+            let objects = Objects::of(bytes).map_err(|error| ImportError::io(input.path.display(), error))?;
+            return Ok(Self::Objects { objects, columns });
         }
         let Header { reader, separator, names: header } = separated(input, bytes)?;
         let place_of = |column: &&str| {
@@ -64,8 +65,8 @@ impl Records {
             })
         };
         let places = columns.iter().map(place_of).collect::<Result<_, _>>()?;
-        let (record, text) = (csv::StringRecord::new(), Vec::new());
-        Ok(Self::Separated { reader, separator, places, record, line: 1, text })
+        let (width, record, text) = (header.len(), csv::StringRecord::new(), Vec::new());
+        Ok(Self::Separated { reader, separator, width, places, record, line: 1, text })
     }
 
     /// Reads the next row into `texts`; its line, or what is wrong with it. `None` at the end.
@@ -74,7 +75,7 @@ impl Records {
     /// When the file cannot be read.
     pub(super) fn next(&mut self, texts: &mut Texts) -> io::Result<Option<(u64, Result<(), RowError>)>> {
         match self {
-            Self::Separated { reader, separator, places, record, line, text } => {
+            Self::Separated { reader, separator, width, places, record, line, text } => {
                 let Some(is_whole) = next_line(reader, text)? else { return Ok(None) };
                 *line += 1;
                 if !is_whole {
@@ -83,24 +84,17 @@ impl Records {
                 if text.iter().all(u8::is_ascii_whitespace) {
                     return self.next(texts);
                 }
-                let outcome = fields(text, *separator, record).and_then(|()| chosen(record, places, texts));
+                let read = fields(text, *separator, record);
+                let outcome = read.and_then(|()| chosen(record, *width, places, texts));
                 Ok(Some((*line, outcome)))
             }
-            Self::Objects { reader, columns, line, text } => {
-                let Some(read) = next_line(reader, text)? else { return Ok(None) };
-                *line += 1;
-                if !read {
-                    return Ok(Some((*line, Err(RowError::TooLong))));
-                }
-                if text.iter().all(u8::is_ascii_whitespace) {
-                    return self.next(texts);
-                }
-                let parsed = serde_json::from_slice::<Value>(text);
-                let outcome = parsed.map_err(|error| RowError::Json(error.to_string())).map(|object| {
+            Self::Objects { objects, columns } => {
+                let Some((line, object)) = objects.next()? else { return Ok(None) };
+                let outcome = object.map(|object| {
                     texts.clear();
                     texts.extend(columns.iter().map(|column| text_at(&object, column)));
                 });
-                Ok(Some((*line, outcome)))
+                Ok(Some((line, outcome)))
             }
         }
     }
@@ -113,10 +107,7 @@ impl Records {
 pub(super) fn sample(input: &Input, most: usize) -> Result<Sample, ImportError> {
     let failed = |error: io::Error| ImportError::io(input.path.display(), error);
     let columns = if holds_objects(input) {
-        let mut text = Vec::new();
-        next_line(&mut BufReader::new(input.open()?), &mut text).map_err(failed)?;
-        let object: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-        object.as_object().map(|object| object.keys().cloned().collect()).unwrap_or_default()
+        names_of_objects(input, most)?
     } else {
         separated(input, input.open()?)?.names
     };
@@ -129,6 +120,20 @@ pub(super) fn sample(input: &Input, most: usize) -> Result<Sample, ImportError> 
         rows.extend(outcome.ok().map(|()| texts.clone()));
     }
     Ok(Sample { columns, rows })
+}
+
+/// The names that the first objects of a file have; one that lacks what others have is no exception.
+fn names_of_objects(input: &Input, most: usize) -> Result<Vec<String>, ImportError> {
+    let failed = |error: io::Error| ImportError::io(input.path.display(), error);
+    let mut objects = Objects::of(input.open()?).map_err(failed)?;
+    let mut names = BTreeSet::new();
+    for _ in 0..most {
+        let Some((_, object)) = objects.next().map_err(failed)? else { break };
+        if let Ok(Value::Object(object)) = object {
+            names.extend(object.into_iter().map(|(name, _)| name));
+        }
+    }
+    Ok(names.into_iter().collect())
 }
 
 fn holds_objects(input: &Input) -> bool {
@@ -144,15 +149,16 @@ struct Header {
 }
 
 fn separated(input: &Input, bytes: Box<dyn Read + Send>) -> Result<Header, ImportError> {
+    let failed = |error| ImportError::io(input.path.display(), error);
     let mut reader = BufReader::new(bytes);
+    skip_mark(&mut reader).map_err(failed)?;
     let mut first = Vec::new();
-    next_line(&mut reader, &mut first).map_err(|error| ImportError::io(input.path.display(), error))?;
+    next_line(&mut reader, &mut first).map_err(failed)?;
     let separator = separator_of(&first);
     let mut record = csv::StringRecord::new();
     let malformed = |error| ImportError::Malformed(MalformedRow { file: input.name(), line: 1, error });
     fields(&first, separator, &mut record).map_err(malformed)?;
-    let name = |name: &str| name.trim_start_matches('\u{feff}').trim().to_owned();
-    let names: Vec<_> = record.iter().map(name).collect();
+    let names: Vec<_> = record.iter().map(|name| name.trim().to_owned()).collect();
     if names.iter().all(String::is_empty) {
         return Err(ImportError::Empty { file: input.name() });
     }
@@ -179,8 +185,17 @@ fn fields(line: &[u8], separator: u8, record: &mut csv::StringRecord) -> Result<
     }
 }
 
-/// Puts the fields at these places into `texts`.
-fn chosen(record: &csv::StringRecord, places: &[usize], texts: &mut Texts) -> Result<(), RowError> {
+/// Puts the fields at these places into `texts`. More fields than the header has are none of these, unless they are empty:
+/// a separator stands unquoted in one, and what follows it would be read as something else.
+fn chosen(
+    record: &csv::StringRecord,
+    width: usize,
+    places: &[usize],
+    texts: &mut Texts,
+) -> Result<(), RowError> {
+    if record.iter().skip(width).any(|field| !field.trim().is_empty()) {
+        return Err(RowError::TooManyFields { found: record.len(), expected: width });
+    }
     let needed = places.iter().max().map_or(0, |place| place + 1);
     if record.len() < needed {
         return Err(RowError::Fields { found: record.len(), needed });
@@ -188,20 +203,6 @@ fn chosen(record: &csv::StringRecord, places: &[usize], texts: &mut Texts) -> Re
     texts.clear();
     texts.extend(places.iter().map(|place| record.get(*place).unwrap_or_default().trim().to_owned()));
     Ok(())
-}
-
-/// Reads a line; `None` at the end of the file, false where it is too long.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<bool>> {
-    line.clear();
-    let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', line)? as u64;
-    if read == 0 {
-        return Ok(None);
-    }
-    let is_whole = read < LONGEST_LINE || line.ends_with(b"\n");
-    if !is_whole {
-        reader.skip_until(b'\n')?;
-    }
-    Ok(Some(is_whole))
 }
 
 /// What stands at a name, or at a path of names with dots between.
@@ -219,11 +220,18 @@ fn text_of(value: &Value) -> String {
         Value::String(text) => text.trim().to_owned(),
         Value::Array(values) => values.iter().map(text_of).collect::<Vec<_>>().join("|"),
         Value::Object(object) => match object.iter().next() {
+            Some((name, value)) if object.len() == 1 && name == "$date" => date(&text_of(value)),
             Some((name, value)) if object.len() == 1 && name.starts_with('$') => text_of(value),
             _ => value.to_string(),
         },
         Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
+}
+
+/// A date of a database, which counts milliseconds where it is no text, whatever other times of the file count.
+fn date(text: &str) -> String {
+    let counted = text.parse().ok().and_then(DateTime::from_timestamp_millis);
+    counted.map_or_else(|| text.to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -238,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
-        let input = files(&path, None).unwrap().remove(0);
+        let input = files(&path, None).unwrap().inputs.remove(0);
         let mut records = Records::open(&input, columns).unwrap();
         let (mut found, mut texts) = (Vec::new(), Texts::new());
         while let Some((line, outcome)) = records.next(&mut texts).unwrap() {
@@ -267,11 +275,36 @@ mod tests {
 
     #[test]
     fn an_object_a_line_has_columns_by_name_and_path() {
+        let dates = "{\"a\": {\"$date\": {\"$numberLong\": \"1001\"}}, \"b\": {\"$date\": \"2026-01-31\"}}";
+        let expected = texts(&["1970-01-01T00:00:01.001Z", "2026-01-31"]);
+        assert_eq!(rows("a.jsonl", dates.as_bytes(), &["a", "b"]), [(1, Ok(expected))]);
         let text = "{\"_id\": {\"$oid\": \"5f\"}, \"u\": {\"id\": 7}, \"g\": [\"a\", \"b\"], \"n\": null}\n\n[1]\n{\n";
         let found = rows("a.jsonl", text.as_bytes(), &["_id", "u.id", "g", "n", "none"]);
         assert_eq!(found[0], (1, Ok(texts(&["5f", "7", "a|b", "", ""]))));
         assert_eq!(found[1].0, 3);
         assert!(matches!(found[2], (4, Err(RowError::Json(_)))));
+    }
+
+    #[test]
+    fn a_header_may_be_quoted_behind_the_mark_of_utf_8() {
+        let found = rows("a.csv", "\u{feff}\"who\";\"what\"\nanna;tea\n".as_bytes(), &["who"]);
+        assert_eq!(found, [(2, Ok(texts(&["anna"])))]);
+    }
+
+    #[test]
+    fn a_row_with_more_fields_than_its_header_is_refused_unless_they_are_empty() {
+        let found = rows("a.csv", b"who,stars,when\nanna,4,5,1\nbert,4,1,,\n", &["who", "when"]);
+        assert_eq!(found[0], (2, Err(RowError::TooManyFields { found: 4, expected: 3 })));
+        assert_eq!(found[1], (3, Ok(texts(&["bert", "1"]))));
+    }
+
+    #[test]
+    fn columns_of_objects_are_those_that_any_of_the_first_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        fs::write(&path, "[{\"who\": \"anna\"},\n{\"what\": \"tea\"}]").unwrap();
+        let sample = sample(&files(&path, None).unwrap().inputs[0], 10).unwrap();
+        assert_eq!((sample.columns, sample.rows[1].clone()), (texts(&["what", "who"]), texts(&["tea", ""])));
     }
 
     #[test]
@@ -297,7 +330,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         fs::write(&path, "who,what\n").unwrap();
-        let input = files(&path, None).unwrap().remove(0);
+        let input = files(&path, None).unwrap().inputs.remove(0);
         let error = Records::open(&input, &["when"]).err().unwrap().to_string();
         assert!(error.contains("no column \"when\"") && error.contains("who, what"), "{error}");
     }

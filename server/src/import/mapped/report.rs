@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::left_out::LeftOut;
+use super::left_out::{LeftOut, PassedOver};
 use super::look::Look;
 
 /// What an import by a map did. Printed, it is a few lines for a person.
@@ -21,13 +21,21 @@ pub struct MappedReport {
     pub users: u64,
     /// Rows that were left out.
     pub left_out: LeftOut,
+    /// Files of the folder that were not read.
+    pub passed_over: PassedOver,
     /// How long it took.
     pub elapsed: Duration,
 }
 
 impl MappedReport {
     pub(super) fn of(look: &Look) -> Self {
-        Self { items: look.items(), users: look.users, left_out: look.left_out.clone(), ..Self::default() }
+        Self {
+            items: look.items(),
+            users: look.users,
+            left_out: look.left_out.clone(),
+            passed_over: look.passed_over.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -39,6 +47,6 @@ impl fmt::Display for MappedReport {
             "{} interactions of {} users ({} of them known before)",
             self.events, self.users, self.duplicates
         )?;
-        write!(f, "{}in {:.1} s", self.left_out, self.elapsed.as_secs_f64())
+        write!(f, "{}{}in {:.1} s", self.left_out, self.passed_over, self.elapsed.as_secs_f64())
     }
 }

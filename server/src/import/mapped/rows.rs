@@ -71,7 +71,7 @@ impl<'a> FactPlaces<'a> {
     fn read(&self, texts: &[String]) -> Result<Facts, RowError> {
         let text =
             |place: Option<usize>| place.map(|place| texts[place].as_str()).filter(|it| !it.is_empty());
-        let title = text(self.title).map(|title| match text(self.year) {
+        let title = text(self.title).map(|title| match text(self.year).and_then(year) {
             Some(year) if !title.ends_with(&format!("({year})")) => format!("{title} ({year})"),
             _ => title.to_owned(),
         });
@@ -88,6 +88,12 @@ impl<'a> FactPlaces<'a> {
         }
         Ok(Facts { title, genres })
     }
+}
+
+/// A year as it is shown: programs that lack some years write the others as 1995.0, and those that they lack as NaN.
+fn year(text: &str) -> Option<&str> {
+    let text = text.strip_suffix(".0").unwrap_or(text);
+    (!text.eq_ignore_ascii_case("nan")).then_some(text)
 }
 
 /// Reads rows of events.
@@ -301,6 +307,8 @@ mod tests {
         assert_eq!(known.title.as_deref(), Some("Serial (2014)"));
         assert_eq!(known.genres, ["True Crime", "News"]);
         assert_eq!(facts("Serial (2014)", "2014", "").title.as_deref(), Some("Serial (2014)"));
+        assert_eq!(facts("Serial", "2014.0", "").title.as_deref(), Some("Serial (2014)"));
+        assert_eq!(facts("Serial", "NaN", "").title.as_deref(), Some("Serial"));
         assert_eq!(facts("", "2014", ""), Facts::default());
     }
 

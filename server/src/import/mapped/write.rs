@@ -161,7 +161,7 @@ fn read_batches(
     let Some(rows) = EventRows::of(map, options.units)? else { return Ok(()) };
     let mut known = HashSet::new();
     let mut batch = Batch::default();
-    for input in event_files(path, map)? {
+    for input in event_files(path, map)?.inputs {
         let mut goes_on = true;
         each_row(&input, rows.columns(), |_, outcome| {
             // What is malformed was counted at the first look.

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::manifest::{Counts, Manifest, hash, verify};
 use super::{BackupError, CHUNKS_WAITING, RESTORE_NOTE, parts};
-use crate::{DocumentId, DocumentRecord, Record, Store, StoreError, UserRecord};
+use crate::{DocumentId, DocumentKind, DocumentRecord, Record, Store, StoreError, UserRecord};
 
 /// Records that are read at once.
 const CHUNK: usize = 1_000;
@@ -72,9 +72,17 @@ pub async fn is_half_restored(store: &dyn Store) -> Result<bool, StoreError> {
     Ok(note.is_some_and(|note| note.starts_with(BEGUN.as_bytes())))
 }
 
+/// Documents whose part is the user whom they are about.
+const OF_USERS: [DocumentKind; 3] = [DocumentKind::UserKey, DocumentKind::Exposure, DocumentKind::AuditSalt];
+
 impl Restoring<'_> {
     fn wants(&self, record: &Record) -> bool {
-        !matches!(record, Record::User(UserRecord { user, .. }) if self.without.contains(&user.user_id))
+        let user_id = match record {
+            Record::User(UserRecord { user, .. }) => Some(user.user_id),
+            Record::Document(document) if OF_USERS.contains(&document.kind) => document.part.parse().ok(),
+            _ => None,
+        };
+        user_id.is_none_or(|user_id| !self.without.contains(&user_id))
     }
 }
 

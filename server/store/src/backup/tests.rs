@@ -10,9 +10,9 @@ use tempfile::TempDir;
 use super::manifest::CHECKSUMS;
 use super::target::MANIFEST;
 use super::*;
-use crate::RedbStore;
 use crate::conformance::{assert_same_content, fill, of_kind, rating};
 use crate::model::{calls, make};
+use crate::{Content, DocumentId, DocumentKind, RedbStore};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -263,8 +263,12 @@ async fn users_who_were_deleted_since_do_not_come_back() {
     let (one, target, into) = (folder(), folder(), folder());
     let store = open(&one);
     fill(&store).await;
+    let key = DocumentId { kind: DocumentKind::UserKey, part: "1", key: "key" };
+    let kept = store.documents().insert(key, &Content::lasting("anna@example.org"), 1).await;
+    assert!(kept.expect("a write"));
     backup(&store, &target).await;
     store.delete_user(1).await.expect("a deletion");
+    store.documents().remove_part(DocumentKind::UserKey, "1").await.expect("a deletion");
     let restoring = Restoring { without: [1, 77_777].into(), ..Restoring::default() };
     let other = open(&into);
     let manifest = restore(target.path(), &other, &restoring).await.expect("it is restored");
