@@ -7,6 +7,7 @@
 
 mod definition;
 mod held;
+mod plan;
 mod recorder;
 mod results;
 mod row;
@@ -30,6 +31,7 @@ pub use self::definition::{
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
+pub use self::plan::{MetricPlan, Plan, PlanQuestion};
 pub(crate) use self::recorder::METRICS;
 use self::recorder::{Answered, Told};
 pub use self::recorder::{Exposure, Recorder};
@@ -53,6 +55,8 @@ pub struct Experiments {
     held: ArcSwap<Held>,
     tallies: Mutex<HashMap<String, Arc<Tally>>>,
     told: Told,
+    /// Held while the past is read for a plan.
+    planning: tokio::sync::Mutex<()>,
     /// Held from a write until it is read back, so that what is read last is what was written last.
     writing: tokio::sync::Mutex<()>,
 }
@@ -83,6 +87,15 @@ pub enum ExperimentError {
     Store(#[from] StoreError),
 }
 
+/// What is stored of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// All of it.
+    All,
+    /// Nothing: it is only asked whether the change could be made, and what would come of it.
+    Nothing,
+}
+
 /// Who asks for an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
@@ -105,6 +118,7 @@ impl Experiments {
             held: ArcSwap::default(),
             tallies: Mutex::default(),
             told,
+            planning: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         });
         experiments.read().await?;
@@ -231,9 +245,10 @@ impl Experiments {
     pub async fn create(
         self: &Arc<Self>,
         definition: Definition,
+        written: Written,
     ) -> Result<Arc<Experiment>, ExperimentError> {
         definition.check()?;
-        self.write(definition.name.clone(), move |held, before, now_ms| {
+        self.change(definition.name.clone(), written, move |held, before, now_ms| {
             if before.is_some() {
                 return Err(ExperimentError::Taken(definition.name));
             }
@@ -252,10 +267,14 @@ impl Experiments {
     pub async fn update(
         self: &Arc<Self>,
         definition: Definition,
+        written: Written,
     ) -> Result<Arc<Experiment>, ExperimentError> {
         definition.check()?;
-        self.write(definition.name.clone(), move |held, before, _| {
+        self.change(definition.name.clone(), written, move |held, before, _| {
             let mut experiment = before.ok_or_else(|| ExperimentError::Unknown(definition.name.clone()))?;
+            if experiment.definition == definition {
+                return Ok(experiment);
+            }
             if experiment.state == State::Stopped {
                 return Err(ExperimentError::NotNow("the experiment is over; add another one".to_owned()));
             }
@@ -378,6 +397,18 @@ impl Experiments {
         + Send
         + 'static,
     ) -> Result<Arc<Experiment>, ExperimentError> {
+        self.change(name, Written::All, change).await
+    }
+
+    /// The same, or only what would come of it.
+    async fn change(
+        self: &Arc<Self>,
+        name: String,
+        written: Written,
+        change: impl FnOnce(&Held, Option<Experiment>, TimeMs) -> Result<Experiment, ExperimentError>
+        + Send
+        + 'static,
+    ) -> Result<Arc<Experiment>, ExperimentError> {
         let experiments = Arc::clone(self);
         to_its_end(async move {
             let _one_at_a_time = experiments.writing.lock().await;
@@ -386,6 +417,9 @@ impl Experiments {
             let before = held.get(&name).map(|experiment| Experiment::clone(experiment));
             let now_ms = now_ms();
             let after = change(&held, before.clone(), now_ms)?;
+            if written == Written::Nothing {
+                return Ok(Arc::new(after));
+            }
             let written = experiments.put(before.as_ref(), &after, now_ms).await;
             // What was not acknowledged may be stored nevertheless.
             experiments.read().await?;
@@ -402,9 +436,9 @@ impl Experiments {
         now_ms: TimeMs,
     ) -> Result<bool, StoreError> {
         let id = DocumentId { kind: DocumentKind::Experiment, part: "", key: after.name() };
-        let content = Content::lasting(written(after));
+        let content = Content::lasting(stored(after));
         match before {
-            Some(before) => self.store.documents().replace(id, &written(before), &content, now_ms).await,
+            Some(before) => self.store.documents().replace(id, &stored(before), &content, now_ms).await,
             None => self.store.documents().insert(id, &content, now_ms).await,
         }
     }
@@ -545,7 +579,7 @@ fn places(held: &Held, definition: &Definition, before: &Places) -> Result<Place
     Ok(Places { traffic: before.traffic.resized(traffic, &taken).ok_or_else(full)?, arms })
 }
 
-fn written(experiment: &Experiment) -> Vec<u8> {
+fn stored(experiment: &Experiment) -> Vec<u8> {
     serde_json::to_vec(experiment).expect("an experiment has no maps whose keys are no texts")
 }
 

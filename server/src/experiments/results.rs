@@ -6,11 +6,11 @@ use marquee_experiments::{
     fixed_horizon_p_value, holm, summaries,
 };
 
-use super::definition::{Experiment, Metric, Purpose, State, What};
+use super::definition::{Definition, Experiment, Metric, Purpose, State, What};
 use super::tally::Sums;
 
 /// Fewest users of an arm before anything is concluded.
-const FEWEST_UNITS: u64 = 100;
+pub(super) const FEWEST_UNITS: u64 = 100;
 /// Below which p-value shares are not kept.
 const SAMPLE_RATIO_ALARM: f64 = 0.01;
 /// From which share of users on it matters that they were in two arms.
@@ -118,7 +118,7 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
     };
     let moments: Vec<Moments> = (0..definition.arms.len()).map(of_arm).collect();
     let read = summaries(measure(metric), &moments);
-    let alpha = alpha_of(experiment, metric);
+    let alpha = alpha_of(definition, metric);
     let arms = definition.arms.iter().zip(&read).skip(1);
     MetricResults {
         name: metric.name.clone(),
@@ -129,8 +129,7 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
 }
 
 /// The error of a metric's intervals: guardrails share a budget of their own.
-fn alpha_of(experiment: &Experiment, metric: &Metric) -> f64 {
-    let definition = &experiment.definition;
+pub(super) fn alpha_of(definition: &Definition, metric: &Metric) -> f64 {
     match metric.purpose {
         Purpose::Goal | Purpose::Information => definition.alpha,
         Purpose::Guardrail => {
@@ -140,7 +139,8 @@ fn alpha_of(experiment: &Experiment, metric: &Metric) -> f64 {
     }
 }
 
-fn measure(metric: &Metric) -> Measure {
+/// How a metric is computed from its sums.
+pub(super) fn measure(metric: &Metric) -> Measure {
     match metric.what {
         What::Conversion => Measure::Proportion,
         What::Count | What::Value => Measure::Adjusted,
