@@ -27,7 +27,8 @@ use marquee_store::{Content, DocumentId, DocumentKind, Store, StoreError, to_its
 use tokio::time::Instant;
 
 pub use self::definition::{
-    Arm, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, State,
+    What,
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
@@ -487,7 +488,14 @@ impl Experiments {
             let Some(mut row) = before.clone().or_else(new) else { return Ok(()) };
             row.crossed |= answered.is_some_and(|answered| answered.crossed || answered.arm != row.arm);
             let profile = self.store.profile(user_id, EVENTS).await?;
-            row.count(&experiment.definition, profile.as_ref().map_or(&[][..], |profile| &profile.newest));
+            let definition = &experiment.definition;
+            let answers = if definition.metrics.iter().any(|metric| metric.what.is_of_answers()) {
+                self.answers(definition, &row, user_id, now_ms).await?
+            } else {
+                None
+            };
+            let events = profile.as_ref().map_or(&[][..], |profile| &profile.newest);
+            row.count(definition, events, answers.as_deref());
             if before.as_ref() == Some(&row) {
                 return Ok(());
             }

@@ -185,7 +185,7 @@ impl Past {
             *arrived += 1;
         }
         let mut row = UserRow::new(0, first_ms + 1, 0);
-        row.count(definition, events);
+        row.count(definition, events, None);
         for (sums, values) in self.sums.iter_mut().zip(row.values()) {
             *sums += values;
         }
@@ -217,13 +217,15 @@ fn plan(definition: &Definition, question: PlanQuestion, past: &Past) -> Plan {
         .metrics
         .iter()
         .zip(&past.sums)
-        .filter(|(metric, _)| metric.purpose != Purpose::Information)
+        // What was answered in the past is not recorded.
+        .filter(|(metric, _)| metric.purpose != Purpose::Information && !metric.what.is_of_answers())
         .map(|(metric, sums)| (metric.purpose, metric_plan(definition, metric, sums, question)))
         .collect();
     let least = definition.arms.iter().map(|arm| arm.share).fold(f64::INFINITY, f64::min);
     let fewest = (FEWEST_UNITS as f64 / least).ceil();
     let users = metrics.iter().try_fold(fewest, |most, (_, metric)| Some(most.max(metric.users? as f64)));
-    let users = users.filter(|users| users.is_finite());
+    let has_goal = metrics.iter().any(|(purpose, _)| *purpose == Purpose::Goal);
+    let users = users.filter(|users| has_goal && users.is_finite());
     let come = users.and_then(|users| past.days_until(users / definition.traffic));
     let days = come.map(|days| days + definition.window_ms as f64 / DAY_MS as f64);
     let arm_units = |users: f64| {
@@ -313,7 +315,9 @@ fn sentence(
     let (Some(users), Some((purpose, hardest))) =
         (users, metrics.iter().max_by_key(|(_, metric)| metric.users))
     else {
-        return format!("{name} cannot be planned: an arm has no share");
+        return format!(
+            "{name} cannot be planned: an arm has no share, or its goals are all of answers, of which the past says nothing"
+        );
     };
     let aim = match purpose {
         Purpose::Guardrail => format!("to rule out that {} is harmed by", hardest.name),

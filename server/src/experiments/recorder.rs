@@ -17,15 +17,16 @@ use marquee_core::metrics;
 use marquee_store::{Content, DocumentId, DocumentKind, StoreError};
 use opentelemetry::metrics::Counter;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Experiments;
-use super::definition::{Experiment, State};
+use super::definition::{Definition, Experiment, State};
 use super::held::Applied;
+use super::row::UserRow;
 
 /// Answers that may wait to be written.
 const QUEUE: usize = 16_384;
@@ -36,7 +37,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Rows that are written at once.
 const AT_ONCE: usize = 64;
 /// Within which time answers of one arm to one user are recorded once.
-const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
+pub(super) const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
+/// Recorded answers to a user that are counted at most.
+const ANSWERS: usize = 1_000;
 /// Answers that are known to be recorded.
 const KNOWN: usize = 1_000_000;
 /// How often rows are counted at most: others who share the store may have written some.
@@ -74,6 +77,8 @@ pub struct Exposure {
     pub overruled: bool,
     /// What was answered, in its order, with the chance of each that was drawn.
     pub items: Vec<(MovieId, Option<f64>)>,
+    /// How long that took, in microseconds; `None` where it failed.
+    pub took_us: Option<u64>,
 }
 
 /// An answer as it is stored.
@@ -83,6 +88,23 @@ struct Recorded<'a> {
     time_ms: TimeMs,
     overruled: bool,
     items: &'a [(MovieId, Option<f64>)],
+    took_us: Option<u64>,
+    failed: bool,
+}
+
+/// What metrics are made of, of an answer that is stored.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Answer {
+    /// When.
+    pub(super) time_ms: TimeMs,
+    /// What was answered, in its order.
+    pub(super) items: Vec<(MovieId, Option<f64>)>,
+    /// How long that took; none of what an older version recorded.
+    #[serde(default)]
+    pub(super) took_us: Option<u64>,
+    /// Whether nothing came.
+    #[serde(default)]
+    pub(super) failed: bool,
 }
 
 pub(super) enum Item {
@@ -294,7 +316,9 @@ async fn lost_of(writes: impl Iterator<Item = BoxFuture<'static, Result<(), Stor
 
 fn hash_of(exposure: &Exposure, applied: &Applied) -> u64 {
     let Exposure { user_id, time_ms, .. } = exposure;
-    let text = format!("{}/{}/{user_id}/{}", applied.experiment.name(), applied.arm, time_ms / BUCKET_MS);
+    let failed = exposure.took_us.is_none();
+    let hour = time_ms / BUCKET_MS;
+    let text = format!("{}/{}/{user_id}/{hour}/{failed}", applied.experiment.name(), applied.arm);
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
@@ -306,19 +330,50 @@ pub(super) struct Record {
 }
 
 fn record_of(exposure: &Exposure, applied: &Applied) -> Record {
-    let Exposure { exposure_id, user_id, time_ms, overruled, items, .. } = exposure;
+    let Exposure { exposure_id, user_id, time_ms, overruled, items, took_us, .. } = exposure;
     let definition = &applied.experiment.definition;
     let arm = &definition.arms[applied.arm].name;
-    let recorded = Recorded { exposure_id, time_ms: *time_ms, overruled: *overruled, items };
+    let (time_ms, overruled, took_us, failed) = (*time_ms, *overruled, *took_us, took_us.is_none());
+    let recorded = Recorded { exposure_id, time_ms, overruled, items, took_us, failed };
     let value = serde_json::to_vec(&recorded).expect("texts and numbers are JSON");
     Record {
         part: user_id.to_string(),
-        key: format!("{}/{arm}/{}", definition.name, time_ms / BUCKET_MS),
+        key: format!(
+            "{}{}{}",
+            records_of(&definition.name, arm),
+            time_ms / BUCKET_MS,
+            if failed { "/failed" } else { "" }
+        ),
         content: Content { value, expires_ms: Some(time_ms.saturating_add(2 * definition.window_ms)) },
     }
 }
 
+/// What the keys of a user's records of an arm begin with.
+fn records_of(experiment: &str, arm: &str) -> String {
+    format!("{experiment}/{arm}/")
+}
+
 impl Experiments {
+    /// The answers of an arm to a user that are recorded, the oldest ones; `None` once some may be gone.
+    pub(super) async fn answers(
+        &self,
+        definition: &Definition,
+        row: &UserRow,
+        user_id: UserId,
+        now_ms: TimeMs,
+    ) -> Result<Option<Vec<Answer>>, StoreError> {
+        let end_ms = row.first_ms.saturating_add(definition.window_ms);
+        if end_ms.saturating_add(definition.window_ms) <= now_ms {
+            return Ok(None);
+        }
+        let prefix = records_of(&definition.name, &definition.arms[row.arm].name);
+        let (kind, part) = (DocumentKind::Exposure, user_id.to_string());
+        let records = self.store.documents().list(kind, &part, Some(&prefix), ANSWERS, now_ms).await?;
+        let of_arm = records.iter().take_while(|record| record.key.starts_with(&prefix));
+        let answers = of_arm.filter_map(|record| serde_json::from_slice::<Answer>(&record.value).ok());
+        Ok(Some(answers.filter(|answer| answer.time_ms < end_ms).collect()))
+    }
+
     async fn put_record(self: Arc<Self>, record: Record, now_ms: TimeMs) -> Result<(), StoreError> {
         let id = DocumentId { kind: DocumentKind::Exposure, part: &record.part, key: &record.key };
         // The first of an hour stays.

@@ -1,8 +1,8 @@
 //! What the sums of an experiment say, and what follows from it.
 
 use marquee_experiments::{
-    ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure, Moments,
-    Problem, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
+    Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure, Moments,
+    Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
     fixed_horizon_p_value, holm, summaries,
 };
 
@@ -116,7 +116,12 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
         let found = sums.arms.get(arm).and_then(|arm| arm.metrics.get(place));
         found.copied().unwrap_or_default()
     };
-    let moments: Vec<Moments> = (0..definition.arms.len()).map(of_arm).collect();
+    let mut moments: Vec<Moments> = (0..definition.arms.len()).map(of_arm).collect();
+    if metric.what == What::Answered {
+        // An arm of which all or none failed has a variance too.
+        let hour = |value| Row { value, other: Amount::ONE };
+        moments.iter_mut().for_each(|sums| *sums += Moments::of([Amount::ZERO, Amount::ONE].map(hour)));
+    }
     let read = summaries(measure(metric), &moments);
     let alpha = alpha_of(definition, metric);
     let arms = definition.arms.iter().zip(&read).skip(1);
@@ -142,9 +147,10 @@ pub(super) fn alpha_of(definition: &Definition, metric: &Metric) -> f64 {
 /// How a metric is computed from its sums.
 pub(super) fn measure(metric: &Metric) -> Measure {
     match metric.what {
-        What::Conversion => Measure::Proportion,
+        What::Conversion | What::TakenAtK => Measure::Proportion,
         What::Count | What::Value => Measure::Adjusted,
-        What::MeanRating => Measure::Ratio,
+        What::TimeToFirst => Measure::Mean,
+        What::MeanRating | What::AnswerNdcg | What::AnswerMilliseconds | What::Answered => Measure::Ratio,
     }
 }
 

@@ -73,6 +73,7 @@ impl Lab {
             applied,
             overruled: false,
             items,
+            took_us: Some(4_000),
         });
         Some(arm)
     }
@@ -99,6 +100,24 @@ impl Lab {
         let by_delta = tally.sums().unwrap();
         self.experiments.recount(&self.experiments.get("lists").unwrap()).await.unwrap();
         (by_delta, tally.sums().unwrap())
+    }
+}
+
+impl Lab {
+    /// Fails to answer a user.
+    async fn fail(&self, user_id: UserId, time_ms: TimeMs) {
+        let labels = HashMap::new();
+        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let exposure_id = "f".to_owned();
+        self.experiments.exposed(Exposure {
+            exposure_id,
+            user_id,
+            time_ms,
+            applied,
+            overruled: false,
+            items: Vec::new(),
+            took_us: None,
+        });
     }
 }
 
@@ -311,7 +330,9 @@ async fn a_user_of_two_arms_is_said_and_left_out() {
     let experiment = lab.experiments.get("lists").unwrap();
     let applied = vec![Applied { experiment, arm: 1 - arm, forced: false }];
     let (exposure_id, items) = ("2".to_owned(), Vec::new());
-    let exposure = Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items };
+    let took_us = Some(4_000);
+    let exposure =
+        Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items, took_us };
     lab.experiments.exposed(exposure);
     let results = lab.results().await;
     assert_eq!((results.crossed, results.units[0].1 + results.units[1].1), (1, 0));
@@ -467,4 +488,58 @@ async fn what_is_only_asked_for_is_not_stored_and_what_stays_the_same_is_no_chan
     assert_eq!(lab.experiments.get("lists").unwrap().definition, halves());
     lab.experiments.stop("lists".to_owned(), None).await.unwrap();
     lab.experiments.update(halves(), Written::All).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_made_of_answers_is_counted_from_what_is_recorded_of_them() {
+    let metrics = vec![
+        metric("taken", What::TakenAtK, Purpose::Goal),
+        metric("took", What::AnswerMilliseconds, Purpose::Information),
+        metric("answered", What::Answered, Purpose::Guardrail),
+        metric("waited", What::TimeToFirst, Purpose::Information),
+    ];
+    let lab = Lab::running(Definition { metrics, ..halves() }).await;
+    let first = now_ms() - DAY_MS;
+    let arm = lab.answer(1, first).await.unwrap();
+    lab.fail(1, first + 2 * 60 * 60 * 1_000).await;
+    lab.did(1, 1, first + 5_000).await;
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+    let figures = |sums: &tally::Sums| -> Vec<(f64, f64)> {
+        sums.arms[arm].metrics.iter().map(|sums| (sums.mean(), sums.other_mean())).collect()
+    };
+    assert_eq!(figures(&by_delta), [(1.0, 0.0), (4.0, 1.0), (1.0, 2.0), (5.0, 0.0)]);
+    lab.store.delete_user(1).await.unwrap();
+    lab.experiments.forget(1, now_ms()).await.unwrap();
+    assert_eq!(lab.sums().await.0.units(), 0);
+}
+
+#[tokio::test]
+async fn an_arm_that_fails_is_stopped_even_where_it_never_answers_and_the_control_always_does() {
+    let metrics = vec![
+        metric("goal", What::Conversion, Purpose::Goal),
+        metric("answered", What::Answered, Purpose::Guardrail),
+    ];
+    let lab = Lab::running(Definition { metrics, ..halves() }).await;
+    for user_id in 0..400 {
+        if lab.arm_of(user_id).await == Some(1) {
+            lab.fail(user_id, now_ms()).await;
+        } else {
+            lab.answer(user_id, now_ms()).await;
+        }
+    }
+    lab.results().await;
+    let experiment = lab.experiments.get("lists").unwrap();
+    let reason = experiment.stop_reason.as_deref().unwrap();
+    assert!(reason.starts_with("arm B breaches the guardrail answered"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_time_that_is_longer_than_an_amount_may_be_is_refused() {
+    let metrics = vec![metric("waited", What::TimeToFirst, Purpose::Goal)];
+    let long = Definition { metrics, window_ms: 30 * DAY_MS, ..halves() };
+    let refused = long.check().unwrap_err();
+    assert_eq!(refused.field, "experiment.goals.cap");
+    let capped = Metric { cap: Some(86_400.0), ..metric("waited", What::TimeToFirst, Purpose::Goal) };
+    Definition { metrics: vec![capped], ..long }.check().unwrap();
 }

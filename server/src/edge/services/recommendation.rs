@@ -83,11 +83,22 @@ impl RecommendationApi {
         let taken = arms::apply(&self.experiments, asker, &mut request).await?;
         let mut question = question(request, of_method, &self.unsaid, deadline)?;
         question.options.reasons_by = reasons_by;
-        let mut reply = response(self.recommender.recommend(&question).await?);
-        if let Some(taken) = taken {
-            taken.tell(&self.experiments, &mut reply);
+        match (self.recommender.recommend(&question).await, taken) {
+            (Ok(answer), taken) => {
+                let mut reply = response(answer);
+                if let Some(taken) = taken {
+                    taken.tell(&self.experiments, &mut reply);
+                }
+                Ok(reply)
+            }
+            (Err(error), taken) => {
+                let error = ApiError::from(error);
+                if let Some(taken) = taken.filter(|_| error.code() != Code::InvalidArgument) {
+                    taken.tell_of_failure(&self.experiments);
+                }
+                Err(error)
+            }
         }
-        Ok(reply)
     }
 
     /// One of many answers. Its reasons take no more than their share of the time, if `rounds` of answers follow one

@@ -6,7 +6,7 @@ use marquee_proto::v1;
 
 use crate::edge::arms::wire_method;
 use crate::edge::{ApiError, convert};
-use crate::experiments::{Arm, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, State, What};
+use crate::experiments::{Arm, DEFAULT_TOP, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, State, What};
 
 const DEFAULT_LAYER: &str = "default";
 const DEFAULT_ALPHA: f64 = 0.05;
@@ -84,6 +84,11 @@ fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
         v1::Measure::Count => What::Count,
         v1::Measure::MeanRating => What::MeanRating,
         v1::Measure::Value => What::Value,
+        v1::Measure::TimeToFirst => What::TimeToFirst,
+        v1::Measure::TakenAtK => What::TakenAtK,
+        v1::Measure::AnswerNdcg => What::AnswerNdcg,
+        v1::Measure::AnswerMilliseconds => What::AnswerMilliseconds,
+        v1::Measure::Answered => What::Answered,
     };
     let kinds = wire.kinds().map(|kind| convert::kind(kind) as u8).collect();
     let values =
@@ -97,6 +102,7 @@ fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
         less_is_better: wire.less_is_better.unwrap_or_default(),
         cap: wire.cap,
         margin: wire.margin.unwrap_or(DEFAULT_MARGIN),
+        top: wire.k.unwrap_or(DEFAULT_TOP),
     }
 }
 
@@ -193,6 +199,11 @@ fn shown_metric(metric: &Metric) -> v1::Metric {
         What::Count => v1::Measure::Count,
         What::MeanRating => v1::Measure::MeanRating,
         What::Value => v1::Measure::Value,
+        What::TimeToFirst => v1::Measure::TimeToFirst,
+        What::TakenAtK => v1::Measure::TakenAtK,
+        What::AnswerNdcg => v1::Measure::AnswerNdcg,
+        What::AnswerMilliseconds => v1::Measure::AnswerMilliseconds,
+        What::Answered => v1::Measure::Answered,
     };
     let value =
         |(number, value): &(u8, f64)| v1::KindValue { kind: kind(number).into(), value: Some(*value) };
@@ -204,6 +215,7 @@ fn shown_metric(metric: &Metric) -> v1::Metric {
         less_is_better: Some(metric.less_is_better),
         cap: metric.cap,
         margin: (metric.purpose == Purpose::Guardrail).then_some(metric.margin),
+        k: matches!(metric.what, What::TakenAtK | What::AnswerNdcg).then_some(metric.top),
     }
 }
 
@@ -240,7 +252,7 @@ mod tests {
                 values: vec![v1::KindValue { kind: v1::InteractionKind::Like.into(), value: Some(3.0) }],
                 less_is_better: Some(false),
                 cap: Some(10.0),
-                margin: None,
+                ..Default::default()
             }],
             guardrails: vec![v1::Metric {
                 name: "rating".to_owned(),
@@ -249,7 +261,13 @@ mod tests {
                 margin: Some(0.02),
                 ..Default::default()
             }],
-            information: Vec::new(),
+            information: vec![v1::Metric {
+                name: "taken".to_owned(),
+                measure: v1::Measure::TakenAtK.into(),
+                less_is_better: Some(false),
+                k: Some(5),
+                ..Default::default()
+            }],
             traffic: Some(0.5),
             target: Some(v1::Target {
                 labels: vec![v1::LabelValues { label: "country".to_owned(), values: vec!["DE".to_owned()] }],
