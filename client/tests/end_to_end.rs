@@ -98,7 +98,8 @@ async fn an_experiment_of_a_file_is_planned_applied_and_read() {
     let write = |text: &str| std::fs::write(&file, text).expect("a file");
     let path = file.to_str().expect("a path of letters");
     let experiment = |arguments: &[&str]| {
-        let line: Vec<&str> = ["--output", "table", "experiment"].into_iter().chain(arguments.iter().copied()).collect();
+        let line: Vec<&str> =
+            ["--output", "table", "experiment"].into_iter().chain(arguments.iter().copied()).collect();
         marquee(&running, &line)
     };
     write(LISTS);

@@ -286,3 +286,60 @@ async fn what_is_only_validated_is_answered_as_it_would_be_and_not_stored() {
     let unknown = server.experiments().get_experiment(unknown).await.expect_err("it is not stored");
     assert_eq!(unknown.code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_canary_whose_answers_fail_stops_by_itself_and_all_are_answered_again() {
+    let server = TestServer::start().await;
+    let missing = v1::Overrides { model_version: "missing@1".to_owned(), ..Default::default() };
+    let answered = v1::Metric {
+        name: "answered".to_owned(),
+        measure: v1::Measure::Answered.into(),
+        margin: Some(0.05),
+        ..Default::default()
+    };
+    let canary = v1::Experiment {
+        name: "canary".to_owned(),
+        arms: vec![arm("old", None), arm("new", Some(missing))],
+        guardrails: vec![answered],
+        ..Default::default()
+    };
+    run(&server, canary).await;
+    let mut failed = 0;
+    for user_id in USERS {
+        failed += u32::from(server.recommendation().recommend(asks(user_id)).await.is_err());
+    }
+    assert!(failed > 50, "{failed} answers failed");
+    results(&server, "canary").await;
+    let request = v1::GetExperimentRequest { name: "canary".to_owned() };
+    let found = server.experiments().get_experiment(request).await.expect("it is there").into_inner();
+    let status = found.status.expect("a status");
+    assert_eq!(status.state(), v1::ExperimentState::Stopped);
+    assert!(
+        status.stop_reason.starts_with("arm new breaches the guardrail answered"),
+        "{}",
+        status.stop_reason
+    );
+    for user_id in USERS.take(20) {
+        assert!(answer(&server, asks(user_id)).await.experiments.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_model_in_the_shadow_is_compared_with_what_is_answered() {
+    let server = TestServer::start().await;
+    let model_version = answer(&server, asks(1)).await.model_version;
+    let shadow = Some(v1::Shadow { model_version, share: Some(1.0) });
+    run(&server, v1::Experiment { shadow, ..short_lists("short") }).await;
+    let of_results = async || results(&server, "short").await.shadow.expect("a shadow");
+    assert_eq!(of_results().await.answers, 0);
+    answer(&server, asks(1)).await;
+    let found = loop {
+        // It answers when the answer is out.
+        let found = of_results().await;
+        if found.answers > 0 {
+            break found;
+        }
+    };
+    // It is the same model.
+    assert_eq!((found.overlap, found.rank_correlation, found.failures), (Some(1.0), Some(1.0), 0));
+}

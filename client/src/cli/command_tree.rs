@@ -13,7 +13,7 @@ use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
 use super::flags::{Flag, flags_of};
 use super::shortcuts::{SHORTCUTS, positionals_of};
-use super::{example, exit, experiment};
+use super::{by_hand, example, exit};
 
 /// A command that calls a method.
 pub(super) struct Entry {
@@ -99,8 +99,8 @@ impl<'a> CommandTree<'a> {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .subcommands(methods);
-        let by_hand = (group.get_name() == experiment::GROUP).then(experiment::commands);
-        root.subcommand(group.subcommands(by_hand.into_iter().flatten()))
+        let others = (group.get_name() == by_hand::GROUP).then(by_hand::commands);
+        root.subcommand(group.subcommands(others.into_iter().flatten()))
     }
 
     fn call(&self, entry: &Entry, name: &str) -> Command {

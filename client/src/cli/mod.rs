@@ -5,6 +5,7 @@
 //! The exceptions are the names of the short forms, the bar of a job that is followed, and the commands of `experiment`
 //! that make more than one call.
 
+mod by_hand;
 mod call;
 mod columns;
 mod command_tree;
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
     let (outcome, flags) = match (matches.subcommand(), tree.find(&matches)) {
         (Some(("completions", matches)), _) => (write_completions(tree.command(), matches), &[][..]),
         (Some(("man", matches)), _) => (write_man(tree.command(), matches), &[][..]),
-        (Some((experiment::GROUP, matches)), None) => (by_hand(matches, api), &[][..]),
+        (Some((by_hand::GROUP, matches)), None) => (of_experiments(matches, api), &[][..]),
         (_, Some((entry, matches))) => (block_on(call::run(entry, matches, api)), entry.flags.as_slice()),
         (_, None) => (Err(Failure::Usage("no such command; see `marquee --help`".to_owned())), &[][..]),
     };
@@ -66,7 +67,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Runs a command of experiments that is no call.
-fn by_hand(matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
+fn of_experiments(matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
     let unknown = || Failure::Usage("no such command; see `marquee experiment --help`".to_owned());
     let (name, matches) = matches.subcommand().ok_or_else(unknown)?;
     block_on(async { experiment::run(name, matches, api).await.unwrap_or_else(|| Err(unknown())) })

@@ -9,7 +9,7 @@ use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 
 use super::{ApiError, Asker};
-use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval};
+use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval, Shadow};
 
 /// Most characters of a label and its value.
 const LABEL_LENGTH: usize = 64;
@@ -75,6 +75,17 @@ impl Taken {
         let items = reply.recommendations.iter().map(|movie| (movie.movie_id, movie.propensity)).collect();
         let took_us = reply.timings.map_or(0, |timings| timings.total_us);
         reply.exposure_id = self.record(experiments, items, Some(took_us.into())).unwrap_or_default();
+    }
+
+    /// The experiments whose model in the shadow answers this too.
+    pub(super) fn shadows(&self) -> Vec<(String, Shadow)> {
+        let counted = self.applied.iter().filter(|applied| !applied.forced && self.user_id.is_some());
+        let shadows = counted.filter_map(|applied| {
+            let shadow = applied.experiment.definition.shadow.as_ref()?;
+            let is_drawn = rand::random::<f64>() < shadow.share;
+            is_drawn.then(|| (applied.experiment.name().to_owned(), shadow.clone()))
+        });
+        shadows.collect()
     }
 
     /// Has it recorded that there is no answer.

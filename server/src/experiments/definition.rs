@@ -29,6 +29,18 @@ pub struct Definition {
     pub alpha: f64,
     /// For how long after the first answer a user is counted.
     pub window_ms: TimeMs,
+    /// A model that answers beside the arms, unseen.
+    #[serde(default)]
+    pub shadow: Option<Shadow>,
+}
+
+/// A model that answers some requests a second time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// Its version.
+    pub model_version: String,
+    /// Of which share of answers.
+    pub share: f64,
 }
 
 /// One of the things that are compared.
@@ -328,6 +340,11 @@ impl Definition {
         check_names("experiment.goals", self.metrics.iter().map(|metric| &metric.name))
     }
 
+    /// Whether anything is made of what was answered.
+    pub(super) fn asks_for_records(&self) -> bool {
+        self.shadow.is_some() || self.metrics.iter().any(|metric| metric.what.is_of_answers())
+    }
+
     /// The place of an arm of this name.
     pub fn arm(&self, name: &str) -> Option<usize> {
         self.arms.iter().position(|arm| arm.name == name)
@@ -354,6 +371,7 @@ impl Definition {
             ("target", self.target != other.target),
             ("alpha", self.alpha.to_bits() != other.alpha.to_bits()),
             ("window_days", self.window_ms != other.window_ms),
+            ("shadow", self.shadow != other.shadow),
         ]
         .into_iter()
         .find(|(_, differs)| *differs)

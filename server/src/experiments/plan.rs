@@ -6,7 +6,7 @@
 //!
 //! The sample is bounded and the same for the same store: the users whose hashes are smallest.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use marquee_core::clock::now_ms;
@@ -174,8 +174,10 @@ impl Past {
         let in_time = self.from_ms..self.until_ms;
         let Some(first) = events.iter().position(|event| in_time.contains(&event.time_ms)) else { return };
         let seen: FxHashSet<MovieId> = events[..first].iter().map(|event| event.movie_id).collect();
-        let subject = Subject { labels: &Default::default(), events: seen.len() as u64 };
-        let target = Target { labels: Default::default(), ..definition.target.clone() };
+        // What requests will say of themselves nobody knows.
+        let (labels, events_before) = (HashMap::new(), seen.len() as u64);
+        let target = Target { labels: BTreeMap::new(), ..definition.target.clone() };
+        let subject = Subject { labels: &labels, events: events_before };
         if !target.holds(&subject) {
             return;
         }

@@ -11,22 +11,21 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use marquee_core::clock::now_ms;
-use marquee_core::domain::{MovieId, TimeMs, UserId};
+use marquee_core::domain::{TimeMs, UserId};
 use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
-use marquee_store::{Content, DocumentId, DocumentKind, StoreError};
+use marquee_store::{DocumentId, DocumentKind, StoreError};
 use opentelemetry::metrics::Counter;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Experiments;
-use super::definition::{Definition, Experiment, State};
+use super::definition::{Experiment, State};
 use super::held::Applied;
-use super::row::UserRow;
+use super::records::{BUCKET_MS, Exposure, Record, Shadowed, record_of, record_of_shadow};
 
 /// Answers that may wait to be written.
 const QUEUE: usize = 16_384;
@@ -36,10 +35,6 @@ const TOUCHED: usize = 100_000;
 const EVERY: Duration = Duration::from_secs(1);
 /// Rows that are written at once.
 const AT_ONCE: usize = 64;
-/// Within which time answers of one arm to one user are recorded once.
-pub(super) const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
-/// Recorded answers to a user that are counted at most.
-const ANSWERS: usize = 1_000;
 /// Answers that are known to be recorded.
 const KNOWN: usize = 1_000_000;
 /// How often rows are counted at most: others who share the store may have written some.
@@ -62,53 +57,9 @@ metrics! {
     );
 }
 
-/// An answer that is of an experiment.
-#[derive(Clone, Debug)]
-pub struct Exposure {
-    /// Its own id.
-    pub exposure_id: String,
-    /// To whom.
-    pub user_id: UserId,
-    /// When.
-    pub time_ms: TimeMs,
-    /// Of which experiments, and of which arms.
-    pub applied: Vec<Applied>,
-    /// Whether the request went before an arm in anything.
-    pub overruled: bool,
-    /// What was answered, in its order, with the chance of each that was drawn.
-    pub items: Vec<(MovieId, Option<f64>)>,
-    /// How long that took, in microseconds; `None` where it failed.
-    pub took_us: Option<u64>,
-}
-
-/// An answer as it is stored.
-#[derive(Serialize)]
-struct Recorded<'a> {
-    exposure_id: &'a str,
-    time_ms: TimeMs,
-    overruled: bool,
-    items: &'a [(MovieId, Option<f64>)],
-    took_us: Option<u64>,
-    failed: bool,
-}
-
-/// What metrics are made of, of an answer that is stored.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Answer {
-    /// When.
-    pub(super) time_ms: TimeMs,
-    /// What was answered, in its order.
-    pub(super) items: Vec<(MovieId, Option<f64>)>,
-    /// How long that took; none of what an older version recorded.
-    #[serde(default)]
-    pub(super) took_us: Option<u64>,
-    /// Whether nothing came.
-    #[serde(default)]
-    pub(super) failed: bool,
-}
-
 pub(super) enum Item {
     Exposed(Exposure),
+    Shadowed(Shadowed),
     /// Answered once all before it is written.
     Mark(oneshot::Sender<()>),
 }
@@ -130,6 +81,12 @@ impl Told {
 
     pub(super) fn exposed(&self, exposure: Exposure) {
         if self.queue.try_send(Item::Exposed(exposure)).is_err() {
+            self.lose(1, FULL);
+        }
+    }
+
+    pub(super) fn shadowed(&self, shadowed: Shadowed) {
+        if self.queue.try_send(Item::Shadowed(shadowed)).is_err() {
             self.lose(1, FULL);
         }
     }
@@ -174,6 +131,7 @@ pub struct Recorder {
     pub(super) experiments: Arc<Experiments>,
     pub(super) items: mpsc::Receiver<Item>,
     pub(super) waiting: Vec<Exposure>,
+    pub(super) compared: Vec<Shadowed>,
     /// Hashes of answers that are recorded: experiment, arm, user and hour.
     pub(super) known: FxHashSet<u64>,
     pub(super) recount_at: Instant,
@@ -221,6 +179,7 @@ impl Recorder {
     async fn take(&mut self, item: Item) {
         match item {
             Item::Exposed(exposure) => self.waiting.push(exposure),
+            Item::Shadowed(shadowed) => self.compared.push(shadowed),
             Item::Mark(mark) => {
                 self.flush().await;
                 _ = mark.send(());
@@ -244,8 +203,9 @@ impl Recorder {
     async fn flush(&mut self) {
         let told = &self.experiments.told;
         let exposures = std::mem::take(&mut self.waiting);
+        let compared = std::mem::take(&mut self.compared);
         let touched = told.take_touched();
-        if exposures.is_empty() && touched.is_empty() {
+        if exposures.is_empty() && compared.is_empty() && touched.is_empty() {
             return;
         }
         let mut rows: FxHashMap<(String, UserId), Row> = FxHashMap::default();
@@ -265,6 +225,17 @@ impl Recorder {
                     }
                     records.push(record_of(&exposure, applied));
                 }
+            }
+        }
+        for shadowed in compared {
+            let Some(experiment) = self.experiments.get(&shadowed.experiment) else { continue };
+            let user_id = shadowed.user_id;
+            let hour = shadowed.time_ms / BUCKET_MS;
+            let text = format!("{}//{user_id}/{hour}", shadowed.experiment);
+            if self.known.insert(xxhash_rust::xxh3::xxh3_64(text.as_bytes())) {
+                records.push(record_of_shadow(&shadowed, &experiment.definition));
+                let key = (shadowed.experiment, user_id);
+                rows.entry(key).or_insert(Row { experiment, user_id, answered: None });
             }
         }
         if self.known.len() > KNOWN {
@@ -322,58 +293,7 @@ fn hash_of(exposure: &Exposure, applied: &Applied) -> u64 {
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 
-/// An answer to be stored: whose, by which key, and what.
-pub(super) struct Record {
-    part: String,
-    key: String,
-    content: Content,
-}
-
-fn record_of(exposure: &Exposure, applied: &Applied) -> Record {
-    let Exposure { exposure_id, user_id, time_ms, overruled, items, took_us, .. } = exposure;
-    let definition = &applied.experiment.definition;
-    let arm = &definition.arms[applied.arm].name;
-    let (time_ms, overruled, took_us, failed) = (*time_ms, *overruled, *took_us, took_us.is_none());
-    let recorded = Recorded { exposure_id, time_ms, overruled, items, took_us, failed };
-    let value = serde_json::to_vec(&recorded).expect("texts and numbers are JSON");
-    Record {
-        part: user_id.to_string(),
-        key: format!(
-            "{}{}{}",
-            records_of(&definition.name, arm),
-            time_ms / BUCKET_MS,
-            if failed { "/failed" } else { "" }
-        ),
-        content: Content { value, expires_ms: Some(time_ms.saturating_add(2 * definition.window_ms)) },
-    }
-}
-
-/// What the keys of a user's records of an arm begin with.
-fn records_of(experiment: &str, arm: &str) -> String {
-    format!("{experiment}/{arm}/")
-}
-
 impl Experiments {
-    /// The answers of an arm to a user that are recorded, the oldest ones; `None` once some may be gone.
-    pub(super) async fn answers(
-        &self,
-        definition: &Definition,
-        row: &UserRow,
-        user_id: UserId,
-        now_ms: TimeMs,
-    ) -> Result<Option<Vec<Answer>>, StoreError> {
-        let end_ms = row.first_ms.saturating_add(definition.window_ms);
-        if end_ms.saturating_add(definition.window_ms) <= now_ms {
-            return Ok(None);
-        }
-        let prefix = records_of(&definition.name, &definition.arms[row.arm].name);
-        let (kind, part) = (DocumentKind::Exposure, user_id.to_string());
-        let records = self.store.documents().list(kind, &part, Some(&prefix), ANSWERS, now_ms).await?;
-        let of_arm = records.iter().take_while(|record| record.key.starts_with(&prefix));
-        let answers = of_arm.filter_map(|record| serde_json::from_slice::<Answer>(&record.value).ok());
-        Ok(Some(answers.filter(|answer| answer.time_ms < end_ms).collect()))
-    }
-
     async fn put_record(self: Arc<Self>, record: Record, now_ms: TimeMs) -> Result<(), StoreError> {
         let id = DocumentId { kind: DocumentKind::Exposure, part: &record.part, key: &record.key };
         // The first of an hour stays.

@@ -1,12 +1,13 @@
 //! What the sums of an experiment say, and what follows from it.
 
 use marquee_experiments::{
-    Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure, Moments,
-    Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
+    Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure,
+    Moments, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
     fixed_horizon_p_value, holm, summaries,
 };
 
 use super::definition::{Definition, Experiment, Metric, Purpose, State, What};
+use super::shadow::{self, ShadowResults};
 use super::tally::Sums;
 
 /// Fewest users of an arm before anything is concluded.
@@ -39,6 +40,8 @@ pub struct Results {
     pub lost: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// How the model in the shadow compares.
+    pub shadow: Option<ShadowResults>,
 }
 
 /// What is known of a metric.
@@ -99,6 +102,7 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
         crossed: sums.crossed,
         lost,
         problems,
+        shadow: shadow::read(experiment, sums),
     }
 }
 

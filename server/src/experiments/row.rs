@@ -11,7 +11,7 @@ use marquee_experiments::{Amount, Row as Values};
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Definition, Metric, What};
-use super::recorder::{Answer, BUCKET_MS};
+use super::records::{Answer, BUCKET_MS, Compared, Records};
 
 /// The row of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct UserRow {
     /// Whether there was an answer of another arm later.
     #[serde(default)]
     pub(super) crossed: bool,
-    /// For each metric, what the user counts for, and what is beside that.
+    /// For each metric, what the user counts for, and what is beside that; then the same of the model in the shadow.
     pub(super) values: Vec<(Amount, Amount)>,
 }
 
@@ -41,7 +41,7 @@ impl UserRow {
         &mut self,
         definition: &Definition,
         events: &[Interaction],
-        answers: Option<&[Answer]>,
+        records: Option<&Records>,
     ) {
         let window = definition.window_ms;
         let within = |from: TimeMs, until: TimeMs| {
@@ -52,7 +52,7 @@ impl UserRow {
             let after = within(first, first.saturating_add(window));
             if metric.what.is_of_answers() {
                 let kept = || self.values.get(place).copied().unwrap_or_default();
-                return answers.map_or_else(kept, |answers| metric.of_answers(after, answers));
+                return records.map_or_else(kept, |records| metric.of_answers(after, &records.answers));
             }
             if metric.what == What::TimeToFirst {
                 return (metric.time_to_first(after, first, window), Amount::ZERO);
@@ -60,7 +60,14 @@ impl UserRow {
             let before = within(first.saturating_sub(window), first);
             metric.of(after, before)
         });
-        self.values = values.collect();
+        let mut values: Vec<_> = values.collect();
+        if definition.shadow.is_some() {
+            match records {
+                Some(records) => values.extend(Compared::sums(&records.compared)),
+                None => values.extend(self.values.get(values.len()..).unwrap_or_default()),
+            }
+        }
+        self.values = values;
     }
 
     /// What the user adds to the sums of each metric.
@@ -141,7 +148,7 @@ impl Metric {
     }
 
     /// The places, from 0, of an answer's first movies that were taken after it.
-    fn taken<'a>(&self, answer: &'a Answer, events: &'a [&Interaction]) -> impl Iterator<Item = usize> + 'a {
+    fn taken(&self, answer: &Answer, events: &[&Interaction]) -> impl Iterator<Item = usize> {
         let is_taken = move |movie_id: u32| {
             events.iter().any(|event| event.movie_id == movie_id && event.time_ms >= answer.time_ms)
         };
@@ -204,11 +211,11 @@ mod tests {
     #[test]
     fn the_time_to_the_first_event_is_in_seconds_and_without_one_the_window() {
         let metric = metric(What::TimeToFirst);
-        let time = |events: &[Interaction]| metric.time_to_first(events.iter(), 1_000, 60_000).value();
-        assert_eq!(time(&[view(1, 31_000), view(2, 3_500)]), 2.5);
-        assert_eq!(time(&[]), 60.0);
+        let time = |events: &[Interaction]| metric.time_to_first(events.iter(), 1_000, 60_000);
+        assert_eq!(time(&[view(1, 31_000), view(2, 3_500)]), Amount::new(2.5));
+        assert_eq!(time(&[]), Amount::new(60.0));
         let capped = Metric { cap: Some(20.0), ..metric };
-        assert_eq!(capped.time_to_first([].iter(), 1_000, 60_000).value(), 20.0);
+        assert_eq!(capped.time_to_first([].iter(), 1_000, 60_000), Amount::new(20.0));
     }
 
     #[test]
@@ -262,11 +269,13 @@ mod tests {
             target: marquee_experiments::Target::default(),
             alpha: 0.05,
             window_ms: HOUR,
+            shadow: None,
         };
         let mut row = UserRow::new(0, 0, 0);
-        row.count(&definition, &[], Some(&[answer(1, &[7])]));
+        let records = Records { answers: vec![answer(1, &[7])], compared: Vec::new() };
+        row.count(&definition, &[], Some(&records));
         row.count(&definition, &[view(1, 2)], None);
-        let values: Vec<f64> = row.values().map(|row| row.value.value()).collect();
-        assert_eq!(values, [4.0, 1.0]);
+        let values: Vec<Amount> = row.values().map(|row| row.value).collect();
+        assert_eq!(values, [4.0, 1.0].map(Amount::new));
     }
 }

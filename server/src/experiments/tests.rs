@@ -136,6 +136,7 @@ fn halves() -> Definition {
         target: Target::default(),
         alpha: 0.05,
         window_ms: 7 * DAY_MS,
+        shadow: None,
     }
 }
 
@@ -542,4 +543,41 @@ async fn a_time_that_is_longer_than_an_amount_may_be_is_refused() {
     assert_eq!(refused.field, "experiment.goals.cap");
     let capped = Metric { cap: Some(86_400.0), ..metric("waited", What::TimeToFirst, Purpose::Goal) };
     Definition { metrics: vec![capped], ..long }.check().unwrap();
+}
+
+#[tokio::test]
+async fn a_model_in_the_shadow_is_compared_and_taken_back_with_its_user() {
+    let shadow = Some(Shadow { model_version: "b@1".to_owned(), share: 1.0 });
+    let lab = Lab::running(Definition { shadow, ..halves() }).await;
+    let time_ms = now_ms();
+    let said = |user_id, movies: Option<&[u32]>| Shadowed {
+        experiment: "lists".to_owned(),
+        user_id,
+        time_ms,
+        answer: vec![1, 2, 3, 4],
+        answer_us: 2_000,
+        shadow: movies.map(|movies| (movies.to_vec(), 6_000)),
+    };
+    for (user_id, movies) in [(1, Some(&[4, 1][..])), (2, Some(&[1, 2, 3, 4][..])), (3, None)] {
+        lab.answer(user_id, time_ms).await;
+        lab.experiments.shadowed(said(user_id, movies));
+    }
+    // The first of an hour counts.
+    lab.experiments.shadowed(said(1, Some(&[9])));
+    let expected = ShadowResults {
+        model_version: "b@1".to_owned(),
+        answers: 3,
+        failures: 1,
+        overlap: Some(0.75),
+        rank_correlation: Some(0.0),
+        milliseconds: Some(6.0),
+        answer_milliseconds: Some(2.0),
+    };
+    assert_eq!(lab.results().await.shadow, Some(expected));
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+    lab.store.delete_user(1).await.unwrap();
+    lab.experiments.forget(1, now_ms()).await.unwrap();
+    let shadow = lab.results().await.shadow.unwrap();
+    assert_eq!((shadow.answers, shadow.overlap, shadow.rank_correlation), (2, Some(1.0), Some(1.0)));
 }

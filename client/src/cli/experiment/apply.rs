@@ -69,7 +69,8 @@ async fn change(
     };
     let state = before.as_ref().map_or(v1::ExperimentState::Draft, v1::ExperimentStatus::state);
     if starts && state == v1::ExperimentState::Stopped {
-        let over = format!("the experiment {:?} is over; give it another name to begin anew", experiment.name);
+        let over =
+            format!("the experiment {:?} is over; give it another name to begin anew", experiment.name);
         return Err(Failure::Usage(over));
     }
     let is_new = before.is_none();
@@ -112,7 +113,11 @@ impl Change {
         };
         let start = if *starts { ", and starts" } else { "" };
         let lines = differences.iter().map(|difference| printable(&difference.line()).into_owned());
-        [format!("{} {heading}{start}", experiment.name)].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+        [format!("{} {heading}{start}", experiment.name)]
+            .into_iter()
+            .chain(lines)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Does it, and says so; `None` if there is nothing to do.

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn an_interval_is_a_line_with_a_dot_on_a_scale_with_0() {
-        let effects = [effect(-0.1, 0.0, 0.1), effect(0.05, 0.075, 0.1)];
+        let effects = [effect(-0.1, 0.0, 0.1), effect(0.05, 0.08, 0.1)];
         let scale = Scale::of(effects.into_iter(), 21).unwrap();
         assert_eq!(scale.draw(effects[0]), "──────────●──────────");
         assert_eq!(scale.draw(effects[1]), "          │    ───●──");
@@ -96,8 +96,9 @@ mod tests {
 
     #[test]
     fn an_end_of_the_scale_without_room_is_not_named() {
-        let scale = Scale::of([effect(0.1, 0.2, 0.3)].into_iter(), 11).unwrap();
-        assert_eq!((scale.draw(effect(0.1, 0.2, 0.3)).as_str(), scale.axis().as_str()), ("│   ───●───", "0    +30.0%"));
+        let effect = effect(0.1, 0.2, 0.3);
+        let scale = Scale::of([effect].into_iter(), 11).unwrap();
+        assert_eq!((&*scale.draw(effect), &*scale.axis()), ("│  ────●───", "0    +30.0%"));
         assert!(Scale::of(std::iter::empty(), 11).is_none());
     }
 

@@ -104,7 +104,10 @@ mod tests {
     fn what_is_new_what_goes_and_what_changes_is_told_apart() {
         let before = json!({"traffic": 0.1, "description": "Why"});
         let after = json!({"traffic": 0.5, "alpha": 0.01});
-        assert_eq!(lines(&before, &after), ["  + alpha  0.01", "  - description  Why", "  ~ traffic  0.1 -> 0.5"]);
+        assert_eq!(
+            lines(&before, &after),
+            ["  + alpha  0.01", "  - description  Why", "  ~ traffic  0.1 -> 0.5"]
+        );
         assert!(lines(&after, &after).is_empty());
     }
 

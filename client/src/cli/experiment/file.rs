@@ -3,23 +3,12 @@
 use std::io::Read as _;
 
 use marquee_proto::dynamic::{Api, JsonError, from_json};
-use marquee_proto::{Violation, v1};
+use marquee_proto::v1;
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::super::exit::Failure;
-
-/// What a file looks like.
-pub(super) const HELP: &str = "\
-A file has one experiment or, as a list or below `experiments`, several; its fields are those of the protos:
-  name = \"calibrated-lists\"
-  goals = [{ name = \"watched\", kinds = [\"view\", \"rating\"] }]
-  [[arms]]
-  name = \"A\"
-  [[arms]]
-  name = \"B\"
-  overrides = { calibration = 0.5 }";
 
 /// The experiments of a file, all of which keep the rules of the protos.
 pub(super) struct Definitions {
@@ -57,7 +46,7 @@ impl Definitions {
         let values = several(value)?;
         let read = |value: &Value| {
             let request: v1::CreateExperimentRequest =
-                message("CreateExperimentRequest", json!({ "experiment": value }), api)?;
+                message("CreateExperimentRequest", &json!({ "experiment": value }), api)?;
             let missing = || Failure::Usage("an experiment of the file says nothing".to_owned());
             request.experiment.ok_or_else(missing)
         };
@@ -75,13 +64,14 @@ impl Definitions {
         power: Option<f64>,
         history_days: Option<u32>,
     ) -> Result<Vec<v1::PlanExperimentRequest>, Failure> {
-        let asked = [("effect", json!(effect)), ("power", json!(power)), ("history_days", json!(history_days))];
+        let asked =
+            [("effect", json!(effect)), ("power", json!(power)), ("history_days", json!(history_days))];
         let request = |value: Value| {
             let said = asked.iter().filter(|(_, value)| !value.is_null());
             let mut fields: Map<String, Value> =
                 said.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             fields.insert("experiment".to_owned(), value);
-            message("PlanExperimentRequest", Value::Object(fields), self.api)
+            message("PlanExperimentRequest", &Value::Object(fields), self.api)
         };
         std::mem::take(&mut self.values).into_iter().map(request).collect()
     }
@@ -102,12 +92,12 @@ fn several(value: Value) -> Result<Vec<Value>, Failure> {
 }
 
 /// The message of this name that a value describes, if it keeps the rules.
-fn message<M: Message + Default>(name: &str, value: Value, api: &Api) -> Result<M, Failure> {
+fn message<M: Message + Default>(name: &str, value: &Value, api: &Api) -> Result<M, Failure> {
     let read = from_json(&descriptor(name, api), &value.to_string()).map_err(|error| match error {
         JsonError::Fields(violations) => Failure::Violations(violations),
         JsonError::Syntax { .. } => Failure::Usage(error.to_string()),
     })?;
-    api.check(&read).map_err(|violations: Vec<Violation>| Failure::Violations(violations))?;
+    api.check(&read).map_err(Failure::Violations)?;
     M::decode(read.encode_to_vec().as_slice()).map_err(|error| Failure::Usage(error.to_string()))
 }
 
@@ -118,7 +108,9 @@ pub(super) fn dynamic<M: Message>(name: &str, message: &M, api: &Api) -> Dynamic
 }
 
 fn descriptor(name: &str, api: &Api) -> MessageDescriptor {
-    api.pool().get_message_by_name(&format!("marquee.v1.{name}")).expect("the pool has all messages of the API")
+    api.pool()
+        .get_message_by_name(&format!("marquee.v1.{name}"))
+        .expect("the pool has all messages of the API")
 }
 
 #[cfg(test)]

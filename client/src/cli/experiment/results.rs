@@ -33,6 +33,7 @@ pub(super) fn shown(results: &v1::GetResultsResponse, width: usize) -> String {
             parts.push([table(name, metrics, width), chart(metrics, width)].concat());
         }
     }
+    parts.extend(results.shadow.as_ref().map(shadow));
     parts.extend(results.health.as_ref().map(health));
     parts.join("\n\n")
 }
@@ -95,6 +96,20 @@ fn effect(arm: &v1::ArmEffect) -> Option<Effect> {
     Some(Effect { estimate: arm.estimate?, lower: arm.lower?, upper: arm.upper? })
 }
 
+fn shadow(shadow: &v1::ShadowResults) -> String {
+    let said = |value: Option<f64>| value.map_or("unknown".to_owned(), |value| format!("{value:.3}"));
+    format!(
+        "{} in the shadow of {} answers: overlap {}, rank correlation {}, {} ms for {} ms, {} failed",
+        printable(&shadow.model_version),
+        shadow.answers,
+        said(shadow.overlap),
+        said(shadow.rank_correlation),
+        said(shadow.milliseconds),
+        said(shadow.answer_milliseconds),
+        shadow.failures,
+    )
+}
+
 fn health(health: &v1::ExperimentHealth) -> String {
     let v1::ExperimentHealth { sample_ratio_p_value, crossed_units, lost_exposures, problems } = health;
     let figures = format!(
@@ -103,7 +118,8 @@ fn health(health: &v1::ExperimentHealth) -> String {
     if problems.is_empty() {
         return format!("health is good: {figures}");
     }
-    let problems: Vec<String> = problems.iter().map(|problem| format!("\n  {}", printable(problem))).collect();
+    let problems: Vec<String> =
+        problems.iter().map(|problem| format!("\n  {}", printable(problem))).collect();
     format!("health: {figures}{}", problems.concat())
 }
 
@@ -193,7 +209,9 @@ mod tests {
     #[test]
     fn results_begin_with_the_decision_and_draw_what_it_is_made_of() {
         let shown = shown(&results(), 80);
-        let expected = "\
+        let (gap, half) = (" ".repeat(6), "─".repeat(26));
+        let expected = format!(
+            "\
 arm B is better on watched by +25.0%
 
 lists is running; users: A 1200, B 1191
@@ -201,11 +219,29 @@ lists is running; users: A 1200, B 1191
 GOALS    ARM  CONTROL  FIGURE  EFFECT  LEAST    MOST        P
 watched  B     0.2000  0.2500  +25.0%  +5.0%  +45.0%  1.00e-3
 
-watched B  │      ──────────────────────────●───────────────────────────
-           0                                                      +45.0%
+watched B  │{gap}{half}●{half}
+           0{:>59}
 
-health is good: shares are kept with p 0.85, 0 users in two arms, 0 answers lost";
+health is good: shares are kept with p 0.85, 0 users in two arms, 0 answers lost",
+            "+45.0%"
+        );
         assert_eq!(shown, expected, "\n{shown}");
+    }
+
+    #[test]
+    fn a_model_in_the_shadow_has_a_line() {
+        let shadow = v1::ShadowResults {
+            model_version: "b@1".to_owned(),
+            answers: 12,
+            failures: 1,
+            overlap: Some(0.25),
+            milliseconds: Some(3.0),
+            answer_milliseconds: Some(2.0),
+            ..Default::default()
+        };
+        let shown = shown(&v1::GetResultsResponse { shadow: Some(shadow), ..results() }, 80);
+        let line = "b@1 in the shadow of 12 answers: overlap 0.250, rank correlation unknown, 3.000 ms for 2.000 ms, 1 failed";
+        assert!(shown.contains(line), "{shown}");
     }
 
     #[test]

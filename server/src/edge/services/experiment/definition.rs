@@ -6,12 +6,15 @@ use marquee_proto::v1;
 
 use crate::edge::arms::wire_method;
 use crate::edge::{ApiError, convert};
-use crate::experiments::{Arm, DEFAULT_TOP, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, State, What};
+use crate::experiments::{
+    Arm, DEFAULT_TOP, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, Shadow, State, What,
+};
 
 const DEFAULT_LAYER: &str = "default";
 const DEFAULT_ALPHA: f64 = 0.05;
 const DEFAULT_MARGIN: f64 = 0.05;
 const DEFAULT_WINDOW_DAYS: f64 = 7.0;
+const DEFAULT_SHADOW_SHARE: f64 = 0.1;
 const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
 
 /// The definition of a request whose constraints hold.
@@ -50,6 +53,10 @@ pub(super) fn definition(experiment: Option<v1::Experiment>) -> Result<Definitio
         target: experiment.target.map(target).unwrap_or_default(),
         alpha: experiment.alpha.unwrap_or(DEFAULT_ALPHA),
         window_ms: window as TimeMs,
+        shadow: experiment.shadow.map(|shadow| Shadow {
+            model_version: shadow.model_version,
+            share: shadow.share.unwrap_or(DEFAULT_SHADOW_SHARE),
+        }),
     })
 }
 
@@ -160,6 +167,10 @@ fn shown(definition: &Definition) -> v1::Experiment {
         description: definition.description.clone(),
         alpha: Some(definition.alpha),
         window_days: Some(definition.window_ms as f64 / DAY_MS),
+        shadow: definition.shadow.as_ref().map(|shadow| v1::Shadow {
+            model_version: shadow.model_version.clone(),
+            share: Some(shadow.share),
+        }),
     }
 }
 
@@ -277,6 +288,7 @@ mod tests {
             description: "Why".to_owned(),
             alpha: Some(0.01),
             window_days: Some(3.0),
+            shadow: Some(v1::Shadow { model_version: "m@3".to_owned(), share: Some(0.2) }),
         };
         assert_eq!(shown(&definition(Some(made.clone())).unwrap()), made);
     }

@@ -12,13 +12,13 @@ use marquee_proto::v1;
 use marquee_proto::v1::experiment_service_server::ExperimentService;
 use tonic::{Request, Response, Status};
 
+use self::definition::{definition, status};
+use self::results::{shown_plan, shown_results};
 use crate::edge::layers::Origin;
 use crate::edge::page::List;
 use crate::edge::places::Places;
 use crate::edge::{ApiError, KeyNumbers, valid};
 use crate::experiments::{ExperimentError, Experiments, PlanQuestion, Written};
-use self::definition::{definition, status};
-use self::results::{shown_plan, shown_results};
 
 /// Experiments on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;

@@ -5,7 +5,7 @@ use marquee_proto::v1;
 
 use super::definition::state;
 use crate::edge::convert;
-use crate::experiments::{ArmEffect, MetricPlan, MetricResults, Plan, Purpose, Results};
+use crate::experiments::{ArmEffect, MetricPlan, MetricResults, Plan, Purpose, Results, ShadowResults};
 
 /// Results.
 pub(super) fn shown_results(results: &Results) -> v1::GetResultsResponse {
@@ -33,6 +33,19 @@ pub(super) fn shown_results(results: &Results) -> v1::GetResultsResponse {
             lost_exposures: results.lost,
             problems: results.problems.iter().map(ToString::to_string).collect(),
         }),
+        shadow: results.shadow.as_ref().map(shown_shadow),
+    }
+}
+
+fn shown_shadow(shadow: &ShadowResults) -> v1::ShadowResults {
+    v1::ShadowResults {
+        model_version: shadow.model_version.clone(),
+        answers: shadow.answers,
+        failures: shadow.failures,
+        overlap: shadow.overlap,
+        rank_correlation: shadow.rank_correlation,
+        milliseconds: shadow.milliseconds,
+        answer_milliseconds: shadow.answer_milliseconds,
     }
 }
 
@@ -76,11 +89,7 @@ pub(super) fn shown_plan(plan: &Plan) -> v1::PlanExperimentResponse {
     v1::PlanExperimentResponse {
         sentence: plan.sentence.clone(),
         users: plan.users,
-        arms: plan
-            .arms
-            .iter()
-            .map(|(arm, units)| v1::ArmUnits { arm: arm.clone(), units: *units })
-            .collect(),
+        arms: plan.arms.iter().map(|(arm, units)| v1::ArmUnits { arm: arm.clone(), units: *units }).collect(),
         days: plan.days,
         metrics: plan.metrics.iter().map(shown_metric_plan).collect(),
         sampled_users: plan.sampled,
