@@ -82,7 +82,7 @@ async fn an_error_names_the_field_and_the_exit_code_the_status() {
 
 const LISTS: &str = r#"
 name = "short-lists"
-goals = [{ name = "watched", kinds = ["view", "rating"] }]
+goals = [{ name = "watched", measure = "count", kinds = ["view", "rating"], cap = 50 }]
 [[arms]]
 name = "A"
 [[arms]]
@@ -104,7 +104,7 @@ async fn an_experiment_of_a_file_is_planned_applied_and_read() {
     };
     write(LISTS);
 
-    let planned = experiment(&["plan", path, "--effect", "0.1"]);
+    let planned = experiment(&["plan", path, "--effect", "0.1", "--history-days", "3650"]);
     assert!(text(&planned.stdout).starts_with("short-lists needs"), "{planned:?}");
 
     let shown = experiment(&["apply", path, "--start", "--dry-run"]);

@@ -257,8 +257,14 @@ fn by<T>(key: &str, message: T) -> Request<T> {
 #[tokio::test]
 async fn an_experiment_is_planned_from_the_past_of_the_store() {
     let server = TestServer::start().await;
+    let watched = v1::Metric {
+        name: "watched".to_owned(),
+        measure: v1::Measure::Count.into(),
+        cap: Some(50.0),
+        ..Default::default()
+    };
     let plan = v1::PlanExperimentRequest {
-        experiment: Some(short_lists("short")),
+        experiment: Some(v1::Experiment { goals: vec![watched], ..short_lists("short") }),
         effect: Some(0.1),
         history_days: Some(3650),
         ..Default::default()

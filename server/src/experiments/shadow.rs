@@ -33,9 +33,7 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums) -> Option<ShadowResults
         for arm in &sums.arms {
             all += arm.metrics.get(definition.metrics.len() + place).copied().unwrap_or_default();
         }
-        let count = all.other_mean() * all.units() as f64;
-        let sum = all.mean() * all.units() as f64;
-        (sum, count.round())
+        (all.sum(), all.other_sum())
     };
     let mean = |place: usize| {
         let (sum, count) = of(place);
@@ -44,7 +42,7 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums) -> Option<ShadowResults
     let (failures, answers) = of(4);
     Some(ShadowResults {
         model_version: shadow.model_version.clone(),
-        answers: answers as u64,
+        answers: answers.round() as u64,
         failures: failures.round() as u64,
         overlap: mean(0),
         rank_correlation: mean(1),

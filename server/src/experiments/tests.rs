@@ -413,13 +413,22 @@ async fn names_are_taken_once_and_definitions_checked() {
 /// Days of a past: on each a user comes, of whom every second one does something else a day later.
 async fn lab_with_a_past() -> Lab {
     let lab = Lab::new().await;
+    let did = |user_id: UserId, movie_id, time_ms| Interaction {
+        user_id,
+        movie_id,
+        time_ms,
+        kind: Kind::View,
+        rating: None,
+    };
+    let mut events = Vec::new();
     for user_id in 0..400 {
-        let came_ms = 1_000 * DAY_MS + (user_id as TimeMs % 28) * DAY_MS;
-        lab.did(user_id, 1, came_ms).await;
+        let came_ms = (1_000 + user_id as TimeMs % 28) * DAY_MS;
+        events.push(did(user_id, 1, came_ms));
         if user_id / 28 % 2 == 0 {
-            lab.did(user_id, 2, came_ms + DAY_MS / 2).await;
+            events.push(did(user_id, 2, came_ms + DAY_MS / 2));
         }
     }
+    lab.store.record(&events, 1_100 * DAY_MS).await.unwrap();
     lab
 }
 
