@@ -333,6 +333,13 @@ impl Experiments {
         }
     }
 
+    /// Whether a user is counted in an experiment, as far as the store says.
+    async fn has_row(&self, name: &str, user_id: UserId, now_ms: TimeMs) -> bool {
+        let (part, key) = place_of(name, user_id);
+        let id = DocumentId { kind: DocumentKind::ExperimentUnit, part: &part, key: &key };
+        self.store.documents().get(id, now_ms).await.is_ok_and(|row| row.is_some())
+    }
+
     /// Counts the rows of an experiment.
     async fn recount(&self, experiment: &Experiment) -> Result<(), StoreError> {
         let tally = self.tally(experiment.name());

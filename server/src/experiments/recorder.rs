@@ -227,14 +227,18 @@ impl Recorder {
                 }
             }
         }
+        let now_ms = now_ms();
         for shadowed in compared {
             let Some(experiment) = self.experiments.get(&shadowed.experiment) else { continue };
             let user_id = shadowed.user_id;
-            let hour = shadowed.time_ms / BUCKET_MS;
-            let text = format!("{}//{user_id}/{hour}", shadowed.experiment);
+            let key = (shadowed.experiment.clone(), user_id);
+            // Who was deleted since then has no row, and gets no record.
+            if !rows.contains_key(&key) && !self.experiments.has_row(&key.0, user_id, now_ms).await {
+                continue;
+            }
+            let text = format!("{}//{user_id}/{}", key.0, shadowed.time_ms / BUCKET_MS);
             if self.known.insert(xxhash_rust::xxh3::xxh3_64(text.as_bytes())) {
                 records.push(record_of_shadow(&shadowed, &experiment.definition));
-                let key = (shadowed.experiment, user_id);
                 rows.entry(key).or_insert(Row { experiment, user_id, answered: None });
             }
         }
@@ -242,7 +246,6 @@ impl Recorder {
             self.known.clear();
         }
         let held = self.experiments.held.load_full();
-        let now_ms = now_ms();
         for user_id in touched {
             for experiment in held.counting(user_id, now_ms) {
                 let key = (experiment.name().to_owned(), user_id);

@@ -589,4 +589,9 @@ async fn a_model_in_the_shadow_is_compared_and_taken_back_with_its_user() {
     lab.experiments.forget(1, now_ms()).await.unwrap();
     let shadow = lab.results().await.shadow.unwrap();
     assert_eq!((shadow.answers, shadow.overlap, shadow.rank_correlation), (2, Some(1.0), Some(1.0)));
+    // What was under way is not recorded of who is gone.
+    lab.experiments.shadowed(said(1, Some(&[9])));
+    assert_eq!(lab.results().await.shadow.unwrap().answers, 2);
+    let kept = lab.store.documents().list(DocumentKind::Exposure, "1", None, 10, time_ms).await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
 }

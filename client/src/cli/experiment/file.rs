@@ -59,11 +59,12 @@ impl Definitions {
     /// # Errors
     /// [`Failure::Violations`] for what is out of range.
     pub(super) fn plans(
-        &mut self,
+        self,
         effect: Option<f64>,
         power: Option<f64>,
         history_days: Option<u32>,
     ) -> Result<Vec<v1::PlanExperimentRequest>, Failure> {
+        let Self { api, values, .. } = self;
         let asked =
             [("effect", json!(effect)), ("power", json!(power)), ("history_days", json!(history_days))];
         let request = |value: Value| {
@@ -71,9 +72,9 @@ impl Definitions {
             let mut fields: Map<String, Value> =
                 said.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             fields.insert("experiment".to_owned(), value);
-            message("PlanExperimentRequest", &Value::Object(fields), self.api)
+            message("PlanExperimentRequest", &Value::Object(fields), api)
         };
-        std::mem::take(&mut self.values).into_iter().map(request).collect()
+        values.into_iter().map(request).collect()
     }
 }
 

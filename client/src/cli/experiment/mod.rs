@@ -49,7 +49,7 @@ async fn apply(matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
 }
 
 async fn plan(matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
-    let mut definitions = Definitions::read(text(matches, "file"), api)?;
+    let definitions = Definitions::read(text(matches, "file"), api)?;
     let format = Format::choose(input::one(matches, "output"), false);
     let requests = definitions.plans(
         matches.get_one("effect").copied(),
