@@ -30,7 +30,7 @@ pub struct Definition {
     /// For how long after the first answer a user is counted.
     pub window_ms: TimeMs,
     /// A model that answers beside the arms, unseen.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
 }
 
@@ -182,6 +182,11 @@ fn default_top() -> u32 {
     DEFAULT_TOP
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "so it is called")]
+fn is_default_top(top: &u32) -> bool {
+    *top == DEFAULT_TOP
+}
+
 /// Something that is measured of users.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
@@ -206,7 +211,7 @@ pub struct Metric {
     /// By how much a guardrail may become worse.
     pub margin: f64,
     /// How many movies of an answer count, from the top.
-    #[serde(default = "default_top")]
+    #[serde(default = "default_top", skip_serializing_if = "is_default_top")]
     pub top: u32,
 }
 

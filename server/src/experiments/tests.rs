@@ -595,3 +595,11 @@ async fn a_model_in_the_shadow_is_compared_and_taken_back_with_its_user() {
     let kept = lab.store.documents().list(DocumentKind::Exposure, "1", None, 10, time_ms).await.unwrap();
     assert!(kept.is_empty(), "{kept:?}");
 }
+
+#[test]
+fn what_an_older_version_stored_is_written_as_it_was() {
+    // A change expects the very bytes that are stored.
+    let stored = serde_json::to_string(&halves()).unwrap();
+    assert!(!stored.contains("shadow") && !stored.contains("top"), "{stored}");
+    assert_eq!(serde_json::from_str::<Definition>(&stored).unwrap(), halves());
+}
