@@ -96,9 +96,7 @@ impl Change {
     pub(super) fn shown(&self, format: Format) -> String {
         let Self { experiment, action, starts, differences } = self;
         if format != Format::Table {
-            let change = |Difference { field, before, after }: &Difference| {
-                json!({"field": field, "before": before, "after": after})
-            };
+            let change = |Difference { field, before, after }: &Difference| json!({"field": field, "before": before, "after": after});
             let changes: Vec<Value> = differences.iter().map(change).collect();
             let action = match action {
                 Action::Create => "create",
