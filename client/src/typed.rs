@@ -148,6 +148,8 @@ unary_calls! {
     resume_schedule(ResumeScheduleRequest) -> ResumeScheduleResponse = job::RESUME_SCHEDULE;
     /// Keeps an experiment, which is not under way yet. A repeated call says ALREADY_EXISTS.
     create_experiment(CreateExperimentRequest) -> CreateExperimentResponse = experiment::CREATE_EXPERIMENT;
+    /// How many users and days an experiment would take, from the past of the store.
+    plan_experiment(PlanExperimentRequest) -> PlanExperimentResponse = experiment::PLAN_EXPERIMENT;
     /// One experiment.
     get_experiment(GetExperimentRequest) -> GetExperimentResponse = experiment::GET_EXPERIMENT;
     /// All experiments.

@@ -3,7 +3,7 @@
 //! The way of a run: a [`workload`] makes requests, a [`schedule`] says when they are due, [`drive`] sends
 //! them over the connections of [`wire`], [`measure`] counts, [`report`] tells. [`search`] looks for the highest
 //! rate that keeps an objective, [`page`] shows both with [`plot`]s, [`metrics`] reads the server's own counters,
-//! [`cli`] joins it all.
+//! [`cli`] joins it all. Beside that, [`simulate`] has people who watch what they like.
 //!
 //! Begin with [`workload::Workload`] and [`report::Report`]. The library serves the program and the benches; it drives
 //! any gRPC or HTTP server, and of the project's crates it uses the API's alone, and core's to show text of others and to trust servers.
@@ -19,5 +19,6 @@ pub mod plot;
 pub mod report;
 pub mod schedule;
 pub mod search;
+pub mod simulate;
 pub mod wire;
 pub mod workload;

@@ -39,8 +39,12 @@ fn asks(user_id: u64) -> v1::RecommendRequest {
     v1::RecommendRequest { subject: Some(Subject::UserId(user_id)), ..Default::default() }
 }
 
+fn adding(experiment: v1::Experiment) -> v1::CreateExperimentRequest {
+    v1::CreateExperimentRequest { experiment: Some(experiment), validate_only: false }
+}
+
 async fn create(server: &TestServer, experiment: v1::Experiment) {
-    let request = v1::CreateExperimentRequest { experiment: Some(experiment) };
+    let request = adding(experiment);
     server.experiments().create_experiment(request).await.expect("a good experiment");
 }
 
@@ -169,11 +173,11 @@ async fn experiments_are_for_those_whose_labels_fit() {
 async fn errors_say_what_to_do() {
     let server = TestServer::start().await;
     create(&server, short_lists("short")).await;
-    let again = v1::CreateExperimentRequest { experiment: Some(short_lists("short")) };
+    let again = adding(short_lists("short"));
     let taken = server.experiments().create_experiment(again).await.expect_err("a name that is taken");
     assert_eq!(taken.code(), Code::AlreadyExists);
     let alone = v1::Experiment { arms: vec![arm("A", None)], ..short_lists("alone") };
-    let alone = v1::CreateExperimentRequest { experiment: Some(alone) };
+    let alone = adding(alone);
     let refused = server.experiments().create_experiment(alone).await.expect_err("nothing to compare");
     assert_eq!(refused.code(), Code::InvalidArgument);
     assert!(refused.message().starts_with("experiment.arms"), "{}", refused.message());
@@ -230,7 +234,7 @@ async fn an_arm_is_tried_out_by_those_who_may_change_experiments() {
     let (operator, recommender) = (make("operator").await, make("recommender").await);
     drop(keys);
     let server = TestServer::start_with(config, data).await;
-    let create = v1::CreateExperimentRequest { experiment: Some(short_lists("short")) };
+    let create = adding(short_lists("short"));
     let refused = server.experiments().create_experiment(by(&recommender, create.clone())).await;
     assert_eq!(refused.expect_err("no right").code(), Code::PermissionDenied);
     server.experiments().create_experiment(by(&operator, create)).await.expect("an experiment");
@@ -248,4 +252,100 @@ fn by<T>(key: &str, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.metadata_mut().insert("x-api-key", key.parse().expect("a header"));
     request
+}
+
+#[tokio::test]
+async fn an_experiment_is_planned_from_the_past_of_the_store() {
+    let server = TestServer::start().await;
+    let watched = v1::Metric {
+        name: "watched".to_owned(),
+        measure: v1::Measure::Count.into(),
+        cap: Some(50.0),
+        ..Default::default()
+    };
+    let plan = v1::PlanExperimentRequest {
+        experiment: Some(v1::Experiment { goals: vec![watched], ..short_lists("short") }),
+        effect: Some(0.1),
+        history_days: Some(3650),
+        ..Default::default()
+    };
+    let planned = server.experiments().plan_experiment(plan.clone()).await.expect("a plan").into_inner();
+    assert!(planned.sentence.starts_with("short needs "), "{}", planned.sentence);
+    assert!(planned.users.is_some() && planned.days.is_some() && planned.sampled_users > 100, "{planned:?}");
+    assert_eq!((planned.arms.len(), &*planned.metrics[0].name), (2, "watched"));
+    let small = v1::PlanExperimentRequest { effect: None, ..plan.clone() };
+    let refused = server.experiments().plan_experiment(small).await.expect_err("no effect");
+    assert_eq!((refused.code(), refused.message().contains("effect")), (Code::InvalidArgument, true));
+    let alone = v1::Experiment { arms: vec![arm("A", None)], ..short_lists("alone") };
+    let alone = v1::PlanExperimentRequest { experiment: Some(alone), ..plan };
+    let refused = server.experiments().plan_experiment(alone).await.expect_err("nothing to compare");
+    assert_eq!(refused.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn what_is_only_validated_is_answered_as_it_would_be_and_not_stored() {
+    let server = TestServer::start().await;
+    let request = v1::CreateExperimentRequest { validate_only: true, ..adding(short_lists("short")) };
+    let shown = server.experiments().create_experiment(request).await.expect("a good one").into_inner();
+    assert_eq!(shown.status.and_then(|status| status.experiment).map(|it| it.traffic), Some(Some(1.0)));
+    let unknown = v1::GetExperimentRequest { name: "short".to_owned() };
+    let unknown = server.experiments().get_experiment(unknown).await.expect_err("it is not stored");
+    assert_eq!(unknown.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_canary_whose_answers_fail_stops_by_itself_and_all_are_answered_again() {
+    let server = TestServer::start().await;
+    let missing = v1::Overrides { model_version: "missing@1".to_owned(), ..Default::default() };
+    let answered = v1::Metric {
+        name: "answered".to_owned(),
+        measure: v1::Measure::Answered.into(),
+        margin: Some(0.05),
+        ..Default::default()
+    };
+    let canary = v1::Experiment {
+        name: "canary".to_owned(),
+        arms: vec![arm("old", None), arm("new", Some(missing))],
+        guardrails: vec![answered],
+        ..Default::default()
+    };
+    run(&server, canary).await;
+    let mut failed = 0;
+    for user_id in USERS {
+        failed += u32::from(server.recommendation().recommend(asks(user_id)).await.is_err());
+    }
+    assert!(failed > 50, "{failed} answers failed");
+    results(&server, "canary").await;
+    let request = v1::GetExperimentRequest { name: "canary".to_owned() };
+    let found = server.experiments().get_experiment(request).await.expect("it is there").into_inner();
+    let status = found.status.expect("a status");
+    assert_eq!(status.state(), v1::ExperimentState::Stopped);
+    assert!(
+        status.stop_reason.starts_with("arm new breaches the guardrail answered"),
+        "{}",
+        status.stop_reason
+    );
+    for user_id in USERS.take(20) {
+        assert!(answer(&server, asks(user_id)).await.experiments.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_model_in_the_shadow_is_compared_with_what_is_answered() {
+    let server = TestServer::start().await;
+    let model_version = answer(&server, asks(1)).await.model_version;
+    let shadow = Some(v1::Shadow { model_version, share: Some(1.0) });
+    run(&server, v1::Experiment { shadow, ..short_lists("short") }).await;
+    let of_results = async || results(&server, "short").await.shadow.expect("a shadow");
+    assert_eq!(of_results().await.answers, 0);
+    answer(&server, asks(1)).await;
+    let found = loop {
+        // It answers when the answer is out.
+        let found = of_results().await;
+        if found.answers > 0 {
+            break found;
+        }
+    };
+    // It is the same model.
+    assert_eq!((found.overlap, found.rank_correlation, found.failures), (Some(1.0), Some(1.0), 0));
 }

@@ -55,7 +55,8 @@ fn asked_for(method: &MethodDescriptor, reply: &DynamicMessage) -> Option<String
     (method.full_name() == job::RUN).then(|| job::job_of(reply)).flatten()
 }
 
-async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
+/// The server that the options of the connection name.
+pub(super) async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
     let timeout = matches.get_one::<Duration>("timeout").copied();
     let defaults = ConnectOptions::default();
     let options = ConnectOptions {

@@ -13,7 +13,7 @@ use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
 use super::flags::{Flag, flags_of};
 use super::shortcuts::{SHORTCUTS, positionals_of};
-use super::{example, exit};
+use super::{by_hand, example, exit};
 
 /// A command that calls a method.
 pub(super) struct Entry {
@@ -122,7 +122,8 @@ impl<'a> CommandTree<'a> {
             .subcommand_required(true)
             .arg_required_else_help(true)
             .subcommands(methods);
-        root.subcommand(group)
+        let others = (group.get_name() == by_hand::GROUP).then(by_hand::commands);
+        root.subcommand(group.subcommands(others.into_iter().flatten()))
     }
 
     fn call(&self, entry: &Entry, name: &str, typed: &[String]) -> Command {

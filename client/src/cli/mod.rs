@@ -2,13 +2,16 @@
 //!
 //! Nothing here knows a single RPC: commands, flags, help, ranges, tables and JSON all come from the
 //! descriptor set, so a field or a method that is added to a proto is there without a line of code.
-//! The exceptions are the names of the short forms, and the bar of a job that is followed.
+//! The exceptions are the names of the short forms, the bar of a job that is followed, and the commands of `experiment`
+//! that make more than one call.
 
+mod by_hand;
 mod call;
 mod columns;
 mod command_tree;
 mod example;
 mod exit;
+mod experiment;
 mod flags;
 mod input;
 mod job;
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
     let (outcome, flags) = match (matches.subcommand(), tree.find(&matches)) {
         (Some(("completions", matches)), _) => (write_completions(tree.command(), matches), &[][..]),
         (Some(("man", matches)), _) => (write_man(tree.command(), matches), &[][..]),
+        (Some((by_hand::GROUP, matches)), None) => (of_experiments(matches, api), &[][..]),
         (_, Some((entry, matches))) => (block_on(call::run(entry, matches, api)), entry.flags.as_slice()),
         (_, None) => (Err(Failure::Usage("no such command; see `marquee --help`".to_owned())), &[][..]),
     };
@@ -61,6 +65,13 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Runs a command of experiments that is no call.
+fn of_experiments(matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
+    let unknown = || Failure::Usage("no such command; see `marquee experiment --help`".to_owned());
+    let (name, matches) = matches.subcommand().ok_or_else(unknown)?;
+    block_on(async { experiment::run(name, matches, api).await.unwrap_or_else(|| Err(unknown())) })
 }
 
 /// What a server serves that people call: `marquee.v1` and the standard health service.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 
 use futures::StreamExt as _;
-use marquee_core::text::printable_json;
+use marquee_core::text::{printable, printable_json};
 use marquee_proto::dynamic::to_json;
 use prost_reflect::DynamicMessage;
 
@@ -49,6 +49,17 @@ pub(super) fn write(
     write_line(&text)
 }
 
+/// Writes one reply; for people the text of one field comes first.
+pub(super) fn write_leading(field: &str, message: &DynamicMessage, format: Format) -> Result<(), Failure> {
+    let text = message.get_field_by_name(field).and_then(|text| text.as_str().map(str::to_owned));
+    let (Format::Table, Some(text)) = (format, text) else { return write(message, None, format) };
+    let mut others = message.clone();
+    others.clear_field_by_name(field);
+    let leading = layout::wrap(&printable(&text), layout::line_width()).join("\n");
+    write_line(&format!("{leading}\n"))?;
+    write(&others, None, format)
+}
+
 /// Writes the replies of a stream as they come, counting them.
 pub(super) async fn write_all(
     mut replies: DeadlineStream<DynamicMessage>,
@@ -71,7 +82,8 @@ pub(super) fn part(format: Format) -> Result<(), Failure> {
     if format == Format::Table { write_line("") } else { Ok(()) }
 }
 
-fn write_line(text: &str) -> Result<(), Failure> {
+/// Writes lines, to be read at once.
+pub(super) fn write_line(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")
         .and_then(|()| stdout.flush())

@@ -7,6 +7,7 @@ mod options;
 mod run;
 mod search;
 mod side;
+mod simulate;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,8 @@ enum Command {
     Search(Box<search::SearchArguments>),
     /// Several servers side by side, in alternating rounds.
     Compare(Box<compare::CompareArguments>),
+    /// People who ask for recommendations and watch what they like of them, for experiments to have something to find.
+    Simulate(simulate::SimulateArguments),
     /// Adds up results of machines that ran at the same time.
     Merge {
         /// Results that `run --json` wrote.
@@ -79,6 +82,9 @@ pub enum CliError {
     /// The objective or the search is no good.
     #[error(transparent)]
     Search(#[from] crate::search::SearchError),
+    /// People cannot be simulated.
+    #[error(transparent)]
+    Simulate(#[from] crate::simulate::SimulateError),
     /// The results do not add up.
     #[error(transparent)]
     Merge(#[from] crate::report::MergeError),
@@ -108,6 +114,7 @@ impl Cli {
             Command::Run(arguments) => arguments.run().await,
             Command::Search(arguments) => arguments.run().await,
             Command::Compare(arguments) => arguments.run().await,
+            Command::Simulate(arguments) => arguments.run().await,
             Command::Merge { results, output } => {
                 let reports = results.iter().map(|path| read_report(path)).collect::<Result<Vec<_>, _>>()?;
                 let report = Report::merge(reports)?;

@@ -57,7 +57,7 @@ targets! {
     LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
     ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListOnboardingMoviesRequest
     ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
-    ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PutRuleRequest
+    ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PlanExperimentRequest PutRuleRequest
     PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
     RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
     ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest

@@ -5,7 +5,7 @@
 //!   arm and [`Effect`] of an arm against another.
 //! - What may be concluded: [`Sequence`], whose intervals hold however often one looks, [`fixed_horizon`], whose hold
 //!   at one look that was planned, [`SampleRatio`], [`holm`] and [`benjamini_hochberg`], [`Plan`].
-//! - [`team_draft`] merges two rankings in one answer.
+//! - [`team_draft`] merges two rankings in one answer; [`overlap`] and [`kendall`] say how alike two are.
 //! - [`decide`] says in one sentence what all of it means.
 //!
 //! `STATISTICS.md` beside this crate explains each statistic in three sentences. Nothing here knows a clock, a store or
@@ -18,6 +18,7 @@ mod decision;
 mod effect;
 mod horizon;
 mod interleaving;
+mod lists;
 mod moments;
 mod place;
 mod planning;
@@ -32,6 +33,7 @@ pub use decision::{ArmResults, Conclusion, Decision, GoalResult, GuardrailResult
 pub use effect::{Effect, Interval};
 pub use horizon::{fixed_horizon, fixed_horizon_p_value};
 pub use interleaving::{Credit, Draft, Team, team_draft};
+pub use lists::{kendall, overlap};
 pub use moments::{Amount, Moments, Row, cap_at};
 pub use place::{PARTS, Place, Salt, Unit, parts_of};
 pub use planning::{Plan, units_for_mean, users_for};

@@ -117,6 +117,16 @@ impl Moments {
         self.units.max(0) as u64
     }
 
+    /// The sum of the values.
+    pub fn sum(&self) -> f64 {
+        self.value as f64 / SCALE as f64
+    }
+
+    /// The sum of what is beside the values.
+    pub fn other_sum(&self) -> f64 {
+        self.other as f64 / SCALE as f64
+    }
+
     /// The mean value; 0 of no units.
     pub fn mean(&self) -> f64 {
         self.mean_of(self.value)
@@ -220,6 +230,7 @@ mod tests {
     fn moments_are_those_of_the_field() {
         let sums = Moments::of([(1.0, 2.0), (2.0, 4.0), (6.0, 3.0)].map(row));
         assert_eq!((sums.units(), sums.mean(), sums.other_mean()), (3, 3.0, 3.0));
+        assert_eq!((sums.sum(), sums.other_sum()), (9.0, 9.0));
         assert_eq!((sums.variance(), sums.other_variance(), sums.covariance()), (7.0, 1.0, 0.5));
     }
 

@@ -40,6 +40,12 @@ impl Sequence {
         Self { alpha, mixture: (log + log.ln_1p()) / units }
     }
 
+    /// The same sequence where so many tests share its error and all are corrected for that, as by Holm at first.
+    #[must_use]
+    pub fn shared_by(self, tests: usize) -> Self {
+        Self { alpha: self.alpha / tests.max(1) as f64, ..self }
+    }
+
     /// Its error.
     pub fn alpha(&self) -> f64 {
         self.alpha
@@ -79,6 +85,16 @@ mod tests {
                 let excludes = interval.lower > 0.0 || interval.upper < 0.0;
                 assert_eq!(excludes, sequence.p_value(&effect, 0.0) < 0.05, "{estimate} at {units}");
             }
+        }
+    }
+
+    #[test]
+    fn a_shared_error_asks_for_as_much_evidence_as_the_correction_of_the_p_value() {
+        let sequence = Sequence::new(0.05);
+        for estimate in (0..=60).map(|tenth| f64::from(tenth) / 10.0) {
+            let effect = Effect { estimate, standard_error: 1.0, units: 8_000 };
+            let is_found = sequence.shared_by(4).interval(&effect).lower > 0.0;
+            assert_eq!(is_found, 4.0 * sequence.p_value(&effect, 0.0) < 0.05, "{estimate}");
         }
     }
 

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use marquee_core::clock::now_ms;
-use marquee_core::domain::UserId;
+use marquee_core::domain::{MovieId, UserId};
 use marquee_proto::methods::experiment::UPDATE_EXPERIMENT;
 use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
 
 use super::{ApiError, Asker};
-use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval};
+use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval, Shadow};
 
 /// Most characters of a label and its value.
 const LABEL_LENGTH: usize = 64;
@@ -65,25 +65,54 @@ pub(super) async fn apply(
 impl Taken {
     /// Says in the reply what it is of, and has it recorded.
     pub(super) fn tell(self, experiments: &Experiments, reply: &mut v1::RecommendResponse) {
-        let Self { user_id, applied, overruled } = self;
-        let arms = applied.iter().zip(&overruled).map(|(applied, overruled)| v1::AppliedArm {
+        let arms = self.applied.iter().zip(&self.overruled).map(|(applied, overruled)| v1::AppliedArm {
             experiment: applied.experiment.name().to_owned(),
             arm: applied.experiment.definition.arms[applied.arm].name.clone(),
             forced: applied.forced,
             overruled: *overruled,
         });
         reply.experiments = arms.collect();
-        let Some(user_id) = user_id.filter(|_| applied.iter().any(|applied| !applied.forced)) else { return };
-        reply.exposure_id = format!("{:016x}", rand::random::<u64>());
         let items = reply.recommendations.iter().map(|movie| (movie.movie_id, movie.propensity)).collect();
+        let took_us = reply.timings.map_or(0, |timings| timings.total_us);
+        reply.exposure_id = self.record(experiments, items, Some(took_us.into())).unwrap_or_default();
+    }
+
+    /// The experiments whose model in the shadow answers this too.
+    pub(super) fn shadows(&self) -> Vec<(String, Shadow)> {
+        let counted = self.applied.iter().filter(|applied| !applied.forced && self.user_id.is_some());
+        let shadows = counted.filter_map(|applied| {
+            let shadow = applied.experiment.definition.shadow.as_ref()?;
+            let is_drawn = rand::random::<f64>() < shadow.share;
+            is_drawn.then(|| (applied.experiment.name().to_owned(), shadow.clone()))
+        });
+        shadows.collect()
+    }
+
+    /// Has it recorded that there is no answer.
+    pub(super) fn tell_of_failure(self, experiments: &Experiments) {
+        self.record(experiments, Vec::new(), None);
+    }
+
+    /// Has an answer recorded; its id, unless it is left out of the results.
+    fn record(
+        self,
+        experiments: &Experiments,
+        items: Vec<(MovieId, Option<f64>)>,
+        took_us: Option<u64>,
+    ) -> Option<String> {
+        let Self { user_id, applied, overruled } = self;
+        let user_id = user_id.filter(|_| applied.iter().any(|applied| !applied.forced))?;
+        let exposure_id = format!("{:016x}", rand::random::<u64>());
         experiments.exposed(Exposure {
-            exposure_id: reply.exposure_id.clone(),
+            exposure_id: exposure_id.clone(),
             user_id,
             time_ms: now_ms(),
             overruled: overruled.contains(&true),
             applied,
             items,
+            took_us,
         });
+        Some(exposure_id)
     }
 }
 

@@ -22,6 +22,7 @@ mod proxies;
 mod rights;
 mod server;
 pub mod services;
+mod shadows;
 mod shorten;
 mod slow_calls;
 mod status;

@@ -341,6 +341,11 @@ impl ApiError {
         shorten(&printable(&self.to_string()), MESSAGE_BYTES).into_owned()
     }
 
+    /// The code of its status.
+    pub(crate) fn code(&self) -> Code {
+        self.status_parts().code
+    }
+
     /// The same error as a part of a reply that carries several outcomes.
     pub(crate) fn into_call_error(self) -> v1::CallError {
         let field = self.violations().into_iter().next().map(|violation| violation.field);

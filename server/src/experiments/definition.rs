@@ -29,6 +29,18 @@ pub struct Definition {
     pub alpha: f64,
     /// For how long after the first answer a user is counted.
     pub window_ms: TimeMs,
+    /// A model that answers beside the arms, unseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadow>,
+}
+
+/// A model that answers some requests a second time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// Its version.
+    pub model_version: String,
+    /// Of which share of answers.
+    pub share: f64,
 }
 
 /// One of the things that are compared.
@@ -139,6 +151,40 @@ pub enum What {
     MeanRating,
     /// What it is worth.
     Value,
+    /// Seconds until the first of it; the window where there is none.
+    TimeToFirst,
+    /// Whether any was of the first movies of an answer.
+    TakenAtK,
+    /// How high in answers that stood which was taken.
+    AnswerNdcg,
+    /// How long answers took.
+    AnswerMilliseconds,
+    /// Hours in which all answers came.
+    Answered,
+}
+
+impl What {
+    /// Whether it is made of what was answered.
+    pub(super) fn is_of_answers(self) -> bool {
+        match self {
+            Self::TakenAtK | Self::AnswerNdcg | Self::AnswerMilliseconds | Self::Answered => true,
+            Self::Conversion | Self::Count | Self::MeanRating | Self::Value | Self::TimeToFirst => false,
+        }
+    }
+}
+
+/// The greatest amount of a metric: see [`marquee_experiments::Amount`].
+const MOST_SECONDS: f64 = 1_000_000.0;
+/// How many movies of an answer count when nobody says it.
+pub const DEFAULT_TOP: u32 = 10;
+
+fn default_top() -> u32 {
+    DEFAULT_TOP
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "so it is called")]
+fn is_default_top(top: &u32) -> bool {
+    *top == DEFAULT_TOP
 }
 
 /// Something that is measured of users.
@@ -164,6 +210,9 @@ pub struct Metric {
     pub cap: Option<f64>,
     /// By how much a guardrail may become worse.
     pub margin: f64,
+    /// How many movies of an answer count, from the top.
+    #[serde(default = "default_top", skip_serializing_if = "is_default_top")]
+    pub top: u32,
 }
 
 impl Metric {
@@ -178,6 +227,7 @@ impl Metric {
             less_is_better: false,
             cap: None,
             margin: 0.0,
+            top: DEFAULT_TOP,
         }
     }
 
@@ -281,8 +331,23 @@ impl Definition {
             let field = field_of(purpose);
             let of_purpose = || self.metrics.iter().filter(move |metric| metric.purpose == purpose);
             of_purpose().try_for_each(|metric| check_name(&format!("{field}.name"), &metric.name))?;
+            let longest = self.window_ms as f64 / 1_000.0;
+            let is_long = |metric: &Metric| {
+                metric.what == What::TimeToFirst && metric.cap.unwrap_or(longest).min(longest) > MOST_SECONDS
+            };
+            if of_purpose().any(is_long) {
+                return Err(Fault::new(
+                    format!("{field}.cap"),
+                    format!("must be {MOST_SECONDS} seconds at most where the window is longer than that"),
+                ));
+            }
         }
         check_names("experiment.goals", self.metrics.iter().map(|metric| &metric.name))
+    }
+
+    /// Whether anything is made of what was answered.
+    pub(super) fn asks_for_records(&self) -> bool {
+        self.shadow.is_some() || self.metrics.iter().any(|metric| metric.what.is_of_answers())
     }
 
     /// The place of an arm of this name.
@@ -311,6 +376,7 @@ impl Definition {
             ("target", self.target != other.target),
             ("alpha", self.alpha.to_bits() != other.alpha.to_bits()),
             ("window_days", self.window_ms != other.window_ms),
+            ("shadow", self.shadow != other.shadow),
         ]
         .into_iter()
         .find(|(_, differs)| *differs)

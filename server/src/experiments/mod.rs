@@ -5,11 +5,15 @@
 //! asking anyone. What is answered and what users do is told to a [`Recorder`], which writes a row for each user and
 //! experiment; `tally` keeps the sums of the rows, and `results` reads them.
 
+mod changes;
 mod definition;
 mod held;
+mod plan;
 mod recorder;
+mod records;
 mod results;
 mod row;
+mod shadow;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -21,20 +25,24 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::{TimeMs, UserId};
-use marquee_experiments::{Ranges, parts_of};
-use marquee_store::{Content, DocumentId, DocumentKind, Store, StoreError, to_its_end};
+use marquee_store::{Content, DocumentId, DocumentKind, Store, StoreError};
 use tokio::time::Instant;
 
+pub use self::changes::Written;
 pub use self::definition::{
-    Arm, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, Shadow,
+    State, What,
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
+pub use self::plan::{MetricPlan, Plan, PlanQuestion};
 pub(crate) use self::recorder::METRICS;
+pub use self::recorder::Recorder;
 use self::recorder::{Answered, Told};
-pub use self::recorder::{Exposure, Recorder};
+pub use self::records::{Exposure, Shadowed};
 pub use self::results::{ArmEffect, MetricResults, Results};
 use self::row::UserRow;
+pub use self::shadow::ShadowResults;
 use self::tally::{SHARDS, Tally, shard_of};
 
 /// Experiments at most.
@@ -53,6 +61,8 @@ pub struct Experiments {
     held: ArcSwap<Held>,
     tallies: Mutex<HashMap<String, Arc<Tally>>>,
     told: Told,
+    /// Held while the past is read for a plan.
+    planning: tokio::sync::Mutex<()>,
     /// Held from a write until it is read back, so that what is read last is what was written last.
     writing: tokio::sync::Mutex<()>,
 }
@@ -105,6 +115,7 @@ impl Experiments {
             held: ArcSwap::default(),
             tallies: Mutex::default(),
             told,
+            planning: tokio::sync::Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         });
         experiments.read().await?;
@@ -112,6 +123,7 @@ impl Experiments {
             experiments: Arc::clone(&experiments),
             items,
             waiting: Vec::new(),
+            compared: Vec::new(),
             known: rustc_hash::FxHashSet::default(),
             recount_at: Instant::now(),
             recounting: None,
@@ -180,6 +192,11 @@ impl Experiments {
         self.told.exposed(exposure);
     }
 
+    /// Records how the model in the shadow compares, soon.
+    pub fn shadowed(&self, shadowed: Shadowed) {
+        self.told.shadowed(shadowed);
+    }
+
     /// Counts anew what these users did, soon.
     pub fn touched(&self, users: impl Iterator<Item = UserId>) {
         if self.held.load().iter().any(|experiment| experiment.started_ms.is_some()) {
@@ -224,128 +241,6 @@ impl Experiments {
         after.take(limit).cloned().collect()
     }
 
-    /// Adds an experiment.
-    ///
-    /// # Errors
-    /// [`ExperimentError`] when it is none, its name is taken, there are too many, or the store fails.
-    pub async fn create(
-        self: &Arc<Self>,
-        definition: Definition,
-    ) -> Result<Arc<Experiment>, ExperimentError> {
-        definition.check()?;
-        self.write(definition.name.clone(), move |held, before, now_ms| {
-            if before.is_some() {
-                return Err(ExperimentError::Taken(definition.name));
-            }
-            if held.len() >= MAX_EXPERIMENTS {
-                return Err(ExperimentError::TooMany);
-            }
-            Ok(Experiment::draft(definition, now_ms))
-        })
-        .await
-    }
-
-    /// Replaces the definition of an experiment, as far as that may change.
-    ///
-    /// # Errors
-    /// [`ExperimentError`] when it is none, there is none of the name, it may not change so, or the store fails.
-    pub async fn update(
-        self: &Arc<Self>,
-        definition: Definition,
-    ) -> Result<Arc<Experiment>, ExperimentError> {
-        definition.check()?;
-        self.write(definition.name.clone(), move |held, before, _| {
-            let mut experiment = before.ok_or_else(|| ExperimentError::Unknown(definition.name.clone()))?;
-            if experiment.state == State::Stopped {
-                return Err(ExperimentError::NotNow("the experiment is over; add another one".to_owned()));
-            }
-            if experiment.state != State::Draft {
-                if let Some(field) = experiment.definition.differs_from(&definition) {
-                    let why =
-                        format!("{field} of an experiment that was started cannot change; add another one");
-                    return Err(ExperimentError::NotNow(why));
-                }
-                let places = places(held, &definition, &experiment.places)?;
-                if places.arms != experiment.places.arms {
-                    experiment.phase += 1;
-                }
-                experiment.places = places;
-            }
-            experiment.definition = definition;
-            Ok(experiment)
-        })
-        .await
-    }
-
-    /// Begins to divide users, or goes on.
-    ///
-    /// # Errors
-    /// [`ExperimentError`] when there is none, it is over, the layer has no room, another layer overrides the same, or
-    /// the store fails.
-    pub async fn start(self: &Arc<Self>, name: String) -> Result<Arc<Experiment>, ExperimentError> {
-        self.write(name.clone(), move |held, before, now_ms| {
-            let mut experiment = before.ok_or(ExperimentError::Unknown(name))?;
-            match experiment.state {
-                State::Running => return Ok(experiment),
-                State::Paused => {}
-                State::Draft => experiment.places = places(held, &experiment.definition, &experiment.places)?,
-                State::Stopped => {
-                    return Err(ExperimentError::NotNow(
-                        "the experiment is over; add another one".to_owned(),
-                    ));
-                }
-            }
-            if let Some((other, field)) = held.conflict(&experiment) {
-                return Err(ExperimentError::NotNow(format!(
-                    "the experiment {other:?} of another layer overrides {field} too; make it one layer"
-                )));
-            }
-            experiment.state = State::Running;
-            experiment.started_ms.get_or_insert(now_ms);
-            Ok(experiment)
-        })
-        .await
-    }
-
-    /// Divides users no longer, until it is started again.
-    ///
-    /// # Errors
-    /// [`ExperimentError`] when there is none, it does not run, or the store fails.
-    pub async fn pause(self: &Arc<Self>, name: String) -> Result<Arc<Experiment>, ExperimentError> {
-        self.write(name.clone(), move |_, before, _| {
-            let mut experiment = before.ok_or(ExperimentError::Unknown(name))?;
-            match experiment.state {
-                State::Running | State::Paused => experiment.state = State::Paused,
-                State::Draft | State::Stopped => {
-                    return Err(ExperimentError::NotNow("the experiment does not run".to_owned()));
-                }
-            }
-            Ok(experiment)
-        })
-        .await
-    }
-
-    /// Ends an experiment; `reason` where nobody asked for that.
-    ///
-    /// # Errors
-    /// [`ExperimentError`] when there is none, or the store fails.
-    pub async fn stop(
-        self: &Arc<Self>,
-        name: String,
-        reason: Option<String>,
-    ) -> Result<Arc<Experiment>, ExperimentError> {
-        self.write(name.clone(), move |_, before, now_ms| {
-            let mut experiment = before.ok_or(ExperimentError::Unknown(name))?;
-            if experiment.state != State::Stopped {
-                experiment.state = State::Stopped;
-                experiment.stopped_ms = Some(now_ms);
-                experiment.stop_reason = reason;
-            }
-            Ok(experiment)
-        })
-        .await
-    }
-
     /// What is known of an experiment by now, all that this node was told before included.
     ///
     /// # Errors
@@ -370,45 +265,7 @@ impl Experiments {
         Some(results::read(experiment, &self.tally(experiment.name()).sums()?, self.told.lost()))
     }
 
-    /// Writes what `change` makes of an experiment, to the end even when the caller goes away.
-    async fn write(
-        self: &Arc<Self>,
-        name: String,
-        change: impl FnOnce(&Held, Option<Experiment>, TimeMs) -> Result<Experiment, ExperimentError>
-        + Send
-        + 'static,
-    ) -> Result<Arc<Experiment>, ExperimentError> {
-        let experiments = Arc::clone(self);
-        to_its_end(async move {
-            let _one_at_a_time = experiments.writing.lock().await;
-            experiments.read().await?;
-            let held = experiments.held.load_full();
-            let before = held.get(&name).map(|experiment| Experiment::clone(experiment));
-            let now_ms = now_ms();
-            let after = change(&held, before.clone(), now_ms)?;
-            let written = experiments.put(before.as_ref(), &after, now_ms).await;
-            // What was not acknowledged may be stored nevertheless.
-            experiments.read().await?;
-            if written? { Ok(Arc::new(after)) } else { Err(ExperimentError::Changed) }
-        })
-        .await
-    }
-
-    /// Stores an experiment if it is still what it was; whether it was.
-    async fn put(
-        &self,
-        before: Option<&Experiment>,
-        after: &Experiment,
-        now_ms: TimeMs,
-    ) -> Result<bool, StoreError> {
-        let id = DocumentId { kind: DocumentKind::Experiment, part: "", key: after.name() };
-        let content = Content::lasting(written(after));
-        match before {
-            Some(before) => self.store.documents().replace(id, &written(before), &content, now_ms).await,
-            None => self.store.documents().insert(id, &content, now_ms).await,
-        }
-    }
-
+    /// Reads all of them.
     async fn read(&self) -> Result<(), StoreError> {
         let kind = DocumentKind::Experiment;
         let documents = self.store.documents().list(kind, "", None, 2 * MAX_EXPERIMENTS, TimeMs::MIN).await?;
@@ -453,7 +310,14 @@ impl Experiments {
             let Some(mut row) = before.clone().or_else(new) else { return Ok(()) };
             row.crossed |= answered.is_some_and(|answered| answered.crossed || answered.arm != row.arm);
             let profile = self.store.profile(user_id, EVENTS).await?;
-            row.count(&experiment.definition, profile.as_ref().map_or(&[][..], |profile| &profile.newest));
+            let definition = &experiment.definition;
+            let records = if definition.asks_for_records() {
+                self.records(definition, row.arm, row.first_ms, user_id, now_ms).await?
+            } else {
+                None
+            };
+            let events = profile.as_ref().map_or(&[][..], |profile| &profile.newest);
+            row.count(definition, events, records.as_ref());
             if before.as_ref() == Some(&row) {
                 return Ok(());
             }
@@ -467,6 +331,13 @@ impl Experiments {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether a user is counted in an experiment, as far as the store says.
+    async fn has_row(&self, name: &str, user_id: UserId, now_ms: TimeMs) -> bool {
+        let (part, key) = place_of(name, user_id);
+        let id = DocumentId { kind: DocumentKind::ExperimentUnit, part: &part, key: &key };
+        self.store.documents().get(id, now_ms).await.is_ok_and(|row| row.is_some())
     }
 
     /// Counts the rows of an experiment.
@@ -511,42 +382,6 @@ impl Experiments {
             tokio::time::sleep(began.elapsed() * rest).await;
         }
     }
-}
-
-/// The places of an experiment and its arms under this definition: those that it has, and more.
-fn places(held: &Held, definition: &Definition, before: &Places) -> Result<Places, ExperimentError> {
-    let full = || {
-        ExperimentError::NotNow(format!(
-            "the layer {:?} has no room for it; stop an experiment of the layer, give it less traffic, or take another layer",
-            definition.layer
-        ))
-    };
-    let shrinks = || {
-        ExperimentError::NotNow(
-            "traffic and shares of an experiment that was started can only grow".to_owned(),
-        )
-    };
-    let traffic = parts_of(definition.traffic);
-    let mut arms = before.arms.clone();
-    arms.resize(definition.arms.len(), Ranges::default());
-    let is_less = |(arm, has): (&Arm, &Ranges)| parts_of(arm.share) < has.parts();
-    if traffic < before.traffic.parts() || definition.arms.iter().zip(&arms).any(is_less) {
-        return Err(shrinks());
-    }
-    for place in 0..arms.len() {
-        let others: Vec<&Ranges> =
-            arms.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, ranges)| ranges).collect();
-        // Shares of a third are not whole numbers of parts.
-        let free = marquee_experiments::PARTS - others.iter().map(|other| other.parts()).sum::<u32>();
-        let wanted = parts_of(definition.arms[place].share).min(free);
-        arms[place] = arms[place].resized(wanted, &others).ok_or_else(full)?;
-    }
-    let taken = held.taken(&definition.layer, &definition.name);
-    Ok(Places { traffic: before.traffic.resized(traffic, &taken).ok_or_else(full)?, arms })
-}
-
-fn written(experiment: &Experiment) -> Vec<u8> {
-    serde_json::to_vec(experiment).expect("an experiment has no maps whose keys are no texts")
 }
 
 /// The part and the key of a user's row.

@@ -11,13 +11,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use marquee_core::clock::now_ms;
-use marquee_core::domain::{MovieId, TimeMs, UserId};
+use marquee_core::domain::{TimeMs, UserId};
 use marquee_core::meters::{Label, Metric};
 use marquee_core::metrics;
-use marquee_store::{Content, DocumentId, DocumentKind, StoreError};
+use marquee_store::{DocumentId, DocumentKind, StoreError};
 use opentelemetry::metrics::Counter;
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Experiments;
 use super::definition::{Experiment, State};
 use super::held::Applied;
+use super::records::{BUCKET_MS, Exposure, Record, Shadowed, record_of, record_of_shadow};
 
 /// Answers that may wait to be written.
 const QUEUE: usize = 16_384;
@@ -35,8 +35,6 @@ const TOUCHED: usize = 100_000;
 const EVERY: Duration = Duration::from_secs(1);
 /// Rows that are written at once.
 const AT_ONCE: usize = 64;
-/// Within which time answers of one arm to one user are recorded once.
-const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
 /// Answers that are known to be recorded.
 const KNOWN: usize = 1_000_000;
 /// How often rows are counted at most: others who share the store may have written some.
@@ -59,34 +57,9 @@ metrics! {
     );
 }
 
-/// An answer that is of an experiment.
-#[derive(Clone, Debug)]
-pub struct Exposure {
-    /// Its own id.
-    pub exposure_id: String,
-    /// To whom.
-    pub user_id: UserId,
-    /// When.
-    pub time_ms: TimeMs,
-    /// Of which experiments, and of which arms.
-    pub applied: Vec<Applied>,
-    /// Whether the request went before an arm in anything.
-    pub overruled: bool,
-    /// What was answered, in its order, with the chance of each that was drawn.
-    pub items: Vec<(MovieId, Option<f64>)>,
-}
-
-/// An answer as it is stored.
-#[derive(Serialize)]
-struct Recorded<'a> {
-    exposure_id: &'a str,
-    time_ms: TimeMs,
-    overruled: bool,
-    items: &'a [(MovieId, Option<f64>)],
-}
-
 pub(super) enum Item {
     Exposed(Exposure),
+    Shadowed(Shadowed),
     /// Answered once all before it is written.
     Mark(oneshot::Sender<()>),
 }
@@ -108,6 +81,12 @@ impl Told {
 
     pub(super) fn exposed(&self, exposure: Exposure) {
         if self.queue.try_send(Item::Exposed(exposure)).is_err() {
+            self.lose(1, FULL);
+        }
+    }
+
+    pub(super) fn shadowed(&self, shadowed: Shadowed) {
+        if self.queue.try_send(Item::Shadowed(shadowed)).is_err() {
             self.lose(1, FULL);
         }
     }
@@ -152,6 +131,7 @@ pub struct Recorder {
     pub(super) experiments: Arc<Experiments>,
     pub(super) items: mpsc::Receiver<Item>,
     pub(super) waiting: Vec<Exposure>,
+    pub(super) compared: Vec<Shadowed>,
     /// Hashes of answers that are recorded: experiment, arm, user and hour.
     pub(super) known: FxHashSet<u64>,
     pub(super) recount_at: Instant,
@@ -199,6 +179,7 @@ impl Recorder {
     async fn take(&mut self, item: Item) {
         match item {
             Item::Exposed(exposure) => self.waiting.push(exposure),
+            Item::Shadowed(shadowed) => self.compared.push(shadowed),
             Item::Mark(mark) => {
                 self.flush().await;
                 _ = mark.send(());
@@ -222,8 +203,9 @@ impl Recorder {
     async fn flush(&mut self) {
         let told = &self.experiments.told;
         let exposures = std::mem::take(&mut self.waiting);
+        let compared = std::mem::take(&mut self.compared);
         let touched = told.take_touched();
-        if exposures.is_empty() && touched.is_empty() {
+        if exposures.is_empty() && compared.is_empty() && touched.is_empty() {
             return;
         }
         let mut rows: FxHashMap<(String, UserId), Row> = FxHashMap::default();
@@ -245,11 +227,25 @@ impl Recorder {
                 }
             }
         }
+        let now_ms = now_ms();
+        for shadowed in compared {
+            let Some(experiment) = self.experiments.get(&shadowed.experiment) else { continue };
+            let user_id = shadowed.user_id;
+            let key = (shadowed.experiment.clone(), user_id);
+            // Who was deleted since then has no row, and gets no record.
+            if !rows.contains_key(&key) && !self.experiments.has_row(&key.0, user_id, now_ms).await {
+                continue;
+            }
+            let text = format!("{}//{user_id}/{}", key.0, shadowed.time_ms / BUCKET_MS);
+            if self.known.insert(xxhash_rust::xxh3::xxh3_64(text.as_bytes())) {
+                records.push(record_of_shadow(&shadowed, &experiment.definition));
+                rows.entry(key).or_insert(Row { experiment, user_id, answered: None });
+            }
+        }
         if self.known.len() > KNOWN {
             self.known.clear();
         }
         let held = self.experiments.held.load_full();
-        let now_ms = now_ms();
         for user_id in touched {
             for experiment in held.counting(user_id, now_ms) {
                 let key = (experiment.name().to_owned(), user_id);
@@ -294,28 +290,10 @@ async fn lost_of(writes: impl Iterator<Item = BoxFuture<'static, Result<(), Stor
 
 fn hash_of(exposure: &Exposure, applied: &Applied) -> u64 {
     let Exposure { user_id, time_ms, .. } = exposure;
-    let text = format!("{}/{}/{user_id}/{}", applied.experiment.name(), applied.arm, time_ms / BUCKET_MS);
+    let failed = exposure.took_us.is_none();
+    let hour = time_ms / BUCKET_MS;
+    let text = format!("{}/{}/{user_id}/{hour}/{failed}", applied.experiment.name(), applied.arm);
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
-}
-
-/// An answer to be stored: whose, by which key, and what.
-pub(super) struct Record {
-    part: String,
-    key: String,
-    content: Content,
-}
-
-fn record_of(exposure: &Exposure, applied: &Applied) -> Record {
-    let Exposure { exposure_id, user_id, time_ms, overruled, items, .. } = exposure;
-    let definition = &applied.experiment.definition;
-    let arm = &definition.arms[applied.arm].name;
-    let recorded = Recorded { exposure_id, time_ms: *time_ms, overruled: *overruled, items };
-    let value = serde_json::to_vec(&recorded).expect("texts and numbers are JSON");
-    Record {
-        part: user_id.to_string(),
-        key: format!("{}/{arm}/{}", definition.name, time_ms / BUCKET_MS),
-        content: Content { value, expires_ms: Some(time_ms.saturating_add(2 * definition.window_ms)) },
-    }
 }
 
 impl Experiments {

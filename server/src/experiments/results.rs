@@ -1,16 +1,17 @@
 //! What the sums of an experiment say, and what follows from it.
 
 use marquee_experiments::{
-    ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure, Moments,
-    Problem, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
+    Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure,
+    Moments, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
     fixed_horizon_p_value, holm, summaries,
 };
 
-use super::definition::{Experiment, Metric, Purpose, State, What};
+use super::definition::{Definition, Experiment, Metric, Purpose, State, What};
+use super::shadow::{self, ShadowResults};
 use super::tally::Sums;
 
 /// Fewest users of an arm before anything is concluded.
-const FEWEST_UNITS: u64 = 100;
+pub(super) const FEWEST_UNITS: u64 = 100;
 /// Below which p-value shares are not kept.
 const SAMPLE_RATIO_ALARM: f64 = 0.01;
 /// From which share of users on it matters that they were in two arms.
@@ -39,6 +40,8 @@ pub struct Results {
     pub lost: u64,
     /// What is wrong.
     pub problems: Vec<Problem>,
+    /// How the model in the shadow compares.
+    pub shadow: Option<ShadowResults>,
 }
 
 /// What is known of a metric.
@@ -99,6 +102,7 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
         crossed: sums.crossed,
         lost,
         problems,
+        shadow: shadow::read(experiment, sums),
     }
 }
 
@@ -116,9 +120,14 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
         let found = sums.arms.get(arm).and_then(|arm| arm.metrics.get(place));
         found.copied().unwrap_or_default()
     };
-    let moments: Vec<Moments> = (0..definition.arms.len()).map(of_arm).collect();
+    let mut moments: Vec<Moments> = (0..definition.arms.len()).map(of_arm).collect();
+    if metric.what == What::Answered {
+        // An arm of which all or none failed has a variance too.
+        let hour = |value| Row { value, other: Amount::ONE };
+        moments.iter_mut().for_each(|sums| *sums += Moments::of([Amount::ZERO, Amount::ONE].map(hour)));
+    }
     let read = summaries(measure(metric), &moments);
-    let alpha = alpha_of(experiment, metric);
+    let alpha = alpha_of(definition, metric);
     let arms = definition.arms.iter().zip(&read).skip(1);
     MetricResults {
         name: metric.name.clone(),
@@ -129,8 +138,7 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
 }
 
 /// The error of a metric's intervals: guardrails share a budget of their own.
-fn alpha_of(experiment: &Experiment, metric: &Metric) -> f64 {
-    let definition = &experiment.definition;
+pub(super) fn alpha_of(definition: &Definition, metric: &Metric) -> f64 {
     match metric.purpose {
         Purpose::Goal | Purpose::Information => definition.alpha,
         Purpose::Guardrail => {
@@ -140,11 +148,13 @@ fn alpha_of(experiment: &Experiment, metric: &Metric) -> f64 {
     }
 }
 
-fn measure(metric: &Metric) -> Measure {
+/// How a metric is computed from its sums.
+pub(super) fn measure(metric: &Metric) -> Measure {
     match metric.what {
-        What::Conversion => Measure::Proportion,
+        What::Conversion | What::TakenAtK => Measure::Proportion,
         What::Count | What::Value => Measure::Adjusted,
-        What::MeanRating => Measure::Ratio,
+        What::TimeToFirst => Measure::Mean,
+        What::MeanRating | What::AnswerNdcg | What::AnswerMilliseconds | What::Answered => Measure::Ratio,
     }
 }
 

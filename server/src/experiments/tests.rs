@@ -46,7 +46,7 @@ impl Lab {
 
     async fn run(&self, definition: Definition) {
         let name = definition.name.clone();
-        self.experiments.create(definition).await.unwrap();
+        self.experiments.create(definition, Written::All).await.unwrap();
         self.experiments.start(name).await.unwrap();
     }
 
@@ -73,6 +73,7 @@ impl Lab {
             applied,
             overruled: false,
             items,
+            took_us: Some(4_000),
         });
         Some(arm)
     }
@@ -102,6 +103,24 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Fails to answer a user.
+    async fn fail(&self, user_id: UserId, time_ms: TimeMs) {
+        let labels = HashMap::new();
+        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let exposure_id = "f".to_owned();
+        self.experiments.exposed(Exposure {
+            exposure_id,
+            user_id,
+            time_ms,
+            applied,
+            overruled: false,
+            items: Vec::new(),
+            took_us: None,
+        });
+    }
+}
+
 fn arm(name: &str, share: f64) -> Arm {
     Arm { name: name.to_owned(), share, overrides: Overrides::default(), user_ids: Vec::new() }
 }
@@ -117,6 +136,7 @@ fn halves() -> Definition {
         target: Target::default(),
         alpha: 0.05,
         window_ms: 7 * DAY_MS,
+        shadow: None,
     }
 }
 
@@ -127,7 +147,7 @@ fn metric(name: &str, what: What, purpose: Purpose) -> Metric {
 #[tokio::test]
 async fn a_user_is_in_an_arm_while_the_experiment_runs() {
     let lab = Lab::new().await;
-    lab.experiments.create(halves()).await.unwrap();
+    lab.experiments.create(halves(), Written::All).await.unwrap();
     assert_eq!(lab.arm_of(1).await, None);
     lab.experiments.start("lists".to_owned()).await.unwrap();
     let before = lab.arm_of(1).await;
@@ -175,7 +195,7 @@ async fn shares_grow_without_moving_a_user_from_arm_to_arm_and_do_not_shrink() {
         before.push(lab.arm_of(user_id).await);
     }
     let grown = Definition { arms: vec![arm("A", 0.1), arm("B", 0.4)], ..halves() };
-    assert_eq!(lab.experiments.update(grown).await.unwrap().phase, 1);
+    assert_eq!(lab.experiments.update(grown, Written::All).await.unwrap().phase, 1);
     let mut joined = 0;
     for (user_id, before) in (0..500).zip(before) {
         let after = lab.arm_of(user_id).await;
@@ -183,7 +203,7 @@ async fn shares_grow_without_moving_a_user_from_arm_to_arm_and_do_not_shrink() {
         joined += u32::from(after != before);
     }
     assert!((100..200).contains(&joined), "{joined} of 500 joined a further three tenths");
-    let refused = lab.experiments.update(small).await.unwrap_err().to_string();
+    let refused = lab.experiments.update(small, Written::All).await.unwrap_err().to_string();
     assert!(refused.contains("can only grow"), "{refused}");
 }
 
@@ -195,7 +215,7 @@ async fn experiments_of_a_layer_have_no_user_in_common_and_must_fit() {
     for user_id in 0..300 {
         assert_eq!(lab.arms_of(user_id).await.len(), 1);
     }
-    lab.experiments.create(part("three", 0.1)).await.unwrap();
+    lab.experiments.create(part("three", 0.1), Written::All).await.unwrap();
     let refused = lab.experiments.start("three".to_owned()).await.unwrap_err().to_string();
     assert!(refused.contains("has no room for it"), "{refused}");
     lab.experiments.stop("one".to_owned(), None).await.unwrap();
@@ -212,7 +232,7 @@ async fn experiments_of_two_layers_must_not_override_the_same() {
     let lab = Lab::running(of("one", "ranking", Some(0.5))).await;
     lab.run(of("two", "models", None)).await;
     assert_eq!(lab.arms_of(1).await.len(), 2);
-    lab.experiments.create(of("three", "lists", Some(0.1))).await.unwrap();
+    lab.experiments.create(of("three", "lists", Some(0.1)), Written::All).await.unwrap();
     let refused = lab.experiments.start("three".to_owned()).await.unwrap_err().to_string();
     assert!(refused.contains("overrides diversity too"), "{refused}");
 }
@@ -311,7 +331,9 @@ async fn a_user_of_two_arms_is_said_and_left_out() {
     let experiment = lab.experiments.get("lists").unwrap();
     let applied = vec![Applied { experiment, arm: 1 - arm, forced: false }];
     let (exposure_id, items) = ("2".to_owned(), Vec::new());
-    let exposure = Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items };
+    let took_us = Some(4_000);
+    let exposure =
+        Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items, took_us };
     lab.experiments.exposed(exposure);
     let results = lab.results().await;
     assert_eq!((results.crossed, results.units[0].1 + results.units[1].1), (1, 0));
@@ -369,7 +391,7 @@ async fn what_another_node_changes_is_read() {
 #[tokio::test]
 async fn names_are_taken_once_and_definitions_checked() {
     let lab = Lab::running(halves()).await;
-    let taken = lab.experiments.create(halves()).await.unwrap_err();
+    let taken = lab.experiments.create(halves(), Written::All).await.unwrap_err();
     assert!(matches!(taken, ExperimentError::Taken(_)), "{taken}");
     let unknown = lab.experiments.results("other").await.unwrap_err();
     assert!(matches!(unknown, ExperimentError::Unknown(_)), "{unknown}");
@@ -380,10 +402,204 @@ async fn names_are_taken_once_and_definitions_checked() {
         (Definition { arms: vec![arm("A", 0.5), arm("A", 0.5)], ..halves() }, "experiment.arms"),
         (Definition { metrics: vec![Metric::conversion(); 2], ..halves() }, "experiment.goals"),
     ] {
-        let refused = lab.experiments.create(definition).await.unwrap_err();
+        let refused = lab.experiments.create(definition, Written::All).await.unwrap_err();
         assert!(matches!(&refused, ExperimentError::Fault(fault) if fault.field == field), "{refused}");
     }
     let changed = Definition { alpha: 0.1, ..halves() };
-    let refused = lab.experiments.update(changed).await.unwrap_err().to_string();
+    let refused = lab.experiments.update(changed, Written::All).await.unwrap_err().to_string();
     assert!(refused.starts_with("alpha of an experiment that was started cannot change"), "{refused}");
+}
+
+/// Days of a past: on each a user comes, of whom every second one does something else a day later.
+async fn lab_with_a_past() -> Lab {
+    let lab = Lab::new().await;
+    let did = |user_id: UserId, movie_id, time_ms| Interaction {
+        user_id,
+        movie_id,
+        time_ms,
+        kind: Kind::View,
+        rating: None,
+    };
+    let mut events = Vec::new();
+    for user_id in 0..400 {
+        let came_ms = (1_000 + user_id as TimeMs % 28) * DAY_MS;
+        events.push(did(user_id, 1, came_ms));
+        if user_id / 28 % 2 == 0 {
+            events.push(did(user_id, 2, came_ms + DAY_MS / 2));
+        }
+    }
+    lab.store.record(&events, 1_100 * DAY_MS).await.unwrap();
+    lab
+}
+
+const QUESTION: PlanQuestion = PlanQuestion { effect: 0.1, power: 0.8, history_days: 28 };
+
+#[tokio::test]
+async fn a_plan_is_of_what_users_did_and_of_when_they_came() {
+    let lab = lab_with_a_past().await;
+    let plan = lab.experiments.plan(&halves(), QUESTION).await.unwrap();
+    // Of 28 days the newest 7 are those in which the others are counted.
+    assert!((295..=305).contains(&plan.active), "{plan:?}");
+    let metric = &plan.metrics[0];
+    assert!((0.45..0.56).contains(&metric.mean), "{plan:?}");
+    let expected = marquee_experiments::users_for(
+        &marquee_experiments::Plan {
+            mean: metric.mean,
+            variance: metric.mean * (1.0 - metric.mean),
+            relative_effect: 0.1,
+            arm_share: 0.5,
+            power: 0.8,
+        },
+        &marquee_experiments::Sequence::new(0.05),
+    );
+    assert_eq!((metric.users, plan.users), (expected, expected));
+    let users = plan.users.unwrap();
+    assert_eq!(plan.arms, [("A".to_owned(), users.div_ceil(2)), ("B".to_owned(), users.div_ceil(2))]);
+    // Fourteen or fifteen users come a day, and the last one is counted for a week.
+    let days = plan.days.unwrap();
+    assert!((days - 7.0 - users as f64 / 14.3).abs() < 0.1 * days, "{plan:?}");
+    assert!(plan.sentence.starts_with(&format!("lists needs {users} users to find")), "{}", plan.sentence);
+}
+
+#[tokio::test]
+async fn a_plan_of_a_metric_that_nobody_did_says_so() {
+    let lab = lab_with_a_past().await;
+    let metrics = vec![metric("stars", What::MeanRating, Purpose::Goal)];
+    let plan = lab.experiments.plan(&Definition { metrics, ..halves() }, QUESTION).await.unwrap();
+    assert_eq!((plan.users, plan.days), (None, None));
+    assert!(plan.sentence.contains("of stars the past tells too little"), "{}", plan.sentence);
+    let plan = Lab::new().await.experiments.plan(&halves(), QUESTION).await.unwrap();
+    assert_eq!((plan.users, plan.sampled), (None, 0));
+}
+
+#[tokio::test]
+async fn a_plan_is_of_those_whom_the_experiment_is_for_and_of_its_traffic() {
+    let lab = lab_with_a_past().await;
+    let all = lab.experiments.plan(&halves(), QUESTION).await.unwrap();
+    let tenth = lab.experiments.plan(&Definition { traffic: 0.1, ..halves() }, QUESTION).await.unwrap();
+    assert_eq!(tenth.users, all.users);
+    assert!(tenth.days.unwrap() > 5.0 * all.days.unwrap(), "{tenth:?} and {all:?}");
+    let target = Target { events_min: Some(1), ..Target::default() };
+    let known = lab.experiments.plan(&Definition { target, ..halves() }, QUESTION).await.unwrap();
+    assert_eq!(known.sampled, 0, "nobody had seen anything before");
+}
+
+#[tokio::test]
+async fn what_is_only_asked_for_is_not_stored_and_what_stays_the_same_is_no_change() {
+    let lab = Lab::new().await;
+    lab.experiments.create(halves(), Written::Nothing).await.unwrap();
+    assert!(lab.experiments.get("lists").is_none());
+    lab.run(halves()).await;
+    let grown = Definition { traffic: 0.5, ..halves() };
+    let refused = lab.experiments.update(grown, Written::Nothing).await.unwrap_err();
+    assert!(matches!(refused, ExperimentError::NotNow(_)), "{refused}");
+    let told = Definition { description: "Why".to_owned(), ..halves() };
+    assert_eq!(lab.experiments.update(told.clone(), Written::Nothing).await.unwrap().definition, told);
+    assert_eq!(lab.experiments.get("lists").unwrap().definition, halves());
+    lab.experiments.stop("lists".to_owned(), None).await.unwrap();
+    lab.experiments.update(halves(), Written::All).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_made_of_answers_is_counted_from_what_is_recorded_of_them() {
+    let metrics = vec![
+        metric("taken", What::TakenAtK, Purpose::Goal),
+        metric("took", What::AnswerMilliseconds, Purpose::Information),
+        metric("answered", What::Answered, Purpose::Guardrail),
+        metric("waited", What::TimeToFirst, Purpose::Information),
+    ];
+    let lab = Lab::running(Definition { metrics, ..halves() }).await;
+    let first = now_ms() - DAY_MS;
+    let arm = lab.answer(1, first).await.unwrap();
+    lab.fail(1, first + 2 * 60 * 60 * 1_000).await;
+    lab.did(1, 1, first + 5_000).await;
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+    let figures = |sums: &tally::Sums| -> Vec<(f64, f64)> {
+        sums.arms[arm].metrics.iter().map(|sums| (sums.mean(), sums.other_mean())).collect()
+    };
+    assert_eq!(figures(&by_delta), [(1.0, 0.0), (4.0, 1.0), (1.0, 2.0), (5.0, 0.0)]);
+    lab.store.delete_user(1).await.unwrap();
+    lab.experiments.forget(1, now_ms()).await.unwrap();
+    assert_eq!(lab.sums().await.0.units(), 0);
+}
+
+#[tokio::test]
+async fn an_arm_that_fails_is_stopped_even_where_it_never_answers_and_the_control_always_does() {
+    let metrics = vec![
+        metric("goal", What::Conversion, Purpose::Goal),
+        metric("answered", What::Answered, Purpose::Guardrail),
+    ];
+    let lab = Lab::running(Definition { metrics, ..halves() }).await;
+    for user_id in 0..400 {
+        if lab.arm_of(user_id).await == Some(1) {
+            lab.fail(user_id, now_ms()).await;
+        } else {
+            lab.answer(user_id, now_ms()).await;
+        }
+    }
+    lab.results().await;
+    let experiment = lab.experiments.get("lists").unwrap();
+    let reason = experiment.stop_reason.as_deref().unwrap();
+    assert!(reason.starts_with("arm B breaches the guardrail answered"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_time_that_is_longer_than_an_amount_may_be_is_refused() {
+    let metrics = vec![metric("waited", What::TimeToFirst, Purpose::Goal)];
+    let long = Definition { metrics, window_ms: 30 * DAY_MS, ..halves() };
+    let refused = long.check().unwrap_err();
+    assert_eq!(refused.field, "experiment.goals.cap");
+    let capped = Metric { cap: Some(86_400.0), ..metric("waited", What::TimeToFirst, Purpose::Goal) };
+    Definition { metrics: vec![capped], ..long }.check().unwrap();
+}
+
+#[tokio::test]
+async fn a_model_in_the_shadow_is_compared_and_taken_back_with_its_user() {
+    let shadow = Some(Shadow { model_version: "b@1".to_owned(), share: 1.0 });
+    let lab = Lab::running(Definition { shadow, ..halves() }).await;
+    let time_ms = now_ms();
+    let said = |user_id, movies: Option<&[u32]>| Shadowed {
+        experiment: "lists".to_owned(),
+        user_id,
+        time_ms,
+        answer: vec![1, 2, 3, 4],
+        answer_us: 2_000,
+        shadow: movies.map(|movies| (movies.to_vec(), 6_000)),
+    };
+    for (user_id, movies) in [(1, Some(&[4, 1][..])), (2, Some(&[1, 2, 3, 4][..])), (3, None)] {
+        lab.answer(user_id, time_ms).await;
+        lab.experiments.shadowed(said(user_id, movies));
+    }
+    // The first of an hour counts.
+    lab.experiments.shadowed(said(1, Some(&[9])));
+    let expected = ShadowResults {
+        model_version: "b@1".to_owned(),
+        answers: 3,
+        failures: 1,
+        overlap: Some(0.75),
+        rank_correlation: Some(0.0),
+        milliseconds: Some(6.0),
+        answer_milliseconds: Some(2.0),
+    };
+    assert_eq!(lab.results().await.shadow, Some(expected));
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+    lab.store.delete_user(1).await.unwrap();
+    lab.experiments.forget(1, now_ms()).await.unwrap();
+    let shadow = lab.results().await.shadow.unwrap();
+    assert_eq!((shadow.answers, shadow.overlap, shadow.rank_correlation), (2, Some(1.0), Some(1.0)));
+    // What was under way is not recorded of who is gone.
+    lab.experiments.shadowed(said(1, Some(&[9])));
+    assert_eq!(lab.results().await.shadow.unwrap().answers, 2);
+    let kept = lab.store.documents().list(DocumentKind::Exposure, "1", None, 10, time_ms).await.unwrap();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[test]
+fn what_an_older_version_stored_is_written_as_it_was() {
+    // A change expects the very bytes that are stored.
+    let stored = serde_json::to_string(&halves()).unwrap();
+    assert!(!stored.contains("shadow") && !stored.contains("top"), "{stored}");
+    assert_eq!(serde_json::from_str::<Definition>(&stored).unwrap(), halves());
 }

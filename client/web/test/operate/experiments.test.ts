@@ -1,8 +1,8 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { create, fromJson } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
-import { CreateExperimentRequestSchema } from "../../src/api/generated/marquee/v1/experiment_pb.ts";
+import { CreateExperimentRequestSchema, ShadowResultsSchema } from "../../src/api/generated/marquee/v1/experiment_pb.ts";
 import { exampleOf } from "../../src/pages/operate/parts/form-model.ts";
-import { isWide, spanOf } from "../../src/pages/operate/parts/experiment-results.tsx";
+import { comparedOf, isWide, spanOf } from "../../src/pages/operate/parts/experiment-results.tsx";
 import { WORDS } from "../../src/pages/operate/words/experiments.ts";
 
 test("effects of a metric are drawn over one span that has zero in it", () => {
@@ -28,4 +28,9 @@ test("no language calls a span sure", () => {
   expect(WORDS.en.interval).not.toMatch(/sure/);
   expect(WORDS.es.interval).not.toMatch(/segur/);
   expect(WORDS.en.wide("−211 %", "340 %")).toContain("may be anything");
+});
+
+test("of a model in the shadow is shown what is known, and that nothing failed", () => {
+  const shadow = create(ShadowResultsSchema, { answers: 3n, overlap: 0.5, milliseconds: 6 });
+  expect(comparedOf(shadow)).toEqual([["overlap", 0.5], ["time", 6], ["failures", 0]]);
 });

@@ -10,12 +10,13 @@ use marquee_engine::Priority;
 use marquee_proto::v1;
 use marquee_proto::v1::recommendation_service_server::RecommendationService;
 use marquee_retrieval::Method;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::catalog::Catalog;
 use crate::edge::presets::Presets;
+use crate::edge::shadows::{Beside, Shadows};
 use crate::edge::{ApiError, Asker, KeyNumbers, arms, checked, convert, token};
-use crate::experiments::Experiments;
+use crate::experiments::{Experiments, Shadow};
 use crate::recommend::{
     HomeQuestion, OnboardingQuestion, Question, Recommended, Recommender, RequestOptions, Similar,
     SimilarQuestion, SimilarUsers, Subject,
@@ -46,6 +47,7 @@ pub(crate) struct RecommendationApi {
     experiments: Arc<Experiments>,
     numbers: KeyNumbers,
     unsaid: Arc<Unsaid>,
+    shadows: Shadows,
 }
 
 /// What requests mean that do not say it.
@@ -68,7 +70,8 @@ impl RecommendationApi {
         numbers: KeyNumbers,
         unsaid: Unsaid,
     ) -> Self {
-        Self { recommender, catalog, similar_users, experiments, numbers, unsaid: Arc::new(unsaid) }
+        let (unsaid, shadows) = (Arc::new(unsaid), Shadows::new());
+        Self { recommender, catalog, similar_users, experiments, numbers, unsaid, shadows }
     }
 
     async fn answer(
@@ -83,11 +86,35 @@ impl RecommendationApi {
         let taken = arms::apply(&self.experiments, asker, &mut request).await?;
         let mut question = question(request, of_method, &self.unsaid, deadline)?;
         question.options.reasons_by = reasons_by;
-        let mut reply = response(self.recommender.recommend(&question).await?);
-        if let Some(taken) = taken {
-            taken.tell(&self.experiments, &mut reply);
+        match (self.recommender.recommend(&question).await, taken) {
+            (Ok(answer), taken) => {
+                let mut reply = response(answer);
+                if let Some(taken) = taken {
+                    let shadows = taken.shadows();
+                    taken.tell(&self.experiments, &mut reply);
+                    self.shadow(shadows, &question, &reply);
+                }
+                Ok(reply)
+            }
+            (Err(error), taken) => {
+                let error = ApiError::from(error);
+                if let Some(taken) = taken.filter(|_| error.code() != Code::InvalidArgument) {
+                    taken.tell_of_failure(&self.experiments);
+                }
+                Err(error)
+            }
         }
-        Ok(reply)
+    }
+
+    /// Has models in the shadow answer too.
+    fn shadow(&self, shadows: Vec<(String, Shadow)>, question: &Question, reply: &v1::RecommendResponse) {
+        let Subject::User(user_id) = question.subject else { return };
+        for (experiment, shadow) in shadows {
+            let answer = reply.recommendations.iter().map(|movie| movie.movie_id).collect();
+            let answer_us = reply.timings.map_or(0, |timings| timings.total_us).into();
+            let beside = Beside { experiment, shadow, user_id, answer, answer_us };
+            self.shadows.begin(&self.recommender, &self.experiments, question.clone(), beside);
+        }
     }
 
     /// One of many answers. Its reasons take no more than their share of the time, if `rounds` of answers follow one

@@ -3,7 +3,7 @@
 import { createClient } from "@connectrpc/connect";
 import { useTransport } from "@connectrpc/connect-query";
 import { useEffect, useState } from "react";
-import { type ArmEffect, Conclusion, type ExperimentHealth, ExperimentService, type GetResultsResponse, type MetricResults } from "../../../api/generated/marquee/v1/experiment_pb.ts";
+import { type ArmEffect, Conclusion, type ExperimentHealth, ExperimentService, type GetResultsResponse, type MetricResults, type ShadowResults } from "../../../api/generated/marquee/v1/experiment_pb.ts";
 import { Bars } from "../../../components/bars.tsx";
 import { LineBones } from "../../../components/bones.tsx";
 import { Problem } from "../../../components/problem.tsx";
@@ -59,6 +59,26 @@ export function ExperimentResults({ name }: { name: string }) {
         {results.health && <Health health={results.health} />}
       </div>
       {([["goals", results.goals], ["guardrails", results.guardrails], ["information", results.information]] as const).map(([part, metrics]) => metrics.length > 0 && <Metrics key={part} title={words[part]} metrics={metrics} control={results.arms[0]?.arm ?? words.control} />)}
+      {results.shadow && <InTheShadow shadow={results.shadow} />}
+    </div>
+  );
+}
+
+/** How a model that answers unseen compares: each figure with its name, as far as it is known. */
+export function comparedOf({ overlap, rankCorrelation, milliseconds, answerMilliseconds, failures }: ShadowResults): [figure: "overlap" | "order" | "time" | "beside" | "failures", value: number][] {
+  const figures = [["overlap", overlap], ["order", rankCorrelation], ["time", milliseconds], ["beside", answerMilliseconds], ["failures", Number(failures)]] as const;
+  return figures.flatMap(([figure, value]) => (value === undefined ? [] : [[figure, value]]));
+}
+
+function InTheShadow({ shadow }: { shadow: ShadowResults }) {
+  const words = useOwn(WORDS);
+  const { number, percent, span } = useFigures();
+  const texts = { overlap: percent, order: number, time: (value: number) => span(value * 1_000), beside: (value: number) => span(value * 1_000), failures: number };
+  return (
+    <div>
+      <h3>{words.shadow}</h3>
+      <p className="small">{words.inTheShadow(shadow.modelVersion, number(Number(shadow.answers)))}</p>
+      <p className="soft small">{comparedOf(shadow).map(([figure, value]) => words.compared[figure](texts[figure](value))).join(" · ")}</p>
     </div>
   );
 }

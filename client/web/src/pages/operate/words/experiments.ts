@@ -48,6 +48,15 @@ const en = {
   crossed: (count: string) => `${count} users were in more than one arm and are left out`,
   lost: (count: string) => `${count} answers were not recorded`,
   healthy: "The results can be read.",
+  shadow: "In the shadow",
+  inTheShadow: (model: string, answers: string) => `${model} answered beside ${answers} answers, unseen.`,
+  compared: {
+    overlap: (share: string) => `${share} of an answer is in its own`,
+    order: (tau: string) => `order alike by ${tau} of 1`,
+    time: (time: string) => `it took ${time}`,
+    beside: (time: string) => `the answers took ${time}`,
+    failures: (count: string) => `${count} failed`,
+  },
 };
 
 const es: typeof en = {
@@ -106,6 +115,15 @@ const es: typeof en = {
   crossed: (count) => `${count} usuarios estuvieron en más de un brazo y no cuentan`,
   lost: (count) => `${count} respuestas no se registraron`,
   healthy: "Los resultados se pueden leer.",
+  shadow: "En la sombra",
+  inTheShadow: (model, answers) => `${model} respondió junto a ${answers} respuestas, sin que se viera.`,
+  compared: {
+    overlap: (share) => `${share} de una respuesta está en la suya`,
+    order: (tau) => `orden parecido en ${tau} de 1`,
+    time: (time) => `tardó ${time}`,
+    beside: (time) => `las respuestas tardaron ${time}`,
+    failures: (count) => `${count} fallaron`,
+  },
 };
 
 export const WORDS = { en, es };

@@ -1,190 +1,24 @@
-//! `marquee.v1.ExperimentService`.
+//! Definitions of experiments, from the wire and to it.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
-
-use futures::{Stream, StreamExt as _, stream};
 use marquee_core::domain::{Kind, TimeMs};
-use marquee_experiments::{Conclusion, Target};
+use marquee_experiments::Target;
 use marquee_proto::v1;
-use marquee_proto::v1::experiment_service_server::ExperimentService;
-use tonic::{Request, Response, Status};
 
 use crate::edge::arms::wire_method;
-use crate::edge::layers::Origin;
-use crate::edge::page::List;
-use crate::edge::places::Places;
-use crate::edge::{ApiError, KeyNumbers, convert, valid};
+use crate::edge::{ApiError, convert};
 use crate::experiments::{
-    Arm, ArmEffect, Definition, Experiment, ExperimentError, Experiments, Metric, MetricResults, Overrides,
-    Purpose, Results, Retrieval, State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, Shadow, State, What,
 };
 
-/// Experiments on a page when a request does not say how many.
-const DEFAULT_PAGE: u32 = 50;
 const DEFAULT_LAYER: &str = "default";
 const DEFAULT_ALPHA: f64 = 0.05;
 const DEFAULT_MARGIN: f64 = 0.05;
 const DEFAULT_WINDOW_DAYS: f64 = 7.0;
+const DEFAULT_SHADOW_SHARE: f64 = 0.1;
 const DAY_MS: f64 = 24.0 * 60.0 * 60.0 * 1000.0;
-/// How often results are looked at for whoever watches and does not say it.
-const DEFAULT_EVERY: u32 = 10;
-
-/// The service.
-pub(crate) struct ExperimentApi {
-    experiments: Arc<Experiments>,
-    watchers: Places,
-    numbers: KeyNumbers,
-}
-
-impl ExperimentApi {
-    /// The service over the experiments, whose users may be named by keys; so many calls may watch at once.
-    pub(crate) fn new(experiments: Arc<Experiments>, numbers: KeyNumbers, max_watchers: usize) -> Self {
-        Self { experiments, watchers: Places::new(max_watchers), numbers }
-    }
-}
-
-#[tonic::async_trait]
-impl ExperimentService for ExperimentApi {
-    async fn create_experiment(
-        &self,
-        request: Request<v1::CreateExperimentRequest>,
-    ) -> Result<Response<v1::CreateExperimentResponse>, Status> {
-        let definition = definition(self.numbers.valid(request).await?.experiment)?;
-        let experiment = self.experiments.create(definition).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::CreateExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn get_experiment(
-        &self,
-        request: Request<v1::GetExperimentRequest>,
-    ) -> Result<Response<v1::GetExperimentResponse>, Status> {
-        let name = valid(request)?.name;
-        let unknown = || ApiError::from(ExperimentError::Unknown(name.clone()));
-        let experiment = self.experiments.get(&name).ok_or_else(unknown)?;
-        Ok(Response::new(v1::GetExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn list_experiments(
-        &self,
-        request: Request<v1::ListExperimentsRequest>,
-    ) -> Result<Response<v1::ListExperimentsResponse>, Status> {
-        let mut request = valid(request)?;
-        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
-        let page_token = std::mem::take(&mut request.page_token);
-        let list = List::of("ListExperiments", &request);
-        let after = list.names_after(&page_token)?;
-        let mut experiments = self.experiments.list(after.as_deref(), page_size + 1);
-        let is_last = experiments.len() <= page_size;
-        experiments.truncate(page_size);
-        let next = experiments.last().filter(|_| !is_last).map(|last| list.names_token(last.name()));
-        Ok(Response::new(v1::ListExperimentsResponse {
-            experiments: experiments.iter().map(|experiment| status(experiment)).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
-    }
-
-    async fn update_experiment(
-        &self,
-        request: Request<v1::UpdateExperimentRequest>,
-    ) -> Result<Response<v1::UpdateExperimentResponse>, Status> {
-        let definition = definition(self.numbers.valid(request).await?.experiment)?;
-        let experiment = self.experiments.update(definition).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::UpdateExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn start_experiment(
-        &self,
-        request: Request<v1::StartExperimentRequest>,
-    ) -> Result<Response<v1::StartExperimentResponse>, Status> {
-        let experiment = self.experiments.start(valid(request)?.name).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::StartExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn pause_experiment(
-        &self,
-        request: Request<v1::PauseExperimentRequest>,
-    ) -> Result<Response<v1::PauseExperimentResponse>, Status> {
-        let experiment = self.experiments.pause(valid(request)?.name).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::PauseExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn stop_experiment(
-        &self,
-        request: Request<v1::StopExperimentRequest>,
-    ) -> Result<Response<v1::StopExperimentResponse>, Status> {
-        let experiment = self.experiments.stop(valid(request)?.name, None).await.map_err(ApiError::from)?;
-        Ok(Response::new(v1::StopExperimentResponse { status: Some(status(&experiment)) }))
-    }
-
-    async fn get_results(
-        &self,
-        request: Request<v1::GetResultsRequest>,
-    ) -> Result<Response<v1::GetResultsResponse>, Status> {
-        let name = valid(request)?.name;
-        let results = self.experiments.results(&name).await.map_err(ApiError::from)?;
-        Ok(Response::new(shown_results(&results)))
-    }
-
-    type WatchResultsStream =
-        Pin<Box<dyn Stream<Item = Result<v1::WatchResultsResponse, Status>> + Send + 'static>>;
-
-    async fn watch_results(
-        &self,
-        request: Request<v1::WatchResultsRequest>,
-    ) -> Result<Response<Self::WatchResultsStream>, Status> {
-        let origin = Origin::of(request.extensions());
-        let request = valid(request)?;
-        let place = self.watchers.take(origin).map_err(ApiError::from)?;
-        let every = Duration::from_secs(request.every.unwrap_or(DEFAULT_EVERY).into());
-        let experiments = Arc::clone(&self.experiments);
-        let watched = stream::unfold(Watched::Nothing, move |watched| {
-            let (experiments, name) = (Arc::clone(&experiments), request.name.clone());
-            async move { next(&experiments, &name, every, watched).await }
-        });
-        Ok(Response::new(Box::pin(watched.inspect(move |_| _ = &place))))
-    }
-}
-
-/// What somebody who watches has seen.
-enum Watched {
-    Nothing,
-    Last(Box<v1::GetResultsResponse>),
-    End,
-}
-
-/// The next results that differ from those before.
-async fn next(
-    experiments: &Experiments,
-    name: &str,
-    every: Duration,
-    mut watched: Watched,
-) -> Option<(Result<v1::WatchResultsResponse, Status>, Watched)> {
-    loop {
-        match &watched {
-            Watched::Nothing => {}
-            Watched::Last(_) => tokio::time::sleep(every).await,
-            Watched::End => return None,
-        }
-        let results = match experiments.results(name).await {
-            Ok(results) => shown_results(&results),
-            Err(error) => return Some((Err(ApiError::from(error).into()), Watched::End)),
-        };
-        let is_over = results.state() == v1::ExperimentState::Stopped;
-        if matches!(&watched, Watched::Last(last) if **last == results) {
-            if is_over {
-                return None;
-            }
-            continue;
-        }
-        watched = if is_over { Watched::End } else { Watched::Last(Box::new(results.clone())) };
-        return Some((Ok(v1::WatchResultsResponse { results: Some(results) }), watched));
-    }
-}
 
 /// The definition of a request whose constraints hold.
-fn definition(experiment: Option<v1::Experiment>) -> Result<Definition, ApiError> {
+pub(super) fn definition(experiment: Option<v1::Experiment>) -> Result<Definition, ApiError> {
     let experiment = experiment.ok_or_else(|| ApiError::invalid("experiment", "must be there"))?;
     let equal = 1.0 / experiment.arms.len().max(1) as f64;
     let is_unsaid = experiment.arms.iter().all(|arm| arm.share.is_none());
@@ -219,6 +53,10 @@ fn definition(experiment: Option<v1::Experiment>) -> Result<Definition, ApiError
         target: experiment.target.map(target).unwrap_or_default(),
         alpha: experiment.alpha.unwrap_or(DEFAULT_ALPHA),
         window_ms: window as TimeMs,
+        shadow: experiment.shadow.map(|shadow| Shadow {
+            model_version: shadow.model_version,
+            share: shadow.share.unwrap_or(DEFAULT_SHADOW_SHARE),
+        }),
     })
 }
 
@@ -253,6 +91,11 @@ fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
         v1::Measure::Count => What::Count,
         v1::Measure::MeanRating => What::MeanRating,
         v1::Measure::Value => What::Value,
+        v1::Measure::TimeToFirst => What::TimeToFirst,
+        v1::Measure::TakenAtK => What::TakenAtK,
+        v1::Measure::AnswerNdcg => What::AnswerNdcg,
+        v1::Measure::AnswerMilliseconds => What::AnswerMilliseconds,
+        v1::Measure::Answered => What::Answered,
     };
     let kinds = wire.kinds().map(|kind| convert::kind(kind) as u8).collect();
     let values =
@@ -266,6 +109,7 @@ fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
         less_is_better: wire.less_is_better.unwrap_or_default(),
         cap: wire.cap,
         margin: wire.margin.unwrap_or(DEFAULT_MARGIN),
+        top: wire.k.unwrap_or(DEFAULT_TOP),
     }
 }
 
@@ -277,7 +121,8 @@ fn target(wire: v1::Target) -> Target {
     }
 }
 
-fn status(experiment: &Experiment) -> v1::ExperimentStatus {
+/// An experiment and where it stands.
+pub(super) fn status(experiment: &Experiment) -> v1::ExperimentStatus {
     let time = |time_ms: TimeMs| convert::timestamp(time_ms);
     v1::ExperimentStatus {
         experiment: Some(shown(&experiment.definition)),
@@ -289,7 +134,8 @@ fn status(experiment: &Experiment) -> v1::ExperimentStatus {
     }
 }
 
-fn state(state: State) -> v1::ExperimentState {
+/// Where an experiment stands.
+pub(super) fn state(state: State) -> v1::ExperimentState {
     match state {
         State::Draft => v1::ExperimentState::Draft,
         State::Running => v1::ExperimentState::Running,
@@ -321,6 +167,10 @@ fn shown(definition: &Definition) -> v1::Experiment {
         description: definition.description.clone(),
         alpha: Some(definition.alpha),
         window_days: Some(definition.window_ms as f64 / DAY_MS),
+        shadow: definition.shadow.as_ref().map(|shadow| v1::Shadow {
+            model_version: shadow.model_version.clone(),
+            share: Some(shadow.share),
+        }),
     }
 }
 
@@ -360,6 +210,11 @@ fn shown_metric(metric: &Metric) -> v1::Metric {
         What::Count => v1::Measure::Count,
         What::MeanRating => v1::Measure::MeanRating,
         What::Value => v1::Measure::Value,
+        What::TimeToFirst => v1::Measure::TimeToFirst,
+        What::TakenAtK => v1::Measure::TakenAtK,
+        What::AnswerNdcg => v1::Measure::AnswerNdcg,
+        What::AnswerMilliseconds => v1::Measure::AnswerMilliseconds,
+        What::Answered => v1::Measure::Answered,
     };
     let value =
         |(number, value): &(u8, f64)| v1::KindValue { kind: kind(number).into(), value: Some(*value) };
@@ -371,69 +226,7 @@ fn shown_metric(metric: &Metric) -> v1::Metric {
         less_is_better: Some(metric.less_is_better),
         cap: metric.cap,
         margin: (metric.purpose == Purpose::Guardrail).then_some(metric.margin),
-    }
-}
-
-fn shown_results(results: &Results) -> v1::GetResultsResponse {
-    let metrics = |purpose| {
-        let of_purpose = results.metrics.iter().filter(|metric| metric.purpose == purpose);
-        of_purpose.map(shown_metric_results).collect()
-    };
-    v1::GetResultsResponse {
-        name: results.name.clone(),
-        state: state(results.state).into(),
-        decision: results.decision.sentence.clone(),
-        conclusion: conclusion(results.decision.conclusion).into(),
-        arm: results.decision.arm.clone().unwrap_or_default(),
-        arms: results
-            .units
-            .iter()
-            .map(|(arm, units)| v1::ArmUnits { arm: arm.clone(), units: *units })
-            .collect(),
-        goals: metrics(Purpose::Goal),
-        guardrails: metrics(Purpose::Guardrail),
-        information: metrics(Purpose::Information),
-        health: Some(v1::ExperimentHealth {
-            sample_ratio_p_value: results.sample_ratio_p_value,
-            crossed_units: results.crossed,
-            lost_exposures: results.lost,
-            problems: results.problems.iter().map(ToString::to_string).collect(),
-        }),
-    }
-}
-
-fn shown_metric_results(metric: &MetricResults) -> v1::MetricResults {
-    v1::MetricResults {
-        name: metric.name.clone(),
-        control: metric.control,
-        arms: metric.arms.iter().map(shown_effect).collect(),
-    }
-}
-
-fn shown_effect(effect: &ArmEffect) -> v1::ArmEffect {
-    v1::ArmEffect {
-        arm: effect.arm.clone(),
-        mean: effect.mean,
-        estimate: effect.estimate,
-        lower: effect.always_valid.map(|interval| interval.lower),
-        upper: effect.always_valid.map(|interval| interval.upper),
-        p_value: effect.p_value,
-        corrected_p_value: effect.corrected_p_value,
-        fixed_horizon: effect.fixed_horizon.map(|(interval, p_value)| v1::FixedHorizon {
-            lower: interval.lower,
-            upper: interval.upper,
-            p_value,
-        }),
-    }
-}
-
-fn conclusion(conclusion: Conclusion) -> v1::Conclusion {
-    match conclusion {
-        Conclusion::Unhealthy => v1::Conclusion::Unhealthy,
-        Conclusion::Breached => v1::Conclusion::Breached,
-        Conclusion::Better => v1::Conclusion::Better,
-        Conclusion::Worse => v1::Conclusion::Worse,
-        Conclusion::Undecided => v1::Conclusion::Undecided,
+        k: matches!(metric.what, What::TakenAtK | What::AnswerNdcg).then_some(metric.top),
     }
 }
 
@@ -470,7 +263,7 @@ mod tests {
                 values: vec![v1::KindValue { kind: v1::InteractionKind::Like.into(), value: Some(3.0) }],
                 less_is_better: Some(false),
                 cap: Some(10.0),
-                margin: None,
+                ..Default::default()
             }],
             guardrails: vec![v1::Metric {
                 name: "rating".to_owned(),
@@ -479,7 +272,13 @@ mod tests {
                 margin: Some(0.02),
                 ..Default::default()
             }],
-            information: Vec::new(),
+            information: vec![v1::Metric {
+                name: "taken".to_owned(),
+                measure: v1::Measure::TakenAtK.into(),
+                less_is_better: Some(false),
+                k: Some(5),
+                ..Default::default()
+            }],
             traffic: Some(0.5),
             target: Some(v1::Target {
                 labels: vec![v1::LabelValues { label: "country".to_owned(), values: vec!["DE".to_owned()] }],
@@ -489,6 +288,7 @@ mod tests {
             description: "Why".to_owned(),
             alpha: Some(0.01),
             window_days: Some(3.0),
+            shadow: Some(v1::Shadow { model_version: "m@3".to_owned(), share: Some(0.2) }),
         };
         assert_eq!(shown(&definition(Some(made.clone())).unwrap()), made);
     }
