@@ -53,11 +53,11 @@ targets! {
     EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
     ExportVectorsRequest
     GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
-    GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
+    GetRatingDistributionRequest GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
     LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
-    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListOnboardingMoviesRequest
+    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListMoviesRequest ListOnboardingMoviesRequest
     ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
-    ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PutRuleRequest
+    ListTrendingMoviesRequest ListUsersRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PutRuleRequest
     PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
     RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
     ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest

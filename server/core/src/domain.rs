@@ -20,6 +20,10 @@ pub type TimeMs = i64;
 pub struct Rating(u8);
 
 impl Rating {
+    /// All ratings, the lowest first.
+    pub const ALL: [Self; 10] =
+        [Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7), Self(8), Self(9), Self(10)];
+
     /// A rating of so many half stars; `None` outside 1 to 10.
     pub const fn from_half_stars(half_stars: u8) -> Option<Self> {
         if half_stars >= 1 && half_stars <= 10 { Some(Self(half_stars)) } else { None }
@@ -34,6 +38,11 @@ impl Rating {
     /// In half stars, 1 to 10.
     pub const fn half_stars(self) -> u8 {
         self.0
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub const fn place(self) -> usize {
+        self.0 as usize - 1
     }
 
     /// In stars, 0.5 to 5.

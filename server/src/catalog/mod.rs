@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use arc_swap::ArcSwap;
 use marquee_core::Trend;
 use marquee_core::domain::{Interaction, MovieId, MovieRecord};
-use marquee_core::statistics::{MovieStats, Opinion, opinions};
+use marquee_core::statistics::{MovieStats, Opinion, RatingCounts, opinions};
 use marquee_store::{Deleted, Recorded};
 use roaring::RoaringBitmap;
 
@@ -183,6 +183,15 @@ impl Catalog {
     /// How many users rated the movie.
     pub fn ratings(&self, index: u32) -> u64 {
         u64::from(self.snapshot.load().ratings.count(index))
+    }
+
+    /// How many of a movie's ratings there are of each value; of all movies' when none is named.
+    pub fn rating_counts(&self, index: Option<u32>) -> RatingCounts {
+        let snapshot = self.snapshot.load();
+        let indexes = index.map_or(0..snapshot.movies.len() as u32, |index| index..index + 1);
+        let mut all = RatingCounts::default();
+        indexes.for_each(|index| all.merge(&snapshot.ratings.counts(index)));
+        all
     }
 
     /// The average of each of the movies in stars, with ten ratings more of the average of all movies: what a movie of

@@ -4,6 +4,7 @@
 //! movies that come later are appended, so an index never changes its movie while the process lives.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use marquee_core::domain::{MovieId, MovieRecord, genres};
@@ -44,6 +45,7 @@ struct Genre {
 pub struct Movies {
     by_index: Vec<Arc<Movie>>,
     indexes: HashMap<MovieId, u32>,
+    ids: RoaringBitmap,
     /// The dense indexes of those that have keys.
     keys: HashMap<Arc<str>, u32>,
     /// By name in lower case.
@@ -108,6 +110,21 @@ impl Movies {
     /// When `index` is not below [`Movies::len`]: take the snapshot after the call that gave the index.
     pub fn movie_id(&self, index: u32) -> MovieId {
         self.by_index[index as usize].movie_id
+    }
+
+    /// The first movies by ascending id after `after`, each as its dense index and a score that says nothing. `selection`
+    /// holds dense indexes.
+    pub(super) fn by_id(
+        &self,
+        selection: Option<&RoaringBitmap>,
+        after: Option<MovieId>,
+        limit: usize,
+    ) -> Vec<(u32, f64)> {
+        let selected = selection.map(|indexes| indexes.iter().map(|index| self.movie_id(index)).collect());
+        let ids: &RoaringBitmap = selected.as_ref().unwrap_or(&self.ids);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = ids.range((from, Bound::Unbounded)).take(limit);
+        ids.filter_map(|id| Some((self.index_of(id)?, 0.0))).collect()
     }
 
     /// How many movies there are.
@@ -184,6 +201,7 @@ impl Movies {
         }
         let movie = Arc::new(self.link(index, record));
         self.indexes.insert(movie.movie_id, index);
+        self.ids.insert(movie.movie_id);
         match self.by_index.get_mut(index as usize) {
             Some(place) => *place = movie,
             None => self.by_index.push(movie),

@@ -18,7 +18,8 @@ fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
 }
 
 fn rated(movie_id: MovieId, ratings: u64) -> MovieStats {
-    MovieStats { popularity: ratings, ratings, half_stars: ratings * 7, ..MovieStats::none(movie_id) }
+    let counts = RatingCounts::of(Rating::ALL[6], ratings);
+    MovieStats { popularity: ratings, ratings: counts, ..MovieStats::none(movie_id) }
 }
 
 fn rating(user_id: UserId, movie_id: MovieId, time_ms: i64, half_stars: u8) -> Interaction {
@@ -244,6 +245,25 @@ fn events_count_at_once_and_are_forgotten_with_their_user() {
 }
 
 #[test]
+fn ratings_are_told_by_value_of_a_movie_and_of_all() {
+    let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![rated(20, 2)]);
+    let (first, second) = (rating(1, 10, 1_000, 4), rating(1, 10, 2_000, 10));
+    let recorded = Recorded::new(None, &first);
+    catalog.apply(&first, &recorded);
+    assert_eq!(catalog.rating_counts(Some(0)), RatingCounts::of(Rating::ALL[3], 1));
+    catalog.apply(&second, &Recorded::new(recorded.now, &second));
+    let latest = RatingCounts::of(Rating::ALL[9], 1);
+    assert_eq!(catalog.rating_counts(Some(0)), latest);
+    let mut all = RatingCounts::of(Rating::ALL[6], 2);
+    all.merge(&latest);
+    assert_eq!(catalog.rating_counts(None), all);
+    catalog.set_stats(vec![rated(10, 5)]);
+    assert_eq!(catalog.rating_counts(None), RatingCounts::of(Rating::ALL[6], 5));
+    catalog.forget(&[first]);
+    assert_eq!(catalog.rating_counts(Some(0)).total(), 4, "a value that is taken out too often is not there");
+}
+
+#[test]
 fn a_user_that_is_forgotten_before_it_was_counted_leaves_nothing() {
     let catalog = Catalog::new(vec![movie(10, "A")], vec![]);
     let event = rating(1, 10, 1_000, 9);
@@ -302,7 +322,7 @@ prop_compose! {
         genres in proptest::sample::subsequence(&GENRES[..], 0..=3),
         tags in proptest::sample::subsequence(&TAGS[..], 0..=2),
         ratings in 0u64..4,
-        half_stars in 1u64..=10,
+        rating in proptest::sample::select(&Rating::ALL[..]),
         popularity in 0u64..5,
     ) -> (MovieRecord, MovieStats) {
         let title = year.map_or(title.clone(), |year| format!("{title} ({year})"));
@@ -313,7 +333,7 @@ prop_compose! {
         };
         let mut trend = Trend::default();
         trend.add((popularity * 7 % 3) as i64 * Trend::HALF_LIFE_MS);
-        (record, MovieStats { movie_id: 0, popularity, ratings, half_stars: ratings * half_stars, trend })
+        (record, MovieStats { movie_id: 0, popularity, ratings: RatingCounts::of(rating, ratings), trend })
     }
 }
 
@@ -354,15 +374,14 @@ fn passes(filter: &Filter, record: &MovieRecord, stats: &MovieStats) -> bool {
     let has_genre = |name: &String| record.genres.contains(name);
     let has_tag = |name: &String| record.tags.iter().any(|(tag, _)| *tag == name.to_lowercase());
     let year = year_of(&record.title);
-    let average = stats.half_stars as f64 / 2.0 / stats.ratings as f64;
     (filter.genres_any.is_empty() || filter.genres_any.iter().any(has_genre))
         && filter.genres_all.iter().all(has_genre)
         && !filter.genres_none.iter().any(has_genre)
         && (filter.tags_any.is_empty() || filter.tags_any.iter().any(has_tag))
         && filter.year_min.is_none_or(|min| year.is_some_and(|year| year >= min))
         && filter.year_max.is_none_or(|max| year.is_some_and(|year| year <= max))
-        && filter.average_rating_min.is_none_or(|min| stats.ratings > 0 && average >= min)
-        && filter.ratings_min.is_none_or(|min| stats.ratings >= min)
+        && filter.average_rating_min.is_none_or(|min| stats.ratings.average().is_some_and(|average| average >= min))
+        && filter.ratings_min.is_none_or(|min| stats.ratings.total() >= min)
         && (filter.allow_movie_ids.is_empty() || filter.allow_movie_ids.contains(&record.movie_id))
         && !filter.deny_movie_ids.contains(&record.movie_id)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
-use marquee_core::statistics::{MovieStats, Opinion};
+use marquee_core::statistics::{MovieStats, Opinion, RatingCounts};
 
 use super::{
     Content, Deleted, Document, DocumentId, DocumentKind, Record, Recorded, RuleRecord, Store, StoreStats,
@@ -396,7 +396,7 @@ async fn concurrent_writes_all_count(store: &impl Store) {
     let shared = store.user_stats(1).await.expect("a read").expect("a known user");
     assert_eq!((shared.interactions, shared.half_stars), (32, 32 * 10));
     assert_eq!(counts(store).await, StoreStats { users: 33, interactions: 1280, movies: 0 });
-    let ratings: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings).sum();
+    let ratings: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings.total()).sum();
     assert_eq!(ratings, 32 * 20 + 32);
 }
 
@@ -727,10 +727,10 @@ fn ratings_of(recorded: Recorded) -> (Option<Rating>, Option<Rating>) {
 }
 
 /// The sums of a movie that is to the taste of users since these times, some of whom rated it so.
-fn sums(movie_id: u32, taste: &[i64], half_stars: &[u64]) -> MovieStats {
-    let (popularity, ratings) = (taste.len() as u64, half_stars.len() as u64);
-    let (half_stars, trend) = (half_stars.iter().sum(), taste.iter().copied().collect());
-    MovieStats { movie_id, popularity, ratings, half_stars, trend }
+fn sums(movie_id: u32, taste: &[i64], half_stars: &[u8]) -> MovieStats {
+    let ratings: RatingCounts = half_stars.iter().filter_map(|half_stars| stars(*half_stars)).collect();
+    let trend = taste.iter().copied().collect();
+    MovieStats { movie_id, popularity: taste.len() as u64, ratings, trend }
 }
 
 async fn delete(store: &impl Store, event: Interaction) -> Option<Deleted> {

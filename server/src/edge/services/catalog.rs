@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use marquee_core::domain::{MovieId, MovieRecord, NameError, UserId, imdb_number};
+use marquee_core::domain::{MovieId, MovieRecord, NameError, Rating, UserId, imdb_number};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
 use marquee_proto::v1::import_movies_request::Movie;
@@ -72,6 +72,10 @@ impl CatalogApi {
         Ok(order.map(|order| best(order).filter_map(|id| movies.index_of(id)).collect()))
     }
 
+    fn index_of(&self, movie_id: MovieId) -> Result<u32, ApiError> {
+        self.catalog.movies().index_of(movie_id).ok_or(ApiError::UnknownMovie(movie_id))
+    }
+
     fn found(&self, search: &Search, limit: usize) -> Result<Vec<Hit>, ApiError> {
         let found = self.catalog.find(&search.query, &search.filter, limit);
         Ok(found.map_err(RecommendError::from)?)
@@ -120,10 +124,21 @@ impl CatalogService for CatalogApi {
         request: Request<v1::GetMovieRequest>,
     ) -> Result<Response<v1::GetMovieResponse>, Status> {
         let request = self.numbers.valid(request).await?;
-        let movies = self.catalog.movies();
-        let index = movies.index_of(request.movie_id()).ok_or(ApiError::UnknownMovie(request.movie_id()))?;
-        let movie = convert::movie(&self.catalog, &movies, index);
+        let index = self.index_of(request.movie_id())?;
+        let movie = convert::movie(&self.catalog, &self.catalog.movies(), index);
         Ok(Response::new(v1::GetMovieResponse { movie }))
+    }
+
+    async fn list_movies(
+        &self,
+        request: Request<v1::ListMoviesRequest>,
+    ) -> Result<Response<v1::ListMoviesResponse>, Status> {
+        let mut request = self.numbers.valid(request).await?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListMovies", &request);
+        let (movies, next_page_token) = self.page(list, Order::Id, request.filter, &page_token, page_size)?;
+        Ok(Response::new(v1::ListMoviesResponse { movies, next_page_token }))
     }
 
     async fn search_movies(
@@ -192,6 +207,21 @@ impl CatalogService for CatalogApi {
         let (movies, next_page_token) =
             self.page(list, Order::Popularity, request.filter, &page_token, page_size)?;
         Ok(Response::new(v1::ListPopularMoviesResponse { movies, next_page_token }))
+    }
+
+    async fn get_rating_distribution(
+        &self,
+        request: Request<v1::GetRatingDistributionRequest>,
+    ) -> Result<Response<v1::GetRatingDistributionResponse>, Status> {
+        let request = self.numbers.valid(request).await?;
+        let index = request.movie.is_some().then(|| self.index_of(request.movie_id())).transpose()?;
+        let counts = self.catalog.rating_counts(index);
+        let count = |(rating, ratings): (Rating, u64)| v1::RatingCount { rating: rating.stars(), ratings };
+        Ok(Response::new(v1::GetRatingDistributionResponse {
+            counts: counts.iter().map(count).collect(),
+            ratings: counts.total(),
+            average_rating: counts.average(),
+        }))
     }
 
     async fn list_trending_movies(

@@ -3,8 +3,8 @@
 //! The layouts belong to the schema version in [`super::schema`]; changing one is a migration.
 
 use marquee_core::Trend;
-use marquee_core::domain::{MovieRecord, Preferences};
-use marquee_core::statistics::MovieStats;
+use marquee_core::domain::{MovieRecord, Preferences, Rating};
+use marquee_core::statistics::{MovieStats, RatingCounts};
 
 use crate::StoreError;
 
@@ -121,8 +121,9 @@ pub(super) fn decode_movie(movie_id: u32, bytes: &[u8]) -> Result<MovieRecord, S
 }
 
 pub(super) fn encode_stats(stats: &MovieStats) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24 + Trend::BYTES);
-    for number in [stats.popularity, stats.ratings, stats.half_stars] {
+    let numbers = || std::iter::once(stats.popularity).chain(stats.ratings.iter().map(|(_, count)| count));
+    let mut out = Vec::with_capacity(size_of::<u64>() * numbers().count() + Trend::BYTES);
+    for number in numbers() {
         out.extend(number.to_le_bytes());
     }
     out.extend(stats.trend.to_bytes());
@@ -131,11 +132,15 @@ pub(super) fn encode_stats(stats: &MovieStats) -> Vec<u8> {
 
 pub(super) fn decode_stats(movie_id: u32, bytes: &[u8]) -> Result<MovieStats, StoreError> {
     let mut reader = Reader(bytes);
+    let popularity = reader.u64()?;
+    let mut counts = [0; Rating::ALL.len()];
+    for count in &mut counts {
+        *count = reader.u64()?;
+    }
     Ok(MovieStats {
         movie_id,
-        popularity: reader.u64()?,
-        ratings: reader.u64()?,
-        half_stars: reader.u64()?,
+        popularity,
+        ratings: RatingCounts::new(counts),
         trend: Trend::from_bytes(reader.array()?),
     })
 }

@@ -150,9 +150,9 @@ statements! {
          (catalogue, name, revision, summed_ms, parts, users, interactions, movies) \
          VALUES (0, 'statistics', ?, ?, ?, ?, ?, ?)";
     Sums = "sums", Users,
-        "SELECT sums FROM movie_statistics WHERE snapshot = ?";
+        "SELECT sums, ratings FROM movie_statistics WHERE snapshot = ?";
     PutSums = "put_sums", Writes,
-        "INSERT INTO movie_statistics (snapshot, part, sums) VALUES (?, ?, ?)";
+        "INSERT INTO movie_statistics (snapshot, part, sums, ratings) VALUES (?, ?, ?, ?)";
     DropSums = "drop_sums", Writes,
         "DELETE FROM movie_statistics WHERE snapshot = ?";
     TakeLease = "take_lease", Lease,
