@@ -66,6 +66,10 @@ unary_calls! {
     list_popular_movies(ListPopularMoviesRequest) -> ListPopularMoviesResponse = catalog::LIST_POPULAR_MOVIES;
     /// A page of trending movies.
     list_trending_movies(ListTrendingMoviesRequest) -> ListTrendingMoviesResponse = catalog::LIST_TRENDING_MOVIES;
+    /// Changes fields of movies.
+    update_movies(UpdateMoviesRequest) -> UpdateMoviesResponse = catalog::UPDATE_MOVIES;
+    /// Removes movies. A repeated call that finds none answers 0.
+    delete_movies(DeleteMoviesRequest) -> DeleteMoviesResponse = catalog::DELETE_MOVIES;
     /// How many ratings there are of each value, of a movie or of all.
     get_rating_distribution(GetRatingDistributionRequest) -> GetRatingDistributionResponse = catalog::GET_RATING_DISTRIBUTION;
     /// Registers a user under the caller's id.

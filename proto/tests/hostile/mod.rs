@@ -49,7 +49,7 @@ macro_rules! targets {
 
 targets! {
     ActivateModelRequest CancelJobRequest ChangePasswordRequest CreateExperimentRequest CreateKeyRequest
-    DeleteAccountRequest DeleteInteractionRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
+    DeleteAccountRequest DeleteInteractionRequest DeleteMoviesRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
     EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
     ExportVectorsRequest
     GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
@@ -63,7 +63,7 @@ targets! {
     ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
     SearchVectorsRequest SetPreferencesRequest SignInRequest SignOutRequest SignUpRequest
     SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest StopExperimentRequest
-    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest WatchInteractionsRequest WatchJobRequest
+    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest UpdateMoviesRequest WatchInteractionsRequest WatchJobRequest
     WatchResultsRequest WatchStatsRequest WhoAmIRequest
 }
 

@@ -201,14 +201,48 @@ impl MovieRecord {
         title: &str,
         genre_texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, NameError> {
-        let title = title.trim().to_owned();
+        let mut movie = Self { movie_id, ..Self::default() };
+        movie.set_title(title)?;
+        movie.set_genres(genre_texts)?;
+        Ok(movie)
+    }
+
+    /// Gives it this title, trimmed.
+    ///
+    /// # Errors
+    /// [`NameError`] when nothing is left of it, or it cannot be shown.
+    pub fn set_title(&mut self, title: &str) -> Result<(), NameError> {
+        let title = title.trim();
         if title.is_empty() {
             return Err(NameError::NoTitle);
         }
-        showable(&title).map_err(NameError::Title)?;
-        let genres = genres(genre_texts);
+        showable(title).map_err(NameError::Title)?;
+        title.clone_into(&mut self.title);
+        Ok(())
+    }
+
+    /// Gives it the genres that [`genres`] reads in these texts.
+    ///
+    /// # Errors
+    /// [`NameError`] when one cannot be shown.
+    pub fn set_genres<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
+        let genres = genres(texts);
         genres.iter().try_for_each(|genre| showable(genre)).map_err(NameError::Genres)?;
-        Ok(Self { movie_id, title, genres, ..Self::default() })
+        self.genres = genres;
+        Ok(())
+    }
+
+    /// Gives it its owner's tags: trimmed, in lower case, and each once where it stands first, as if one user gave it.
+    ///
+    /// # Errors
+    /// [`NameError`] when one cannot be shown.
+    pub fn set_tags<'a>(&mut self, tags: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
+        let mut seen = HashSet::new();
+        let tags = tags.into_iter().map(|tag| tag.trim().to_lowercase());
+        let tags: Vec<_> = tags.filter(|tag| !tag.is_empty() && seen.insert(tag.clone())).collect();
+        tags.iter().try_for_each(|tag| showable(tag)).map_err(NameError::Tags)?;
+        self.tags = tags.into_iter().map(|tag| (tag, 1)).collect();
+        Ok(())
     }
 
     /// The memory that it takes, in bytes.
@@ -231,6 +265,9 @@ pub enum NameError {
     /// A genre is none.
     #[error("a genre {0}")]
     Genres(NotShowable),
+    /// A tag is none.
+    #[error("a tag {0}")]
+    Tags(NotShowable),
 }
 
 /// A control character, which belongs into no name; to be read after the name of its field.
@@ -295,6 +332,15 @@ mod tests {
         let movie = MovieRecord::named(1, " Heat (1995)\u{a0}", ["Crime"]);
         assert_eq!(movie.map(|movie| movie.title).as_deref(), Ok("Heat (1995)"));
         assert_eq!(MovieRecord::named(1, " \t ", ["Crime"]), Err(NameError::NoTitle));
+    }
+
+    #[test]
+    fn tags_of_an_owner_are_trimmed_lowered_and_each_kept_once() {
+        let mut movie = MovieRecord::default();
+        movie.set_tags([" Heist ", "based on a book", "HEIST", " "]).expect("good tags");
+        assert_eq!(movie.tags, [("heist".to_owned(), 1), ("based on a book".to_owned(), 1)]);
+        assert_eq!(movie.set_tags(["a\tb"]), Err(NameError::Tags(NotShowable('\t'))));
+        assert_eq!(movie.tags.len(), 2, "what is refused changes nothing");
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Filter {
             return Ok(None);
         }
         let required = self.required(movies)?.into_iter().reduce(|all, one| all & one);
-        let mut selected = required.unwrap_or_else(|| all(movies));
+        let mut selected = required.unwrap_or_else(|| movies.indexes().clone());
         for name in &self.genres_none {
             selected -= genre(movies, GenreList::None, name)?;
         }
@@ -207,12 +207,6 @@ impl Filter {
         let good = |min| ratings.average(index).is_some_and(|average| average >= min);
         enough && self.average_rating_min.is_none_or(good)
     }
-}
-
-fn all(movies: &Movies) -> RoaringBitmap {
-    let mut all = RoaringBitmap::new();
-    all.insert_range(0..movies.len() as u32);
-    all
 }
 
 fn genre<'a>(movies: &'a Movies, list: GenreList, name: &str) -> Result<&'a RoaringBitmap, CatalogError> {

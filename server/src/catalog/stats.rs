@@ -39,7 +39,7 @@ struct Cell {
     counts: [AtomicI32; Rating::ALL.len()],
 }
 
-/// The ratings of all movies.
+/// The ratings of all movies, removed ones among them.
 #[derive(Default)]
 struct Total {
     count: AtomicI64,
@@ -226,8 +226,10 @@ struct Order {
 }
 
 impl Order {
-    fn new(places: Vec<Place>) -> Self {
-        Self { ranked: places.iter().copied().collect(), places }
+    /// An order of those of the places that are `shown`.
+    fn new(places: Vec<Place>, shown: &RoaringBitmap) -> Self {
+        let ranked = places.iter().filter(|place| shown.contains(place.index)).copied().collect();
+        Self { ranked, places }
     }
 
     fn score(&self, index: u32) -> f64 {
@@ -242,9 +244,19 @@ impl Order {
 
     fn set(&mut self, index: u32, score: f64) {
         let place = &mut self.places[index as usize];
-        self.ranked.remove(place);
+        let is_shown = self.ranked.remove(place);
         place.score = score;
-        self.ranked.insert(*place);
+        if is_shown {
+            self.ranked.insert(*place);
+        }
+    }
+
+    fn hide(&mut self, index: u32) {
+        self.ranked.remove(&self.places[index as usize]);
+    }
+
+    fn show(&mut self, index: u32) {
+        self.ranked.insert(self.places[index as usize]);
     }
 
     /// The best allowed movies. Walks the order where many are allowed, ranks the allowed ones
@@ -288,8 +300,8 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Orders of movies at the dense indexes 0, 1, ...
-    pub(super) fn new(movies: &[(MovieId, MovieStats)]) -> Self {
+    /// Orders of movies at the dense indexes 0, 1, ... as far as they are `shown`.
+    pub(super) fn new(movies: &[(MovieId, MovieStats)], shown: &RoaringBitmap) -> Self {
         let order = |score: fn(&MovieStats) -> f64| {
             let places = movies.iter().zip(0..);
             Order::new(
@@ -300,6 +312,7 @@ impl Orders {
                         index,
                     })
                     .collect(),
+                shown,
             )
         };
         Self {
@@ -319,6 +332,18 @@ impl Orders {
         self.popular.push(Place { score: 0.0, movie_id, index });
         self.trending.push(Place { score: trend.score(), movie_id, index });
         self.trends.push(trend);
+    }
+
+    /// Takes a movie that was removed out of the orders, where it keeps what is counted.
+    pub(super) fn hide(&mut self, index: u32) {
+        self.popular.hide(index);
+        self.trending.hide(index);
+    }
+
+    /// Puts a movie that came again where it stands by what was counted.
+    pub(super) fn show(&mut self, index: u32) {
+        self.popular.show(index);
+        self.trending.show(index);
     }
 
     pub(super) fn popular(&self, page: Page<'_>) -> Vec<(u32, f64)> {

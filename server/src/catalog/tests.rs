@@ -315,6 +315,33 @@ fn movies_that_come_later_keep_what_was_counted() {
     assert_eq!(catalog.popular(None, &RoaringBitmap::new(), None, 9), [(0, 3.0), (1, 1.0)]);
 }
 
+#[test]
+fn a_removed_movie_is_found_by_nothing_and_keeps_what_is_counted() {
+    let nobody = RoaringBitmap::new();
+    let records = || vec![movie(10, "Heat (1995)"), movie(20, "Heat Wave (1990)"), movie(30, "Ran (1985)")];
+    let catalog = Catalog::new(records(), vec![rated(10, 3), rated(20, 2), rated(40, 4)]);
+    assert_eq!((catalog.remove(&[10, 40, 50]), catalog.remove(&[10])), (1, 0));
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(1, 2.0), (2, 0.0)]);
+    assert_eq!(catalog.trending(None, &nobody, None, 9).len(), 2);
+    assert_eq!(catalog.search("heat", None, 9), [1]);
+    let without = Filter { deny_movie_ids: vec![20], ..Filter::default() };
+    assert_eq!(catalog.select(&without), Ok(Some(RoaringBitmap::from([2]))));
+    let allowed = Filter { allow_movie_ids: vec![10, 20], ..Filter::default() };
+    assert_eq!(catalog.select(&allowed), Ok(Some(RoaringBitmap::from([1]))));
+    assert_eq!(catalog.rating_counts(None).total(), 2);
+
+    let event = rating(1, 10, 1_000, 8);
+    catalog.apply(&event, &Recorded::new(None, &event));
+    catalog.set_stats(vec![rated(10, 4), rated(20, 2), rated(40, 4)]);
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(1, 2.0), (2, 0.0)]);
+    catalog.put(vec![movie(30, "Ran, again (1985)")]);
+    assert_eq!(catalog.search("heat", None, 9), [1]);
+    catalog.put(vec![movie(10, "Heat (1995)"), movie(40, "Dune (2021)")]);
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(0, 4.0), (3, 4.0), (1, 2.0), (2, 0.0)]);
+    assert_eq!(catalog.search("heat", None, 9), [0, 1]);
+    assert_eq!(catalog.rating_counts(None).total(), 10);
+}
+
 prop_compose! {
     fn any_movie()(
         title in "[A-C ]{1,3}",
@@ -380,7 +407,9 @@ fn passes(filter: &Filter, record: &MovieRecord, stats: &MovieStats) -> bool {
         && (filter.tags_any.is_empty() || filter.tags_any.iter().any(has_tag))
         && filter.year_min.is_none_or(|min| year.is_some_and(|year| year >= min))
         && filter.year_max.is_none_or(|max| year.is_some_and(|year| year <= max))
-        && filter.average_rating_min.is_none_or(|min| stats.ratings.average().is_some_and(|average| average >= min))
+        && filter
+            .average_rating_min
+            .is_none_or(|min| stats.ratings.average().is_some_and(|average| average >= min))
         && filter.ratings_min.is_none_or(|min| stats.ratings.total() >= min)
         && (filter.allow_movie_ids.is_empty() || filter.allow_movie_ids.contains(&record.movie_id))
         && !filter.deny_movie_ids.contains(&record.movie_id)

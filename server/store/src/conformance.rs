@@ -396,7 +396,8 @@ async fn concurrent_writes_all_count(store: &impl Store) {
     let shared = store.user_stats(1).await.expect("a read").expect("a known user");
     assert_eq!((shared.interactions, shared.half_stars), (32, 32 * 10));
     assert_eq!(counts(store).await, StoreStats { users: 33, interactions: 1280, movies: 0 });
-    let ratings: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings.total()).sum();
+    let ratings: u64 =
+        store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings.total()).sum();
     assert_eq!(ratings, 32 * 20 + 32);
 }
 

@@ -373,11 +373,11 @@ impl Store for ScyllaStore {
             let values = (i64::from(*movie_id),);
             async move { self.link.execute(Statement::RemoveMovie, values).await.map(drop) }
         });
-        stream::iter(removals.collect::<Vec<_>>())
-            .buffer_unordered(USERS_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
-        self.movies_changed().await
+        let removed = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(USERS_AT_ONCE);
+        let removed = removed.try_collect::<()>().await;
+        // Of movies that failed some are gone nevertheless, and no node's catalogue may have them.
+        self.movies_changed().await?;
+        removed
     }
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {

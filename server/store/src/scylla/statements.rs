@@ -108,7 +108,7 @@ statements! {
          VALUES (0, ?, ?, ?, ?, ?, ?, ?)";
     RemoveMovie = "remove_movie", Writes,
         "DELETE FROM movies WHERE catalogue = 0 AND movie_id = ?";
-    Movies = "movies", Catalogue,
+    Movies = "movies", Users,
         "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key FROM movies \
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
     CountMovies = "count_movies", Catalogue,
