@@ -6,6 +6,9 @@ use std::collections::HashSet;
 
 use roaring::RoaringBitmap;
 
+use crate::attributes::Attribute;
+pub use crate::text::{NotShowable, showable};
+
 /// The caller's id of a user, from 1.
 pub type UserId = u64;
 
@@ -188,6 +191,8 @@ pub struct MovieRecord {
     pub tags: Vec<(String, u32)>,
     /// The key by which its owner knows it; `None` for a movie that has its number alone.
     pub key: Option<String>,
+    /// What its owner says of it beside, as [`attributes`](crate::attributes::attributes) reads it.
+    pub attributes: Vec<Attribute>,
 }
 
 impl MovieRecord {
@@ -249,7 +254,9 @@ impl MovieRecord {
     pub fn bytes(&self) -> usize {
         let genres: usize = self.genres.iter().map(|genre| size_of::<String>() + genre.len()).sum();
         let tags: usize = self.tags.iter().map(|(tag, _)| size_of::<(String, u32)>() + tag.len()).sum();
-        size_of::<Self>() + self.title.len() + genres + tags + self.key.as_ref().map_or(0, String::len)
+        let attributes: usize = self.attributes.iter().map(Attribute::bytes).sum();
+        let key = self.key.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.title.len() + genres + tags + key + attributes
     }
 }
 
@@ -268,19 +275,6 @@ pub enum NameError {
     /// A tag is none.
     #[error("a tag {0}")]
     Tags(NotShowable),
-}
-
-/// A control character, which belongs into no name; to be read after the name of its field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("holds the control character {0:?}; take it out")]
-pub struct NotShowable(char);
-
-/// Whether a name can be shown as it is: nothing in it is a control character.
-///
-/// # Errors
-/// [`NotShowable`] names the first one.
-pub fn showable(name: &str) -> Result<(), NotShowable> {
-    name.chars().find(|letter| letter.is_control()).map_or(Ok(()), |letter| Err(NotShowable(letter)))
 }
 
 /// What `MovieLens` writes where a movie has no genre.

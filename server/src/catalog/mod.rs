@@ -3,6 +3,7 @@
 //! Movies change seldom, so they are one immutable snapshot that [`Catalog::put`] replaces; readers
 //! take it without a lock. Statistics change with every event and are counted in place.
 
+mod attributes;
 mod content;
 mod filter;
 mod follower;
@@ -31,6 +32,7 @@ use marquee_store::{Deleted, Recorded};
 use roaring::RoaringBitmap;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+pub use self::attributes::{AttributeCondition, AttributeTest};
 use self::content::ContentIndex;
 pub use self::filter::{Condition, Filter, GenreList};
 pub use self::follower::{Follower, Reread, reread};
@@ -327,14 +329,17 @@ impl Catalog {
         gone.len()
     }
 
-    /// The movies with the tags and the keys that they have here where they bring none: tags are the users', and a key is
-    /// for good, so a movie that is replaced keeps them.
+    /// The movies with the tags, the attributes and the keys that they have here where they bring none: tags are the users',
+    /// attributes are seldom where titles are, and a key is for good, so a movie that is replaced keeps them.
     pub(crate) fn completed(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
         let movies = self.movies();
         for record in &mut records {
             let Some(before) = movies.get(record.movie_id) else { continue };
             if record.tags.is_empty() {
                 record.tags = before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect();
+            }
+            if record.attributes.is_empty() {
+                record.attributes = before.attributes.to_vec();
             }
             if record.key.is_none() {
                 record.key = before.key.as_ref().map(ToString::to_string);

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use marquee_core::attributes::Attribute;
 use marquee_core::domain::{MovieId, MovieRecord, genres};
 use roaring::{MultiOps, RoaringBitmap};
+
+use super::attributes::Attributes;
 
 /// One movie of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct Movie {
     pub tags: Box<[(Arc<str>, u32)]>,
     /// The key by which its owner knows it.
     pub key: Option<Arc<str>>,
+    /// What its owner says of it beside, by name.
+    pub attributes: Box<[Attribute]>,
 }
 
 /// A genre and the movies that have it.
@@ -68,6 +73,7 @@ pub struct Movies {
     genre_numbers: HashMap<String, u32>,
     /// By name in lower case.
     tags: HashMap<Arc<str>, RoaringBitmap>,
+    attributes: Attributes,
     years: BTreeMap<u16, RoaringBitmap>,
 }
 
@@ -102,6 +108,7 @@ impl Movies {
         };
         (&*movie.title, movie.imdb, movie.tmdb) == (record.title.as_str(), record.imdb, record.tmdb)
             && movie.key.as_deref() == record.key.as_deref()
+            && *movie.attributes == *record.attributes
             && movie.genres.len() == names.len()
             && movie.genres.iter().zip(&names).all(genre)
             && movie.tags.len() == record.tags.len()
@@ -142,8 +149,8 @@ impl Movies {
         let selected = selection.map(|indexes| indexes.iter().map(|index| self.movie_id(index)).collect());
         let ids: &RoaringBitmap = selected.as_ref().unwrap_or(&self.ids);
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let ids = ids.range((from, Bound::Unbounded)).take(limit);
-        ids.filter_map(|id| Some((self.index_of(id)?, 0.0))).collect()
+        let there = ids.range((from, Bound::Unbounded)).filter_map(|id| self.index_of(id));
+        there.take(limit).map(|index| (index, 0.0)).collect()
     }
 
     /// How many movies there are.
@@ -224,6 +231,11 @@ impl Movies {
         self.tags.get(name.to_lowercase().as_str())
     }
 
+    /// Which movies have which attributes.
+    pub(super) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
     /// The movies of these years.
     pub(super) fn years(&self, years: std::ops::RangeInclusive<u16>) -> RoaringBitmap {
         if years.is_empty() {
@@ -276,6 +288,7 @@ impl Movies {
         let (genres, genre_numbers): (Vec<_>, Vec<_>) =
             genres.into_iter().map(|name| self.link_genre(index, name)).unzip();
         let tags = record.tags.into_iter().map(|(tag, users)| (self.link_tag(index, &tag), users)).collect();
+        self.attributes.link(index, &record.attributes);
         Movie {
             movie_id: record.movie_id,
             title: record.title.into(),
@@ -286,6 +299,7 @@ impl Movies {
             tmdb: record.tmdb,
             tags,
             key: record.key.map(|key| self.link_key(index, key)),
+            attributes: record.attributes.into(),
         }
     }
 
@@ -327,6 +341,7 @@ impl Movies {
                 members.remove(index);
             }
         }
+        self.attributes.unlink(index, &movie.attributes);
         if let Some(key) = &movie.key {
             self.keys.remove(key);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{Kind, Rating, UserId};
 use proptest::prelude::*;
 
@@ -11,6 +12,7 @@ use super::movies::year_of;
 use super::*;
 
 const GENRES: [&str; 4] = ["Comedy", "Drama", "Sci-Fi", "War"];
+const CAST: [&str; 3] = ["Anna", "Ben", "Cem"];
 const TAGS: [&str; 3] = ["slow", "robots", "based on a book"];
 
 fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
@@ -348,6 +350,8 @@ prop_compose! {
         year in proptest::option::of(1995u16..2000),
         genres in proptest::sample::subsequence(&GENRES[..], 0..=3),
         tags in proptest::sample::subsequence(&TAGS[..], 0..=2),
+        cast in proptest::sample::subsequence(&CAST[..], 0..=2),
+        minutes in proptest::option::of(1i8..5),
         ratings in 0u64..4,
         rating in proptest::sample::select(&Rating::ALL[..]),
         popularity in 0u64..5,
@@ -356,11 +360,47 @@ prop_compose! {
         let record = MovieRecord {
             genres: genres.into_iter().map(str::to_owned).collect(),
             tags: tags.into_iter().map(|tag| (tag.to_owned(), 1)).collect(),
+            attributes: attributes_of(&cast, minutes),
             ..movie(0, &title)
         };
         let mut trend = Trend::default();
         trend.add((popularity * 7 % 3) as i64 * Trend::HALF_LIFE_MS);
         (record, MovieStats { movie_id: 0, popularity, ratings: RatingCounts::of(rating, ratings), trend })
+    }
+}
+
+/// A cast, if there is one, and a running time, if there is one.
+fn attributes_of(cast: &[&str], minutes: Option<i8>) -> Vec<Attribute> {
+    let cast: Vec<String> = cast.iter().map(ToString::to_string).collect();
+    let cast = (!cast.is_empty()).then_some(("cast", AttributeValue::Texts(cast)));
+    let minutes = minutes.map(|minutes| ("minutes", AttributeValue::Number(minutes.into())));
+    let named = cast.into_iter().chain(minutes);
+    named.map(|(name, value)| Attribute { name: name.to_owned(), value }).collect()
+}
+
+fn any_condition() -> impl Strategy<Value = AttributeCondition> {
+    let texts = proptest::sample::subsequence(vec!["anna", "BEN", "nobody"], 1..=2);
+    let any_of = texts.prop_map(|texts| AttributeTest::AnyOf(texts.into_iter().map(str::to_owned).collect()));
+    let bound = || proptest::option::of(0i8..6).prop_map(|bound| bound.map(f64::from));
+    let range = (bound(), bound()).prop_map(|(min, max)| AttributeTest::Range { min, max });
+    let test = prop_oneof![any_of, range, any::<bool>().prop_map(AttributeTest::Exists)];
+    let name = proptest::sample::select(vec!["cast", "minutes", "studio"]);
+    (name, test).prop_map(|(name, test)| AttributeCondition { name: name.to_owned(), test })
+}
+
+/// The promise of one condition.
+fn is_so(AttributeCondition { name, test }: &AttributeCondition, record: &MovieRecord) -> bool {
+    let found = record.attributes.iter().find(|attribute| attribute.name == *name);
+    let value = found.map(|attribute| &attribute.value);
+    match (test, value) {
+        (AttributeTest::Exists(exists), value) => value.is_some() == *exists,
+        (AttributeTest::AnyOf(wanted), Some(AttributeValue::Texts(texts))) => {
+            texts.iter().any(|text| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(text)))
+        }
+        (AttributeTest::Range { min, max }, Some(AttributeValue::Number(number))) => {
+            min.is_none_or(|min| *number >= min) && max.is_none_or(|max| *number <= max)
+        }
+        _ => false,
     }
 }
 
@@ -376,11 +416,12 @@ prop_compose! {
         ratings_min in proptest::option::of(0u64..4),
         allow_movie_ids in proptest::collection::vec(1u32..60, 0..8),
         deny_movie_ids in proptest::collection::vec(1u32..60, 0..8),
+        attributes in proptest::collection::vec(any_condition(), 0..3),
     ) -> Filter {
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         Filter {
             genres_any: owned(any), genres_all: owned(all), genres_none: owned(none), tags_any: owned(tags),
-            year_min, year_max, average_rating_min, ratings_min, allow_movie_ids, deny_movie_ids,
+            year_min, year_max, average_rating_min, ratings_min, allow_movie_ids, deny_movie_ids, attributes,
         }
     }
 }
@@ -413,6 +454,7 @@ fn passes(filter: &Filter, record: &MovieRecord, stats: &MovieStats) -> bool {
         && filter.ratings_min.is_none_or(|min| stats.ratings.total() >= min)
         && (filter.allow_movie_ids.is_empty() || filter.allow_movie_ids.contains(&record.movie_id))
         && !filter.deny_movie_ids.contains(&record.movie_id)
+        && filter.attributes.iter().all(|condition| is_so(condition, record))
 }
 
 /// Index and score of all movies, highest score first, ties by ascending id.

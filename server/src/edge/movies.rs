@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
+use marquee_core::attributes::{Attribute, AttributeValue, attributes};
 use marquee_core::domain::{MovieId, MovieRecord, NameError, imdb_number};
+use marquee_proto::v1::attribute::Value;
 use marquee_proto::v1::import_movies_request::Movie;
 use marquee_proto::{MAX_KEY_BYTES, is_key, v1};
 use prost_types::FieldMask;
@@ -36,6 +38,7 @@ pub(super) fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, Api
     record.set_genres(texts(&movie.genres)).map_err(misnamed)?;
     record.set_tags(texts(&movie.tags)).map_err(misnamed)?;
     record.imdb = imdb("", movie.imdb_id.as_deref())?;
+    record.attributes = said("", &movie.attributes)?;
     Ok(record)
 }
 
@@ -82,6 +85,10 @@ fn change(at: &str, movie: &v1::MovieUpdate, fields: &[MovieField]) -> Result<Mo
                 record.imdb = imdb(at, movie.imdb_id.as_deref())?;
                 Ok(())
             }
+            MovieField::Attributes => {
+                record.attributes = said(at, &movie.attributes)?;
+                Ok(())
+            }
             MovieField::Tmdb => Ok(()),
         }
         .map_err(|error| misnamed(at, error))?;
@@ -109,8 +116,36 @@ fn brought(movie: &v1::MovieUpdate) -> Vec<MovieField> {
         MovieField::Imdb => movie.imdb_id.is_some(),
         MovieField::Tmdb => movie.tmdb_id.is_some(),
         MovieField::Tags => !movie.tags.is_empty(),
+        MovieField::Attributes => !movie.attributes.is_empty(),
     };
     MovieField::ALL.into_iter().filter(is_brought).collect()
+}
+
+/// The attributes as they are kept.
+fn said(at: &str, said: &[v1::Attribute]) -> Result<Vec<Attribute>, ApiError> {
+    let value = |value: &Value| match value {
+        Value::Text(text) => AttributeValue::Text(text.clone()),
+        Value::Number(number) => AttributeValue::Number(*number),
+        Value::Texts(texts) => AttributeValue::Texts(texts.texts.clone()),
+    };
+    let said = said.iter().filter_map(|attribute| {
+        Some(Attribute { name: attribute.name.clone(), value: value(attribute.value.as_ref()?) })
+    });
+    attributes(said).map_err(|error| ApiError::invalid(within(at, "attributes"), error.to_string()))
+}
+
+/// The attributes of a movie as replies have them.
+pub(super) fn shown(attributes: &[Attribute]) -> Vec<v1::Attribute> {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::Text(text) => Value::Text(text.clone()),
+        AttributeValue::Number(number) => Value::Number(*number),
+        AttributeValue::Texts(texts) => Value::Texts(v1::AttributeTexts { texts: texts.clone() }),
+    };
+    let attribute = |attribute: &Attribute| v1::Attribute {
+        name: attribute.name.clone(),
+        value: Some(value(&attribute.value)),
+    };
+    attributes.iter().map(attribute).collect()
 }
 
 fn texts(texts: &[String]) -> impl Iterator<Item = &str> {
@@ -179,6 +214,9 @@ mod tests {
         assert_eq!(refused(&request(vec![update(5)], &[])), "movies[0]");
         assert_eq!(refused(&request(vec![update(5)], &["title"])), "movies[0].title");
         assert_eq!(refused(&request(vec![update(5), update(5)], &["tags"])), "movies[1]");
+        let unnamed = v1::Attribute { name: "a".to_owned(), value: Some(Value::Number(f64::NAN)) };
+        let said = v1::MovieUpdate { attributes: vec![unnamed], ..update(5) };
+        assert_eq!(refused(&request(vec![said], &[])), "movies[0].attributes");
         let linked = v1::MovieUpdate { imdb_id: Some("no".to_owned()), ..update(6) };
         assert_eq!(refused(&request(vec![update(5), linked], &["imdb_id"])), "movies[1].imdb_id");
     }

@@ -25,11 +25,14 @@ pub enum MovieField {
     Tmdb,
     /// The tags.
     Tags,
+    /// The attributes, all of them.
+    Attributes,
 }
 
 impl MovieField {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Title, Self::Genres, Self::Imdb, Self::Tmdb, Self::Tags];
+    pub const ALL: [Self; 6] =
+        [Self::Title, Self::Genres, Self::Imdb, Self::Tmdb, Self::Tags, Self::Attributes];
 
     /// Its name in a mask.
     pub const fn name(self) -> &'static str {
@@ -39,6 +42,7 @@ impl MovieField {
             Self::Imdb => "imdb_id",
             Self::Tmdb => "tmdb_id",
             Self::Tags => "tags",
+            Self::Attributes => "attributes",
         }
     }
 
@@ -50,6 +54,7 @@ impl MovieField {
             Self::Imdb => to.imdb = from.imdb,
             Self::Tmdb => to.tmdb = from.tmdb,
             Self::Tags => to.tags.clone_from(&from.tags),
+            Self::Attributes => to.attributes.clone_from(&from.attributes),
         }
     }
 }
@@ -115,7 +120,7 @@ impl Parts {
         let changed = changes.into_iter().map(|MovieChange { to, fields }| async move {
             let mut movie = self.stored(to.movie_id).await?;
             fields.into_iter().for_each(|field| field.copy(&to, &mut movie));
-            Ok(movie)
+            Ok::<_, UpdateMoviesError>(movie)
         });
         let changed: Vec<_> = changed.collect();
         stream::iter(changed).buffered(AT_ONCE).try_collect().await

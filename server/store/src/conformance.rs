@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
 use marquee_core::statistics::{MovieStats, Opinion, RatingCounts};
 
@@ -469,8 +470,19 @@ async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
         tmdb: None,
         tags: vec![(String::new(), 0), ("x".repeat(20_000), u32::MAX)],
         key: Some("七人の侍/1954".to_owned()),
+        attributes: vec![
+            attribute("監督", AttributeValue::Texts(vec!["黒澤明".to_owned(), String::new()])),
+            attribute("minutes", AttributeValue::Number(f64::MIN_POSITIVE)),
+            attribute("studio", AttributeValue::Text("x".repeat(4_000))),
+        ],
     };
-    let plain = MovieRecord { movie_id: 1, imdb: None, tmdb: Some(1), ..MovieRecord::default() };
+    let plain = MovieRecord {
+        movie_id: 1,
+        imdb: None,
+        tmdb: Some(1),
+        attributes: vec![attribute("minutes", AttributeValue::Number(-0.5))],
+        ..MovieRecord::default()
+    };
     store.put_movies(&[movie.clone(), plain.clone()]).await.expect("a write");
     assert_eq!(store.movies(None, 10).await.expect("a read"), [plain, movie]);
     let preferences = Preferences {
@@ -642,6 +654,11 @@ pub async fn fill(store: &impl Store) {
         tmdb: None,
         tags: vec![("samurai".to_owned(), 12), (String::new(), 0)],
         key: Some("seven samurai".to_owned()),
+        attributes: vec![
+            attribute("cast", AttributeValue::Texts(vec!["Mifune".to_owned(), "Shimura".to_owned()])),
+            attribute("minutes", AttributeValue::Number(207.0)),
+            attribute("studio", AttributeValue::Text("Toho \"\n".to_owned())),
+        ],
     };
     let plain = |movie_id| MovieRecord { movie_id, ..MovieRecord::default() };
     store.put_movies(&[movie, plain(1), plain(u32::MAX)]).await.expect("a write");
@@ -707,6 +724,10 @@ pub fn rating(user_id: UserId, movie_id: u32, time_ms: i64, half_stars: u8) -> I
 /// An event without stars for a check.
 pub fn of_kind(user_id: UserId, movie_id: u32, time_ms: i64, kind: Kind) -> Interaction {
     Interaction { user_id, movie_id, time_ms, kind, rating: None }
+}
+
+fn attribute(name: &str, value: AttributeValue) -> Attribute {
+    Attribute { name: name.to_owned(), value }
 }
 
 fn document<'a>(part: &'a str, key: &'a str) -> DocumentId<'a> {

@@ -16,8 +16,8 @@ use super::settings::ScyllaSettings;
 use crate::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 7] =
-    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6, MIGRATION_7];
+const MIGRATIONS: [&[&str]; 8] =
+    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6, MIGRATION_7, MIGRATION_8];
 
 const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
@@ -119,6 +119,11 @@ const MIGRATION_7: &[&str] = &[
     // The ratings of each movie of a part by value, in the same order. A part of before has none and is passed over, so
     // that all is summed up anew.
     "ALTER TABLE movie_statistics ADD ratings frozen<list<frozen<list<bigint>>>>",
+];
+
+const MIGRATION_8: &[&str] = &[
+    // What its owner says of a movie beside: name, and a text, a number or several texts.
+    "ALTER TABLE movies ADD attributes frozen<list<frozen<tuple<text, text, double, frozen<list<text>>>>>>",
 ];
 
 /// What servers say of a column that a repeated statement adds.

@@ -186,7 +186,8 @@ impl ScyllaStore {
         let is_new = self.link.first::<(i64,)>(Statement::Movie, (id,)).await?.is_none();
         let tags: Vec<_> = movie.tags.iter().map(|(tag, users)| (tag, i64::from(*users))).collect();
         let (imdb, tmdb) = (movie.imdb.map(i64::from), movie.tmdb.map(i64::from));
-        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags, &movie.key);
+        let attributes: Vec<_> = movie.attributes.iter().map(rows::attribute_row).collect();
+        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags, &movie.key, attributes);
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
     }

@@ -3,6 +3,7 @@
 //! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
 
 use marquee_core::Trend;
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
 use marquee_core::statistics::{MovieStats, RatingCounts};
 
@@ -22,7 +23,9 @@ pub(super) type PartitionRow =
     (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
 /// A user id and an [`EventRow`].
 pub(super) type ScanRow = (i64, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
-/// Movie id, title, genres, IMDb, TMDB, tags.
+/// Name, and a text, a number or several texts.
+pub(super) type AttributeRow = (Option<String>, Option<String>, Option<f64>, Option<Vec<String>>);
+/// Movie id, title, genres, IMDb, TMDB, tags, key, attributes.
 pub(super) type MovieRow = (
     i64,
     Option<String>,
@@ -31,6 +34,7 @@ pub(super) type MovieRow = (
     Option<i64>,
     Option<Vec<(Option<String>, Option<i64>)>>,
     Option<String>,
+    Option<Vec<AttributeRow>>,
 );
 
 /// A rule's name and what it says.
@@ -111,7 +115,7 @@ pub(super) fn rule((rule_id, body): RuleRow) -> RuleRecord {
 }
 
 pub(super) fn movie(row: MovieRow) -> MovieRecord {
-    let (movie_id, title, genres, imdb, tmdb, tags, key) = row;
+    let (movie_id, title, genres, imdb, tmdb, tags, key, attributes) = row;
     let tag = |(tag, users): (Option<String>, Option<i64>)| {
         (tag.unwrap_or_default(), users.unwrap_or_default() as u32)
     };
@@ -123,5 +127,24 @@ pub(super) fn movie(row: MovieRow) -> MovieRecord {
         tmdb: tmdb.map(|id| id as u32),
         tags: tags.unwrap_or_default().into_iter().map(tag).collect(),
         key,
+        attributes: attributes.unwrap_or_default().into_iter().map(attribute).collect(),
     }
+}
+
+pub(super) fn attribute_row(attribute: &Attribute) -> AttributeRow {
+    let name = Some(attribute.name.clone());
+    match &attribute.value {
+        AttributeValue::Text(text) => (name, Some(text.clone()), None, None),
+        AttributeValue::Number(number) => (name, None, Some(*number), None),
+        AttributeValue::Texts(texts) => (name, None, None, Some(texts.clone())),
+    }
+}
+
+fn attribute((name, text, number, texts): AttributeRow) -> Attribute {
+    let value = match (text, number) {
+        (Some(text), _) => AttributeValue::Text(text),
+        (None, Some(number)) => AttributeValue::Number(number),
+        (None, None) => AttributeValue::Texts(texts.unwrap_or_default()),
+    };
+    Attribute { name: name.unwrap_or_default(), value }
 }

@@ -104,12 +104,12 @@ statements! {
     Movie = "movie", Users,
         "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
     PutMovie = "put_movie", Writes,
-        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags, movie_key) \
-         VALUES (0, ?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags, movie_key, attributes) \
+         VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?)";
     RemoveMovie = "remove_movie", Writes,
         "DELETE FROM movies WHERE catalogue = 0 AND movie_id = ?";
     Movies = "movies", Users,
-        "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key FROM movies \
+        "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key, attributes FROM movies \
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
     CountMovies = "count_movies", Catalogue,
         "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
