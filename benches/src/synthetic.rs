@@ -3,7 +3,7 @@
 
 use marquee_core::Trend;
 use marquee_core::domain::{Interaction, Kind, MovieId, MovieRecord, Rating, UserId};
-use marquee_core::statistics::MovieStats;
+use marquee_core::statistics::{MovieStats, RatingCounts};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Zipf};
@@ -74,7 +74,8 @@ pub fn stats(count: usize) -> Vec<MovieStats> {
             trend.add(
                 220 * Trend::HALF_LIFE_MS - (f64::from(movie_id).log2() * Trend::HALF_LIFE_MS as f64) as i64,
             );
-            MovieStats { movie_id, popularity: ratings, ratings, half_stars: 7 * ratings, trend }
+            let all_alike = RatingCounts::of(Rating::ALL[6], ratings);
+            MovieStats { movie_id, popularity: ratings, ratings: all_alike, trend }
         })
         .collect()
 }

@@ -54,6 +54,8 @@ unary_calls! {
     encode_history(EncodeHistoryRequest) -> EncodeHistoryResponse = recommendation::ENCODE_HISTORY;
     /// One movie.
     get_movie(GetMovieRequest) -> GetMovieResponse = catalog::GET_MOVIE;
+    /// A page of the catalogue, by ascending number.
+    list_movies(ListMoviesRequest) -> ListMoviesResponse = catalog::LIST_MOVIES;
     /// Movies by title.
     search_movies(SearchMoviesRequest) -> SearchMoviesResponse = catalog::SEARCH_MOVIES;
     /// Titles while somebody types.
@@ -64,12 +66,20 @@ unary_calls! {
     list_popular_movies(ListPopularMoviesRequest) -> ListPopularMoviesResponse = catalog::LIST_POPULAR_MOVIES;
     /// A page of trending movies.
     list_trending_movies(ListTrendingMoviesRequest) -> ListTrendingMoviesResponse = catalog::LIST_TRENDING_MOVIES;
+    /// Changes fields of movies.
+    update_movies(UpdateMoviesRequest) -> UpdateMoviesResponse = catalog::UPDATE_MOVIES;
+    /// Removes movies. A repeated call that finds none answers 0.
+    delete_movies(DeleteMoviesRequest) -> DeleteMoviesResponse = catalog::DELETE_MOVIES;
+    /// How many ratings there are of each value, of a movie or of all.
+    get_rating_distribution(GetRatingDistributionRequest) -> GetRatingDistributionResponse = catalog::GET_RATING_DISTRIBUTION;
     /// Registers a user under the caller's id.
     register_user(RegisterUserRequest) -> RegisterUserResponse = user::REGISTER_USER;
     /// Says what a user without a history likes.
     set_preferences(SetPreferencesRequest) -> SetPreferencesResponse = user::SET_PREFERENCES;
     /// One user.
     get_user(GetUserRequest) -> GetUserResponse = user::GET_USER;
+    /// A page of all users.
+    list_users(ListUsersRequest) -> ListUsersResponse = user::LIST_USERS;
     /// Numbers about one user.
     get_user_stats(GetUserStatsRequest) -> GetUserStatsResponse = user::GET_USER_STATS;
     /// A page of a user's interactions, newest first.

@@ -10,6 +10,9 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 use crate::rules::Rules;
 
+/// The most paths of a field mask, which can have no rule of ours.
+const MOST_PATHS: u32 = 100;
+
 /// The shapes of all messages that are reachable from requests, by their full names.
 #[derive(Default)]
 struct Shapes {
@@ -99,7 +102,8 @@ impl Shapes {
         };
         let is_list = field.is_list() || field.is_map();
         let most = if is_list {
-            let most = Rules::of(field).max_items;
+            let is_mask = field.full_name() == "google.protobuf.FieldMask.paths";
+            let most = if is_mask { Some(MOST_PATHS) } else { Rules::of(field).max_items };
             let most =
                 most.ok_or_else(|| format!("{} needs max_items: requests hold it", field.full_name()))?;
             format!("Some({most})")

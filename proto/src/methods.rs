@@ -104,6 +104,8 @@ mod tests {
             access::CREATE_KEY,
             operations::ACTIVATE_MODEL,
             catalog::IMPORT_MOVIES,
+            catalog::UPDATE_MOVIES,
+            catalog::DELETE_MOVIES,
         ] {
             assert!(change.is_change(), "{}", change.name);
         }

@@ -37,6 +37,18 @@ pub(crate) struct HistoryPage {
     pub(crate) next: Option<EventKey>,
 }
 
+/// A part of the users, in the store's order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct UsersPage {
+    /// The users.
+    pub(crate) users: Vec<User>,
+    /// After whom the next page goes on, if there is one.
+    pub(crate) next: Option<UserId>,
+}
+
+/// Users of a page that are read at once.
+const AT_ONCE: usize = 32;
+
 /// Events of a user that are read at once.
 const EXPORTED: usize = 1_000;
 
@@ -52,6 +64,19 @@ impl Users {
     /// [`StoreError`] when the store cannot be read, as for the other questions.
     pub(crate) async fn find(&self, user_id: UserId) -> Result<Option<User>, StoreError> {
         self.store.user(user_id).await
+    }
+
+    /// The users after one of them, at most `size`; one who goes meanwhile is left out.
+    pub(crate) async fn list(&self, after: Option<UserId>, size: usize) -> Result<UsersPage, StoreError> {
+        // One more says whether there is a next page.
+        let mut ids = self.store.users(after, size + 1).await?;
+        let more = ids.len() > size;
+        ids.truncate(size);
+        let next = ids.last().copied().filter(|_| more);
+        let store = &self.store;
+        let find = |user_id| async move { store.user(user_id).await };
+        let found: Vec<Option<User>> = stream::iter(ids).map(find).buffered(AT_ONCE).try_collect().await?;
+        Ok(UsersPage { users: found.into_iter().flatten().collect(), next })
     }
 
     /// What the user's events add up to.
@@ -160,6 +185,19 @@ mod tests {
         store.record(&[event(1, Some(4.0)), event(2, None), event(3, None)], 1).await.unwrap();
         let heat = MovieRecord::named(1, "Heat (1995)", ["Crime"]).unwrap();
         Users::new(Arc::new(store), Arc::new(Catalog::new(vec![heat], Vec::new())))
+    }
+
+    #[tokio::test]
+    async fn users_are_listed_in_pages_until_there_is_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = users(&folder).await;
+        users.store.register(7, 1).await.unwrap();
+        users.store.register(9, 1).await.unwrap();
+        let ids = |page: &UsersPage| page.users.iter().map(|user| user.user_id).collect::<Vec<_>>();
+        let first = users.list(None, 2).await.unwrap();
+        assert_eq!((ids(&first), first.next), (vec![1, 7], Some(7)));
+        let last = users.list(first.next, 2).await.unwrap();
+        assert_eq!((ids(&last), last.next), (vec![9], None));
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use marquee_core::domain::{Interaction, Kind, Preferences, Rating};
+use marquee_core::statistics::RatingCounts;
 use marquee_engine::Bundle;
 use marquee_proto::v1;
 use marquee_proto::v1::job_service_client::JobServiceClient;
@@ -68,6 +69,18 @@ async fn the_tables_of_v0_1_are_read() {
     let mut rated: Vec<_> = store.movie_stats().await.unwrap().iter().map(|movie| movie.movie_id).collect();
     rated.sort_unstable();
     assert_eq!(rated, [1, 2, 3, 5, 6, 7, 9, 10, 11, 13]);
+}
+
+#[tokio::test]
+async fn ratings_of_v0_1_and_after_are_told_by_value() {
+    for version in ["v0.1", "after-v0.1"] {
+        let folder = store_of(version);
+        let store = RedbStore::open(folder.path()).unwrap();
+        let stats = store.movie_stats().await.unwrap();
+        let of_first = stats.iter().find(|stats| stats.movie_id == 1).expect("two users rated it");
+        let expected: RatingCounts = [2, 9].into_iter().filter_map(Rating::from_half_stars).collect();
+        assert_eq!(of_first.ratings, expected, "{version}: the latest of each user");
+    }
 }
 
 #[tokio::test]

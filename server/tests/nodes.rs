@@ -405,3 +405,32 @@ async fn a_movie_that_one_server_imports_is_recommended_by_the_other_soon() {
     until("the next one is recommended", PATIENCE, async || explores(&there, 900_002).await).await;
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_movie_that_one_server_deletes_is_soon_gone_from_the_other_and_what_it_imports_stays() {
+    let Some((here, there)) = two_servers().await else { return };
+    for movie_id in [1, 2, 3, 5, 6, 7] {
+        import(&here, movie_id, "Known (1995)").await;
+    }
+    let has = async |server: &TestServer, movie_id: u32| {
+        let request = v1::GetMovieRequest { movie: Some(movie_id.into()) };
+        server.catalog().get_movie(request).await.is_ok()
+    };
+    until("it is there", PATIENCE, async || has(&there, 7).await).await;
+    assert!(recommends(&there, 7, "").await);
+    let began = tokio::time::Instant::now();
+    let request = v1::DeleteMoviesRequest { movie_ids: vec![7], ..Default::default() };
+    let deleted = here.catalog().delete_movies(request).await.expect("a write").into_inner().deleted;
+    assert_eq!((deleted, has(&here, 7).await, recommends(&here, 7, "").await), (1, false, false));
+    until("it is gone", PATIENCE, async || !has(&there, 7).await).await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(!recommends(&there, 7, "").await);
+    for movie_id in 900_001..900_020 {
+        import(&there, movie_id, "Own (2016)").await;
+        import(&here, movie_id + 100, "Other (2016)").await;
+        assert!(
+            has(&there, movie_id).await,
+            "what others change takes nothing of what was acknowledged here"
+        );
+    }
+}

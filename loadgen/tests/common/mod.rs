@@ -157,6 +157,13 @@ impl CatalogService for Movies {
         Ok(Response::new(v1::GetMovieResponse::default()))
     }
 
+    async fn list_movies(
+        &self,
+        _: Request<v1::ListMoviesRequest>,
+    ) -> Result<Response<v1::ListMoviesResponse>, Status> {
+        Ok(Response::new(v1::ListMoviesResponse::default()))
+    }
+
     async fn search_movies(
         &self,
         _: Request<v1::SearchMoviesRequest>,
@@ -178,6 +185,13 @@ impl CatalogService for Movies {
         Ok(Response::new(v1::ListGenresResponse::default()))
     }
 
+    async fn get_rating_distribution(
+        &self,
+        _: Request<v1::GetRatingDistributionRequest>,
+    ) -> Result<Response<v1::GetRatingDistributionResponse>, Status> {
+        Ok(Response::new(v1::GetRatingDistributionResponse::default()))
+    }
+
     async fn list_trending_movies(
         &self,
         _: Request<v1::ListTrendingMoviesRequest>,
@@ -190,6 +204,20 @@ impl CatalogService for Movies {
         _: Request<Streaming<v1::ImportMoviesRequest>>,
     ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
         Err(Status::unimplemented("the test server imports nothing"))
+    }
+
+    async fn update_movies(
+        &self,
+        _: Request<v1::UpdateMoviesRequest>,
+    ) -> Result<Response<v1::UpdateMoviesResponse>, Status> {
+        Ok(Response::new(v1::UpdateMoviesResponse::default()))
+    }
+
+    async fn delete_movies(
+        &self,
+        _: Request<v1::DeleteMoviesRequest>,
+    ) -> Result<Response<v1::DeleteMoviesResponse>, Status> {
+        Ok(Response::new(v1::DeleteMoviesResponse::default()))
     }
 }
 

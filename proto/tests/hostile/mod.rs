@@ -49,21 +49,22 @@ macro_rules! targets {
 
 targets! {
     ActivateModelRequest CancelJobRequest ChangePasswordRequest CreateExperimentRequest CreateKeyRequest
-    DeleteAccountRequest DeleteInteractionRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
+    DeleteAccountRequest DeleteInteractionRequest DeleteMoviesRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
     EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
     ExportVectorsRequest
     GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
-    GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
+    GetRatingDistributionRequest GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
     LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
-    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListOnboardingMoviesRequest
+    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListMoviesRequest ListOnboardingMoviesRequest
     ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
-    ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PlanExperimentRequest PutRuleRequest
+    ListTrendingMoviesRequest ListUsersRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest
+    PlanExperimentRequest PutRuleRequest
     PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
     RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
     ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
     SearchVectorsRequest SetPreferencesRequest SignInRequest SignOutRequest SignUpRequest
     SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest StopExperimentRequest
-    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest WatchInteractionsRequest WatchJobRequest
+    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest UpdateMoviesRequest WatchInteractionsRequest WatchJobRequest
     WatchResultsRequest WatchStatsRequest WhoAmIRequest
 }
 

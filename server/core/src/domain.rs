@@ -6,6 +6,9 @@ use std::collections::HashSet;
 
 use roaring::RoaringBitmap;
 
+use crate::attributes::Attribute;
+pub use crate::text::{NotShowable, showable};
+
 /// The caller's id of a user, from 1.
 pub type UserId = u64;
 
@@ -20,6 +23,10 @@ pub type TimeMs = i64;
 pub struct Rating(u8);
 
 impl Rating {
+    /// All ratings, the lowest first.
+    pub const ALL: [Self; 10] =
+        [Self(1), Self(2), Self(3), Self(4), Self(5), Self(6), Self(7), Self(8), Self(9), Self(10)];
+
     /// A rating of so many half stars; `None` outside 1 to 10.
     pub const fn from_half_stars(half_stars: u8) -> Option<Self> {
         if half_stars >= 1 && half_stars <= 10 { Some(Self(half_stars)) } else { None }
@@ -34,6 +41,11 @@ impl Rating {
     /// In half stars, 1 to 10.
     pub const fn half_stars(self) -> u8 {
         self.0
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub const fn place(self) -> usize {
+        self.0 as usize - 1
     }
 
     /// In stars, 0.5 to 5.
@@ -179,6 +191,8 @@ pub struct MovieRecord {
     pub tags: Vec<(String, u32)>,
     /// The key by which its owner knows it; `None` for a movie that has its number alone.
     pub key: Option<String>,
+    /// What its owner says of it beside, as [`attributes`](crate::attributes::attributes) reads it.
+    pub attributes: Vec<Attribute>,
 }
 
 impl MovieRecord {
@@ -192,21 +206,57 @@ impl MovieRecord {
         title: &str,
         genre_texts: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, NameError> {
-        let title = title.trim().to_owned();
+        let mut movie = Self { movie_id, ..Self::default() };
+        movie.set_title(title)?;
+        movie.set_genres(genre_texts)?;
+        Ok(movie)
+    }
+
+    /// Gives it this title, trimmed.
+    ///
+    /// # Errors
+    /// [`NameError`] when nothing is left of it, or it cannot be shown.
+    pub fn set_title(&mut self, title: &str) -> Result<(), NameError> {
+        let title = title.trim();
         if title.is_empty() {
             return Err(NameError::NoTitle);
         }
-        showable(&title).map_err(NameError::Title)?;
-        let genres = genres(genre_texts);
+        showable(title).map_err(NameError::Title)?;
+        title.clone_into(&mut self.title);
+        Ok(())
+    }
+
+    /// Gives it the genres that [`genres`] reads in these texts.
+    ///
+    /// # Errors
+    /// [`NameError`] when one cannot be shown.
+    pub fn set_genres<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
+        let genres = genres(texts);
         genres.iter().try_for_each(|genre| showable(genre)).map_err(NameError::Genres)?;
-        Ok(Self { movie_id, title, genres, ..Self::default() })
+        self.genres = genres;
+        Ok(())
+    }
+
+    /// Gives it its owner's tags: trimmed, in lower case, and each once where it stands first, as if one user gave it.
+    ///
+    /// # Errors
+    /// [`NameError`] when one cannot be shown.
+    pub fn set_tags<'a>(&mut self, tags: impl IntoIterator<Item = &'a str>) -> Result<(), NameError> {
+        let mut seen = HashSet::new();
+        let tags = tags.into_iter().map(|tag| tag.trim().to_lowercase());
+        let tags: Vec<_> = tags.filter(|tag| !tag.is_empty() && seen.insert(tag.clone())).collect();
+        tags.iter().try_for_each(|tag| showable(tag)).map_err(NameError::Tags)?;
+        self.tags = tags.into_iter().map(|tag| (tag, 1)).collect();
+        Ok(())
     }
 
     /// The memory that it takes, in bytes.
     pub fn bytes(&self) -> usize {
         let genres: usize = self.genres.iter().map(|genre| size_of::<String>() + genre.len()).sum();
         let tags: usize = self.tags.iter().map(|(tag, _)| size_of::<(String, u32)>() + tag.len()).sum();
-        size_of::<Self>() + self.title.len() + genres + tags + self.key.as_ref().map_or(0, String::len)
+        let attributes: usize = self.attributes.iter().map(Attribute::bytes).sum();
+        let key = self.key.as_ref().map_or(0, String::len);
+        size_of::<Self>() + self.title.len() + genres + tags + key + attributes
     }
 }
 
@@ -222,19 +272,9 @@ pub enum NameError {
     /// A genre is none.
     #[error("a genre {0}")]
     Genres(NotShowable),
-}
-
-/// A control character, which belongs into no name; to be read after the name of its field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("holds the control character {0:?}; take it out")]
-pub struct NotShowable(char);
-
-/// Whether a name can be shown as it is: nothing in it is a control character.
-///
-/// # Errors
-/// [`NotShowable`] names the first one.
-pub fn showable(name: &str) -> Result<(), NotShowable> {
-    name.chars().find(|letter| letter.is_control()).map_or(Ok(()), |letter| Err(NotShowable(letter)))
+    /// A tag is none.
+    #[error("a tag {0}")]
+    Tags(NotShowable),
 }
 
 /// What `MovieLens` writes where a movie has no genre.
@@ -286,6 +326,15 @@ mod tests {
         let movie = MovieRecord::named(1, " Heat (1995)\u{a0}", ["Crime"]);
         assert_eq!(movie.map(|movie| movie.title).as_deref(), Ok("Heat (1995)"));
         assert_eq!(MovieRecord::named(1, " \t ", ["Crime"]), Err(NameError::NoTitle));
+    }
+
+    #[test]
+    fn tags_of_an_owner_are_trimmed_lowered_and_each_kept_once() {
+        let mut movie = MovieRecord::default();
+        movie.set_tags([" Heist ", "based on a book", "HEIST", " "]).expect("good tags");
+        assert_eq!(movie.tags, [("heist".to_owned(), 1), ("based on a book".to_owned(), 1)]);
+        assert_eq!(movie.set_tags(["a\tb"]), Err(NameError::Tags(NotShowable('\t'))));
+        assert_eq!(movie.tags.len(), 2, "what is refused changes nothing");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! - [`domain`]: users, movies and what users do with them. [`domain::Interaction`] and [`domain::Profile`] are the
 //!   types to begin with.
+//! - [`attributes`]: what an owner says of a movie beside what all have.
 //! - [`statistics`]: what the events of all users add up to, with [`Trend`] for what is popular lately.
 //! - [`duration`]: lengths of time as people write them.
 //! - [`clock`] and [`idle`]: the time, as tests can set it, and threads that run only while nothing else does.
@@ -13,6 +14,7 @@
 //! Nothing here knows how a thing is stored, sent, computed, configured or exported, and nothing here uses
 //! another crate of the project.
 
+pub mod attributes;
 #[cfg(feature = "authority")]
 pub mod authority;
 pub mod clock;

@@ -14,6 +14,19 @@ pub fn is_command(letter: char) -> bool {
         || matches!(letter, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A control character, which belongs into no name; to be read after the name of its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("holds the control character {0:?}; take it out")]
+pub struct NotShowable(pub(crate) char);
+
+/// Whether a name can be shown as it is: nothing in it is a control character.
+///
+/// # Errors
+/// [`NotShowable`] names the first one.
+pub fn showable(name: &str) -> Result<(), NotShowable> {
+    name.chars().find(|letter| letter.is_control()).map_or(Ok(()), |letter| Err(NotShowable(letter)))
+}
+
 /// The text with every such character as an escape.
 ///
 /// ```

@@ -38,9 +38,13 @@ pub(super) struct ContentIndex {
 impl ContentIndex {
     pub(super) fn new(movies: &Movies) -> Self {
         Self {
-            genres: Postings::new(movies.iter().map(|movie| genres_of(movie))),
-            words: Postings::new(movies.iter().map(|movie| words_of(movie))),
-            years: movies.iter().map(|movie| movie.year).collect(),
+            genres: Postings::new(
+                movies.slots().map(|movie| movie.map(|it| genres_of(it)).unwrap_or_default()),
+            ),
+            words: Postings::new(
+                movies.slots().map(|movie| movie.map(|it| words_of(it)).unwrap_or_default()),
+            ),
+            years: movies.slots().map(|movie| movie?.year).collect(),
         }
     }
 

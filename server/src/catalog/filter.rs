@@ -1,6 +1,6 @@
 //! Which movies may be answered, as a bitmap of dense indexes.
 //!
-//! Conditions on genres, tags and years are operations on stored bitmaps. Conditions on ratings change
+//! Conditions on genres, tags, attributes and years are operations on stored bitmaps. Conditions on ratings change
 //! with every event, so they are read last, for the movies that the other conditions left over.
 
 use marquee_core::domain::MovieId;
@@ -9,6 +9,7 @@ use roaring::{MultiOps, RoaringBitmap};
 use serde::{Deserialize, Serialize};
 
 use super::CatalogError;
+use super::attributes::{AttributeCondition, AttributeTest};
 use super::movies::Movies;
 use super::stats::Ratings;
 
@@ -40,6 +41,8 @@ pub struct Filter {
     pub allow_movie_ids: Vec<MovieId>,
     /// None of these movies.
     pub deny_movie_ids: Vec<MovieId>,
+    /// What attributes must be. One that a movie lacks fails every condition but that it is not there.
+    pub attributes: Vec<AttributeCondition>,
 }
 
 /// One of a filter's lists of genres.
@@ -76,11 +79,13 @@ pub enum Condition {
     AllowMovieIds,
     /// [`Filter::deny_movie_ids`].
     DenyMovieIds,
+    /// [`Filter::attributes`].
+    Attributes,
 }
 
 impl Condition {
     /// All of them, in the order of the filter.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::GenresAny,
         Self::GenresAll,
         Self::GenresNone,
@@ -91,6 +96,7 @@ impl Condition {
         Self::RatingsMin,
         Self::AllowMovieIds,
         Self::DenyMovieIds,
+        Self::Attributes,
     ];
 
     /// Its field in the filter.
@@ -106,6 +112,7 @@ impl Condition {
             Self::RatingsMin => "ratings_min",
             Self::AllowMovieIds => "allow_movie_ids",
             Self::DenyMovieIds => "deny_movie_ids",
+            Self::Attributes => "attributes",
         }
     }
 
@@ -122,6 +129,7 @@ impl Condition {
             Self::RatingsMin => "has fewer ratings than it must have",
             Self::AllowMovieIds => "is not among the movies that are allowed",
             Self::DenyMovieIds => "is among the movies that are denied",
+            Self::Attributes => "lacks an attribute that it must have, or has it with another value",
         }
     }
 }
@@ -141,6 +149,7 @@ impl Filter {
             Condition::RatingsMin => only.ratings_min = self.ratings_min,
             Condition::AllowMovieIds => only.allow_movie_ids.clone_from(&self.allow_movie_ids),
             Condition::DenyMovieIds => only.deny_movie_ids.clone_from(&self.deny_movie_ids),
+            Condition::Attributes => only.attributes.clone_from(&self.attributes),
         }
         only
     }
@@ -163,9 +172,14 @@ impl Filter {
             return Ok(None);
         }
         let required = self.required(movies)?.into_iter().reduce(|all, one| all & one);
-        let mut selected = required.unwrap_or_else(|| all(movies));
+        let mut selected = required.unwrap_or_else(|| movies.indexes().clone());
         for name in &self.genres_none {
             selected -= genre(movies, GenreList::None, name)?;
+        }
+        for AttributeCondition { name, test } in &self.attributes {
+            if *test == AttributeTest::Exists(false) {
+                selected -= movies.attributes().having(name);
+            }
         }
         selected -= indexes(movies, &self.deny_movie_ids);
         if self.asks_for_ratings() {
@@ -183,6 +197,16 @@ impl Filter {
         }
         if !self.tags_any.is_empty() {
             required.push(self.tags_any.iter().filter_map(|tag| movies.tag(tag)).union());
+        }
+        for AttributeCondition { name, test } in &self.attributes {
+            match test {
+                AttributeTest::AnyOf(texts) => required.push(movies.attributes().any_of(name, texts)),
+                AttributeTest::Range { min, max } => {
+                    required.push(movies.attributes().within(name, *min, *max));
+                }
+                AttributeTest::Exists(true) => required.push(movies.attributes().having(name)),
+                AttributeTest::Exists(false) => {}
+            }
         }
         for name in &self.genres_all {
             required.push(genre(movies, GenreList::All, name)?.clone());
@@ -207,12 +231,6 @@ impl Filter {
         let good = |min| ratings.average(index).is_some_and(|average| average >= min);
         enough && self.average_rating_min.is_none_or(good)
     }
-}
-
-fn all(movies: &Movies) -> RoaringBitmap {
-    let mut all = RoaringBitmap::new();
-    all.insert_range(0..movies.len() as u32);
-    all
 }
 
 fn genre<'a>(movies: &'a Movies, list: GenreList, name: &str) -> Result<&'a RoaringBitmap, CatalogError> {

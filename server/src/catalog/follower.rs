@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use marquee_core::clock::now_ms;
 use marquee_core::domain::{MovieRecord, TimeMs};
 use marquee_store::{Revision, Store, StoreError, all_movies};
+use roaring::RoaringBitmap;
 use tokio::time::{Instant, sleep};
 
 use super::Catalog;
@@ -91,12 +92,14 @@ impl Follower {
         if revision == self.revision {
             return Ok(());
         }
+        let alone = self.catalog.alone().await;
         let movies = if revision.movies == self.revision.movies {
-            Vec::new()
+            None
         } else {
-            all_movies(self.store.as_ref()).await?
+            Some(all_movies(self.store.as_ref()).await?)
         };
         show(self.store.as_ref(), &self.catalog, movies).await?;
+        drop(alone);
         self.revision = revision;
         Ok(())
     }
@@ -108,10 +111,11 @@ impl Follower {
 /// # Errors
 /// [`StoreError`] when they cannot be read: the catalogue is as it was.
 pub async fn reread(store: &dyn Store, catalog: &Arc<Catalog>) -> Result<(), StoreError> {
+    let _alone = catalog.alone().await;
     for _ in 0..REREADS {
         let before = store.stats().await?;
         let movies = all_movies(store).await?;
-        show(store, catalog, movies).await?;
+        show(store, catalog, Some(movies)).await?;
         if store.stats().await? == before {
             break;
         }
@@ -119,19 +123,25 @@ pub async fn reread(store: &dyn Store, catalog: &Arc<Catalog>) -> Result<(), Sto
     Ok(())
 }
 
-/// Shows these movies, those that are new, and the statistics of now.
+/// Shows the movies that there are, if they may be others than before, and the statistics of now.
 async fn show(
     store: &dyn Store,
     catalog: &Arc<Catalog>,
-    mut movies: Vec<MovieRecord>,
+    movies: Option<Vec<MovieRecord>>,
 ) -> Result<(), StoreError> {
     let stats = store.movie_stats().await?;
     let catalog = Arc::clone(catalog);
     let shown = tokio::task::spawn_blocking(move || {
-        let before = catalog.movies();
-        movies.retain(|movie| !before.has(movie));
-        if !movies.is_empty() {
-            catalog.put(movies);
+        if let Some(mut movies) = movies {
+            let before = catalog.movies();
+            let stored: RoaringBitmap = movies.iter().map(|movie| movie.movie_id).collect();
+            let ids = before.iter().map(|movie| movie.movie_id);
+            let gone: Vec<_> = ids.filter(|movie_id| !stored.contains(*movie_id)).collect();
+            catalog.remove(&gone);
+            movies.retain(|movie| !before.has(movie));
+            if !movies.is_empty() {
+                catalog.put(movies);
+            }
         }
         catalog.set_stats(stats);
     });

@@ -12,6 +12,8 @@ pub enum Order {
     Popularity,
     /// The same, weighted by recency.
     Trend,
+    /// By their ids, the lowest first.
+    Id,
 }
 
 /// A page of a list.
@@ -40,6 +42,7 @@ impl Catalog {
         let mut found = match order {
             Order::Popularity => self.popular(selection.as_ref(), &nobody, after, size + 1),
             Order::Trend => self.trending(selection.as_ref(), &nobody, after, size + 1),
+            Order::Id => self.movies().by_id(selection.as_ref(), after.map(|after| after.movie_id), size + 1),
         };
         let more = found.len() > size;
         found.truncate(size);
@@ -94,7 +97,7 @@ mod tests {
     fn a_list_goes_on_where_its_page_ended_until_there_is_no_more() {
         let movie = |movie_id| MovieRecord { movie_id, ..MovieRecord::default() };
         let catalog = Catalog::new((1..=5).map(movie).collect(), Vec::new());
-        for order in [Order::Popularity, Order::Trend] {
+        for order in [Order::Popularity, Order::Trend, Order::Id] {
             let mut sizes = Vec::new();
             let mut after = None;
             loop {
@@ -107,5 +110,29 @@ mod tests {
             }
             assert_eq!(sizes, [2, 2, 1], "{order:?}");
         }
+    }
+
+    #[test]
+    fn a_list_by_id_has_every_movie_that_passes_once_whenever_it_came() {
+        let movie = |movie_id, genre: &str| MovieRecord {
+            movie_id,
+            genres: vec![genre.to_owned()],
+            ..MovieRecord::default()
+        };
+        let catalog = Catalog::new(vec![movie(30, "War"), movie(10, "War"), movie(40, "Drama")], Vec::new());
+        catalog.put(vec![movie(20, "War"), movie(5, "Drama")]);
+        let listed = |filter: &Filter, after: Option<u32>, size| {
+            let after = after.map(|movie_id| After { score: 0.0, movie_id });
+            let page = catalog.list(Order::Id, filter, after, size).unwrap();
+            let movies = catalog.movies();
+            let ids: Vec<_> = page.indexes.iter().map(|index| movies.movie_id(*index)).collect();
+            (ids, page.next.map(|after| after.movie_id))
+        };
+        let (all, war) = (Filter::default(), Filter { genres_any: vec!["war".into()], ..Filter::default() });
+        assert_eq!(listed(&all, None, 3), (vec![5, 10, 20], Some(20)));
+        assert_eq!(listed(&all, Some(20), 3), (vec![30, 40], None));
+        assert_eq!(listed(&war, None, 2), (vec![10, 20], Some(20)));
+        assert_eq!(listed(&war, Some(20), 2), (vec![30], None));
+        assert_eq!(listed(&all, Some(u32::MAX), 3), (vec![], None));
     }
 }

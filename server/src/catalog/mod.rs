@@ -3,6 +3,7 @@
 //! Movies change seldom, so they are one immutable snapshot that [`Catalog::put`] replaces; readers
 //! take it without a lock. Statistics change with every event and are counted in place.
 
+mod attributes;
 mod content;
 mod filter;
 mod follower;
@@ -26,10 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use arc_swap::ArcSwap;
 use marquee_core::Trend;
 use marquee_core::domain::{Interaction, MovieId, MovieRecord};
-use marquee_core::statistics::{MovieStats, Opinion, opinions};
+use marquee_core::statistics::{MovieStats, Opinion, RatingCounts, opinions};
 use marquee_store::{Deleted, Recorded};
 use roaring::RoaringBitmap;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+pub use self::attributes::{AttributeCondition, AttributeTest};
 use self::content::ContentIndex;
 pub use self::filter::{Condition, Filter, GenreList};
 pub use self::follower::{Follower, Reread, reread};
@@ -69,29 +72,43 @@ pub struct Catalog {
     snapshot: ArcSwap<Snapshot>,
     orders: RwLock<Orders>,
     put: Mutex<()>,
+    /// See [`Catalog::alone`].
+    changes: Arc<AsyncMutex<()>>,
     #[cfg(test)]
     index_builds: AtomicU64,
 }
 
 impl Catalog {
-    /// A catalogue of these movies. Statistics of movies that are not among them are ignored.
+    /// A catalogue of these movies. Statistics of movies that are not among them are kept for when they come.
     pub fn new(movies: Vec<MovieRecord>, stats: Vec<MovieStats>) -> Self {
-        let movies = Arc::new(Movies::new(movies));
+        let mut movies = Movies::new(movies);
+        for stats in &stats {
+            movies.hold(stats.movie_id);
+        }
+        let movies = Arc::new(movies);
         let by_index = by_index(&movies, stats);
         let mut ratings = Ratings::default();
-        ratings.grow(movies.len());
+        ratings.grow(movies.end() as usize);
         for (index, (_, stats)) in (0..).zip(&by_index) {
             ratings.load(index, stats);
         }
         let titles = Arc::new(Titles::new(&movies));
         let content = Arc::new(ContentIndex::new(&movies));
+        let orders = RwLock::new(Orders::new(&by_index, movies.indexes()));
         Self {
             snapshot: ArcSwap::from_pointee(Snapshot { movies, titles, content, ratings }),
-            orders: RwLock::new(Orders::new(&by_index)),
+            orders,
             put: Mutex::new(()),
+            changes: Arc::default(),
             #[cfg(test)]
             index_builds: AtomicU64::new(1),
         }
+    }
+
+    /// Lets one alone change movies, in the store and here, or read them from the store to show them: so of two changes the
+    /// catalogue has the one that the store has, and none is undone by what was read before it.
+    pub(crate) async fn alone(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.changes).lock_owned().await
     }
 
     /// The movies as they are now.
@@ -163,7 +180,9 @@ impl Catalog {
 
     fn hits(&self, query: &str, selection: Option<&RoaringBitmap>, limit: usize) -> Vec<Hit> {
         let snapshot = self.snapshot.load();
-        snapshot.titles.search(query, selection, limit, |index| snapshot.ratings.count(index))
+        // Titles of movies that were removed stay in their index until it is built anew.
+        let there = snapshot.movies.has_gaps().then(|| snapshot.movies.indexes());
+        snapshot.titles.search(query, selection.or(there), limit, |index| snapshot.ratings.count(index))
     }
 
     /// How much each movie, by dense index, has in common with one, by what is said of them: 0 to 1. The movies are
@@ -183,6 +202,17 @@ impl Catalog {
     /// How many users rated the movie.
     pub fn ratings(&self, index: u32) -> u64 {
         u64::from(self.snapshot.load().ratings.count(index))
+    }
+
+    /// How many of a movie's ratings there are of each value; of all movies' when none is named.
+    pub fn rating_counts(&self, index: Option<u32>) -> RatingCounts {
+        let snapshot = self.snapshot.load();
+        if let Some(index) = index {
+            return snapshot.ratings.counts(index);
+        }
+        let mut all = RatingCounts::default();
+        snapshot.movies.indexes().iter().for_each(|index| all.merge(&snapshot.ratings.counts(index)));
+        all
     }
 
     /// The average of each of the movies in stars, with ten ratings more of the average of all movies: what a movie of
@@ -209,7 +239,7 @@ impl Catalog {
         self.orders().trend(index)
     }
 
-    /// Counts a recorded event. Duplicates and unknown movies change nothing.
+    /// Counts a recorded event, of a movie that was removed too. Duplicates and unknown movies change nothing.
     pub fn apply(&self, event: &Interaction, recorded: &Recorded) {
         if recorded.before != recorded.now {
             self.replace([(event.movie_id, recorded.before, recorded.now)]);
@@ -232,7 +262,7 @@ impl Catalog {
         let snapshot = self.snapshot.load();
         let mut orders = self.orders_mut();
         for (movie_id, before, now) in changes {
-            if let Some(index) = snapshot.movies.index_of(movie_id) {
+            if let Some(index) = snapshot.movies.place_of(movie_id) {
                 let rating = |opinion: Option<Opinion>| opinion.and_then(|opinion| opinion.rating());
                 let taste = |opinion: Option<Opinion>| opinion.and_then(|opinion| opinion.taste());
                 snapshot.ratings.replace(index, rating(before), rating(now));
@@ -248,9 +278,11 @@ impl Catalog {
         let before = self.snapshot.load();
         let mut movies = Movies::clone(&before.movies);
         let (mut same_titles, mut same_content) = (true, true);
+        let mut come = Vec::new();
         for record in records {
             let (movie_id, before) = (record.movie_id, movies.get(record.movie_id).cloned());
             movies.upsert(record);
+            come.extend(movies.index_of(movie_id).filter(|_| before.is_none()));
             let now = movies.get(movie_id);
             let is_same = |of: fn(&Movie, &Movie) -> bool| {
                 before.as_ref().zip(now).is_some_and(|(before, now)| of(before, now))
@@ -259,7 +291,7 @@ impl Catalog {
             same_content &= is_same(|before, now| before.genre_numbers == now.genre_numbers);
         }
         let mut ratings = before.ratings.clone();
-        ratings.grow(movies.len());
+        ratings.grow(movies.end() as usize);
         let titles = if same_titles {
             Arc::clone(&before.titles)
         } else {
@@ -273,21 +305,41 @@ impl Catalog {
             Arc::new(ContentIndex::new(&movies))
         };
         let mut orders = self.orders_mut();
-        for index in orders.len()..movies.len() {
-            orders.push(movies.movie_id(index as u32));
+        for index in orders.len() as u32..movies.end() {
+            orders.push(movies.movie_id(index));
         }
+        come.into_iter().for_each(|index| orders.show(index));
         // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, content, ratings }));
     }
 
-    /// The movies with the tags and the keys that they have here where they bring none: tags are the users', and a key is
-    /// for good, so a movie that is replaced keeps them.
+    /// Takes movies out, and keeps their statistics for when they come again; how many were there.
+    pub fn remove(&self, movie_ids: &[MovieId]) -> usize {
+        let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.snapshot.load();
+        let mut movies = Movies::clone(&before.movies);
+        let gone: Vec<u32> = movie_ids.iter().filter_map(|movie_id| movies.remove(*movie_id)).collect();
+        if !gone.is_empty() {
+            let (titles, content) = (Arc::clone(&before.titles), Arc::clone(&before.content));
+            let mut orders = self.orders_mut();
+            gone.iter().for_each(|index| orders.hide(*index));
+            let (movies, ratings) = (Arc::new(movies), before.ratings.clone());
+            self.snapshot.store(Arc::new(Snapshot { movies, titles, content, ratings }));
+        }
+        gone.len()
+    }
+
+    /// The movies with the tags, the attributes and the keys that they have here where they bring none: tags are the users',
+    /// attributes are seldom where titles are, and a key is for good, so a movie that is replaced keeps them.
     pub(crate) fn completed(&self, mut records: Vec<MovieRecord>) -> Vec<MovieRecord> {
         let movies = self.movies();
         for record in &mut records {
             let Some(before) = movies.get(record.movie_id) else { continue };
             if record.tags.is_empty() {
                 record.tags = before.tags.iter().map(|(tag, users)| (tag.to_string(), *users)).collect();
+            }
+            if record.attributes.is_empty() {
+                record.attributes = before.attributes.to_vec();
             }
             if record.key.is_none() {
                 record.key = before.key.as_ref().map(ToString::to_string);
@@ -308,7 +360,7 @@ impl Catalog {
         let _one_at_a_time = self.put.lock().unwrap_or_else(PoisonError::into_inner);
         let snapshot = self.snapshot.load();
         let by_index = by_index(&snapshot.movies, stats);
-        let replaced = Orders::new(&by_index);
+        let replaced = Orders::new(&by_index, snapshot.movies.indexes());
         let mut orders = self.orders_mut();
         for (index, (_, stats)) in (0..).zip(&by_index) {
             snapshot.ratings.load(index, stats);
@@ -325,10 +377,10 @@ impl Catalog {
     }
 }
 
-/// Each movie's statistics, in the order of the dense indexes.
+/// The statistics of each movie, there or not, in the order of the dense indexes.
 fn by_index(movies: &Movies, stats: Vec<MovieStats>) -> Vec<(MovieId, MovieStats)> {
     let stats: HashMap<MovieId, MovieStats> =
         stats.into_iter().map(|stats| (stats.movie_id, stats)).collect();
-    let stats_of = |movie: &Arc<Movie>| stats.get(&movie.movie_id).copied().unwrap_or_default();
-    movies.iter().map(|movie| (movie.movie_id, stats_of(movie))).collect()
+    let of = |movie_id: MovieId| stats.get(&movie_id).copied().unwrap_or_default();
+    (0..movies.end()).map(|index| movies.movie_id(index)).map(|movie_id| (movie_id, of(movie_id))).collect()
 }

@@ -1,13 +1,18 @@
 //! The movies by dense index, with a bitmap for every genre, tag and year.
 //!
 //! A [`Movies`] is an immutable snapshot. Indexes run from 0 in the order of the ids at the start;
-//! movies that come later are appended, so an index never changes its movie while the process lives.
+//! movies that come later are appended, and one that is removed keeps its place for when it comes again, so an index never
+//! changes its movie while the process lives.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
+use marquee_core::attributes::Attribute;
 use marquee_core::domain::{MovieId, MovieRecord, genres};
 use roaring::{MultiOps, RoaringBitmap};
+
+use super::attributes::Attributes;
 
 /// One movie of the catalogue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +35,8 @@ pub struct Movie {
     pub tags: Box<[(Arc<str>, u32)]>,
     /// The key by which its owner knows it.
     pub key: Option<Arc<str>>,
+    /// What its owner says of it beside, by name.
+    pub attributes: Box<[Attribute]>,
 }
 
 /// A genre and the movies that have it.
@@ -39,11 +46,25 @@ struct Genre {
     members: RoaringBitmap,
 }
 
+/// The place of a movie, which is there or not.
+#[derive(Clone, Debug)]
+struct Slot {
+    movie_id: MovieId,
+    movie: Option<Arc<Movie>>,
+}
+
 /// All movies at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Movies {
-    by_index: Vec<Arc<Movie>>,
-    indexes: HashMap<MovieId, u32>,
+    /// By dense index.
+    slots: Vec<Slot>,
+    places: HashMap<MovieId, u32>,
+    /// The dense indexes of the movies that are there.
+    indexes: RoaringBitmap,
+    /// Their ids.
+    ids: RoaringBitmap,
+    /// Whether a movie was removed.
+    has_lost: bool,
     /// The dense indexes of those that have keys.
     keys: HashMap<Arc<str>, u32>,
     /// By name in lower case.
@@ -52,6 +73,7 @@ pub struct Movies {
     genre_numbers: HashMap<String, u32>,
     /// By name in lower case.
     tags: HashMap<Arc<str>, RoaringBitmap>,
+    attributes: Attributes,
     years: BTreeMap<u16, RoaringBitmap>,
 }
 
@@ -71,9 +93,9 @@ impl Movies {
         self.at(self.index_of(movie_id)?)
     }
 
-    /// The movie at a dense index; `None` for an index of a later snapshot.
+    /// The movie at a dense index; `None` for one that was removed, and for an index of a later snapshot.
     pub fn at(&self, index: u32) -> Option<&Arc<Movie>> {
-        self.by_index.get(index as usize)
+        self.slots.get(index as usize)?.movie.as_ref()
     }
 
     /// Whether a movie is here, and everything that the record says of it.
@@ -86,6 +108,7 @@ impl Movies {
         };
         (&*movie.title, movie.imdb, movie.tmdb) == (record.title.as_str(), record.imdb, record.tmdb)
             && movie.key.as_deref() == record.key.as_deref()
+            && *movie.attributes == *record.attributes
             && movie.genres.len() == names.len()
             && movie.genres.iter().zip(&names).all(genre)
             && movie.tags.len() == record.tags.len()
@@ -99,30 +122,70 @@ impl Movies {
 
     /// The dense index of a movie.
     pub(crate) fn index_of(&self, movie_id: MovieId) -> Option<u32> {
-        self.indexes.get(&movie_id).copied()
+        self.place_of(movie_id).filter(|index| self.at(*index).is_some())
+    }
+
+    /// The dense index of a movie, whether it is there or was removed.
+    pub(super) fn place_of(&self, movie_id: MovieId) -> Option<u32> {
+        self.places.get(&movie_id).copied()
     }
 
     /// The id of the movie at a dense index.
     ///
     /// # Panics
-    /// When `index` is not below [`Movies::len`]: take the snapshot after the call that gave the index.
+    /// When `index` is not below [`Movies::end`]: take the snapshot after the call that gave the index.
     pub fn movie_id(&self, index: u32) -> MovieId {
-        self.by_index[index as usize].movie_id
+        self.slots[index as usize].movie_id
+    }
+
+    /// The first movies by ascending id after `after`, each as its dense index and a score that says nothing. `selection`
+    /// holds dense indexes.
+    pub(super) fn by_id(
+        &self,
+        selection: Option<&RoaringBitmap>,
+        after: Option<MovieId>,
+        limit: usize,
+    ) -> Vec<(u32, f64)> {
+        let selected = selection.map(|indexes| indexes.iter().map(|index| self.movie_id(index)).collect());
+        let ids: &RoaringBitmap = selected.as_ref().unwrap_or(&self.ids);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let there = ids.range((from, Bound::Unbounded)).filter_map(|id| self.index_of(id));
+        there.take(limit).map(|index| (index, 0.0)).collect()
     }
 
     /// How many movies there are.
     pub fn len(&self) -> usize {
-        self.by_index.len()
+        self.ids.len() as usize
     }
 
-    /// Whether there is none.
+    /// Whether there never was one: who removed all movies has a catalogue nevertheless, of none.
     pub fn is_empty(&self) -> bool {
-        self.by_index.is_empty()
+        self.ids.is_empty() && !self.has_lost
     }
 
     /// All movies in the order of their dense indexes.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Movie>> {
-        self.by_index.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Movie>> {
+        self.slots().flatten()
+    }
+
+    /// What is at each dense index: a movie, unless it was removed.
+    pub fn slots(&self) -> impl ExactSizeIterator<Item = Option<&Arc<Movie>>> {
+        self.slots.iter().map(|slot| slot.movie.as_ref())
+    }
+
+    /// The first dense index that no movie ever had.
+    pub fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// The dense indexes of all movies.
+    pub(crate) fn indexes(&self) -> &RoaringBitmap {
+        &self.indexes
+    }
+
+    /// Whether some dense indexes have no movie.
+    pub(super) fn has_gaps(&self) -> bool {
+        self.indexes.len() < self.slots.len() as u64
     }
 
     /// All genres with their numbers of movies, in the order of their names.
@@ -168,6 +231,11 @@ impl Movies {
         self.tags.get(name.to_lowercase().as_str())
     }
 
+    /// Which movies have which attributes.
+    pub(super) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
     /// The movies of these years.
     pub(super) fn years(&self, years: std::ops::RangeInclusive<u16>) -> RoaringBitmap {
         if years.is_empty() {
@@ -178,16 +246,35 @@ impl Movies {
 
     /// Adds a movie at the end, or replaces the one with its id in place.
     pub(super) fn upsert(&mut self, record: MovieRecord) {
-        let index = self.indexes.get(&record.movie_id).copied().unwrap_or(self.by_index.len() as u32);
+        let index = self.hold(record.movie_id);
         if let Some(movie) = self.at(index).cloned() {
             self.unlink(index, &movie);
         }
         let movie = Arc::new(self.link(index, record));
-        self.indexes.insert(movie.movie_id, index);
-        match self.by_index.get_mut(index as usize) {
-            Some(place) => *place = movie,
-            None => self.by_index.push(movie),
+        self.indexes.insert(index);
+        self.ids.insert(movie.movie_id);
+        self.slots[index as usize].movie = Some(movie);
+    }
+
+    /// The place of a movie, which need not be there; made at the end if it has none.
+    pub(super) fn hold(&mut self, movie_id: MovieId) -> u32 {
+        let end = self.end();
+        let index = *self.places.entry(movie_id).or_insert(end);
+        if index == end {
+            self.slots.push(Slot { movie_id, movie: None });
         }
+        index
+    }
+
+    /// Takes a movie out; its place, if it was there.
+    pub(super) fn remove(&mut self, movie_id: MovieId) -> Option<u32> {
+        let index = self.place_of(movie_id)?;
+        let movie = self.slots[index as usize].movie.take()?;
+        self.unlink(index, &movie);
+        self.indexes.remove(index);
+        self.ids.remove(movie_id);
+        self.has_lost = true;
+        Some(index)
     }
 
     /// Puts a movie into the bitmaps.
@@ -201,6 +288,7 @@ impl Movies {
         let (genres, genre_numbers): (Vec<_>, Vec<_>) =
             genres.into_iter().map(|name| self.link_genre(index, name)).unzip();
         let tags = record.tags.into_iter().map(|(tag, users)| (self.link_tag(index, &tag), users)).collect();
+        self.attributes.link(index, &record.attributes);
         Movie {
             movie_id: record.movie_id,
             title: record.title.into(),
@@ -211,6 +299,7 @@ impl Movies {
             tmdb: record.tmdb,
             tags,
             key: record.key.map(|key| self.link_key(index, key)),
+            attributes: record.attributes.into(),
         }
     }
 
@@ -252,6 +341,7 @@ impl Movies {
                 members.remove(index);
             }
         }
+        self.attributes.unlink(index, &movie.attributes);
         if let Some(key) = &movie.key {
             self.keys.remove(key);
         }
@@ -358,6 +448,26 @@ mod tests {
         movies.upsert(movie(5, "C", &[], &[]));
         assert_eq!((movies.index_of(2), movies.index_of(9), movies.index_of(5)), (Some(0), Some(1), Some(2)));
         assert_eq!(movies.index_of(6), None);
+    }
+
+    #[test]
+    fn a_removed_movie_leaves_everything_but_its_place_for_when_it_comes_again() {
+        let keyed = MovieRecord { key: Some("a".to_owned()), ..movie(1, "A (1999)", &["War"], &["slow"]) };
+        let mut movies = Movies::new(vec![keyed, movie(2, "B (1999)", &["Drama"], &[])]);
+        assert_eq!((movies.remove(1), movies.remove(1), movies.remove(3)), (Some(0), None, None));
+        assert!(movies.get(1).is_none() && movies.at(0).is_none() && movies.index_of(1).is_none());
+        assert_eq!(
+            (movies.len(), movies.end(), movies.id_of_key("a"), movies.genre("war")),
+            (1, 2, None, None)
+        );
+        assert!(movies.tag("slow").is_some_and(RoaringBitmap::is_empty));
+        assert_eq!(movies.years(1999..=1999).iter().collect::<Vec<_>>(), [1]);
+        assert_eq!(movies.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), [2]);
+        assert_eq!((movies.place_of(1), movies.movie_id(0)), (Some(0), 1));
+        movies.remove(2);
+        assert!(movies.len() == 0 && !movies.is_empty(), "a catalogue of no movies is one");
+        movies.upsert(movie(1, "A (2001)", &[], &[]));
+        assert_eq!((movies.index_of(1), movies.end()), (Some(0), 2));
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Hit {
 impl Titles {
     pub(super) fn new(movies: &Movies) -> Self {
         let (mut words, mut names, mut initials) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, movie) in (0..).zip(movies.iter()) {
+        for (index, movie) in (0..).zip(movies.slots()) {
+            let Some(movie) = movie else { continue };
             words.extend(text::index_words(&movie.title).into_iter().map(|word| (word, index)));
             words.extend(movie.year.map(|year| (format!("{RELEASED}{year}"), index)));
             let of_movie = text::names(&movie.title);
@@ -116,7 +117,7 @@ impl Titles {
             words: Lexicon::new(words),
             names: Lexicon::new(names),
             initials: Lexicon::new(initials),
-            count: movies.len(),
+            count: movies.end() as usize,
         }
     }
 

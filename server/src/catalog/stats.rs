@@ -8,11 +8,11 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use marquee_core::Trend;
 use marquee_core::domain::{MovieId, Rating, TimeMs};
-use marquee_core::statistics::MovieStats;
+use marquee_core::statistics::{MovieStats, RatingCounts};
 use roaring::RoaringBitmap;
 
 const CHUNK: usize = 4096;
@@ -20,17 +20,26 @@ const CHUNK: usize = 4096;
 /// A damped average counts so many ratings of the average of all movies.
 const DAMPING: f64 = 10.0;
 
-/// Number and sum of each movie's ratings by dense index.
+/// Each movie's ratings by dense index.
 ///
 /// Clones share their counters, so that a snapshot that is about to be replaced still counts into
 /// the next one; growing adds chunks and moves none.
 #[derive(Clone, Default)]
 pub(super) struct Ratings {
-    chunks: Vec<Arc<[AtomicU64]>>,
+    chunks: Vec<Arc<[Cell]>>,
     total: Arc<Total>,
 }
 
-/// The ratings of all movies.
+/// The ratings of one movie.
+#[derive(Default)]
+struct Cell {
+    /// How many, and their sum: a [`RatingSum`].
+    sum: AtomicU64,
+    /// How many there are of each value; for a moment less than none, as the sum.
+    counts: [AtomicI32; Rating::ALL.len()],
+}
+
+/// The ratings of all movies, removed ones among them.
 #[derive(Default)]
 struct Total {
     count: AtomicI64,
@@ -84,15 +93,15 @@ impl Ratings {
     /// Makes room for `len` movies.
     pub(super) fn grow(&mut self, len: usize) {
         let chunks = len.div_ceil(CHUNK).max(self.chunks.len());
-        self.chunks.resize_with(chunks, || (0..CHUNK).map(|_| AtomicU64::new(0)).collect());
+        self.chunks.resize_with(chunks, || (0..CHUNK).map(|_| Cell::default()).collect());
     }
 
-    fn cell(&self, index: u32) -> &AtomicU64 {
+    fn cell(&self, index: u32) -> &Cell {
         &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
     fn get(&self, index: u32) -> RatingSum {
-        RatingSum::from_bits(self.cell(index).load(Relaxed))
+        RatingSum::from_bits(self.cell(index).sum.load(Relaxed))
     }
 
     /// How many users rated the movie.
@@ -106,6 +115,12 @@ impl Ratings {
         (sum.count > 0).then(|| f64::from(sum.half_stars) / 2.0 / f64::from(sum.count))
     }
 
+    /// How many there are of each value.
+    pub(super) fn counts(&self, index: u32) -> RatingCounts {
+        let counts = self.cell(index).counts.each_ref();
+        RatingCounts::new(counts.map(|count| u64::try_from(count.load(Relaxed)).unwrap_or(0)))
+    }
+
     /// Their average in stars with ten ratings more of the average of all movies.
     pub(super) fn damped_average(&self, index: u32) -> f64 {
         let sum = self.get(index);
@@ -116,8 +131,12 @@ impl Ratings {
     /// Sets what the store says.
     pub(super) fn load(&self, index: u32, stats: &MovieStats) {
         let clamped = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
-        let sum = RatingSum { count: clamped(stats.ratings), half_stars: clamped(stats.half_stars) };
-        let before = RatingSum::from_bits(self.cell(index).swap(sum.to_bits(), Relaxed));
+        let (count, half_stars) = (clamped(stats.ratings.total()), clamped(stats.ratings.half_stars()));
+        let (cell, sum) = (self.cell(index), RatingSum { count, half_stars });
+        for (count, (_, stored)) in cell.counts.iter().zip(stats.ratings.iter()) {
+            count.store(clamped(stored), Relaxed);
+        }
+        let before = RatingSum::from_bits(cell.sum.swap(sum.to_bits(), Relaxed));
         self.total.changed(before, sum);
     }
 
@@ -126,9 +145,12 @@ impl Ratings {
         if before == now {
             return;
         }
+        let cell = self.cell(index);
+        for (rating, change) in now.into_iter().zip([1]).chain(before.into_iter().zip([-1])) {
+            cell.counts[rating.place()].fetch_add(change, Relaxed);
+        }
         let changed = |bits| Some(RatingSum::from_bits(bits).changed(before, now).to_bits());
-        let bits =
-            self.cell(index).fetch_update(Relaxed, Relaxed, changed).expect("the closure never declines");
+        let bits = cell.sum.fetch_update(Relaxed, Relaxed, changed).expect("the closure never declines");
         let sum = RatingSum::from_bits(bits);
         self.total.changed(sum, sum.changed(before, now));
     }
@@ -204,8 +226,10 @@ struct Order {
 }
 
 impl Order {
-    fn new(places: Vec<Place>) -> Self {
-        Self { ranked: places.iter().copied().collect(), places }
+    /// An order of those of the places that are `shown`.
+    fn new(places: Vec<Place>, shown: &RoaringBitmap) -> Self {
+        let ranked = places.iter().filter(|place| shown.contains(place.index)).copied().collect();
+        Self { ranked, places }
     }
 
     fn score(&self, index: u32) -> f64 {
@@ -220,9 +244,19 @@ impl Order {
 
     fn set(&mut self, index: u32, score: f64) {
         let place = &mut self.places[index as usize];
-        self.ranked.remove(place);
+        let is_shown = self.ranked.remove(place);
         place.score = score;
-        self.ranked.insert(*place);
+        if is_shown {
+            self.ranked.insert(*place);
+        }
+    }
+
+    fn hide(&mut self, index: u32) {
+        self.ranked.remove(&self.places[index as usize]);
+    }
+
+    fn show(&mut self, index: u32) {
+        self.ranked.insert(self.places[index as usize]);
     }
 
     /// The best allowed movies. Walks the order where many are allowed, ranks the allowed ones
@@ -266,8 +300,8 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    /// Orders of movies at the dense indexes 0, 1, ...
-    pub(super) fn new(movies: &[(MovieId, MovieStats)]) -> Self {
+    /// Orders of movies at the dense indexes 0, 1, ... as far as they are `shown`.
+    pub(super) fn new(movies: &[(MovieId, MovieStats)], shown: &RoaringBitmap) -> Self {
         let order = |score: fn(&MovieStats) -> f64| {
             let places = movies.iter().zip(0..);
             Order::new(
@@ -278,6 +312,7 @@ impl Orders {
                         index,
                     })
                     .collect(),
+                shown,
             )
         };
         Self {
@@ -297,6 +332,18 @@ impl Orders {
         self.popular.push(Place { score: 0.0, movie_id, index });
         self.trending.push(Place { score: trend.score(), movie_id, index });
         self.trends.push(trend);
+    }
+
+    /// Takes a movie that was removed out of the orders, where it keeps what is counted.
+    pub(super) fn hide(&mut self, index: u32) {
+        self.popular.hide(index);
+        self.trending.hide(index);
+    }
+
+    /// Puts a movie that came again where it stands by what was counted.
+    pub(super) fn show(&mut self, index: u32) {
+        self.popular.show(index);
+        self.trending.show(index);
     }
 
     pub(super) fn popular(&self, page: Page<'_>) -> Vec<(u32, f64)> {

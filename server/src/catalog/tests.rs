@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{Kind, Rating, UserId};
 use proptest::prelude::*;
 
@@ -11,6 +12,7 @@ use super::movies::year_of;
 use super::*;
 
 const GENRES: [&str; 4] = ["Comedy", "Drama", "Sci-Fi", "War"];
+const CAST: [&str; 3] = ["Anna", "Ben", "Cem"];
 const TAGS: [&str; 3] = ["slow", "robots", "based on a book"];
 
 fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
@@ -18,7 +20,8 @@ fn movie(movie_id: MovieId, title: &str) -> MovieRecord {
 }
 
 fn rated(movie_id: MovieId, ratings: u64) -> MovieStats {
-    MovieStats { popularity: ratings, ratings, half_stars: ratings * 7, ..MovieStats::none(movie_id) }
+    let counts = RatingCounts::of(Rating::ALL[6], ratings);
+    MovieStats { popularity: ratings, ratings: counts, ..MovieStats::none(movie_id) }
 }
 
 fn rating(user_id: UserId, movie_id: MovieId, time_ms: i64, half_stars: u8) -> Interaction {
@@ -244,6 +247,25 @@ fn events_count_at_once_and_are_forgotten_with_their_user() {
 }
 
 #[test]
+fn ratings_are_told_by_value_of_a_movie_and_of_all() {
+    let catalog = Catalog::new(vec![movie(10, "A"), movie(20, "B")], vec![rated(20, 2)]);
+    let (first, second) = (rating(1, 10, 1_000, 4), rating(1, 10, 2_000, 10));
+    let recorded = Recorded::new(None, &first);
+    catalog.apply(&first, &recorded);
+    assert_eq!(catalog.rating_counts(Some(0)), RatingCounts::of(Rating::ALL[3], 1));
+    catalog.apply(&second, &Recorded::new(recorded.now, &second));
+    let latest = RatingCounts::of(Rating::ALL[9], 1);
+    assert_eq!(catalog.rating_counts(Some(0)), latest);
+    let mut all = RatingCounts::of(Rating::ALL[6], 2);
+    all.merge(&latest);
+    assert_eq!(catalog.rating_counts(None), all);
+    catalog.set_stats(vec![rated(10, 5)]);
+    assert_eq!(catalog.rating_counts(None), RatingCounts::of(Rating::ALL[6], 5));
+    catalog.forget(&[first]);
+    assert_eq!(catalog.rating_counts(Some(0)).total(), 4, "a value that is taken out too often is not there");
+}
+
+#[test]
 fn a_user_that_is_forgotten_before_it_was_counted_leaves_nothing() {
     let catalog = Catalog::new(vec![movie(10, "A")], vec![]);
     let event = rating(1, 10, 1_000, 9);
@@ -295,25 +317,90 @@ fn movies_that_come_later_keep_what_was_counted() {
     assert_eq!(catalog.popular(None, &RoaringBitmap::new(), None, 9), [(0, 3.0), (1, 1.0)]);
 }
 
+#[test]
+fn a_removed_movie_is_found_by_nothing_and_keeps_what_is_counted() {
+    let nobody = RoaringBitmap::new();
+    let records = || vec![movie(10, "Heat (1995)"), movie(20, "Heat Wave (1990)"), movie(30, "Ran (1985)")];
+    let catalog = Catalog::new(records(), vec![rated(10, 3), rated(20, 2), rated(40, 4)]);
+    assert_eq!((catalog.remove(&[10, 40, 50]), catalog.remove(&[10])), (1, 0));
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(1, 2.0), (2, 0.0)]);
+    assert_eq!(catalog.trending(None, &nobody, None, 9).len(), 2);
+    assert_eq!(catalog.search("heat", None, 9), [1]);
+    let without = Filter { deny_movie_ids: vec![20], ..Filter::default() };
+    assert_eq!(catalog.select(&without), Ok(Some(RoaringBitmap::from([2]))));
+    let allowed = Filter { allow_movie_ids: vec![10, 20], ..Filter::default() };
+    assert_eq!(catalog.select(&allowed), Ok(Some(RoaringBitmap::from([1]))));
+    assert_eq!(catalog.rating_counts(None).total(), 2);
+
+    let event = rating(1, 10, 1_000, 8);
+    catalog.apply(&event, &Recorded::new(None, &event));
+    catalog.set_stats(vec![rated(10, 4), rated(20, 2), rated(40, 4)]);
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(1, 2.0), (2, 0.0)]);
+    catalog.put(vec![movie(30, "Ran, again (1985)")]);
+    assert_eq!(catalog.search("heat", None, 9), [1]);
+    catalog.put(vec![movie(10, "Heat (1995)"), movie(40, "Dune (2021)")]);
+    assert_eq!(catalog.popular(None, &nobody, None, 9), [(0, 4.0), (3, 4.0), (1, 2.0), (2, 0.0)]);
+    assert_eq!(catalog.search("heat", None, 9), [0, 1]);
+    assert_eq!(catalog.rating_counts(None).total(), 10);
+}
+
 prop_compose! {
     fn any_movie()(
         title in "[A-C ]{1,3}",
         year in proptest::option::of(1995u16..2000),
         genres in proptest::sample::subsequence(&GENRES[..], 0..=3),
         tags in proptest::sample::subsequence(&TAGS[..], 0..=2),
+        cast in proptest::sample::subsequence(&CAST[..], 0..=2),
+        minutes in proptest::option::of(1i8..5),
         ratings in 0u64..4,
-        half_stars in 1u64..=10,
+        rating in proptest::sample::select(&Rating::ALL[..]),
         popularity in 0u64..5,
     ) -> (MovieRecord, MovieStats) {
         let title = year.map_or(title.clone(), |year| format!("{title} ({year})"));
         let record = MovieRecord {
             genres: genres.into_iter().map(str::to_owned).collect(),
             tags: tags.into_iter().map(|tag| (tag.to_owned(), 1)).collect(),
+            attributes: attributes_of(&cast, minutes),
             ..movie(0, &title)
         };
         let mut trend = Trend::default();
         trend.add((popularity * 7 % 3) as i64 * Trend::HALF_LIFE_MS);
-        (record, MovieStats { movie_id: 0, popularity, ratings, half_stars: ratings * half_stars, trend })
+        (record, MovieStats { movie_id: 0, popularity, ratings: RatingCounts::of(rating, ratings), trend })
+    }
+}
+
+/// A cast, if there is one, and a running time, if there is one.
+fn attributes_of(cast: &[&str], minutes: Option<i8>) -> Vec<Attribute> {
+    let cast: Vec<String> = cast.iter().map(ToString::to_string).collect();
+    let cast = (!cast.is_empty()).then_some(("cast", AttributeValue::Texts(cast)));
+    let minutes = minutes.map(|minutes| ("minutes", AttributeValue::Number(minutes.into())));
+    let named = cast.into_iter().chain(minutes);
+    named.map(|(name, value)| Attribute { name: name.to_owned(), value }).collect()
+}
+
+fn any_condition() -> impl Strategy<Value = AttributeCondition> {
+    let texts = proptest::sample::subsequence(vec!["anna", "BEN", "nobody"], 1..=2);
+    let any_of = texts.prop_map(|texts| AttributeTest::AnyOf(texts.into_iter().map(str::to_owned).collect()));
+    let bound = || proptest::option::of(0i8..6).prop_map(|bound| bound.map(f64::from));
+    let range = (bound(), bound()).prop_map(|(min, max)| AttributeTest::Range { min, max });
+    let test = prop_oneof![any_of, range, any::<bool>().prop_map(AttributeTest::Exists)];
+    let name = proptest::sample::select(vec!["cast", "minutes", "studio"]);
+    (name, test).prop_map(|(name, test)| AttributeCondition { name: name.to_owned(), test })
+}
+
+/// The promise of one condition.
+fn is_so(AttributeCondition { name, test }: &AttributeCondition, record: &MovieRecord) -> bool {
+    let found = record.attributes.iter().find(|attribute| attribute.name == *name);
+    let value = found.map(|attribute| &attribute.value);
+    match (test, value) {
+        (AttributeTest::Exists(exists), value) => value.is_some() == *exists,
+        (AttributeTest::AnyOf(wanted), Some(AttributeValue::Texts(texts))) => {
+            texts.iter().any(|text| wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(text)))
+        }
+        (AttributeTest::Range { min, max }, Some(AttributeValue::Number(number))) => {
+            min.is_none_or(|min| *number >= min) && max.is_none_or(|max| *number <= max)
+        }
+        _ => false,
     }
 }
 
@@ -329,11 +416,12 @@ prop_compose! {
         ratings_min in proptest::option::of(0u64..4),
         allow_movie_ids in proptest::collection::vec(1u32..60, 0..8),
         deny_movie_ids in proptest::collection::vec(1u32..60, 0..8),
+        attributes in proptest::collection::vec(any_condition(), 0..3),
     ) -> Filter {
         let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
         Filter {
             genres_any: owned(any), genres_all: owned(all), genres_none: owned(none), tags_any: owned(tags),
-            year_min, year_max, average_rating_min, ratings_min, allow_movie_ids, deny_movie_ids,
+            year_min, year_max, average_rating_min, ratings_min, allow_movie_ids, deny_movie_ids, attributes,
         }
     }
 }
@@ -354,17 +442,19 @@ fn passes(filter: &Filter, record: &MovieRecord, stats: &MovieStats) -> bool {
     let has_genre = |name: &String| record.genres.contains(name);
     let has_tag = |name: &String| record.tags.iter().any(|(tag, _)| *tag == name.to_lowercase());
     let year = year_of(&record.title);
-    let average = stats.half_stars as f64 / 2.0 / stats.ratings as f64;
     (filter.genres_any.is_empty() || filter.genres_any.iter().any(has_genre))
         && filter.genres_all.iter().all(has_genre)
         && !filter.genres_none.iter().any(has_genre)
         && (filter.tags_any.is_empty() || filter.tags_any.iter().any(has_tag))
         && filter.year_min.is_none_or(|min| year.is_some_and(|year| year >= min))
         && filter.year_max.is_none_or(|max| year.is_some_and(|year| year <= max))
-        && filter.average_rating_min.is_none_or(|min| stats.ratings > 0 && average >= min)
-        && filter.ratings_min.is_none_or(|min| stats.ratings >= min)
+        && filter
+            .average_rating_min
+            .is_none_or(|min| stats.ratings.average().is_some_and(|average| average >= min))
+        && filter.ratings_min.is_none_or(|min| stats.ratings.total() >= min)
         && (filter.allow_movie_ids.is_empty() || filter.allow_movie_ids.contains(&record.movie_id))
         && !filter.deny_movie_ids.contains(&record.movie_id)
+        && filter.attributes.iter().all(|condition| is_so(condition, record))
 }
 
 /// Index and score of all movies, highest score first, ties by ascending id.

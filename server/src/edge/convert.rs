@@ -13,7 +13,8 @@ use prost_types::Timestamp;
 use tonic::{Request, Response};
 
 use super::ApiError;
-use crate::catalog::{Catalog, Filter, Movie, Movies};
+use super::movies::shown;
+use crate::catalog::{AttributeCondition, AttributeTest, Catalog, Filter, Movie, Movies};
 use crate::edge::layers::{Admitted, Deadline};
 use crate::recommend::{
     Because, Explanation, Exploration, HomeRow, Obstacle, Pick, Reasons, RowKind, SimilarityBasis, Source,
@@ -48,7 +49,9 @@ pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {
         return Err(ApiError::invalid("filter.year_max", format!("is {last}, before year_min {first}")));
     }
     let year = |year: Option<u32>| year.and_then(|year| u16::try_from(year).ok());
+    let attributes = filter.attributes.into_iter().enumerate().map(|(place, it)| condition(place, it));
     Ok(Filter {
+        attributes: attributes.collect::<Result<_, _>>()?,
         genres_any: filter.genres_any,
         genres_all: filter.genres_all,
         genres_none: filter.genres_none,
@@ -60,6 +63,42 @@ pub(super) fn filter(filter: Option<v1::Filter>) -> Result<Filter, ApiError> {
         allow_movie_ids: filter.allow_movie_ids,
         deny_movie_ids: filter.deny_movie_ids,
     })
+}
+
+/// What an attribute must be.
+fn condition(place: usize, filter: v1::AttributeFilter) -> Result<AttributeCondition, ApiError> {
+    use v1::attribute_filter::Test;
+    let test = match filter.test {
+        Some(Test::Equal(text)) => AttributeTest::AnyOf(vec![text]),
+        Some(Test::AnyOf(texts)) => AttributeTest::AnyOf(texts.texts),
+        Some(Test::Exists(exists)) => AttributeTest::Exists(exists),
+        Some(Test::Range(v1::NumberRange { min, max })) => {
+            let is_range = match (min, max) {
+                (Some(min), Some(max)) => min <= max,
+                (one, other) => one.or(other).is_some_and(|bound| !bound.is_nan()),
+            };
+            if !is_range {
+                let field = format!("filter.attributes[{place}].range");
+                return Err(ApiError::invalid(field, "has no min and no max, or a min above its max"));
+            }
+            AttributeTest::Range { min, max }
+        }
+        None => {
+            let field = format!("filter.attributes[{place}].test");
+            return Err(ApiError::invalid(field, "is missing; say what the attribute must be"));
+        }
+    };
+    Ok(AttributeCondition { name: filter.name, test })
+}
+
+fn shown_condition(condition: AttributeCondition) -> v1::AttributeFilter {
+    use v1::attribute_filter::Test;
+    let test = match condition.test {
+        AttributeTest::AnyOf(texts) => Test::AnyOf(v1::AttributeTexts { texts }),
+        AttributeTest::Range { min, max } => Test::Range(v1::NumberRange { min, max }),
+        AttributeTest::Exists(exists) => Test::Exists(exists),
+    };
+    v1::AttributeFilter { name: condition.name, test: Some(test) }
 }
 
 /// A filter as a request says it.
@@ -76,6 +115,7 @@ pub(super) fn shown_filter(filter: &Filter) -> v1::Filter {
         ratings_min: filter.ratings_min.map(|ratings| u32::try_from(ratings).unwrap_or(u32::MAX)),
         allow_movie_ids: filter.allow_movie_ids,
         deny_movie_ids: filter.deny_movie_ids,
+        attributes: filter.attributes.into_iter().map(shown_condition).collect(),
         ..v1::Filter::default()
     }
 }
@@ -324,6 +364,7 @@ pub(super) fn movie(catalog: &Catalog, movies: &Movies, index: u32) -> Option<v1
         average_rating: catalog.average(index),
         ratings: u32::try_from(catalog.ratings(index)).unwrap_or(u32::MAX),
         tags: movie.tags.iter().take(SHOWN_TAGS).map(|(tag, _)| tag.to_string()).collect(),
+        attributes: shown(&movie.attributes),
     })
 }
 

@@ -15,6 +15,7 @@ mod health;
 mod http;
 mod key_numbers;
 pub mod layers;
+mod movies;
 mod page;
 mod places;
 mod presets;

@@ -5,7 +5,7 @@
 //! given for another user, another filter or by another method is an invalid argument, and not a page of
 //! something that nobody asked for.
 
-use marquee_core::domain::{EventKey, Kind};
+use marquee_core::domain::{EventKey, Kind, UserId};
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -45,6 +45,18 @@ impl List {
             let score = f64::from_bits(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
             Some(After { score, movie_id: u32::from_be_bytes([i, j, k, l]) })
         })
+    }
+
+    /// The token for what comes after this user.
+    pub(super) fn users_token(self, after: UserId) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(after.to_be_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of users goes on; `None` for the first page.
+    pub(super) fn users_after(self, token: &str) -> Result<Option<UserId>, ApiError> {
+        self.parse::<8, _>(token, |user_id| Some(UserId::from_be_bytes(user_id)))
     }
 
     /// The token for what comes after this event.
@@ -169,6 +181,7 @@ mod tests {
         assert_eq!(list.movies_after(&list.movies_token(AFTER)).unwrap(), Some(AFTER));
         let key = EventKey { time_ms: -5, movie_id: 7, kind: Kind::Like };
         assert_eq!(list.events_after(&list.events_token(key)).unwrap(), Some(key));
+        assert_eq!(list.users_after(&list.users_token(u64::MAX)).unwrap(), Some(u64::MAX));
         assert_eq!(list.movies_after("").unwrap(), None);
     }
 

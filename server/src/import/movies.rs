@@ -108,6 +108,7 @@ impl Assembled {
             tmdb: known.tmdb,
             tags: std::mem::take(&mut known.tags),
             key: known.key.take(),
+            attributes: std::mem::take(&mut known.attributes),
             ..movie
         };
     }

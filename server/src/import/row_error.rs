@@ -1,5 +1,6 @@
 //! What may be wrong with a row.
 
+use marquee_core::attributes::AttributeError;
 use marquee_core::clock::TimeError;
 use marquee_core::domain::{NameError, NotShowable};
 
@@ -145,6 +146,17 @@ pub enum RowError {
     /// An item that the files of items do not have.
     #[error("item {0:?} is not among the items")]
     UnknownItem(String),
+    /// What is no attribute.
+    #[error("the attribute {0}")]
+    Attribute(AttributeError),
+    /// An attribute that is no number where the map says that it is one.
+    #[error("the attribute {name:?} is {text:?}, not a number")]
+    AttributeNumber {
+        /// The attribute.
+        name: String,
+        /// What stands there.
+        text: String,
+    },
     /// A movie that cannot be called so.
     #[error("{0}")]
     Name(NameError),

@@ -197,6 +197,7 @@ mod tests {
             imdb: None,
             tmdb: None,
             tags: Box::default(),
+            attributes: Box::default(),
         })
     }
 

@@ -122,7 +122,7 @@ impl Live {
 
     fn look(&self) {
         let movies = self.catalog.movies();
-        let events = self.catalog.popularities(&(0..movies.len() as u32).map(Some).collect::<Vec<_>>());
+        let events = self.catalog.popularities(&(0..movies.end()).map(Some).collect::<Vec<_>>());
         let mut figures = figures(&self.newest, &movies, &events, year_of(now_ms()));
         if let Ok(model) = self.recommender.model() {
             let history = self.newest.iter().flat_map(|sample| &sample.history);
@@ -171,7 +171,10 @@ fn figures(samples: &VecDeque<Sample>, movies: &Movies, events: &[u64], year: i6
     };
     let all = || lists.iter().flatten();
     let of_input = genres(histories.map(|movie| (movie, 1)), movies);
-    let of_events = genres(movies.iter().cloned().zip(events.iter().copied()), movies);
+    let of_events = genres(
+        movies.slots().zip(events).filter_map(|(movie, events)| Some((Arc::clone(movie?), *events))),
+        movies,
+    );
     Figures {
         lists: lists.len(),
         coverage: shown.len() as f64 / movies.len() as f64,

@@ -130,7 +130,7 @@ impl Judge<'_> {
     /// Every figure of these lists by its name.
     fn figures(&self, lists: &Lists) -> Vec<(&'static str, Figure)> {
         let movies = self.catalog.movies();
-        let popularity = self.catalog.popularities(&(0..movies.len() as u32).map(Some).collect::<Vec<_>>());
+        let popularity = self.catalog.popularities(&(0..movies.end()).map(Some).collect::<Vec<_>>());
         lists.figures(&popularity)
     }
 

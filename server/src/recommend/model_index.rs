@@ -32,8 +32,10 @@ impl ModelIndex {
         let fit = Fit::of(bundle, movies);
         let is_used = fit.belongs() || mismatch == Mismatch::Allowed;
         let row_of = |movie_id| if is_used { bundle.row_of(movie_id) } else { None };
-        let row_of_index: Vec<ItemRow> =
-            movies.iter().map(|movie| row_of(movie.movie_id).unwrap_or(NONE)).collect();
+        let row_of_index: Vec<ItemRow> = movies
+            .slots()
+            .map(|movie| movie.and_then(|movie| row_of(movie.movie_id)).unwrap_or(NONE))
+            .collect();
         let known: RoaringBitmap = row_of_index.iter().copied().filter(|row| *row != NONE).collect();
         let all_known = known.len() == bundle.items() as u64;
         let servable = (!movies.is_empty() && !all_known).then(|| Arc::new(known));

@@ -107,7 +107,7 @@ impl Recommender {
 fn likeness(catalog: &Catalog, movies: &Movies, movie: &Movie, table: Option<&Table>) -> Vec<f32> {
     let mut likeness = catalog.likeness(movie);
     // The catalogue may have more or fewer movies by now than this request's.
-    likeness.resize(movies.len(), 0.0);
+    likeness.resize(movies.end() as usize, 0.0);
     for (neighbour, value) in table.into_iter().flat_map(|table| table.neighbours(movie.movie_id)) {
         if let Some(index) = movies.index_of(neighbour) {
             likeness[index as usize] += value;
@@ -128,6 +128,7 @@ fn best(
     let is_allowed = |index: u32| {
         let movie_id = movies.movie_id(index);
         movie_id != itself
+            && movies.at(index).is_some()
             && !allowed.excluded.contains(movie_id)
             && allowed.selection.as_ref().is_none_or(|selection| selection.contains(index))
     };

@@ -8,6 +8,7 @@
 
 mod accept;
 mod imports;
+mod movies;
 mod persons;
 mod recording;
 
@@ -17,11 +18,12 @@ use std::time::Duration;
 use marquee_core::clock::{EventTimes, now_ms};
 use marquee_core::domain::{EventKey, Interaction, MovieId, MovieRecord, Preferences, User, UserId};
 use marquee_store::{DocumentKind, Recorded, Store, StoreError, to_its_end};
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 pub use self::accept::{EventError, SubmittedEvent};
 pub use self::imports::Crowded;
 use self::imports::{Batch, Imports};
+pub use self::movies::{MovieChange, MovieField, UpdateMoviesError};
 pub use self::persons::{UserIdError, is_persons, random_persons_id};
 pub use self::recording::Recording;
 use crate::catalog::{Catalog, CatalogError, Filter};
@@ -78,9 +80,6 @@ struct Parts {
     imports: Imports,
     /// How far the times of events may be ahead of the clock.
     max_clock_skew: Duration,
-    /// Held while movies are stored and shown: of two writes of a movie the catalogue has the one that
-    /// the store has, and one title index is built at a time.
-    movie_writer: Arc<Mutex<()>>,
 }
 
 impl WriteCoordinator {
@@ -92,10 +91,9 @@ impl WriteCoordinator {
         events: Arc<dyn EventLog>,
         max_clock_skew: Duration,
     ) -> Self {
-        let (imports, movie_writer) = (Imports::default(), Arc::default());
+        let imports = Imports::default();
         let user_keys = UserKeys::new(Arc::clone(&store));
-        let parts =
-            Parts { store, catalog, profiles, events, user_keys, imports, max_clock_skew, movie_writer };
+        let parts = Parts { store, catalog, profiles, events, user_keys, imports, max_clock_skew };
         let parts = Arc::new(parts);
         Self { parts, experiments: None, under_way: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
@@ -236,13 +234,12 @@ impl WriteCoordinator {
     pub async fn put_movies(&self, mut movies: Vec<MovieRecord>) -> Result<u64, PutMoviesError> {
         number_movies(self.parts.store.as_ref(), &mut movies).await?;
         let mut reply = self.parts.imports.join(self.parts.catalog.completed(movies))?;
-        let writer = Arc::clone(&self.parts.movie_writer).lock_owned();
         let added = tokio::select! {
             biased;
             // Another caller's write took them along.
             added = &mut reply => added,
-            writer = writer => {
-                self.write_movies(writer).await?;
+            alone = self.parts.catalog.alone() => {
+                self.write_movies(alone).await?;
                 reply.await
             }
         };
@@ -250,13 +247,13 @@ impl WriteCoordinator {
     }
 
     /// Stores and shows all movies that wait, and answers their callers.
-    async fn write_movies(&self, writer: OwnedMutexGuard<()>) -> Result<(), StoreError> {
+    async fn write_movies(&self, alone: OwnedMutexGuard<()>) -> Result<(), StoreError> {
         let parts = Arc::clone(&self.parts);
         self.to_its_end(async move {
             let Batch { movies, callers } = parts.imports.take();
             let outcome = if movies.is_empty() { Ok(Vec::new()) } else { parts.put_movies(movies).await };
             callers.answer(&outcome);
-            drop(writer);
+            drop(alone);
             Ok(())
         })
         .await
@@ -282,10 +279,10 @@ impl WriteCoordinator {
     }
 
     /// Runs a write to its end once there is room for one more, even when its caller goes away then.
-    async fn to_its_end<T: Send + 'static>(
+    async fn to_its_end<T: Send + 'static, E: From<StoreError> + Send + 'static>(
         &self,
-        write: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> Result<T, StoreError> {
+        write: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E> {
         let permit = Arc::clone(&self.under_way).acquire_owned().await;
         let permit = permit.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         to_its_end(async move {
@@ -464,7 +461,7 @@ mod tests {
     async fn a_hundred_imports_that_wait_are_one_write_and_one_index() {
         let folder = tempfile::tempdir().unwrap();
         let (coordinator, _) = coordinator(&folder);
-        let writer = Arc::clone(&coordinator.parts.movie_writer).lock_owned().await;
+        let writer = coordinator.parts.catalog.alone().await;
         let mut writes: Vec<_> =
             (1..=100).map(|id| Box::pin(coordinator.put_movies(vec![movie(id, "Title (1999)")]))).collect();
         for write in &mut writes {

@@ -8,8 +8,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{EventKey, Interaction, Kind, MovieRecord, Preferences, Rating, UserId};
-use marquee_core::statistics::{MovieStats, Opinion};
+use marquee_core::statistics::{MovieStats, Opinion, RatingCounts};
 
 use super::{
     Content, Deleted, Document, DocumentId, DocumentKind, Record, Recorded, RuleRecord, Store, StoreStats,
@@ -396,7 +397,8 @@ async fn concurrent_writes_all_count(store: &impl Store) {
     let shared = store.user_stats(1).await.expect("a read").expect("a known user");
     assert_eq!((shared.interactions, shared.half_stars), (32, 32 * 10));
     assert_eq!(counts(store).await, StoreStats { users: 33, interactions: 1280, movies: 0 });
-    let ratings: u64 = store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings).sum();
+    let ratings: u64 =
+        store.movie_stats().await.expect("a read").iter().map(|stats| stats.ratings.total()).sum();
     assert_eq!(ratings, 32 * 20 + 32);
 }
 
@@ -468,8 +470,19 @@ async fn text_and_numbers_at_their_limits_come_back(store: &impl Store) {
         tmdb: None,
         tags: vec![(String::new(), 0), ("x".repeat(20_000), u32::MAX)],
         key: Some("七人の侍/1954".to_owned()),
+        attributes: vec![
+            attribute("監督", AttributeValue::Texts(vec!["黒澤明".to_owned(), String::new()])),
+            attribute("minutes", AttributeValue::Number(f64::MIN_POSITIVE)),
+            attribute("studio", AttributeValue::Text("x".repeat(4_000))),
+        ],
     };
-    let plain = MovieRecord { movie_id: 1, imdb: None, tmdb: Some(1), ..MovieRecord::default() };
+    let plain = MovieRecord {
+        movie_id: 1,
+        imdb: None,
+        tmdb: Some(1),
+        attributes: vec![attribute("minutes", AttributeValue::Number(-0.5))],
+        ..MovieRecord::default()
+    };
     store.put_movies(&[movie.clone(), plain.clone()]).await.expect("a write");
     assert_eq!(store.movies(None, 10).await.expect("a read"), [plain, movie]);
     let preferences = Preferences {
@@ -641,6 +654,11 @@ pub async fn fill(store: &impl Store) {
         tmdb: None,
         tags: vec![("samurai".to_owned(), 12), (String::new(), 0)],
         key: Some("seven samurai".to_owned()),
+        attributes: vec![
+            attribute("cast", AttributeValue::Texts(vec!["Mifune".to_owned(), "Shimura".to_owned()])),
+            attribute("minutes", AttributeValue::Number(207.0)),
+            attribute("studio", AttributeValue::Text("Toho \"\n".to_owned())),
+        ],
     };
     let plain = |movie_id| MovieRecord { movie_id, ..MovieRecord::default() };
     store.put_movies(&[movie, plain(1), plain(u32::MAX)]).await.expect("a write");
@@ -708,6 +726,10 @@ pub fn of_kind(user_id: UserId, movie_id: u32, time_ms: i64, kind: Kind) -> Inte
     Interaction { user_id, movie_id, time_ms, kind, rating: None }
 }
 
+fn attribute(name: &str, value: AttributeValue) -> Attribute {
+    Attribute { name: name.to_owned(), value }
+}
+
 fn document<'a>(part: &'a str, key: &'a str) -> DocumentId<'a> {
     DocumentId { kind: DocumentKind::Key, part, key }
 }
@@ -727,10 +749,10 @@ fn ratings_of(recorded: Recorded) -> (Option<Rating>, Option<Rating>) {
 }
 
 /// The sums of a movie that is to the taste of users since these times, some of whom rated it so.
-fn sums(movie_id: u32, taste: &[i64], half_stars: &[u64]) -> MovieStats {
-    let (popularity, ratings) = (taste.len() as u64, half_stars.len() as u64);
-    let (half_stars, trend) = (half_stars.iter().sum(), taste.iter().copied().collect());
-    MovieStats { movie_id, popularity, ratings, half_stars, trend }
+fn sums(movie_id: u32, taste: &[i64], half_stars: &[u8]) -> MovieStats {
+    let ratings: RatingCounts = half_stars.iter().filter_map(|half_stars| stars(*half_stars)).collect();
+    let trend = taste.iter().copied().collect();
+    MovieStats { movie_id, popularity: taste.len() as u64, ratings, trend }
 }
 
 async fn delete(store: &impl Store, event: Interaction) -> Option<Deleted> {

@@ -95,8 +95,7 @@ impl Model {
             let stats = sums.entry(movie_id).or_insert(MovieStats { movie_id, ..MovieStats::default() });
             stats.popularity += u64::from(newest.is_some());
             newest.inspect(|event| stats.trend.add(event.time_ms));
-            stats.ratings += u64::from(rating.is_some());
-            stats.half_stars += rating.map_or(0, |rating| u64::from(rating.half_stars()));
+            rating.inspect(|rating| stats.ratings.add(*rating));
         }
         sums.into_values().filter(|stats| *stats != MovieStats::none(stats.movie_id)).collect()
     }

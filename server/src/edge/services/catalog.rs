@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream};
-use marquee_core::domain::{MovieId, MovieRecord, NameError, UserId, imdb_number};
+use marquee_core::domain::{MovieId, MovieRecord, Rating, UserId};
 use marquee_proto::v1;
 use marquee_proto::v1::catalog_service_server::CatalogService;
-use marquee_proto::v1::import_movies_request::Movie;
-use marquee_proto::{MAX_KEY_BYTES, is_key};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::catalog::{Catalog, Filter, Hit, Listing, Movies, Order, Suggestion};
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, broken_off, in_chunks, to_its_end};
-use crate::edge::{ApiError, KeyNumbers, checked, convert};
-use crate::keys::{FIRST_KEYED_MOVIE, LAST_KEYED_MOVIE, UNNUMBERED, is_keyed_movie};
+use crate::edge::{ApiError, KeyNumbers, checked, convert, movies};
 use crate::recommend::{RecommendError, Recommender, RequestOptions};
-use crate::writes::WriteCoordinator;
+use crate::writes::{UpdateMoviesError, WriteCoordinator};
 
 /// Movies found when a request does not say how many.
 const DEFAULT_LIMIT: u32 = 10;
@@ -72,6 +69,10 @@ impl CatalogApi {
         Ok(order.map(|order| best(order).filter_map(|id| movies.index_of(id)).collect()))
     }
 
+    fn index_of(&self, movie_id: MovieId) -> Result<u32, ApiError> {
+        self.catalog.movies().index_of(movie_id).ok_or(ApiError::UnknownMovie(movie_id))
+    }
+
     fn found(&self, search: &Search, limit: usize) -> Result<Vec<Hit>, ApiError> {
         let found = self.catalog.find(&search.query, &search.filter, limit);
         Ok(found.map_err(RecommendError::from)?)
@@ -87,7 +88,7 @@ impl CatalogApi {
     ) -> Result<v1::ImportMoviesResponse, Status> {
         let records = incoming.zip(stream::iter(0..)).map(|(movie, before)| {
             let movie = movie.map_err(|status| broken_off(status, || place(before)))?;
-            let checked_record = checked(movie).and_then(|movie| record(&movie));
+            let checked_record = checked(movie).and_then(|movie| movies::record(&movie));
             checked_record.map_err(|error| placed(error, before).into())
         });
         let mut importing = Importing { coordinator: self.coordinator.clone(), accepted: 0, added: 0 };
@@ -120,10 +121,21 @@ impl CatalogService for CatalogApi {
         request: Request<v1::GetMovieRequest>,
     ) -> Result<Response<v1::GetMovieResponse>, Status> {
         let request = self.numbers.valid(request).await?;
-        let movies = self.catalog.movies();
-        let index = movies.index_of(request.movie_id()).ok_or(ApiError::UnknownMovie(request.movie_id()))?;
-        let movie = convert::movie(&self.catalog, &movies, index);
+        let index = self.index_of(request.movie_id())?;
+        let movie = convert::movie(&self.catalog, &self.catalog.movies(), index);
         Ok(Response::new(v1::GetMovieResponse { movie }))
+    }
+
+    async fn list_movies(
+        &self,
+        request: Request<v1::ListMoviesRequest>,
+    ) -> Result<Response<v1::ListMoviesResponse>, Status> {
+        let mut request = self.numbers.valid(request).await?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE);
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListMovies", &request);
+        let (movies, next_page_token) = self.page(list, Order::Id, request.filter, &page_token, page_size)?;
+        Ok(Response::new(v1::ListMoviesResponse { movies, next_page_token }))
     }
 
     async fn search_movies(
@@ -194,6 +206,21 @@ impl CatalogService for CatalogApi {
         Ok(Response::new(v1::ListPopularMoviesResponse { movies, next_page_token }))
     }
 
+    async fn get_rating_distribution(
+        &self,
+        request: Request<v1::GetRatingDistributionRequest>,
+    ) -> Result<Response<v1::GetRatingDistributionResponse>, Status> {
+        let request = self.numbers.valid(request).await?;
+        let index = request.movie.is_some().then(|| self.index_of(request.movie_id())).transpose()?;
+        let counts = self.catalog.rating_counts(index);
+        let count = |(rating, ratings): (Rating, u64)| v1::RatingCount { rating: rating.stars(), ratings };
+        Ok(Response::new(v1::GetRatingDistributionResponse {
+            counts: counts.iter().map(count).collect(),
+            ratings: counts.total(),
+            average_rating: counts.average(),
+        }))
+    }
+
     async fn list_trending_movies(
         &self,
         request: Request<v1::ListTrendingMoviesRequest>,
@@ -212,6 +239,34 @@ impl CatalogService for CatalogApi {
         request: Request<Streaming<v1::ImportMoviesRequest>>,
     ) -> Result<Response<v1::ImportMoviesResponse>, Status> {
         to_its_end(self.clone().import_stream(request.into_inner())).await.map(Response::new)
+    }
+
+    async fn update_movies(
+        &self,
+        request: Request<v1::UpdateMoviesRequest>,
+    ) -> Result<Response<v1::UpdateMoviesResponse>, Status> {
+        let request = self.numbers.valid(request).await?;
+        let changes = movies::changes(&request)?;
+        let updated = self.coordinator.update_movies(changes).await;
+        updated.map_err(|error| match error {
+            UpdateMoviesError::UnknownMovie(movie_id) => ApiError::UnknownMovie(movie_id),
+            UpdateMoviesError::Store(error) => error.into(),
+        })?;
+        let movies = self.catalog.movies();
+        let changed = request.movies.iter().filter_map(|movie| movies.index_of(movie.movie_id()));
+        Ok(Response::new(v1::UpdateMoviesResponse { movies: self.movies(&movies, changed) }))
+    }
+
+    async fn delete_movies(
+        &self,
+        request: Request<v1::DeleteMoviesRequest>,
+    ) -> Result<Response<v1::DeleteMoviesResponse>, Status> {
+        let request = self.numbers.valid(request).await?;
+        if request.movie_ids.is_empty() {
+            return Err(ApiError::invalid("movie_ids", "names no movie; name those to delete").into());
+        }
+        let deleted = self.coordinator.delete_movies(request.movie_ids).await.map_err(ApiError::from)?;
+        Ok(Response::new(v1::DeleteMoviesResponse { deleted: deleted as u32 }))
     }
 }
 
@@ -269,41 +324,4 @@ fn placed(error: ApiError, before: u64) -> ApiError {
 
 fn place(before: u64) -> String {
     format!("it is movie {} of the stream, and the {before} before it are kept", before + 1)
-}
-
-fn misnamed(error: NameError) -> ApiError {
-    match error {
-        NameError::NoTitle => ApiError::invalid("title", "holds only spaces; a title is needed"),
-        NameError::Title(error) => ApiError::invalid("title", error.to_string()),
-        NameError::Genres(error) => ApiError::invalid("genres", error.to_string()),
-    }
-}
-
-/// The movie to store.
-fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, ApiError> {
-    let genres = movie.genres.iter().map(String::as_str);
-    let (movie_id, key) = match &movie.movie {
-        Some(Movie::MovieId(movie_id)) if is_keyed_movie(*movie_id) || *movie_id == MovieId::MAX => {
-            let described = format!(
-                "is {movie_id}; from {FIRST_KEYED_MOVIE} to {LAST_KEYED_MOVIE} the server numbers movies that have keys, and \
-                 the largest number is no movie's"
-            );
-            return Err(ApiError::invalid("movie_id", described));
-        }
-        Some(Movie::MovieId(movie_id)) => (*movie_id, None),
-        Some(Movie::MovieKey(key)) if is_key(key) => (UNNUMBERED, Some(key.clone())),
-        Some(Movie::MovieKey(_)) | None => {
-            return Err(ApiError::invalid("movie_key", format!("must have 1 to {MAX_KEY_BYTES} bytes")));
-        }
-    };
-    let named = MovieRecord::named(movie_id, &movie.title, genres).map_err(misnamed)?;
-    let imdb = movie.imdb_id.as_deref().map(|id| {
-        imdb_number(id).ok_or_else(|| {
-            ApiError::invalid(
-                "imdb_id",
-                format!("is {id:?}; tt and a number, such as tt0114709, is accepted"),
-            )
-        })
-    });
-    Ok(MovieRecord { imdb: imdb.transpose()?, tmdb: movie.tmdb_id, key, ..named })
 }

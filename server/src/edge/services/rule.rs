@@ -204,6 +204,10 @@ mod tests {
             average_rating_min: Some(3.5),
             ratings_min: Some(10),
             deny_movie_ids: vec![9],
+            attributes: vec![v1::AttributeFilter {
+                name: "minutes".to_owned(),
+                test: Some(v1::attribute_filter::Test::Range(v1::NumberRange { min: Some(90.0), max: None })),
+            }],
             ..Default::default()
         };
         let time = |seconds| Some(Timestamp { seconds, nanos: 0 });

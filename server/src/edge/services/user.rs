@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use marquee_core::clock::now_ms;
 use marquee_core::domain::{Preferences, User};
@@ -15,10 +16,10 @@ use crate::catalog::CatalogError;
 use crate::edge::page::List;
 use crate::edge::{ApiError, KeyNumbers, convert, token};
 use crate::profiles::ConsistencyToken;
-use crate::users::{HistoryPage, UserSummary, Users};
+use crate::users::{HistoryPage, UserSummary, Users, UsersPage};
 use crate::writes::{PreferencesError, WriteCoordinator};
 
-/// Interactions on a page when a request does not say how many.
+/// Interactions or users on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;
 
 /// Genres shown with a user's numbers.
@@ -100,6 +101,21 @@ impl UserService for UserApi {
         let user = self.users.find(request.user_id()).await.map_err(ApiError::from)?;
         let user = user.ok_or_else(|| by_key.unknown(request.user_id()))?;
         Ok(Response::new(v1::GetUserResponse { user: Some(self.shown(user).await?) }))
+    }
+
+    async fn list_users(
+        &self,
+        request: Request<v1::ListUsersRequest>,
+    ) -> Result<Response<v1::ListUsersResponse>, Status> {
+        let mut request = self.numbers.valid(request).await?;
+        let page_size = request.page_size.take().unwrap_or(DEFAULT_PAGE) as usize;
+        let page_token = std::mem::take(&mut request.page_token);
+        let list = List::of("ListUsers", &request);
+        let after = list.users_after(&page_token)?;
+        let UsersPage { users, next } = self.users.list(after, page_size).await.map_err(ApiError::from)?;
+        let users = try_join_all(users.into_iter().map(|user| self.shown(user))).await?;
+        let next_page_token = next.map(|after| list.users_token(after)).unwrap_or_default();
+        Ok(Response::new(v1::ListUsersResponse { users, next_page_token }))
     }
 
     async fn get_user_stats(

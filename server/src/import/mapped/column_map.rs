@@ -9,9 +9,10 @@
 //! title = "name"
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use marquee_core::attributes::MAX_NAME_BYTES;
 use marquee_core::domain::Kind;
 use serde::Deserialize;
 
@@ -49,6 +50,11 @@ pub enum MapError {
         /// What it may say.
         known: &'static str,
     },
+    /// Attributes that are none, or cannot be told apart.
+    #[error(
+        "[attributes] has {0:?}, which must be the name of one column alone, of 1 to 64 bytes, and a list or a number"
+    )]
+    Attribute(String),
     /// Words for kinds and no column that has them.
     #[error("[kinds] says what words mean; name their column as kind_column")]
     Kinds,
@@ -104,6 +110,9 @@ pub struct ColumnMap {
     pub genres: Option<String>,
     /// What stands between genres; `|` when absent.
     pub genre_separator: Option<String>,
+    /// Which columns are attributes of items.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, AttributeColumn>,
     /// Files of items of their own.
     pub items: Option<ItemsMap>,
 }
@@ -124,6 +133,54 @@ pub struct ItemsMap {
     pub genres: Option<String>,
     /// As that of events.
     pub genre_separator: Option<String>,
+    /// As those of events.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, AttributeColumn>,
+}
+
+/// What a column is of an item: the name of an attribute that is a text, or more about it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum AttributeColumn {
+    /// A text of this name.
+    Text(String),
+    /// Something else.
+    Other(AttributeKind),
+}
+
+/// What an attribute is that is no text alone.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeKind {
+    /// Its name.
+    pub name: String,
+    /// What stands between the texts of a list.
+    pub separator: Option<String>,
+    /// Whether it is a number.
+    #[serde(default)]
+    pub number: bool,
+}
+
+impl AttributeColumn {
+    /// The name of the attribute.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Text(name) | Self::Other(AttributeKind { name, .. }) => name,
+        }
+    }
+
+    /// What stands between the texts of a list, if it is one.
+    pub(super) fn separator(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Other(kind) => kind.separator.as_deref(),
+        }
+    }
+
+    /// Whether it is a number.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Other(AttributeKind { number: true, .. }))
+    }
 }
 
 /// The columns that say something of items.
@@ -133,6 +190,7 @@ pub(super) struct ItemColumns<'a> {
     pub(super) year: Option<&'a str>,
     pub(super) genres: Option<&'a str>,
     pub(super) genre_separator: &'a str,
+    pub(super) attributes: &'a BTreeMap<String, AttributeColumn>,
 }
 
 /// What stands between genres where nothing is said.
@@ -145,6 +203,7 @@ impl ItemsMap {
             year: self.year.as_deref(),
             genres: self.genres.as_deref(),
             genre_separator: self.genre_separator.as_deref().unwrap_or(GENRE_SEPARATOR),
+            attributes: &self.attributes,
         }
     }
 }
@@ -183,6 +242,8 @@ impl ColumnMap {
         if !self.kinds.is_empty() && self.kind_column.is_none() {
             return Err(MapError::Kinds);
         }
+        check_attributes(&self.attributes)?;
+        self.items.as_ref().map_or(Ok(()), |items| check_attributes(&items.attributes))?;
         self.unit()?;
         self.kind()?;
         self.kinds().map(drop)
@@ -195,6 +256,7 @@ impl ColumnMap {
             year: self.year.as_deref(),
             genres: self.genres.as_deref(),
             genre_separator: self.genre_separator.as_deref().unwrap_or(GENRE_SEPARATOR),
+            attributes: &self.attributes,
         }
     }
 
@@ -244,6 +306,21 @@ fn unreadable(text: &str, error: &toml::de::Error) -> MapError {
     MapError::Toml { line, message: error.message().replace('\n', ", ") }
 }
 
+fn check_attributes(attributes: &BTreeMap<String, AttributeColumn>) -> Result<(), MapError> {
+    let mut names = BTreeSet::new();
+    for column in attributes.values() {
+        let (name, is_list) = (column.name(), column.separator().is_some());
+        let is_good = (1..=MAX_NAME_BYTES).contains(&name.len())
+            && names.insert(name)
+            && !(is_list && column.is_number())
+            && column.separator() != Some("");
+        if !is_good {
+            return Err(MapError::Attribute(name.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 fn kind_of(field: &'static str, word: &str) -> Result<Kind, MapError> {
     let found = Kind::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(word));
     let unknown = || MapError::Word { field, found: word.to_owned(), known: KNOWN_KINDS };
@@ -288,6 +365,11 @@ mod tests {
             ("user = \"u\"\nitem = \"i\"", "no time"),
             ("", "names no columns"),
             ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\ntime_unit = \"days\"", "time_unit is \"days\""),
+            ("[items]\nfiles = \"a\"\nitem = \"i\"\n[items.attributes]\na = \"x\"\nb = \"x\"", "\"x\""),
+            (
+                "user = \"u\"\nitem = \"i\"\ntime = \"t\"\n[attributes]\na = {name = \"x\", separator = \"\"}",
+                "\"x\"",
+            ),
             ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\nkind = \"played\"", "kind is \"played\""),
             ("user = \"u\"\nitem = \"i\"\ntime = \"t\"\n[kinds]\nplay = \"view\"", "kind_column"),
         ] {

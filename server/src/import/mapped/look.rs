@@ -155,6 +155,11 @@ impl Facts {
         if self.genres.is_empty() {
             self.genres = facts.genres;
         }
+        for attribute in facts.attributes {
+            if self.attributes.iter().all(|said| said.name != attribute.name) {
+                self.attributes.push(attribute);
+            }
+        }
     }
 }
 

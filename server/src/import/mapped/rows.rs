@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use marquee_core::attributes::{Attribute, AttributeValue, attributes};
 use marquee_core::domain::{Kind, MovieRecord, Rating, TimeMs, UserId, showable};
 
-use super::column_map::{ColumnMap, IdKind, ItemColumns, ItemsMap, MapError};
+use super::column_map::{AttributeColumn, ColumnMap, IdKind, ItemColumns, ItemsMap, MapError};
 use crate::import::{RowError, Units};
 use crate::keys::{is_given, is_keyed_movie, user_of_key};
 
@@ -31,6 +32,7 @@ pub struct MappedEvent {
 pub(super) struct Facts {
     pub(super) title: Option<String>,
     pub(super) genres: Vec<String>,
+    pub(super) attributes: Vec<Attribute>,
 }
 
 /// Columns that are read, each once, and where each stands.
@@ -56,6 +58,7 @@ struct FactPlaces<'a> {
     year: Option<usize>,
     genres: Option<usize>,
     separator: &'a str,
+    attributes: Vec<(usize, &'a AttributeColumn)>,
 }
 
 impl<'a> FactPlaces<'a> {
@@ -65,6 +68,7 @@ impl<'a> FactPlaces<'a> {
             year: columns.add_some(named.year),
             genres: columns.add_some(named.genres),
             separator: named.genre_separator,
+            attributes: named.attributes.iter().map(|(column, of)| (columns.add(column), of)).collect(),
         }
     }
 
@@ -86,7 +90,10 @@ impl<'a> FactPlaces<'a> {
         if genres.len() > MAX_GENRES {
             return Err(RowError::TooManyGenres(genres.len()));
         }
-        Ok(Facts { title, genres })
+        let said = self.attributes.iter().filter(|(place, _)| !texts[*place].is_empty());
+        let said = said.map(|(place, column)| attribute(column, &texts[*place]));
+        let attributes = attributes(said.collect::<Result<Vec<_>, _>>()?).map_err(RowError::Attribute)?;
+        Ok(Facts { title, genres, attributes })
     }
 }
 
@@ -94,6 +101,22 @@ impl<'a> FactPlaces<'a> {
 fn year(text: &str) -> Option<&str> {
     let text = text.strip_suffix(".0").unwrap_or(text);
     (!text.eq_ignore_ascii_case("nan")).then_some(text)
+}
+
+/// What a text says of an attribute.
+fn attribute(column: &AttributeColumn, text: &str) -> Result<Attribute, RowError> {
+    let name = column.name().to_owned();
+    let value = if column.is_number() {
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        AttributeValue::Number(
+            number.ok_or_else(|| RowError::AttributeNumber { name: name.clone(), text: text.to_owned() })?,
+        )
+    } else if let Some(separator) = column.separator() {
+        AttributeValue::Texts(text.split(separator).map(str::to_owned).collect())
+    } else {
+        AttributeValue::Text(text.to_owned())
+    };
+    Ok(Attribute { name, value })
 }
 
 /// Reads rows of events.
@@ -310,6 +333,24 @@ mod tests {
         assert_eq!(facts("Serial", "2014.0", "").title.as_deref(), Some("Serial (2014)"));
         assert_eq!(facts("Serial", "NaN", "").title.as_deref(), Some("Serial"));
         assert_eq!(facts("", "2014", ""), Facts::default());
+    }
+
+    #[test]
+    fn columns_are_attributes_as_texts_lists_and_numbers() {
+        let map = "[attributes]\ndir = \"director\"\nactors = {name = \"cast\", separator = \",\"}\nmin = {name = \"minutes\", number = true}";
+        let said = |actors, dir, min| read(map, &["a", "b", "1000000000", actors, dir, min]);
+        let facts = said("Nakadai, Terao,", "Kurosawa", "162").unwrap().1;
+        let attribute = |name: &str, value| Attribute { name: name.to_owned(), value };
+        let expected = [
+            attribute("cast", AttributeValue::Texts(vec!["Nakadai".to_owned(), "Terao".to_owned()])),
+            attribute("director", AttributeValue::Text("Kurosawa".to_owned())),
+            attribute("minutes", AttributeValue::Number(162.0)),
+        ];
+        assert_eq!(facts.attributes, expected);
+        assert_eq!(said("", "", "").unwrap().1, Facts::default());
+        let (name, text) = ("minutes".to_owned(), "two hours".to_owned());
+        assert_eq!(said("", "", "two hours"), Err(RowError::AttributeNumber { name, text }));
+        assert!(matches!(said("", &"x".repeat(1_001), ""), Err(RowError::Attribute(_))));
     }
 
     #[test]

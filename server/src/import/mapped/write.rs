@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::time::Instant;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use marquee_core::attributes::attributes;
 use marquee_core::domain::{Interaction, MovieId, MovieRecord, UserId};
 use marquee_store::{Store, all_movies};
 use tokio::sync::mpsc;
@@ -147,7 +148,12 @@ fn item(
     let named = MovieRecord::named(movie_id, title, facts.genres.iter().map(String::as_str));
     let named = named.map_err(|error| ImportError::Item(RowError::Name(error)))?;
     let genres = if facts.genres.is_empty() { before.genres } else { named.genres };
-    Ok(MovieRecord { movie_id, title: named.title, genres, key: key.or(before.key), ..before })
+    let said = |name: &str| facts.attributes.iter().any(|attribute| attribute.name == name);
+    let kept = before.attributes.into_iter().filter(|attribute| !said(&attribute.name));
+    let attributes = attributes(facts.attributes.iter().cloned().chain(kept));
+    let attributes = attributes.map_err(|error| ImportError::Item(RowError::Attribute(error)))?;
+    let key = key.or(before.key);
+    Ok(MovieRecord { movie_id, title: named.title, genres, key, attributes, ..before })
 }
 
 /// Hands the events of all files to `send`, in batches sorted by user, until it declines.

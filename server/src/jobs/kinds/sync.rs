@@ -35,8 +35,8 @@ impl Sync {
             stored.iter().map(|stats| (stats.movie_id, stats.popularity)).collect();
         let movies = self.catalog.movies();
         let (mut differing, mut all) = (0, 0);
-        for (index, movie) in (0..).zip(movies.iter()) {
-            let expected = stored.get(&movie.movie_id).copied().unwrap_or_default();
+        for index in movies.indexes() {
+            let expected = stored.get(&movies.movie_id(index)).copied().unwrap_or_default();
             differing += self.catalog.popularity(index).abs_diff(expected);
             all += expected;
         }

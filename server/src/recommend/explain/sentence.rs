@@ -134,6 +134,7 @@ mod tests {
             imdb: None,
             tmdb: None,
             tags: Box::default(),
+            attributes: Box::default(),
         };
         Because { movie_id: HEAT, movie: Some(Arc::new(movie)), score_drop: 1.0, rank_drop: 3 }
     }

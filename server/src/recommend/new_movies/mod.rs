@@ -273,8 +273,7 @@ impl Seen {
         if known.is_empty() {
             return Vec::new();
         }
-        let new =
-            RoaringBitmap::from_sorted_iter(0..self.movies.len() as u32).expect("a range ascends") - known;
+        let new = self.movies.indexes() - known;
         new.iter().zip(self.movies_at(&new)).collect()
     }
 

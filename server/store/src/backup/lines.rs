@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{
     Interaction, Kind, MovieId, MovieRecord, Preferences, Rating, TimeMs, User, UserId,
 };
@@ -53,6 +54,37 @@ struct MovieLine {
     tags: Vec<(String, u32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attributes: Vec<(String, Value)>,
+}
+
+/// The value of an attribute.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    Number(f64),
+    Texts(Vec<String>),
+}
+
+impl Value {
+    fn of(attribute: &Attribute) -> (String, Self) {
+        let value = match &attribute.value {
+            AttributeValue::Text(text) => Self::Text(text.clone()),
+            AttributeValue::Number(number) => Self::Number(*number),
+            AttributeValue::Texts(texts) => Self::Texts(texts.clone()),
+        };
+        (attribute.name.clone(), value)
+    }
+
+    fn of_name((name, value): (String, Self)) -> Attribute {
+        let value = match value {
+            Self::Text(text) => AttributeValue::Text(text),
+            Self::Number(number) => AttributeValue::Number(number),
+            Self::Texts(texts) => AttributeValue::Texts(texts),
+        };
+        Attribute { name, value }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,7 +140,7 @@ impl<'de> Deserialize<'de> for Bytes {
 /// The line, its end included.
 pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
     let mut line = match record {
-        Record::Movie(MovieRecord { movie_id, title, genres, imdb, tmdb, tags, key }) => {
+        Record::Movie(MovieRecord { movie_id, title, genres, imdb, tmdb, tags, key, attributes }) => {
             let (title, genres, tags, key) = (title.clone(), genres.clone(), tags.clone(), key.clone());
             serde_json::to_vec(&MovieLine {
                 movie_id: *movie_id,
@@ -118,6 +150,7 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
                 tmdb: *tmdb,
                 tags,
                 key,
+                attributes: attributes.iter().map(Value::of).collect(),
             })
         }
         Record::Rule(RuleRecord { rule_id, body }) => {
@@ -150,9 +183,10 @@ pub(super) fn decode(section: Section, line: &str) -> Result<Record, String> {
     let said = |error: serde_json::Error| error.to_string();
     Ok(match section {
         Section::Movies => {
-            let MovieLine { movie_id, title, genres, imdb, tmdb, tags, key } =
+            let MovieLine { movie_id, title, genres, imdb, tmdb, tags, key, attributes } =
                 serde_json::from_str(line).map_err(said)?;
-            Record::Movie(MovieRecord { movie_id, title, genres, imdb, tmdb, tags, key })
+            let attributes = attributes.into_iter().map(Value::of_name).collect();
+            Record::Movie(MovieRecord { movie_id, title, genres, imdb, tmdb, tags, key, attributes })
         }
         Section::Rules => {
             let RuleLine { rule_id, body } = serde_json::from_str(line).map_err(said)?;

@@ -3,8 +3,9 @@
 //! The layouts belong to the schema version in [`super::schema`]; changing one is a migration.
 
 use marquee_core::Trend;
-use marquee_core::domain::{MovieRecord, Preferences};
-use marquee_core::statistics::MovieStats;
+use marquee_core::attributes::{Attribute, AttributeValue};
+use marquee_core::domain::{MovieRecord, Preferences, Rating};
+use marquee_core::statistics::{MovieStats, RatingCounts};
 
 use crate::StoreError;
 
@@ -100,11 +101,49 @@ pub(super) fn encode_movie(movie: &MovieRecord) -> Vec<u8> {
         put_text(out, tag);
         out.extend(users.to_le_bytes());
     });
-    // What was written before there were keys ends here, and so does what has none.
-    if let Some(key) = &movie.key {
-        put_text(&mut out, key);
+    // What was written before there were keys ends here, and so does what has none and no attributes. No key is empty.
+    if movie.key.is_some() || !movie.attributes.is_empty() {
+        put_text(&mut out, movie.key.as_deref().unwrap_or_default());
+    }
+    // What was written before there were attributes ends here, and so does what has none.
+    if !movie.attributes.is_empty() {
+        put_list(&mut out, &movie.attributes, put_attribute);
     }
     out
+}
+
+/// The first byte of an attribute's value.
+const TEXT: u8 = 0;
+const NUMBER: u8 = 1;
+const TEXTS: u8 = 2;
+
+fn put_attribute(out: &mut Vec<u8>, attribute: &Attribute) {
+    put_text(out, &attribute.name);
+    match &attribute.value {
+        AttributeValue::Text(text) => {
+            out.push(TEXT);
+            put_text(out, text);
+        }
+        AttributeValue::Number(number) => {
+            out.push(NUMBER);
+            out.extend(number.to_bits().to_le_bytes());
+        }
+        AttributeValue::Texts(texts) => {
+            out.push(TEXTS);
+            put_list(out, texts, |out, text| put_text(out, text));
+        }
+    }
+}
+
+fn attribute(reader: &mut Reader<'_>) -> Result<Attribute, StoreError> {
+    let name = reader.text()?;
+    let value = match reader.bytes(1)?[0] {
+        TEXT => AttributeValue::Text(reader.text()?),
+        NUMBER => AttributeValue::Number(f64::from_bits(reader.u64()?)),
+        TEXTS => AttributeValue::Texts(reader.list(Reader::text)?),
+        _ => return Err(StoreError::Corrupt(format!("the attribute {name:?} has no known value"))),
+    };
+    Ok(Attribute { name, value })
 }
 
 pub(super) fn decode_movie(movie_id: u32, bytes: &[u8]) -> Result<MovieRecord, StoreError> {
@@ -116,13 +155,15 @@ pub(super) fn decode_movie(movie_id: u32, bytes: &[u8]) -> Result<MovieRecord, S
         imdb: Some(reader.u32()?).filter(|id| *id != 0),
         tmdb: Some(reader.u32()?).filter(|id| *id != 0),
         tags: reader.list(|reader| Ok((reader.text()?, reader.u32()?)))?,
-        key: if reader.0.is_empty() { None } else { Some(reader.text()?) },
+        key: if reader.0.is_empty() { None } else { Some(reader.text()?).filter(|key| !key.is_empty()) },
+        attributes: if reader.0.is_empty() { Vec::new() } else { reader.list(attribute)? },
     })
 }
 
 pub(super) fn encode_stats(stats: &MovieStats) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24 + Trend::BYTES);
-    for number in [stats.popularity, stats.ratings, stats.half_stars] {
+    let numbers = || std::iter::once(stats.popularity).chain(stats.ratings.iter().map(|(_, count)| count));
+    let mut out = Vec::with_capacity(size_of::<u64>() * numbers().count() + Trend::BYTES);
+    for number in numbers() {
         out.extend(number.to_le_bytes());
     }
     out.extend(stats.trend.to_bytes());
@@ -131,11 +172,15 @@ pub(super) fn encode_stats(stats: &MovieStats) -> Vec<u8> {
 
 pub(super) fn decode_stats(movie_id: u32, bytes: &[u8]) -> Result<MovieStats, StoreError> {
     let mut reader = Reader(bytes);
+    let popularity = reader.u64()?;
+    let mut counts = [0; Rating::ALL.len()];
+    for count in &mut counts {
+        *count = reader.u64()?;
+    }
     Ok(MovieStats {
         movie_id,
-        popularity: reader.u64()?,
-        ratings: reader.u64()?,
-        half_stars: reader.u64()?,
+        popularity,
+        ratings: RatingCounts::new(counts),
         trend: Trend::from_bytes(reader.array()?),
     })
 }
@@ -154,8 +199,18 @@ mod tests {
             tmdb: None,
             tags: vec![("paris".to_owned(), 12), ("été".to_owned(), 1)],
             key: Some("le-fabuleux-destin".to_owned()),
+            attributes: vec![
+                Attribute {
+                    name: "cast".to_owned(),
+                    value: AttributeValue::Texts(vec!["Tautou".to_owned(), "Kassovitz".to_owned()]),
+                },
+                Attribute { name: "director".to_owned(), value: AttributeValue::Text("Jeunet".to_owned()) },
+                Attribute { name: "minutes".to_owned(), value: AttributeValue::Number(122.5) },
+            ],
         };
         assert_eq!(decode_movie(7, &encode_movie(&movie)).expect("it was encoded"), movie);
+        let without_key = MovieRecord { key: None, ..movie };
+        assert_eq!(decode_movie(7, &encode_movie(&without_key)).expect("it was encoded"), without_key);
     }
 
     #[test]

@@ -259,6 +259,6 @@ proptest! {
         let stats = runtime.block_on(store.stats()).expect("a read");
         prop_assert_eq!(stats.interactions, found.len() as u64);
         let sums = runtime.block_on(store.movie_stats()).expect("a read");
-        prop_assert_eq!(sums.iter().map(|sums| sums.ratings).sum::<u64>(), found.len() as u64);
+        prop_assert_eq!(sums.iter().map(|sums| sums.ratings.total()).sum::<u64>(), found.len() as u64);
     }
 }

@@ -47,7 +47,8 @@ pub(super) const SCHEMA: &str = "schema";
 type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
 
 /// Migration `i` turns version `i` into version `i + 1`; an empty file is version 0.
-const MIGRATIONS: [Migration; 4] = [create_tables, count_statistics_anew, create_rules, create_documents];
+const MIGRATIONS: [Migration; 5] =
+    [create_tables, drop_statistics, create_rules, create_documents, count_statistics_anew];
 const VERSION: u32 = MIGRATIONS.len() as u32;
 
 fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
@@ -59,8 +60,13 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Statistics of version 1 could not be taken back exactly, and counted what users dislike. All that they
-/// are made of is in the histories.
+/// Statistics of version 1 could not be taken back exactly, and counted what users dislike.
+fn drop_statistics(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    transaction.delete_table(TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats"))?;
+    Ok(())
+}
+
+/// Statistics of versions 2 to 4 did not tell ratings by value. All that they are made of is in the histories.
 fn count_statistics_anew(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let mut sums: HashMap<MovieId, MovieStats> = HashMap::new();
     let (users, runs) = (transaction.open_table(USERS)?, transaction.open_table(RUNS)?);
@@ -71,11 +77,11 @@ fn count_statistics_anew(transaction: &WriteTransaction) -> Result<(), StoreErro
             stats.replace(None, Some(opinion));
         }
     }
+    transaction.delete_table(MOVIE_STATS)?;
     let mut table = transaction.open_table(MOVIE_STATS)?;
     for stats in sums.values().filter(|stats| !stats.is_none()) {
         table.insert(stats.movie_id, encode_stats(stats).as_slice())?;
     }
-    transaction.delete_table(TableDefinition::<u32, (u64, u64, u64, f64)>::new("movie_stats"))?;
     Ok(())
 }
 
@@ -159,6 +165,6 @@ mod tests {
         transaction.open_table(META).expect("it exists").insert(SCHEMA, 9).expect("a write");
         transaction.commit().expect("a commit");
         let refused = migrate(&tables).expect_err("version 9 is not known");
-        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 4 }));
+        assert!(matches!(refused, StoreError::Schema { found: 9, expected: 5 }));
     }
 }

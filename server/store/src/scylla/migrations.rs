@@ -16,8 +16,8 @@ use super::settings::ScyllaSettings;
 use crate::StoreError;
 
 /// Migration `i` makes version `i + 1`. Every statement may be repeated.
-const MIGRATIONS: [&[&str]; 6] =
-    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6];
+const MIGRATIONS: [&[&str]; 8] =
+    [MIGRATION_1, MIGRATION_2, MIGRATION_3, MIGRATION_4, MIGRATION_5, MIGRATION_6, MIGRATION_7, MIGRATION_8];
 
 const MIGRATION_1: &[&str] = &[
     // Everything of a user is one partition: 100,000 events are some 4 MB. Newest first, so that the
@@ -113,6 +113,17 @@ const MIGRATION_5: &[&str] = &[
 const MIGRATION_6: &[&str] = &[
     // By which its owner knows a movie.
     "ALTER TABLE movies ADD movie_key text",
+];
+
+const MIGRATION_7: &[&str] = &[
+    // The ratings of each movie of a part by value, in the same order. A part of before has none and is passed over, so
+    // that all is summed up anew.
+    "ALTER TABLE movie_statistics ADD ratings frozen<list<frozen<list<bigint>>>>",
+];
+
+const MIGRATION_8: &[&str] = &[
+    // What its owner says of a movie beside: name, and a text, a number or several texts.
+    "ALTER TABLE movies ADD attributes frozen<list<frozen<tuple<text, text, double, frozen<list<text>>>>>>",
 ];
 
 /// What servers say of a column that a repeated statement adds.

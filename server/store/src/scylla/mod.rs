@@ -186,7 +186,8 @@ impl ScyllaStore {
         let is_new = self.link.first::<(i64,)>(Statement::Movie, (id,)).await?.is_none();
         let tags: Vec<_> = movie.tags.iter().map(|(tag, users)| (tag, i64::from(*users))).collect();
         let (imdb, tmdb) = (movie.imdb.map(i64::from), movie.tmdb.map(i64::from));
-        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags, &movie.key);
+        let attributes: Vec<_> = movie.attributes.iter().map(rows::attribute_row).collect();
+        let values = (id, &movie.title, &movie.genres, imdb, tmdb, tags, &movie.key, attributes);
         self.link.execute(Statement::PutMovie, values).await?;
         Ok(is_new)
     }
@@ -373,11 +374,11 @@ impl Store for ScyllaStore {
             let values = (i64::from(*movie_id),);
             async move { self.link.execute(Statement::RemoveMovie, values).await.map(drop) }
         });
-        stream::iter(removals.collect::<Vec<_>>())
-            .buffer_unordered(USERS_AT_ONCE)
-            .try_collect::<()>()
-            .await?;
-        self.movies_changed().await
+        let removed = stream::iter(removals.collect::<Vec<_>>()).buffer_unordered(USERS_AT_ONCE);
+        let removed = removed.try_collect::<()>().await;
+        // Of movies that failed some are gone nevertheless, and no node's catalogue may have them.
+        self.movies_changed().await?;
+        removed
     }
 
     async fn movies(&self, after: Option<MovieId>, limit: usize) -> Result<Vec<MovieRecord>, StoreError> {

@@ -3,8 +3,9 @@
 //! Ids are `bigint`: a movie id has 32 bits without a sign, a user id is the same 64 bits.
 
 use marquee_core::Trend;
+use marquee_core::attributes::{Attribute, AttributeValue};
 use marquee_core::domain::{Interaction, Kind, MovieRecord, Preferences, Rating, User, UserId};
-use marquee_core::statistics::MovieStats;
+use marquee_core::statistics::{MovieStats, RatingCounts};
 
 use crate::{RuleRecord, StoreError};
 
@@ -22,7 +23,9 @@ pub(super) type PartitionRow =
     (Option<i64>, Option<Vec<String>>, Option<Vec<i64>>, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
 /// A user id and an [`EventRow`].
 pub(super) type ScanRow = (i64, Option<i64>, Option<i64>, Option<i8>, Option<i8>);
-/// Movie id, title, genres, IMDb, TMDB, tags.
+/// Name, and a text, a number or several texts.
+pub(super) type AttributeRow = (Option<String>, Option<String>, Option<f64>, Option<Vec<String>>);
+/// Movie id, title, genres, IMDb, TMDB, tags, key, attributes.
 pub(super) type MovieRow = (
     i64,
     Option<String>,
@@ -31,32 +34,42 @@ pub(super) type MovieRow = (
     Option<i64>,
     Option<Vec<(Option<String>, Option<i64>)>>,
     Option<String>,
+    Option<Vec<AttributeRow>>,
 );
 
 /// A rule's name and what it says.
 pub(super) type RuleRow = (String, Option<Vec<u8>>);
 
-/// Movie id, popularity, ratings, half stars, the trend's bytes.
+/// Movie id, popularity, ratings, half stars, the trend's bytes. What the ratings by value say too is for programs of before
+/// these were kept.
 pub(super) type SumRow = (i64, i64, i64, i64, Vec<u8>);
+/// The number of a movie's ratings of each value, the lowest first.
+pub(super) type CountsRow = Vec<i64>;
+/// A part of a snapshot; without ratings where a program of before these were kept wrote it.
+pub(super) type PartRow = (Vec<SumRow>, Option<Vec<CountsRow>>);
 /// Name and number of a revision; for the statistics also when they were summed up, in how many
 /// parts they are, and the numbers of users, interactions and movies.
 pub(super) type RevisionRow = (String, i64, Option<i64>, Option<i32>, Option<i64>, Option<i64>, Option<i64>);
 
-pub(super) fn sum_row(stats: MovieStats) -> SumRow {
-    let MovieStats { movie_id, popularity, ratings, half_stars, trend } = stats;
-    (i64::from(movie_id), popularity as i64, ratings as i64, half_stars as i64, trend.to_bytes().to_vec())
+pub(super) fn sum_rows(stats: MovieStats) -> (SumRow, CountsRow) {
+    let MovieStats { movie_id, popularity, ratings, trend } = stats;
+    let (total, half_stars) = (ratings.total() as i64, ratings.half_stars() as i64);
+    let sums = (i64::from(movie_id), popularity as i64, total, half_stars, trend.to_bytes().to_vec());
+    (sums, ratings.iter().map(|(_, count)| count as i64).collect())
 }
 
-pub(super) fn sums(row: SumRow) -> Result<MovieStats, StoreError> {
-    let (movie_id, popularity, ratings, half_stars, trend) = row;
+pub(super) fn sums(row: SumRow, counts: &[i64]) -> Result<MovieStats, StoreError> {
+    let (movie_id, popularity, _, _, trend) = row;
+    let counts: [i64; Rating::ALL.len()] = counts.try_into().map_err(|_| {
+        StoreError::Corrupt(format!("the ratings of movie {movie_id} have not {} values", Rating::ALL.len()))
+    })?;
     let trend = trend.try_into().map_err(|_| {
         StoreError::Corrupt(format!("the trend of movie {movie_id} has not {} bytes", Trend::BYTES))
     })?;
     Ok(MovieStats {
         movie_id: movie_id as u32,
         popularity: popularity as u64,
-        ratings: ratings as u64,
-        half_stars: half_stars as u64,
+        ratings: RatingCounts::new(counts.map(|count| count as u64)),
         trend: Trend::from_bytes(trend),
     })
 }
@@ -102,7 +115,7 @@ pub(super) fn rule((rule_id, body): RuleRow) -> RuleRecord {
 }
 
 pub(super) fn movie(row: MovieRow) -> MovieRecord {
-    let (movie_id, title, genres, imdb, tmdb, tags, key) = row;
+    let (movie_id, title, genres, imdb, tmdb, tags, key, attributes) = row;
     let tag = |(tag, users): (Option<String>, Option<i64>)| {
         (tag.unwrap_or_default(), users.unwrap_or_default() as u32)
     };
@@ -114,5 +127,24 @@ pub(super) fn movie(row: MovieRow) -> MovieRecord {
         tmdb: tmdb.map(|id| id as u32),
         tags: tags.unwrap_or_default().into_iter().map(tag).collect(),
         key,
+        attributes: attributes.unwrap_or_default().into_iter().map(attribute).collect(),
     }
+}
+
+pub(super) fn attribute_row(attribute: &Attribute) -> AttributeRow {
+    let name = Some(attribute.name.clone());
+    match &attribute.value {
+        AttributeValue::Text(text) => (name, Some(text.clone()), None, None),
+        AttributeValue::Number(number) => (name, None, Some(*number), None),
+        AttributeValue::Texts(texts) => (name, None, None, Some(texts.clone())),
+    }
+}
+
+fn attribute((name, text, number, texts): AttributeRow) -> Attribute {
+    let value = match (text, number) {
+        (Some(text), _) => AttributeValue::Text(text),
+        (None, Some(number)) => AttributeValue::Number(number),
+        (None, None) => AttributeValue::Texts(texts.unwrap_or_default()),
+    };
+    Attribute { name: name.unwrap_or_default(), value }
 }

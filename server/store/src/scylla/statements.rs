@@ -104,12 +104,12 @@ statements! {
     Movie = "movie", Users,
         "SELECT movie_id FROM movies WHERE catalogue = 0 AND movie_id = ?";
     PutMovie = "put_movie", Writes,
-        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags, movie_key) \
-         VALUES (0, ?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO movies (catalogue, movie_id, title, genres, imdb, tmdb, tags, movie_key, attributes) \
+         VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?)";
     RemoveMovie = "remove_movie", Writes,
         "DELETE FROM movies WHERE catalogue = 0 AND movie_id = ?";
-    Movies = "movies", Catalogue,
-        "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key FROM movies \
+    Movies = "movies", Users,
+        "SELECT movie_id, title, genres, imdb, tmdb, tags, movie_key, attributes FROM movies \
          WHERE catalogue = 0 AND movie_id > ? LIMIT ?";
     CountMovies = "count_movies", Catalogue,
         "SELECT COUNT(*) FROM movies WHERE catalogue = 0";
@@ -150,9 +150,9 @@ statements! {
          (catalogue, name, revision, summed_ms, parts, users, interactions, movies) \
          VALUES (0, 'statistics', ?, ?, ?, ?, ?, ?)";
     Sums = "sums", Users,
-        "SELECT sums FROM movie_statistics WHERE snapshot = ?";
+        "SELECT sums, ratings FROM movie_statistics WHERE snapshot = ?";
     PutSums = "put_sums", Writes,
-        "INSERT INTO movie_statistics (snapshot, part, sums) VALUES (?, ?, ?)";
+        "INSERT INTO movie_statistics (snapshot, part, sums, ratings) VALUES (?, ?, ?, ?)";
     DropSums = "drop_sums", Writes,
         "DELETE FROM movie_statistics WHERE snapshot = ?";
     TakeLease = "take_lease", Lease,

@@ -9,7 +9,8 @@
 //! How old a snapshot is, nodes tell by their own monotonic clocks since they saw it first, so that a clock that
 //! is set back does not keep the statistics from being summed up, nor one that is ahead.
 //!
-//! Where no snapshot was published, or it is being replaced at this moment, the table itself is read.
+//! Where no snapshot was published, it is being replaced at this moment, or a program of before wrote it that counted no
+//! ratings by value, the table itself is read.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -22,14 +23,14 @@ use tokio::time::Instant;
 use super::ScyllaStore;
 use super::known::Totals;
 use super::link::applied;
-use super::rows::{self, RevisionRow, ScanRow, SumRow};
+use super::rows::{self, PartRow, RevisionRow, ScanRow};
 use super::statements::Statement;
 use crate::{Revision, StoreError, StoreStats};
 
 /// Parts of the token ring that are scanned one by one, and how many at once.
 const SCAN_PARTS: i64 = 64;
 const SCANS_AT_ONCE: usize = 4;
-/// Movies of one row of a snapshot: some 110 KB.
+/// Movies of one row of a snapshot: some 200 KB.
 const MOVIES_A_PART: usize = 1_000;
 const LEASE: &str = "sums";
 const MOVIES: &str = "movies";
@@ -72,10 +73,12 @@ impl ScyllaStore {
         if let Some(published) = self.published().await? {
             let mut parts = 0;
             let mut sums = Vec::new();
-            let take = |(part,): (Vec<SumRow>,)| {
+            let take = |(part, ratings): PartRow| {
+                let ratings = ratings.filter(|ratings| ratings.len() == part.len());
+                let Some(ratings) = ratings else { return Ok(()) };
                 parts += 1;
-                for row in part {
-                    sums.push(rows::sums(row)?);
+                for (row, counts) in part.into_iter().zip(ratings) {
+                    sums.push(rows::sums(row, &counts)?);
                 }
                 Ok(())
             };
@@ -155,10 +158,10 @@ impl ScyllaStore {
         let totals = self.totals().await?;
         let stats = self.counts(&totals).await?;
         let snapshot: i64 = rand::random();
-        let sums: Vec<_> = totals.into_movies().map(rows::sum_row).collect();
+        let (sums, ratings): (Vec<_>, Vec<_>) = totals.into_movies().map(rows::sum_rows).unzip();
         let mut parts = 0;
-        for part in sums.chunks(MOVIES_A_PART) {
-            self.link.execute(Statement::PutSums, (snapshot, parts, part)).await?;
+        for (sums, ratings) in sums.chunks(MOVIES_A_PART).zip(ratings.chunks(MOVIES_A_PART)) {
+            self.link.execute(Statement::PutSums, (snapshot, parts, sums, ratings)).await?;
             parts += 1;
         }
         let counts = (stats.users as i64, stats.interactions as i64, stats.movies as i64);

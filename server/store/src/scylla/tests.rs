@@ -371,7 +371,19 @@ async fn one_node_at_a_time_sums_up_and_half_a_snapshot_is_never_read() {
     for now_ms in [1, 2] {
         assert!(store.sum_up(Duration::ZERO, now_ms).await.expect("the lease was given back"));
     }
+    let (snapshot, part) = published_part(session).await;
+    let of_before = "DELETE ratings FROM movie_statistics WHERE snapshot = ? AND part = ?";
+    session.query_unpaged(of_before, (snapshot, part)).await.expect("a write");
+    let counted = store.movie_stats().await.expect("a read");
+    assert_eq!(counted[0].ratings.total(), 1, "ratings by value that are missing are counted");
     session.query_unpaged("TRUNCATE movie_statistics", ()).await.expect("a truncation");
     assert_eq!(store.movie_stats().await.expect("a read").len(), 1, "the table itself is read");
     keyspace.remove().await;
+}
+
+/// The first part of the snapshot that is there.
+async fn published_part(session: &scylla::client::session::Session) -> (i64, i32) {
+    let select = "SELECT snapshot, part FROM movie_statistics";
+    let rows = session.query_unpaged(select, ()).await.expect("a read").into_rows_result().expect("rows");
+    rows.first_row().expect("a snapshot was published")
 }
