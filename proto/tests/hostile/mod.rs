@@ -49,21 +49,23 @@ macro_rules! targets {
 
 targets! {
     ActivateModelRequest CancelJobRequest ChangePasswordRequest CreateExperimentRequest CreateKeyRequest
-    DeleteAccountRequest DeleteInteractionRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
+    DeleteAccountRequest DeleteInteractionRequest DeleteModelVersionRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
     EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
     ExportVectorsRequest
-    GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
+    GetExperimentRequest GetHomeRowsRequest GetJobRequest GetModelVersionRequest GetMovieRequest GetMovieVectorRequest
     GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
     LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
-    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListOnboardingMoviesRequest
+    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelVersionsRequest ListModelsRequest
+    ListOnboardingMoviesRequest
     ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
     ListTrendingMoviesRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest PutRuleRequest
     PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
     RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
-    ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
+    ResumeScheduleRequest RevokeKeyRequest RollBackModelRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
     SearchVectorsRequest SetPreferencesRequest SignInRequest SignOutRequest SignUpRequest
     SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest StopExperimentRequest
-    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest WatchInteractionsRequest WatchJobRequest
+    SuggestMoviesRequest TagModelVersionRequest UnloadModelRequest UpdateExperimentRequest UploadModelRequest
+    WatchInteractionsRequest WatchJobRequest
     WatchResultsRequest WatchStatsRequest WhoAmIRequest
 }
 
