@@ -22,7 +22,10 @@ REFUSALS = (3, 9, "invalid_argument", "failed_precondition")
 
 # What needs a folder with a bundle, a second model, which no random text names, or a vector of the model's
 # length.
-NEEDS_MODELS = ("ActivateModel", "LoadModel", "UnloadModel", "SearchVectors")
+NEEDS_MODELS = (
+    *("ActivateModel", "LoadModel", "UnloadModel", "RollBackModel", "SearchVectors"),
+    *("GetModelVersion", "TagModelVersion", "DeleteModelVersion"),
+)
 # What needs an account, which random requests have none of where nobody may sign up.
 NEEDS_PEOPLE = ("AccountService",)
 # What needs an experiment, which has two arms with names of their own.

@@ -40,9 +40,11 @@ mod deadline;
 mod options;
 mod retry;
 mod typed;
+mod upload;
 
 pub use call::{Client, Repeat, Rpc};
 pub use connection::ConnectError;
 pub use deadline::DeadlineStream;
 pub use options::{ApiKey, ClientCertificate, ConnectOptions, TlsOptions};
 pub use retry::RetryPolicy;
+pub use upload::UploadError;

@@ -4,8 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::{Stream, StreamExt as _, stream};
 use marquee_proto::methods::{
-    access, account, audit, catalog, experiment, interaction, job, operations, recommendation, rule, user,
-    vector,
+    access, account, audit, catalog, experiment, interaction, job, model, operations, recommendation, rule,
+    user, vector,
 };
 use marquee_proto::v1;
 use prost_types::Timestamp;
@@ -110,6 +110,16 @@ unary_calls! {
     load_model(LoadModelRequest) -> LoadModelResponse = operations::LOAD_MODEL;
     /// Makes a model the active one, loading its bundle first where one is named.
     activate_model(ActivateModelRequest) -> ActivateModelResponse = operations::ACTIVATE_MODEL;
+    /// Makes the model that was active before the active one again. A repeated call goes back no further.
+    roll_back_model(RollBackModelRequest) -> RollBackModelResponse = operations::ROLL_BACK_MODEL;
+    /// A page of the versions of models that are kept, newest first.
+    list_model_versions(ListModelVersionsRequest) -> ListModelVersionsResponse = model::LIST_MODEL_VERSIONS;
+    /// One version of a model, with its card.
+    get_model_version(GetModelVersionRequest) -> GetModelVersionResponse = model::GET_MODEL_VERSION;
+    /// Gives a version of a model tags, and takes tags from it.
+    tag_model_version(TagModelVersionRequest) -> TagModelVersionResponse = model::TAG_MODEL_VERSION;
+    /// Removes a version of a model. A repeated call says NOT_FOUND.
+    delete_model_version(DeleteModelVersionRequest) -> DeleteModelVersionResponse = model::DELETE_MODEL_VERSION;
     /// Lets a model go. A repeated call says NOT_FOUND.
     unload_model(UnloadModelRequest) -> UnloadModelResponse = operations::UNLOAD_MODEL;
     /// Makes an API key. A repeated call says ALREADY_EXISTS.
@@ -326,6 +336,18 @@ impl Client {
         movies: impl Stream<Item = v1::ImportMoviesRequest> + Send + 'static,
     ) -> Result<v1::ImportMoviesResponse, Status> {
         self.client_streaming(catalog::IMPORT_MOVIES.into(), ProstCodec::default(), movies).await
+    }
+
+    /// Uploads a bundle: first what it is to be called, then its files in parts. [`Client::upload_bundle`] makes them of a
+    /// folder.
+    ///
+    /// # Errors
+    /// The server's status.
+    pub async fn upload_model(
+        &self,
+        parts: impl Stream<Item = v1::UploadModelRequest> + Send + 'static,
+    ) -> Result<v1::UploadModelResponse, Status> {
+        self.client_streaming(model::UPLOAD_MODEL.into(), ProstCodec::default(), parts).await
     }
 
     /// Records a stream of interactions. A missing `time` becomes the moment of sending.

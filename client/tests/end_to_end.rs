@@ -141,3 +141,103 @@ async fn an_experiment_of_a_file_is_planned_applied_and_read() {
     let over = experiment(&["apply", path, "--start"]);
     assert!(!over.status.success() && text(&over.stderr).contains("over"), "{over:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_is_uploaded_found_and_not_uploaded_twice() {
+    let data = TempDir::new().expect("a temporary folder");
+    let running = server(&data).await;
+    let folder = repository("onnx/bundles/movielens-small");
+    let folder = folder.to_str().expect("a path");
+    let upload = || marquee(&running, &["models", "upload", folder, "--name", "movies", "--tag", "by=hand"]);
+    let (first, again) = (upload(), upload());
+    let reply = |output: &Output| -> serde_json::Value {
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let version = reply(&first)["version"]["version"].as_str().expect("a version").to_owned();
+    assert_eq!(reply(&first)["created"], true);
+    assert_eq!(reply(&again)["version"]["version"], version);
+    assert_ne!(reply(&again)["created"], true);
+
+    let listed = reply(&marquee(&running, &["models", "versions", "movies"]));
+    assert_eq!(listed["versions"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed["versions"][0]["tags"]["by"], "hand");
+    let got =
+        reply(&marquee(&running, &["model", "get-model-version", "--name", "movies", "--version", &version]));
+    assert!(got["model_card"].as_str().is_some_and(|card| card.starts_with('#')), "{got}");
+
+    let activate = ["operations", "activate-model", "--registered.name", "movies"];
+    let activate = marquee(&running, &[&activate[..], &["--registered.version", &version]].concat());
+    assert_eq!(reply(&activate)["model"]["state"], "MODEL_STATE_ACTIVE");
+    let back = reply(&marquee(&running, &["models", "rollback"]));
+    assert_eq!(back["model"]["version"], "tiny@1");
+
+    let missing = marquee(&running, &["models", "upload", "/no/such/folder", "--name", "movies"]);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+}
+
+/// Retrains against a server whose model is this one, where the training is a program.
+fn retrain(running: &Running, folder: &Path, commands: &str) -> Output {
+    let folder = folder.display();
+    let config = format!(
+        "name = \"movies\"\nwork = \"{folder}/work\"\n[export]\ntarget = \"{folder}\"\n[train]\n\
+         commands = [{commands}]\n[judge]\nmost_latency = 100000\nmost_memory = 100000\n"
+    );
+    let path = format!("{folder}/retrain.toml");
+    std::fs::write(&path, config).expect("room for a configuration");
+    marquee(running, &["retrain", &path])
+}
+
+/// The training that comes to this bundle.
+fn coming_to(bundle: &str) -> String {
+    let bundle = repository(bundle);
+    format!(
+        "[\"test\", \"-s\", \"{{data}}/ratings.csv\"], [\"cp\", \"-r\", \"{}\", \"{{bundle}}\"]",
+        bundle.display()
+    )
+}
+
+async fn in_service(running: &Running) -> String {
+    let server = marquee_client::ConnectOptions::to(format!("http://{}", running.address));
+    let client = marquee_client::Client::connect(server).await;
+    let stats = client.expect("the server is there").get_stats(Default::default()).await;
+    stats.expect("it answers").model_version
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_better_is_in_service_after_the_night_and_a_worse_one_is_not() {
+    let (data, folder) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let running = server(&data).await;
+    let better = retrain(&running, folder.path(), &coming_to("onnx/bundles/movielens-small"));
+    assert_eq!(better.status.code(), Some(0), "{better:?}");
+    assert!(text(&better.stdout).contains("is in service as movielens-small@2"), "{better:?}");
+    assert_eq!(in_service(&running).await, "movielens-small@2");
+
+    let same = retrain(&running, folder.path(), &coming_to("onnx/bundles/movielens-small"));
+    assert_eq!(same.status.code(), Some(0), "{same:?}");
+    assert!(text(&same.stderr).contains("in service already"), "{same:?}");
+
+    let worse = retrain(&running, folder.path(), &coming_to("onnx/fixtures/tiny"));
+    assert_eq!(worse.status.code(), Some(5), "{worse:?}");
+    assert!(text(&worse.stderr).contains("worse by more than the margin"), "{worse:?}");
+    let failed = retrain(&running, folder.path(), "[\"false\"]");
+    assert_eq!(failed.status.code(), Some(6), "{failed:?}");
+    assert_eq!(in_service(&running).await, "movielens-small@2");
+
+    let listed = text(&marquee(&running, &["models", "versions", "movies"]).stdout);
+    assert!(listed.contains("\"accepted\"") && listed.contains("\"refused\""), "{listed}");
+    let left = std::fs::read_dir(folder.path()).expect("the folder is there");
+    let left = left.filter(|entry| {
+        let entry = entry.as_ref().expect("an entry");
+        entry.file_name().to_string_lossy().starts_with("export-")
+    });
+    assert_eq!(left.count(), 0, "what users did does not stay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_is_wrong_is_refused_before_anything_is_done() {
+    let (data, folder) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let running = server(&data).await;
+    let wrong = retrain(&running, folder.path(), "[]");
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    assert!(text(&wrong.stderr).contains("without a program"), "{wrong:?}");
+}

@@ -1,7 +1,7 @@
 //! The Marquee platform as a library; the binary is a thin shell around it.
 //!
 //! Imports go down and never back up: [`commands`] -> [`app`] -> [`config`] -> [`edge`] -> [`jobs`] -> [`recommend`],
-//! [`import`], `users`, [`writes`] -> [`experiments`], [`rules`] -> [`catalog`], [`profiles`], [`similar`] ->
+//! [`import`], [`registry`], `users`, [`writes`] -> [`experiments`], [`rules`] -> [`catalog`], [`profiles`], [`similar`] ->
 //! [`shared`] -> [`telemetry`], which `.ci/direction` sees to.
 //! [`app`] wires them together as [`config`] says, and [`commands`] is what the binary does. What they stand on are
 //! crates of their own, which know neither protobuf nor settings nor exporters: `marquee-engine` and `marquee-store` on
@@ -23,6 +23,7 @@ pub mod judge;
 pub mod keys;
 pub mod profiles;
 pub mod recommend;
+pub mod registry;
 pub mod rules;
 pub mod shared;
 pub mod similar;

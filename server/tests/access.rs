@@ -357,7 +357,7 @@ async fn a_model_is_loaded_from_the_open_folder_alone() {
     let operator = it.roles[3].1.as_str();
     let load = async |folder: &std::path::Path| {
         let bundle_dir = folder.to_str().expect("a text").to_owned();
-        let request = v1::LoadModelRequest { bundle_dir }.encode_to_vec();
+        let request = v1::LoadModelRequest { bundle_dir, registered: None }.encode_to_vec();
         refusal(it.call_as(operator, methods::operations::LOAD_MODEL, request).await)
     };
     let denied = Some((Code::PermissionDenied, "BUNDLE_NOT_PERMITTED".to_owned()));

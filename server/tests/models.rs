@@ -29,7 +29,7 @@ fn model_of(reply: Option<v1::Model>) -> v1::Model {
 }
 
 async fn load(server: &TestServer, bundle_dir: String) -> Result<v1::Model, Status> {
-    let request = v1::LoadModelRequest { bundle_dir };
+    let request = v1::LoadModelRequest { bundle_dir, registered: None };
     server.operations().load_model(request).await.map(|reply| model_of(reply.into_inner().model))
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ArgMatches;
 use futures::stream;
 use marquee_proto::dynamic::{Api, DynamicCodec};
+use prost_reflect::prost::Message as _;
 use prost_reflect::{DynamicMessage, MethodDescriptor};
 
 use super::command_tree::Entry;
@@ -16,7 +17,8 @@ use super::job;
 use super::lines;
 use super::output::{self, Format};
 use super::rpc::rpc;
-use crate::{ApiKey, Client, ClientCertificate, ConnectOptions, TlsOptions};
+use super::upload;
+use crate::{ApiKey, Client, ClientCertificate, ConnectOptions, TlsOptions, UploadError};
 
 /// Runs the call of `entry` with what was typed.
 pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) -> Result<(), Failure> {
@@ -25,6 +27,9 @@ pub(super) async fn run(entry: &Entry, matches: &ArgMatches, api: &'static Api) 
         input::one(matches, "output"),
         method.is_client_streaming() || method.is_server_streaming(),
     );
+    if entry.takes_a_folder() {
+        return upload_to_each(method, matches).await;
+    }
     if method.is_client_streaming() {
         let input = input::open(input::one(matches, "input").unwrap_or("-"))?;
         let client = connect(matches).await?;
@@ -55,12 +60,45 @@ fn asked_for(method: &MethodDescriptor, reply: &DynamicMessage) -> Option<String
     (method.full_name() == job::RUN).then(|| job::job_of(reply)).flatten()
 }
 
+/// Uploads to every server that is named, not to one of them: each keeps versions of its own.
+async fn upload_to_each(method: &MethodDescriptor, matches: &ArgMatches) -> Result<(), Failure> {
+    let format = Format::choose(input::one(matches, "output"), false);
+    let servers = servers(matches);
+    let (folder, upload) = upload::typed(matches);
+    for server in &servers {
+        if servers.len() > 1 {
+            eprintln!("to {server}:");
+        }
+        let client = connect_to(matches, vec![server.clone()]).await?;
+        let reply = client.upload_bundle(&folder, upload.clone()).await.map_err(|error| match error {
+            UploadError::Read { path, source } => Failure::File(path.display().to_string(), source),
+            UploadError::Call(status) => status.into(),
+        })?;
+        let reply = DynamicMessage::decode(method.output(), reply.encode_to_vec().as_slice());
+        output::write(&reply.expect("it was made from the same description"), None, format)?;
+    }
+    Ok(())
+}
+
+/// The servers that are named.
+pub(super) fn servers(matches: &ArgMatches) -> Vec<String> {
+    matches.get_many::<String>("server").into_iter().flatten().cloned().collect()
+}
+
 /// The server that the options of the connection name.
 pub(super) async fn connect(matches: &ArgMatches) -> Result<Client, Failure> {
+    connect_to(matches, servers(matches)).await
+}
+
+/// A client of these servers.
+///
+/// # Errors
+/// [`Failure::Connect`].
+pub(super) async fn connect_to(matches: &ArgMatches, endpoints: Vec<String>) -> Result<Client, Failure> {
     let timeout = matches.get_one::<Duration>("timeout").copied();
     let defaults = ConnectOptions::default();
     let options = ConnectOptions {
-        endpoints: matches.get_many::<String>("server").into_iter().flatten().cloned().collect(),
+        endpoints,
         api_key: input::one(matches, "api-key").map(ApiKey::new),
         user_agent: concat!("marquee-cli/", env!("CARGO_PKG_VERSION")).to_owned(),
         connect_timeout: timeout

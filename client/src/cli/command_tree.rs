@@ -13,7 +13,7 @@ use prost_reflect::{Kind, MethodDescriptor, ServiceDescriptor};
 
 use super::flags::{Flag, flags_of};
 use super::shortcuts::{SHORTCUTS, positionals_of};
-use super::{by_hand, example, exit};
+use super::{by_hand, example, exit, upload};
 
 /// A command that calls a method.
 pub(super) struct Entry {
@@ -41,6 +41,11 @@ impl Entry {
             field.is_none_or(|field| !self.flags.iter().any(|other| field.excludes(other) && is_typed(other)))
         };
         self.positionals.iter().filter(is_open).copied().collect()
+    }
+
+    /// Whether it uploads a folder, where the stream itself is the full form.
+    pub(super) fn takes_a_folder(&self) -> bool {
+        self.method.full_name() == upload::METHOD && self.words[0] == upload::GROUP
     }
 }
 
@@ -89,7 +94,16 @@ impl<'a> CommandTree<'a> {
         for service in self.api.services() {
             root = self.with_group(root, &service, typed);
         }
-        root.subcommand(completions()).subcommand(man())
+        for entry in self.entries.iter().filter(|entry| entry.words.len() == 2) {
+            let [group, name] = &entry.words[..] else { continue };
+            let is_below_a_short_form = |short: &&Command| short.find_subcommand(name).is_none();
+            if root.find_subcommand(group).filter(is_below_a_short_form).is_some() {
+                root = root.mut_subcommand(group, |short| {
+                    short.subcommand(self.call(entry, name, typed)).args_conflicts_with_subcommands(true)
+                });
+            }
+        }
+        root.subcommand(retrain()).subcommand(completions()).subcommand(man())
     }
 
     /// The entry that the words of `matches` lead to, and the matches of its flags.
@@ -133,6 +147,9 @@ impl<'a> CommandTree<'a> {
             comment => comment.to_owned(),
         };
         let command = Command::new(name.to_owned()).about(first_paragraph(&comment)).long_about(comment);
+        if entry.takes_a_folder() {
+            return command.args(upload::args());
+        }
         if method.is_client_streaming() {
             let shape = format!(
                 "Each line of the input is one message in JSON, such as\n  {}",
@@ -259,6 +276,23 @@ fn input_arg() -> Arg {
         .value_name("FILE")
         .default_value("-")
         .help("A file with one JSON message a line; - is standard input")
+}
+
+fn retrain() -> Command {
+    Command::new("retrain")
+        .about("Exports the events, trains a model, uploads it, judges it, and activates it or says why not")
+        .long_about(
+            "Exports the events, trains a model, uploads it, judges it beside the one in service, and activates it or says \
+             why not. Of several servers all take the model and activate it; the first one exports and judges. \
+             deploy/retrain has a configuration, and how cron runs it.",
+        )
+        .arg(
+            Arg::new("config")
+                .value_name("FILE")
+                .required(true)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("What is exported, trained, judged and activated, as TOML"),
+        )
 }
 
 fn completions() -> Command {

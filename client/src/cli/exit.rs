@@ -16,7 +16,7 @@ use crate::ConnectError;
 use crate::connection::root_cause;
 
 /// The exit codes below those of gRPC, and what they mean.
-const OWN_CODES: [(u8, &str); 5] = [
+const OWN_CODES: [(u8, &str); 7] = [
     (0, "the call succeeded; for health: the server is serving"),
     (1, "a file or the terminal could not be read or written"),
     (2, "the command line, the request or the first line of a stream is wrong; nothing was sent"),
@@ -26,6 +26,8 @@ const OWN_CODES: [(u8, &str); 5] = [
          the reply what became of them",
     ),
     (JOB_FAILED, "the job that was followed failed or was cancelled"),
+    (MODEL_REFUSED, "for retrain: the new model is no match for the one in service, which stays"),
+    (COMMAND_FAILED, "for retrain: a command of the training failed"),
 ];
 
 /// What the statuses mean here that a script may meet.
@@ -48,6 +50,12 @@ const STREAM_BROKEN_OFF: u8 = 3;
 
 /// The exit code of a job that was followed to an end that is no success.
 const JOB_FAILED: u8 = 4;
+
+/// The exit code of a model that is not activated since the gate refuses it.
+const MODEL_REFUSED: u8 = 5;
+
+/// The exit code of a command that a configuration names and that failed.
+const COMMAND_FAILED: u8 = 6;
 
 /// Every exit code and what it means.
 fn codes() -> Vec<(String, String)> {
@@ -99,6 +107,10 @@ pub(super) enum Failure {
     NotServing(String),
     /// The job that was followed did not succeed.
     Job(String),
+    /// A model is not good enough.
+    Refused(String),
+    /// A command failed that a configuration names.
+    Command(String),
 }
 
 impl Failure {
@@ -117,6 +129,8 @@ impl Failure {
             },
             Self::File(..) | Self::Io(..) => 1,
             Self::Job(_) => JOB_FAILED,
+            Self::Refused(_) => MODEL_REFUSED,
+            Self::Command(_) => COMMAND_FAILED,
             Self::Connect(ConnectError::Unreachable { .. }) | Self::NotServing(_) => {
                 status_code(Code::Unavailable)
             }
@@ -156,7 +170,8 @@ impl Failure {
             }
             Self::Connect(error) => format!("error: {error}"),
             Self::NotServing(status) => format!("error: the server answers {status}"),
-            Self::Job(why) => format!("error: {why}"),
+            Self::Job(why) | Self::Command(why) => format!("error: {why}"),
+            Self::Refused(why) => format!("the new model is not activated: {why}"),
             Self::Call(status) => call_message(status, flags),
         }
     }

@@ -26,6 +26,15 @@ pub(super) fn job_of(reply: &DynamicMessage) -> Option<String> {
 /// # Errors
 /// [`Failure::Job`] for one that does not succeed.
 pub(super) async fn follow(client: &Client, job_id: String) -> Result<(), Failure> {
+    let job = at_its_end(client, job_id).await?;
+    job.map_or(Ok(()), |job| ended(&job))
+}
+
+/// Shows how far a job is until it is over, and what it is then.
+///
+/// # Errors
+/// [`Failure::Call`].
+pub(super) async fn at_its_end(client: &Client, job_id: String) -> Result<Option<v1::Job>, Failure> {
     let mut replies = client.watch_job(v1::WatchJobRequest { job_id }).await?;
     let bar = bar();
     let mut last = None;
@@ -40,7 +49,7 @@ pub(super) async fn follow(client: &Client, job_id: String) -> Result<(), Failur
         }
     }
     bar.finish_and_clear();
-    last.map_or(Ok(()), |job| ended(&job))
+    Ok(last)
 }
 
 fn bar() -> ProgressBar {

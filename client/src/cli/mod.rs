@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows a single RPC: commands, flags, help, ranges, tables and JSON all come from the
 //! descriptor set, so a field or a method that is added to a proto is there without a line of code.
-//! The exceptions are the names of the short forms, the bar of a job that is followed, and the commands of `experiment`
-//! that make more than one call.
+//! The exceptions are the names of the short forms, the bar of a job that is followed, the upload of a folder, the training
+//! anew, and the commands of `experiment` that make more than one call.
 
 mod by_hand;
 mod call;
@@ -19,11 +19,13 @@ mod layout;
 mod lines;
 mod output;
 mod progress;
+mod retrain;
 mod rpc;
 mod shortcuts;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         (Some(("completions", matches)), _) => (write_completions(tree.command(), matches), &[][..]),
         (Some(("man", matches)), _) => (write_man(tree.command(), matches), &[][..]),
         (Some((by_hand::GROUP, matches)), None) => (of_experiments(matches, api), &[][..]),
+        (Some(("retrain", matches)), _) => (block_on(retrain::run(matches)), &[][..]),
         (_, Some((entry, matches))) => (block_on(call::run(entry, matches, api)), entry.flags.as_slice()),
         (_, None) => (Err(Failure::Usage("no such command; see `marquee --help`".to_owned())), &[][..]),
     };

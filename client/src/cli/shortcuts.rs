@@ -1,9 +1,11 @@
 //! Short forms for daily use: the same calls and flags, with the usual fields as plain words; and the full forms whose
 //! usual fields are plain words too.
 
+use super::upload;
+
 /// A call under a short name.
 pub(super) struct Shortcut {
-    /// What a person types; of two words, the first is the group of the service.
+    /// What a person types; of two words, the first is the group of the service, or a short form of one word.
     pub(super) name: &'static str,
     /// `package.Service.Method`; the short form is left out where the API lacks it.
     pub(super) method: &'static str,
@@ -12,7 +14,7 @@ pub(super) struct Shortcut {
 }
 
 /// All short forms, in the order of the help.
-pub(super) const SHORTCUTS: [Shortcut; 15] = [
+pub(super) const SHORTCUTS: [Shortcut; 18] = [
     short("recommend", "marquee.v1.RecommendationService.Recommend", &["user_id"]),
     short("similar", "marquee.v1.RecommendationService.SimilarMovies", &["movie_id"]),
     short("search", "marquee.v1.CatalogService.SearchMovies", &["query"]),
@@ -22,6 +24,9 @@ pub(super) const SHORTCUTS: [Shortcut; 15] = [
     short("rate", "marquee.v1.InteractionService.RecordInteraction", &["user_id", "movie_id", "rating"]),
     short("history", "marquee.v1.UserService.ListHistory", &["user_id"]),
     short("models", "marquee.v1.OperationsService.ListModels", &[]),
+    short("models upload", upload::METHOD, &[]),
+    short("models versions", "marquee.v1.ModelService.ListModelVersions", &["name"]),
+    short("models rollback", "marquee.v1.OperationsService.RollBackModel", &[]),
     short("stats", "marquee.v1.OperationsService.GetStats", &[]),
     short("job run", "marquee.v1.JobService.RunJob", &["kind", "arguments"]),
     short("job list", "marquee.v1.JobService.ListJobs", &[]),

@@ -49,22 +49,23 @@ macro_rules! targets {
 
 targets! {
     ActivateModelRequest CancelJobRequest ChangePasswordRequest CreateExperimentRequest CreateKeyRequest
-    DeleteAccountRequest DeleteInteractionRequest DeleteMoviesRequest DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest
-    EncodeHistoryRequest ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
-    ExportVectorsRequest
-    GetExperimentRequest GetHomeRowsRequest GetJobRequest GetMovieRequest GetMovieVectorRequest
-    GetRatingDistributionRequest GetResultsRequest GetRuleRequest GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest
-    LinkUserRequest ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest
-    ListJobKindsRequest ListJobsRequest ListKeysRequest ListModelsRequest ListMoviesRequest ListOnboardingMoviesRequest
-    ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest ListSlowCallsRequest
-    ListTrendingMoviesRequest ListUsersRequest LoadModelRequest PauseExperimentRequest PauseScheduleRequest
-    PlanExperimentRequest PutRuleRequest
-    PutScheduleRequest RecommendBatchRequest RecommendRequest RecommendStreamRequest
-    RecordInteractionRequest RecordInteractionsRequest RegisterUserRequest ResetPasswordRequest
-    ResumeScheduleRequest RevokeKeyRequest RotateKeyRequest RunJobRequest SearchMoviesRequest
-    SearchVectorsRequest SetPreferencesRequest SignInRequest SignOutRequest SignUpRequest
-    SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest StopExperimentRequest
-    SuggestMoviesRequest UnloadModelRequest UpdateExperimentRequest UpdateMoviesRequest WatchInteractionsRequest WatchJobRequest
+    DeleteAccountRequest DeleteInteractionRequest DeleteModelVersionRequest DeleteMoviesRequest
+    DeleteRuleRequest DeleteScheduleRequest DeleteUserRequest EncodeHistoryRequest
+    ExplainRecommendationRequest ExportAuditRecordsRequest ExportInteractionsRequest ExportUserRequest
+    ExportVectorsRequest GetExperimentRequest GetHomeRowsRequest GetJobRequest GetModelVersionRequest
+    GetMovieRequest GetMovieVectorRequest GetRatingDistributionRequest GetResultsRequest GetRuleRequest
+    GetStatsRequest GetUserRequest GetUserStatsRequest ImportMoviesRequest LinkUserRequest
+    ListAuditRecordsRequest ListExperimentsRequest ListGenresRequest ListHistoryRequest ListJobKindsRequest
+    ListJobsRequest ListKeysRequest ListModelVersionsRequest ListModelsRequest ListMoviesRequest
+    ListOnboardingMoviesRequest ListPopularMoviesRequest ListRulesRequest ListSchedulesRequest
+    ListSlowCallsRequest ListTrendingMoviesRequest ListUsersRequest LoadModelRequest PauseExperimentRequest
+    PauseScheduleRequest PlanExperimentRequest PutRuleRequest PutScheduleRequest RecommendBatchRequest
+    RecommendRequest RecommendStreamRequest RecordInteractionRequest RecordInteractionsRequest
+    RegisterUserRequest ResetPasswordRequest ResumeScheduleRequest RevokeKeyRequest RollBackModelRequest
+    RotateKeyRequest RunJobRequest SearchMoviesRequest SearchVectorsRequest SetPreferencesRequest
+    SignInRequest SignOutRequest SignUpRequest SimilarMoviesRequest SimilarUsersRequest StartExperimentRequest
+    StopExperimentRequest SuggestMoviesRequest TagModelVersionRequest UnloadModelRequest
+    UpdateExperimentRequest UpdateMoviesRequest UploadModelRequest WatchInteractionsRequest WatchJobRequest
     WatchResultsRequest WatchStatsRequest WhoAmIRequest
 }
 

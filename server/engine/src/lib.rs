@@ -56,7 +56,7 @@ mod simulator;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundle, BundleError};
+pub use bundle::{Bundle, BundleError, BundleSummary};
 pub use job::{
     Answer, Ask, AskInput, DeadlinePoint, EncodedBatch, Encoder, EngineError, Input, Job, JobTimings,
     Priority, Shortlists, Want,

@@ -467,6 +467,24 @@ async fn an_activation_that_is_repeated_keeps_the_model_on_standby() {
 }
 
 #[tokio::test]
+async fn going_back_ends_at_the_model_before_however_often_it_is_repeated() {
+    let (engine, old) = started(one_worker()).await;
+    assert_eq!(engine.roll_back().err(), Some(ModelSetError::NothingBefore));
+    let new = load_version(&engine, "2").await.unwrap();
+    engine.activate("tiny@2").unwrap();
+    for _ in 0..2 {
+        let (model, left) = engine.roll_back().unwrap();
+        assert!(Arc::ptr_eq(&model, &old));
+        assert_eq!(left, "tiny@2");
+    }
+    assert_eq!(engine.state(&new), ModelState::Standby);
+    engine.activate("tiny@2").unwrap();
+    engine.unload("tiny@1").unwrap();
+    assert_eq!(engine.roll_back().err(), Some(ModelSetError::NothingBefore));
+    assert_eq!(engine.state(&new), ModelState::Active);
+}
+
+#[tokio::test]
 async fn another_bundle_under_a_loaded_version_is_refused() {
     let (engine, old) = started(one_worker()).await;
     let folder = other_version("1");

@@ -39,7 +39,7 @@ use crate::access::{self, Certificates, CertificatesError, Keys, Tokens, TokensE
 use crate::catalog::{Catalog, Follower};
 use crate::config::{CacheUrl, Config, Exposed, StoreUrl, Switch};
 use crate::edge::layers::{CallLog, ConnectionLimits, ConnectionTimes, ReceiveLimits};
-use crate::edge::services::{LoadModel, Unsaid};
+use crate::edge::services::Unsaid;
 use crate::edge::tls::{Followed, Tls};
 use crate::edge::{
     AppState, ConsoleFacts, HttpOptions, PERSON, ServeError, ServerOptions, SlowCalls, TlsError, serve,
@@ -51,6 +51,7 @@ use crate::jobs::kinds::{Parts, Planners};
 use crate::judge::Live;
 use crate::profiles::Profiles;
 use crate::recommend::{Mismatch, NewMovies, Recommender, SimilarUsers};
+use crate::registry::LoadModel;
 use crate::rules::Rules;
 use crate::shared::cache::{Cache, LocalCache, RedisCache, Space, TieredCache};
 use crate::shared::events::{EventLog, LocalEvents, SharedEvents};
@@ -347,6 +348,8 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     let recorder = config.security.audits().then(|| Audit::new(Arc::clone(&store), Arc::clone(&trail)));
     let (audit, audit_writer) = recorder.unzip();
     let planners = Arc::<Planners>::default();
+    let load = loader(&engine, &recommender, Arc::clone(&planners), &config);
+    let registry = Arc::new(config.registry());
     let samples = Arc::new(Samples::new(telemetry.registry(), streams()));
     let parts = Parts {
         store: Arc::clone(&store),
@@ -357,10 +360,14 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         profiles: Arc::clone(&profiles),
         recommender: Arc::clone(&recommender),
         similar: Arc::clone(&keeper),
+        engine: Arc::clone(&engine),
+        registry: Arc::clone(&registry),
+        load: Arc::clone(&load),
     };
     let Opened { jobs, runner, timetable } = open_jobs(&config, parts, Arc::clone(&keys), roles)?;
     let state = Arc::new(AppState {
-        load: loader(&engine, &recommender, planners, &config),
+        load,
+        registry,
         engine,
         catalog,
         store,

@@ -35,6 +35,7 @@ use crate::access::{TokenOptions, TokensError};
 use crate::edge::Bundles;
 use crate::edge::tls::{ClientAuthorities, TlsFiles};
 use crate::jobs::{History, RunnerOptions};
+use crate::registry::{Quota, Registry};
 
 /// What the workers of a GPU take at most, however many there are: three cores to feed it and wait for it, and two for
 /// those who rank.
@@ -110,6 +111,14 @@ impl Config {
             None => Bundles::Below(vec![self.store.data_dir.join("bundles"), bundle.to_owned()]),
             Some(folder) => Bundles::Below(vec![folder.clone(), bundle.to_owned()]),
         }
+    }
+
+    /// Where versions of models are kept that are uploaded, and how much of them.
+    pub(crate) fn registry(&self) -> Registry {
+        let folder = self.engine.models_dir.clone();
+        let quota =
+            Quota { versions: self.engine.models_max_versions, bytes: self.engine.models_max_mib << 20 };
+        Registry::open(folder.unwrap_or_else(|| self.store.data_dir.join("models")), quota)
     }
 
     /// The settings as a TOML file that [`Config::resolve`] reads, passwords taken out.

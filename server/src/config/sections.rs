@@ -192,6 +192,12 @@ sections! {
         /// Folder below which callers may have bundles loaded, with no links out of it; when none, any folder while auth is
         /// off, and else the folder bundles in data-dir, beside the bundle of the start
         bundles_dir <"DIR">: Option<PathBuf> = None;
+        /// Folder of the versions of models that are uploaded; when none, the folder models in data-dir. Nodes may share one
+        models_dir <"DIR">: Option<PathBuf> = None;
+        /// Versions that may be kept there; one more is refused until another one is deleted
+        models_max_versions <"N">: usize = 50, 1..=1000;
+        /// Disk that they may take together, in MiB
+        models_max_mib <"MIB">: u64 = 20 << 10, 1..=MAX_MIB;
         /// Whether a model is used though most movies of the catalogue have other titles than those it was trained on
         allow_mismatched_model <"BOOL">: bool = false;
         /// Where the model runs: auto, cpu, cuda or cuda:N

@@ -17,7 +17,7 @@ use tonic_health::server::HealthReporter;
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// The services by name, the server as a whole first, and whether they are there to write.
-pub(super) const SERVICES: [(&str, Does); 13] = [
+pub(super) const SERVICES: [(&str, Does); 14] = [
     ("", Does::Read),
     ("marquee.v1.RecommendationService", Does::Read),
     ("marquee.v1.CatalogService", Does::Read),
@@ -25,6 +25,7 @@ pub(super) const SERVICES: [(&str, Does); 13] = [
     ("marquee.v1.UserService", Does::Write),
     ("marquee.v1.InteractionService", Does::Write),
     ("marquee.v1.RuleService", Does::Write),
+    ("marquee.v1.ModelService", Does::Read),
     ("marquee.v1.OperationsService", Does::Read),
     ("marquee.v1.AccessService", Does::Write),
     ("marquee.v1.AccountService", Does::Write),

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::ApiError;
 use crate::access::audit::Place;
 use crate::catalog::After;
+use crate::registry;
 use crate::rules::RulePlace;
 
 /// Bytes of the hash that stands for a list.
@@ -120,6 +121,21 @@ impl List {
         self.read(token, |key| {
             let (day, key) = key.split_first_chunk()?;
             Some(Place { day: i64::from_be_bytes(*day), key: str::from_utf8(key).ok()?.to_owned() })
+        })
+    }
+
+    /// The token for what comes after this version of a model.
+    pub(super) fn versions_token(self, after: &registry::Place) -> String {
+        let mut key = self.0.to_vec();
+        key.extend(format!("{}/{}", after.version, after.name).into_bytes());
+        hex::encode(key)
+    }
+
+    /// Where a list of versions goes on; `None` for the first page.
+    pub(super) fn versions_after(self, token: &str) -> Result<Option<registry::Place>, ApiError> {
+        self.read(token, |key| {
+            let (version, name) = str::from_utf8(key).ok()?.split_once('/')?;
+            Some(registry::Place { version: version.to_owned(), name: name.to_owned() })
         })
     }
 

@@ -15,6 +15,7 @@ use marquee_proto::v1::catalog_service_server::CatalogServiceServer;
 use marquee_proto::v1::experiment_service_server::ExperimentServiceServer;
 use marquee_proto::v1::interaction_service_server::InteractionServiceServer;
 use marquee_proto::v1::job_service_server::JobServiceServer;
+use marquee_proto::v1::model_service_server::ModelServiceServer;
 use marquee_proto::v1::operations_service_server::OperationsServiceServer;
 use marquee_proto::v1::recommendation_service_server::RecommendationServiceServer;
 use marquee_proto::v1::rule_service_server::RuleServiceServer;
@@ -42,8 +43,8 @@ use super::layers::{
     UnknownMethodLayer, accept, request_id,
 };
 use super::services::{
-    AccessApi, AccountApi, AuditApi, CatalogApi, ExperimentApi, InteractionApi, JobApi, Lately, LoadModel,
-    OperationsApi, RecommendationApi, RuleApi, Unsaid, UserApi, VectorApi,
+    AccessApi, AccountApi, AuditApi, CatalogApi, ExperimentApi, InteractionApi, JobApi, Lately, ModelApi,
+    OperationsApi, Places, RecommendationApi, RuleApi, Unsaid, UserApi, VectorApi,
 };
 use super::slow_calls::SlowCalls;
 use super::tls::Tls;
@@ -54,6 +55,7 @@ use crate::catalog::Catalog;
 use crate::experiments::Experiments;
 use crate::jobs::{Jobs, Timetable};
 use crate::recommend::{Recommender, SimilarUsers};
+use crate::registry::{LoadModel, Registry};
 use crate::rules::Rules;
 use crate::shared::events::EventLog;
 use crate::shared::limit::{Limiter, Shares};
@@ -106,6 +108,8 @@ pub(crate) struct AppState {
     pub(crate) experiments: Arc<Experiments>,
     /// Finds users whose taste is alike; `None` where nobody may.
     pub(crate) similar_users: Option<Arc<SimilarUsers>>,
+    /// The versions of models that are kept.
+    pub(crate) registry: Arc<Registry>,
     /// Loads a model from its folder.
     pub(crate) load: LoadModel,
     /// Counts the calls of callers, if they are limited.
@@ -209,7 +213,7 @@ pub(crate) async fn serve(
         Arc::clone(&state.engine),
         Arc::clone(&state.store),
         Arc::clone(&state.load),
-        options.bundles,
+        Places { bundles: options.bundles, registry: Arc::clone(&state.registry) },
         Lately {
             samples: Arc::clone(&state.samples),
             slow_calls: Arc::clone(&state.slow_calls),
@@ -217,6 +221,7 @@ pub(crate) async fn serve(
         },
         options.tls.clone(),
     );
+    let models = ModelApi::new(Arc::clone(&state.registry), Arc::clone(&state.engine));
     let health = tonic_health::server::HealthService::from_health_reporter(state.health.reporter.clone());
 
     let is_reflected = options.reflection != Reflection::Off;
@@ -291,6 +296,7 @@ pub(crate) async fn serve(
         .add_service(limited!(InteractionServiceServer::new(interactions)))
         .add_service(limited!(VectorServiceServer::new(vectors)))
         .add_service(limited!(RuleServiceServer::new(rules)))
+        .add_service(limited!(ModelServiceServer::new(models)))
         .add_service(limited!(OperationsServiceServer::new(operations)))
         .add_service(limited!(AccessServiceServer::new(keys)))
         .add_service(limited!(AccountServiceServer::new(accounts)))
@@ -387,6 +393,7 @@ fn refusable(method: &str) -> Option<Priority> {
         batch if batch == recommendation::RECOMMEND_BATCH.full_name() => Some(Priority::Bulk),
         operations if operations.starts_with("marquee.v1.OperationsService/") => None,
         jobs if jobs.starts_with("marquee.v1.JobService/") => None,
+        models if models.starts_with("marquee.v1.ModelService/") => None,
         api if api.starts_with("marquee.") => Some(Priority::Interactive),
         _ => None,
     }

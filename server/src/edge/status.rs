@@ -21,6 +21,7 @@ use crate::experiments::ExperimentError;
 use crate::jobs::{AddError, ChangeError, NoJob, ScheduleError, WhenError};
 use crate::keys::{MovieKeysError, UserKeyError};
 use crate::recommend::RecommendError;
+use crate::registry::RegistryError;
 use crate::shared::events::EventsError;
 use crate::writes::{PutMoviesError, UserIdError};
 
@@ -64,6 +65,9 @@ const SHARE_RETRY: Duration = Duration::from_millis(100);
 const RECEIVE_RETRY: Duration = Duration::from_secs(1);
 /// How long an import should wait for those before it.
 const IMPORT_RETRY: Duration = Duration::from_secs(1);
+
+/// How long an upload should wait for the one before it.
+const UPLOAD_RETRY: Duration = Duration::from_secs(5);
 
 /// How long a job should wait for those before it.
 const JOB_RETRY: Duration = Duration::from_mins(1);
@@ -281,6 +285,12 @@ pub enum ApiError {
     /// A bundle has to wait until another one is loaded.
     #[error("{0}; wait for the time in RetryInfo")]
     LoadingAnother(String),
+    /// The registry does not do something.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// Nothing came of an upload for too long.
+    #[error("nothing more came of the upload for a minute; send it again")]
+    UploadStalled,
     /// Movies were not written.
     #[error(transparent)]
     PutMovies(#[from] PutMoviesError),
@@ -425,7 +435,10 @@ impl ApiError {
                 ModelSetError::NotLoaded(_) => status_parts(Code::NotFound, MODEL_NOT_LOADED),
                 ModelSetError::Active(_) => status_parts(Code::FailedPrecondition, "MODEL_ACTIVE"),
                 ModelSetError::Failed { .. } => status_parts(Code::FailedPrecondition, "MODEL_FAILED"),
+                ModelSetError::NothingBefore => status_parts(Code::FailedPrecondition, "NO_MODEL_BEFORE"),
             },
+            Self::Registry(error) => of_registry(error),
+            Self::UploadStalled => status_parts(Code::Aborted, "UPLOAD_STALLED"),
             Self::Job(ChangeError::Unknown(_)) => status_parts(Code::NotFound, "UNKNOWN_JOB"),
             Self::Job(ChangeError::Refused(_)) => status_parts(Code::FailedPrecondition, "JOB_NOT_CHANGED"),
             Self::UnknownSchedule(_) => status_parts(Code::NotFound, "UNKNOWN_SCHEDULE"),
@@ -567,6 +580,19 @@ fn of_keys(error: &KeyError) -> StatusParts {
         KeyError::TooMany => status_parts(Code::FailedPrecondition, "TOO_MANY_KEYS"),
         KeyError::Changed => retryable(Code::Aborted, "KEY_CHANGED", STORE_RETRY),
         KeyError::Store(error) => of_store(error),
+    }
+}
+
+fn of_registry(error: &RegistryError) -> StatusParts {
+    match error {
+        RegistryError::Fault(_) => status_parts(Code::InvalidArgument, INVALID_FIELD),
+        RegistryError::Unknown { .. } => status_parts(Code::NotFound, "UNKNOWN_MODEL_VERSION"),
+        RegistryError::Taken { .. } => status_parts(Code::AlreadyExists, "MODEL_VERSION_TAKEN"),
+        RegistryError::NoRoom { .. } => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_VERSION"),
+        RegistryError::TooManyTags => status_parts(Code::FailedPrecondition, "TOO_MANY_TAGS"),
+        RegistryError::Active { .. } => status_parts(Code::FailedPrecondition, "MODEL_ACTIVE"),
+        RegistryError::Busy => retryable(Code::ResourceExhausted, "UPLOADING_ANOTHER_MODEL", UPLOAD_RETRY),
+        RegistryError::Disk { .. } => retryable(Code::Unavailable, "MODELS_DIR_UNAVAILABLE", STORE_RETRY),
     }
 }
 

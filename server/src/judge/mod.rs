@@ -7,6 +7,8 @@
 mod figures;
 mod lists;
 mod live;
+mod models;
+mod verdict;
 
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ use marquee_store::{Store, StoreError};
 pub use figures::{Difference, Figure};
 use lists::{List, Lists};
 pub(crate) use live::{Live, METRICS};
+pub use models::{Comparison, Models};
+pub use verdict::{Bounds, Verdict};
 
 use crate::catalog::{Catalog, Filter};
 use crate::profiles::ConsistencyToken;
@@ -127,6 +131,11 @@ impl Judge<'_> {
         OwnLists { judge: self, lists: Lists::default() }
     }
 
+    /// The lists of two versions, a user after another.
+    pub fn models<'b>(&'b self, in_service: &'b str, candidate: &'b str) -> Models<'b> {
+        Models::new(self, in_service, candidate)
+    }
+
     /// Every figure of these lists by its name.
     fn figures(&self, lists: &Lists) -> Vec<(&'static str, Figure)> {
         let movies = self.catalog.movies();
@@ -137,8 +146,8 @@ impl Judge<'_> {
     /// The two lists of a user; `None` for one whom the model cannot be judged by.
     async fn pair(&self, user_id: UserId, objective: &Objective) -> Result<Option<(List, List)>, JudgeError> {
         let Some(held) = self.held(user_id).await? else { return Ok(None) };
-        let Some(plain) = self.list(&held, None).await? else { return Ok(None) };
-        let chosen = self.list(&held, Some(*objective)).await?;
+        let Some(plain) = self.list(&held, None, None).await? else { return Ok(None) };
+        let chosen = self.list(&held, Some(*objective), None).await?;
         Ok(chosen.map(|chosen| (plain, chosen)))
     }
 
@@ -147,8 +156,14 @@ impl Judge<'_> {
         Ok(profile.and_then(|profile| held_back(&profile.newest)))
     }
 
-    /// One list; `None` where the model does not answer.
-    async fn list(&self, held: &Held, objective: Option<Objective>) -> Result<Option<List>, JudgeError> {
+    /// One list, of the active model or of a version; `None` where the model does not answer.
+    async fn list(
+        &self,
+        held: &Held,
+        objective: Option<Objective>,
+        version: Option<&str>,
+    ) -> Result<Option<List>, JudgeError> {
+        let model_version = version.map(str::to_owned);
         let question = Question {
             subject: Subject::History(held.history.clone()),
             k: K,
@@ -160,13 +175,13 @@ impl Judge<'_> {
             consistency_token: ConsistencyToken::default(),
             exploration: None,
             explain_newest: None,
-            options: RequestOptions { priority: Priority::Bulk, ..RequestOptions::default() },
+            options: RequestOptions { model_version, priority: Priority::Bulk, ..RequestOptions::default() },
         };
         let answer = self.recommender.recommend(&question).await?;
         if answer.source != Source::Model {
             return Ok(None);
         }
-        let model = self.recommender.model()?;
+        let model = self.recommender.model_of(version)?;
         let movies = self.catalog.movies();
         let genres_of = |movie_id: &MovieId| movies.get(*movie_id).map(|movie| movie.genre_numbers.to_vec());
         let history: Vec<_> = held.history.iter().filter_map(genres_of).collect();
@@ -198,7 +213,7 @@ impl OwnLists<'_> {
     /// [`JudgeError`].
     pub async fn add(&mut self, user_id: UserId) -> Result<(), JudgeError> {
         if let Some(held) = self.judge.held(user_id).await?
-            && let Some(list) = self.judge.list(&held, None).await?
+            && let Some(list) = self.judge.list(&held, None, None).await?
         {
             self.lists.push(list);
         }

@@ -184,7 +184,15 @@ impl Recommender {
     /// # Errors
     /// [`EngineError`] while there is none.
     pub(crate) fn model(&self) -> Result<Arc<Model>, EngineError> {
-        self.engine.model(None)
+        self.model_of(None)
+    }
+
+    /// The model of a version, or the active one.
+    ///
+    /// # Errors
+    /// [`EngineError`] when it is not loaded, or none is active.
+    pub(crate) fn model_of(&self, version: Option<&str>) -> Result<Arc<Model>, EngineError> {
+        self.engine.model(version)
     }
 
     /// How many questions of one caller shall be answered at once; one while there is no model.

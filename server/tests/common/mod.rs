@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod bundles;
 pub mod cql;
 pub mod http1;
 pub mod nodes;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 use marquee_proto::v1::catalog_service_client::CatalogServiceClient;
 use marquee_proto::v1::experiment_service_client::ExperimentServiceClient;
 use marquee_proto::v1::interaction_service_client::InteractionServiceClient;
+use marquee_proto::v1::model_service_client::ModelServiceClient;
 use marquee_proto::v1::operations_service_client::OperationsServiceClient;
 use marquee_proto::v1::recommendation_service_client::RecommendationServiceClient;
 use marquee_proto::v1::rule_service_client::RuleServiceClient;
@@ -148,6 +150,10 @@ impl TestServer {
 
     pub fn rules(&self) -> RuleServiceClient<Channel> {
         RuleServiceClient::new(self.channel.clone())
+    }
+
+    pub fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.channel.clone())
     }
 
     pub fn operations(&self) -> OperationsServiceClient<Channel> {

@@ -22,7 +22,7 @@ const MAX_FILES: usize = 64;
 
 /// Limits of the files' bytes: of the manifest itself, of what stands in a file of tables beside them, and of a
 /// graph, which protobuf limits.
-const MAX_BYTES: u64 = 1 << 20;
+pub(super) const MAX_BYTES: u64 = 1 << 20;
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 const MAX_GRAPH_BYTES: u64 = 2 << 30;
 
@@ -117,9 +117,19 @@ impl Manifest {
         let path = folder.join(FILE);
         let wrong = |why: String| BundleError::Manifest { path: path.clone(), why };
         let text = read_text(&path, MAX_BYTES)?;
-        let manifest = Self::parse(&text).map_err(wrong)?;
-        manifest.check_seal(&text).map_err(wrong)?;
+        Self::sealed(&text).map_err(wrong)
+    }
+
+    /// A manifest that makes sense and is the one that was sealed.
+    pub(super) fn sealed(text: &str) -> Result<Self, String> {
+        let manifest = Self::parse(text)?;
+        manifest.check_seal(text)?;
         Ok(manifest)
+    }
+
+    /// `name@version`.
+    pub(super) fn version_text(&self) -> String {
+        format!("{}@{}", self.name, self.version)
     }
 
     /// A manifest that makes sense, sealed or not.

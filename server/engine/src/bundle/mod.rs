@@ -11,6 +11,7 @@ mod file;
 mod fuzz_tests;
 mod manifest;
 mod memory;
+mod summary;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use file::BundleFile;
 pub(crate) use file::{Wanted, require_wanted};
 use manifest::Manifest;
 pub(crate) use manifest::NativePrecision;
+pub use summary::BundleSummary;
 use tables::Tables;
 pub(crate) use tables::{ENCODER_TABLES, Elements, Table};
 #[cfg(test)]
@@ -66,7 +68,7 @@ impl Announced {
     /// Reads the manifest of the bundle in `folder`.
     pub(crate) fn read(folder: &Path) -> Result<Self, BundleError> {
         let manifest = Manifest::read(folder)?;
-        let version = format!("{}@{}", manifest.name, manifest.version);
+        let version = manifest.version_text();
         Ok(Self { folder: folder.to_owned(), manifest, version })
     }
 

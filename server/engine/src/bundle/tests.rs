@@ -233,3 +233,15 @@ fn a_graph_that_is_not_there_is_refused_with_those_that_are() {
     let error = bundle.encoder("cpu", "fp64").unwrap_err();
     assert!(error.to_string().contains("cpu fp32"), "{error}");
 }
+
+#[test]
+fn a_summary_is_what_a_sealed_manifest_says_and_nothing_of_a_changed_one() {
+    let manifest = fs::read(fixture().join(BundleSummary::FILE)).unwrap();
+    let summary = BundleSummary::parse(&manifest).unwrap();
+    let bundle = Bundle::open(&fixture()).unwrap();
+    assert_eq!((summary.version().as_str(), summary.seal()), (bundle.version(), bundle.seal()));
+    assert!(summary.sha256("tables.safetensors").is_some_and(|sha256| sha256.len() == 64));
+    assert_eq!(summary.files().count(), 8);
+    let changed = String::from_utf8(manifest).unwrap().replacen("tiny", "tidy", 1);
+    assert!(BundleSummary::parse(changed.as_bytes()).unwrap_err().contains("sealed"));
+}

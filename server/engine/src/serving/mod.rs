@@ -214,6 +214,16 @@ impl Engine {
         self.shared.models.activate(version)
     }
 
+    /// Makes the model that was active before the newest activation the active one again, and says which version was gone
+    /// back from. Repeated, it goes back no further and says the same.
+    ///
+    /// # Errors
+    /// [`ModelSetError::NothingBefore`] when none was active before, or it was unloaded; [`ModelSetError::Failed`] when it
+    /// is out of service.
+    pub fn roll_back(&self) -> Result<(Arc<Model>, String), ModelSetError> {
+        self.shared.models.roll_back()
+    }
+
     /// Takes a model out of service; no further request finds it. Who holds it already goes on with it, and its memory
     /// goes with the last of them, on a thread of its own.
     ///

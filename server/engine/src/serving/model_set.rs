@@ -43,6 +43,9 @@ pub enum ModelSetError {
         /// Why it failed.
         why: String,
     },
+    /// There is none to go back to.
+    #[error("no model that was active before is loaded; activate one by its version")]
+    NothingBefore,
 }
 
 /// The loaded models.
@@ -60,6 +63,19 @@ struct Models {
     /// The one that was loaded last at the end.
     loaded: Vec<Arc<Model>>,
     active: Option<Arc<Model>>,
+    before: Before,
+}
+
+/// What was active before the active one, by its version.
+#[derive(Clone, Debug, Default)]
+enum Before {
+    /// Nothing that is loaded still.
+    #[default]
+    Nothing,
+    /// This one, until the newest activation.
+    Active(String),
+    /// This one, until it was gone back from.
+    Left(String),
 }
 
 impl Models {
@@ -176,10 +192,34 @@ impl ModelSet {
                 return Err(ModelSetError::Failed { version: version.to_owned(), why: why.to_owned() });
             }
             if !models.is_active(&model) {
-                models.active = Some(Arc::clone(&model));
+                let active = models.active.replace(Arc::clone(&model));
+                let version_of = |active: Arc<Model>| Before::Active(active.bundle().version().to_owned());
+                models.before = active.map(version_of).unwrap_or_default();
                 tracing::info!(version, "activated a model");
             }
             Ok(model)
+        })
+    }
+
+    /// Makes the model that was active before the newest activation the active one again; nothing changes where that is
+    /// done already. The active model, and the version that was gone back from.
+    pub(super) fn roll_back(&self) -> Result<(Arc<Model>, String), ModelSetError> {
+        self.change(|models| {
+            let active = models.active.clone().ok_or(ModelSetError::NothingBefore)?;
+            let version = match &models.before {
+                Before::Nothing => return Err(ModelSetError::NothingBefore),
+                Before::Left(left) => return Ok((active, left.clone())),
+                Before::Active(version) => version.clone(),
+            };
+            let model = Arc::clone(models.find(&version).map_err(|_| ModelSetError::NothingBefore)?);
+            if let Some(why) = model.why_out_of_service() {
+                return Err(ModelSetError::Failed { version, why: why.to_owned() });
+            }
+            let left = active.bundle().version().to_owned();
+            models.active = Some(Arc::clone(&model));
+            models.before = Before::Left(left.clone());
+            tracing::info!(version, left, "went back to the model before");
+            Ok((model, left))
         })
     }
 

@@ -1,11 +1,9 @@
 //! `marquee.v1.OperationsService`.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use futures::{Stream, StreamExt as _, stream};
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
@@ -16,12 +14,14 @@ use marquee_proto::v1::operations_service_server::OperationsService;
 use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
+use super::model;
 use crate::edge::layers::Origin;
-use crate::edge::places::Places;
+use crate::edge::places::Places as Watchers;
 use crate::edge::slow_calls::Kept;
 use crate::edge::tls::Tls;
 use crate::edge::{ApiError, Bundles, SlowCalls, convert, valid};
 use crate::recommend::Usage;
+use crate::registry::{LoadModel, Registry};
 use crate::telemetry::{Calls, Figures, PAST, ProcessUsage, Samples};
 
 /// The windows over which calls are told of.
@@ -30,20 +30,30 @@ const WINDOWS: [Duration; 3] = [Duration::from_mins(1), Duration::from_mins(5), 
 /// Slow calls that are listed when a request does not say how many.
 const DEFAULT_SLOW_CALLS: u32 = 20;
 
-/// Loads, checks and warms the bundle in a folder; made where engine and retrieval are wired together.
-pub(crate) type LoadModel =
-    Arc<dyn Fn(PathBuf) -> BoxFuture<'static, Result<Arc<Model>, BundleError>> + Send + Sync>;
-
 /// The service.
 pub(crate) struct OperationsApi {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     load: LoadModel,
-    bundles: Bundles,
+    places: Places,
     lately: Lately,
     tls: Option<Arc<Tls>>,
-    watchers: Places,
+    watchers: Watchers,
     started_ms: TimeMs,
+}
+
+/// Where bundles are that callers may have loaded.
+pub(crate) struct Places {
+    /// Folders that they may name.
+    pub(crate) bundles: Bundles,
+    /// Versions that were uploaded.
+    pub(crate) registry: Arc<Registry>,
+}
+
+/// A bundle that a caller names.
+enum Named {
+    Folder(String),
+    Registered(v1::RegisteredModel),
 }
 
 /// What is known of calls.
@@ -55,24 +65,30 @@ pub(crate) struct Lately {
 }
 
 impl OperationsApi {
-    /// The service over an engine, a store, what loads models from the folders that callers may name, what is known of
+    /// The service over an engine, a store, what loads models from the places that callers may name, what is known of
     /// calls, and what encrypts them if anything does; the server starts now.
     pub(crate) fn new(
         engine: Arc<Engine>,
         store: Arc<dyn Store>,
         load: LoadModel,
-        bundles: Bundles,
+        places: Places,
         lately: Lately,
         tls: Option<Arc<Tls>>,
     ) -> Self {
-        let watchers = Places::new(lately.max_watchers);
-        Self { engine, store, load, bundles, lately, tls, watchers, started_ms: now_ms() }
+        let watchers = Watchers::new(lately.max_watchers);
+        Self { engine, store, load, places, lately, tls, watchers, started_ms: now_ms() }
     }
 
-    /// Loads the bundle in a folder of this machine.
-    async fn loaded(&self, folder: String) -> Result<Arc<Model>, ApiError> {
-        let bundles = self.bundles.clone();
-        let found = tokio::task::spawn_blocking(move || bundles.find(&folder)).await;
+    /// Loads a bundle of this machine.
+    async fn loaded(&self, named: Named) -> Result<Arc<Model>, ApiError> {
+        let (bundles, registry) = (self.places.bundles.clone(), Arc::clone(&self.places.registry));
+        let find = move || match named {
+            Named::Folder(folder) => bundles.find(&folder),
+            Named::Registered(v1::RegisteredModel { name, version }) => {
+                registry.get(&name, &version).map(|found| found.folder).map_err(model::refused)
+            }
+        };
+        let found = tokio::task::spawn_blocking(find).await;
         let folder = found.map_err(|error| ApiError::Bundle(error.to_string()))??;
         (self.load)(folder).await.map_err(|error| match error {
             BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
@@ -81,6 +97,11 @@ impl OperationsApi {
             }
             other => ApiError::Bundle(other.to_string()),
         })
+    }
+
+    /// What a bundle's model is called once it is loaded.
+    async fn version_of(&self, named: Named) -> Result<String, ApiError> {
+        Ok(self.loaded(named).await?.bundle().version().to_owned())
     }
 
     fn described(&self, model: &Model) -> v1::Model {
@@ -108,6 +129,15 @@ impl OperationsApi {
             load_time: Some(convert::timestamp(model.loaded_ms())),
             usage: Some(usage(model)),
         }
+    }
+}
+
+/// The bundle that a request names.
+fn named(request: v1::LoadModelRequest) -> Result<Named, ApiError> {
+    match (request.bundle_dir, request.registered) {
+        (folder, None) if !folder.is_empty() => Ok(Named::Folder(folder)),
+        (folder, Some(registered)) if folder.is_empty() => Ok(Named::Registered(registered)),
+        _ => Err(ApiError::invalid("bundle_dir", "must be there, or registered, and not both")),
     }
 }
 
@@ -268,8 +298,7 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::LoadModelRequest>,
     ) -> Result<Response<v1::LoadModelResponse>, Status> {
-        let request = valid(request)?;
-        let model = self.loaded(request.bundle_dir).await?;
+        let model = self.loaded(named(valid(request)?)?).await?;
         Ok(Response::new(v1::LoadModelResponse { model: Some(self.described(&model)) }))
     }
 
@@ -278,14 +307,25 @@ impl OperationsService for OperationsApi {
         request: Request<v1::ActivateModelRequest>,
     ) -> Result<Response<v1::ActivateModelResponse>, Status> {
         let version = match valid(request)?.target {
-            Some(Target::BundleDir(folder)) => self.loaded(folder).await?.bundle().version().to_owned(),
+            Some(Target::BundleDir(folder)) => self.version_of(Named::Folder(folder)).await?,
+            Some(Target::Registered(registered)) => self.version_of(Named::Registered(registered)).await?,
             Some(Target::Version(version)) => version,
             None => {
-                return Err(ApiError::invalid("target", "must be there: a bundle_dir, or a version").into());
+                let described = "must be there: a bundle_dir, a version, or a registered version";
+                return Err(ApiError::invalid("target", described).into());
             }
         };
         let model = self.engine.activate(&version).map_err(ApiError::from)?;
         Ok(Response::new(v1::ActivateModelResponse { model: Some(self.described(&model)) }))
+    }
+
+    async fn roll_back_model(
+        &self,
+        request: Request<v1::RollBackModelRequest>,
+    ) -> Result<Response<v1::RollBackModelResponse>, Status> {
+        valid(request)?;
+        let (model, left_version) = self.engine.roll_back().map_err(ApiError::from)?;
+        Ok(Response::new(v1::RollBackModelResponse { model: Some(self.described(&model)), left_version }))
     }
 
     async fn unload_model(
@@ -300,6 +340,7 @@ impl OperationsService for OperationsApi {
 
 #[cfg(test)]
 mod tests {
+    use crate::registry::Quota;
     use marquee_engine::EngineOptions;
     use marquee_store::RedbStore;
     use tonic::Code;
@@ -317,7 +358,10 @@ mod tests {
         });
         let engine = Arc::new(Engine::start(EngineOptions::default()));
         let lately = Lately { samples: Arc::default(), slow_calls: Arc::default(), max_watchers: 1 };
-        let api = OperationsApi::new(engine, store, load, Bundles::Any, lately, None);
+        let quota = Quota { versions: 1, bytes: 1 };
+        let registry = Arc::new(Registry::open(folder.path().join("models"), quota));
+        let places = Places { bundles: Bundles::Any, registry };
+        let api = OperationsApi::new(engine, store, load, places, lately, None);
         let target = Some(Target::BundleDir("/bundles/second".to_owned()));
         let refused =
             api.activate_model(Request::new(v1::ActivateModelRequest { target })).await.unwrap_err();

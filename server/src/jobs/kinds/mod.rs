@@ -7,6 +7,7 @@ mod evaluate;
 mod export;
 mod import;
 mod index;
+mod judge_model;
 mod newest;
 mod number;
 mod recall;
@@ -21,6 +22,7 @@ mod vectors;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use marquee_engine::Engine;
 use marquee_store::{Store, backup::staging};
 
 pub use self::index::Planners;
@@ -31,6 +33,7 @@ use super::places::Places;
 use crate::catalog::Catalog;
 use crate::profiles::Profiles;
 use crate::recommend::Recommender;
+use crate::registry::{LoadModel, Registry};
 use crate::similar::Keeper;
 use crate::telemetry::Samples;
 use crate::writes::WriteCoordinator;
@@ -53,6 +56,12 @@ pub(crate) struct Parts {
     pub(crate) similar: Arc<Keeper>,
     /// What the server did lately.
     pub(crate) samples: Arc<Samples>,
+    /// Runs the models.
+    pub(crate) engine: Arc<Engine>,
+    /// The versions of models that are kept.
+    pub(crate) registry: Arc<Registry>,
+    /// Loads a model from its folder.
+    pub(crate) load: LoadModel,
 }
 
 /// What the settings say of kinds.
@@ -71,7 +80,8 @@ pub(crate) struct KindSettings {
 
 /// All kinds, over these parts and the jobs themselves.
 pub(crate) fn all(parts: Parts, settings: KindSettings, ledger: Arc<Ledger>) -> Kinds {
-    let Parts { store, coordinator, catalog, profiles, recommender, planners, similar, samples } = parts;
+    let Parts { store, coordinator, catalog, profiles, recommender, planners, similar, samples, .. } = parts;
+    let Parts { engine, registry, load, .. } = parts;
     let KindSettings { sources, targets, commands, event_retention_days, data_dir } = settings;
     let kinds: Vec<Arc<dyn Kind>> = vec![
         Arc::new(backup::Backup::new(Arc::clone(&store), targets.clone(), staging(&data_dir))),
@@ -80,6 +90,14 @@ pub(crate) fn all(parts: Parts, settings: KindSettings, ledger: Arc<Ledger>) -> 
         Arc::new(export::Export::new(Arc::clone(&store), targets)),
         Arc::new(import::Import::new(Arc::clone(&store), Arc::clone(&catalog), profiles, sources)),
         Arc::new(index::Index::new(Arc::clone(&recommender), planners)),
+        Arc::new(judge_model::JudgeModel {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            recommender: Arc::clone(&recommender),
+            engine,
+            registry,
+            load,
+        }),
         Arc::new(recall::Recall::new(Arc::clone(&store), Arc::clone(&recommender))),
         Arc::new(report::Report {
             store: Arc::clone(&store),
