@@ -193,6 +193,7 @@ mod tests {
             tmdb: None,
             tags: [].into(),
             key: Some("pod/it's 1".into()),
+            attributes: [].into(),
         };
         let user = Name { number: 1 << 61, key: Some("anna@example.org".to_owned()) };
         assert_eq!(user.shown(), "anna@example.org");
