@@ -319,7 +319,8 @@ async fn what_one_node_sums_up_is_what_all_nodes_read() {
     for store in [&one, &other] {
         let mut sums = store.movie_stats().await.expect("a read");
         sums.sort_unstable_by_key(|stats| stats.movie_id);
-        let exact: Vec<_> = sums.iter().map(|sum| (sum.movie_id, sum.popularity, sum.ratings.half_stars())).collect();
+        let exact: Vec<_> =
+            sums.iter().map(|sum| (sum.movie_id, sum.popularity, sum.ratings.half_stars())).collect();
         assert_eq!(exact, [(7, 2, 14), (9, 0, 2)]);
         assert_eq!(store.stats().await.expect("a read"), counts);
     }

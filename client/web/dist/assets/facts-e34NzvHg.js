@@ -1,0 +1,1 @@
+import{T as e}from"./libraries-DN1Lz3jL.js";var t=e();function n({facts:e}){return(0,t.jsx)(`dl`,{className:`model-facts`,children:e.map(([e,n])=>n!==void 0&&n!==``&&n!==null&&(0,t.jsxs)(`div`,{children:[(0,t.jsx)(`dt`,{children:e}),(0,t.jsx)(`dd`,{children:n})]},e))})}export{n as t};

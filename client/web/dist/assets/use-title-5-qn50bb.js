@@ -1,1 +1,0 @@
-import{r as e}from"./rolldown-runtime-XKyaHtl9.js";import{y as t}from"./libraries-s05dUfNc.js";var n=e(t(),1);function r(e){(0,n.useEffect)(()=>{document.title=`${e} · Marquee`},[e])}export{r as t};

@@ -1,0 +1,1 @@
+import{r as e}from"./rolldown-runtime-XKyaHtl9.js";import{y as t}from"./libraries-DN1Lz3jL.js";var n=e(t(),1);function r(e){(0,n.useEffect)(()=>{document.title=`${e} · Marquee`},[e])}export{r as t};
