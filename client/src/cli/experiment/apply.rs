@@ -59,7 +59,7 @@ async fn change(
         Err(status) if status.code() == Code::NotFound => None,
         Err(status) => return Err(status.into()),
     };
-    let (asked, validate_only) = (Some(experiment.clone()), true);
+    let (asked, validate_only) = (Some(experiment.clone()), Some(true));
     let after = if before.is_some() {
         let request = v1::UpdateExperimentRequest { experiment: asked, validate_only };
         client.update_experiment(request).await?.status
@@ -126,7 +126,7 @@ impl Change {
     /// [`Failure::Call`] with what the server says.
     pub(super) async fn make(self, client: &Client) -> Result<Option<String>, Failure> {
         let name = self.experiment.name.clone();
-        let (experiment, validate_only) = (Some(self.experiment), false);
+        let (experiment, validate_only) = (Some(self.experiment), None);
         let mut done = Vec::new();
         match self.action {
             Action::Create => {

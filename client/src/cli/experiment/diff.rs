@@ -69,12 +69,19 @@ fn add(fields: &mut BTreeMap<String, String>, path: &str, value: &Value) {
                     add(fields, &format!("{path}[{name}]"), &member);
                 }
             }
+            _ if members.is_empty() => {}
             _ => {
                 let texts: Vec<String> = members.iter().map(text).collect();
                 fields.insert(path.to_owned(), texts.join(", "));
             }
         },
-        value => _ = fields.insert(path.to_owned(), text(value)),
+        // What is not said is there too, as empty texts and unspecified values.
+        value => {
+            let text = text(value);
+            if !text.is_empty() && !text.ends_with("_UNSPECIFIED") {
+                fields.insert(path.to_owned(), text);
+            }
+        }
     }
 }
 
@@ -109,6 +116,12 @@ mod tests {
             ["  + alpha  0.01", "  - description  Why", "  ~ traffic  0.1 -> 0.5"]
         );
         assert!(lines(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_said_is_no_difference() {
+        let after = json!({"description": "", "user_ids": [], "method": "METHOD_UNSPECIFIED"});
+        assert!(lines(&json!({}), &after).is_empty());
     }
 
     #[test]

@@ -160,8 +160,8 @@ impl ExperimentService for ExperimentApi {
     }
 }
 
-fn written(validate_only: bool) -> Written {
-    if validate_only { Written::Nothing } else { Written::All }
+fn written(validate_only: Option<bool>) -> Written {
+    if validate_only.unwrap_or_default() { Written::Nothing } else { Written::All }
 }
 
 /// What somebody who watches has seen.
