@@ -63,6 +63,11 @@ impl Client {
     }
 }
 
+/// Whether it is for people, as the card is, which is sent by itself.
+fn is_page(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "md")
+}
+
 /// The files of a bundle in the order in which they are sent.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, UploadError> {
     let unreadable = |source| UploadError::Read { path: folder.to_owned(), source };
@@ -71,7 +76,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, UploadError> {
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name != MANIFEST && !name.starts_with('.') && !name.ends_with(".md") {
+        if name != MANIFEST && !name.starts_with('.') && !is_page(&name) {
             names.push(name);
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use marquee_proto::v1::GetStatsRequest;
 use marquee_server::app::{self, Running};
 use marquee_server::config::Config;
 use marquee_server::telemetry::{LogFormat, Telemetry};
@@ -199,7 +200,7 @@ fn coming_to(bundle: &str) -> String {
 async fn in_service(running: &Running) -> String {
     let server = marquee_client::ConnectOptions::to(format!("http://{}", running.address));
     let client = marquee_client::Client::connect(server).await;
-    let stats = client.expect("the server is there").get_stats(Default::default()).await;
+    let stats = client.expect("the server is there").get_stats(GetStatsRequest::default()).await;
     stats.expect("it answers").model_version
 }
 

@@ -247,6 +247,20 @@ async fn a_head_that_is_too_long_is_refused_and_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_follows_its_head_in_a_piece_of_its_own_is_no_long_head() {
+    let server = TestServer::start().await;
+    let mut client = Http1::connect(server.running.address).await;
+    let unknown = framed(&v1::RecommendRequest { model_version: "x".repeat(120_000), ..Default::default() });
+    let head = GET_MOVIE.replace("CatalogService/GetMovie", "RecommendationService/Recommend");
+    for _ in 0..20 {
+        client.send(format!("{head}content-length: {}\r\n\r\n", unknown.len())).await;
+        tokio::task::yield_now().await;
+        client.send(&unknown).await;
+        assert_eq!(client.reply().await.header("grpc-status"), "3");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_large_head_after_a_large_request_is_no_flood() {
     let server = TestServer::start().await;
     let mut client = Http1::connect(server.running.address).await;

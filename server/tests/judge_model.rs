@@ -1,5 +1,7 @@
 //! The gate before an activation: a version of the registry beside the model in service.
 
+#![allow(clippy::float_cmp, reason = "figures of two equal models are exact")]
+
 mod common;
 
 use common::bundles::{changed, parts, renamed};

@@ -101,7 +101,7 @@ async fn main() -> anyhow::Result<()> {
 /// Movies that the model knows, and users with histories of them.
 async fn fill(folder: &Path, bundle: &Bundle, users: u64) -> anyhow::Result<()> {
     let store = RedbStore::open(folder)?;
-    let known: Vec<_> = bundle.vocabulary.iter().copied().collect();
+    let known = &bundle.vocabulary;
     let movies: Vec<MovieRecord> = known
         .iter()
         .zip(synthetic::movies(known.len(), 1))

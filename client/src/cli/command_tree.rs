@@ -28,7 +28,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The fields that are given by position where these words are typed: none that a flag among them excludes.
+    /// The fields that are given by position where these words are typed: none whose own key is among them.
     fn positionals_beside(&self, typed: &[String]) -> Vec<&'static str> {
         let is_typed = |flag: &Flag| {
             let long = format!("--{}", flag.long());
@@ -37,8 +37,8 @@ impl Entry {
             })
         };
         let is_open = |name: &&&'static str| {
-            let field = self.flags.iter().find(|flag| flag.dotted() == **name);
-            field.is_none_or(|field| !self.flags.iter().any(|other| field.excludes(other) && is_typed(other)))
+            let key = name.strip_suffix("_id").map(|named| format!("{named}_key"));
+            !self.flags.iter().any(|flag| key.as_ref() == Some(&flag.dotted()) && is_typed(flag))
         };
         self.positionals.iter().filter(is_open).copied().collect()
     }
@@ -96,8 +96,8 @@ impl<'a> CommandTree<'a> {
         }
         for entry in self.entries.iter().filter(|entry| entry.words.len() == 2) {
             let [group, name] = &entry.words[..] else { continue };
-            let is_below_a_short_form = |short: &&Command| short.find_subcommand(name).is_none();
-            if root.find_subcommand(group).filter(is_below_a_short_form).is_some() {
+            let is_below_a_short_form = |short: &Command| short.find_subcommand(name).is_none();
+            if root.find_subcommand(group).is_some_and(is_below_a_short_form) {
                 root = root.mut_subcommand(group, |short| {
                     short.subcommand(self.call(entry, name, typed)).args_conflicts_with_subcommands(true)
                 });

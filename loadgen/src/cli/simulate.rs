@@ -1,6 +1,7 @@
 //! `marquee-loadgen simulate`.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -49,7 +50,7 @@ fn table(outcomes: &BTreeMap<String, Outcome>) -> String {
     let mut text = format!("{:names$}  people  watched something   share  movies\n", "answered by");
     for (name, Outcome { people, watchers, watched }) in outcomes {
         let share = *watchers as f64 / (*people).max(1) as f64;
-        text.push_str(&format!("{name:names$}  {people:>6}  {watchers:>17}  {share:.4}  {watched:>6}\n"));
+        let _ = writeln!(text, "{name:names$}  {people:>6}  {watchers:>17}  {share:.4}  {watched:>6}");
     }
     text
 }

@@ -22,7 +22,7 @@ use tonic::{Code, Status};
 pub use people::{People, Person};
 
 /// How long before its visit a person did the last thing of its past.
-const BEFORE: Duration = Duration::from_secs(60 * 60);
+const BEFORE: Duration = Duration::from_hours(1);
 
 /// Who asks whom.
 #[derive(Clone, Debug)]
@@ -105,11 +105,12 @@ impl Simulation {
 
     /// Records what everybody did before.
     async fn record_past(&self, channel: &Channel, people: &People) -> Result<(), SimulateError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() - BEFORE;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ended = now.saturating_sub(BEFORE);
         let of_person = move |(user_id, person): (u64, Person)| {
             let count = person.past.len() as u32;
             person.past.into_iter().zip(0..).map(move |(movie_id, number)| {
-                view(user_id, movie_id, now - (count - number) * Duration::from_secs(60))
+                view(user_id, movie_id, ended.saturating_sub((count - number) * Duration::from_mins(1)))
             })
         };
         let past: Vec<v1::RecordInteractionsRequest> = (0..self.people)

@@ -594,6 +594,12 @@ impl Running {
         (server.http_gateway && server.console == Switch::On).then(|| format!("{}/", self.url()))
     }
 
+    /// Whether users may be named on the terminal and in the log: callers are not asked who they are, and are all of
+    /// this machine.
+    pub(crate) fn may_name_users(&self) -> bool {
+        self.config.security.auth == Switch::Off && self.config.is_of_this_machine()
+    }
+
     /// Sentences that say where the model and the movies come from.
     pub(crate) fn origins(&self) -> &[String] {
         &self.origins

@@ -308,7 +308,9 @@ impl Catalog {
         for index in orders.len() as u32..movies.end() {
             orders.push(movies.movie_id(index));
         }
-        come.into_iter().for_each(|index| orders.show(index));
+        for index in come {
+            orders.show(index);
+        }
         // Under the lock, so that whoever got an index from the orders finds it in the snapshot.
         self.snapshot.store(Arc::new(Snapshot { movies: Arc::new(movies), titles, content, ratings }));
     }
@@ -322,7 +324,9 @@ impl Catalog {
         if !gone.is_empty() {
             let (titles, content) = (Arc::clone(&before.titles), Arc::clone(&before.content));
             let mut orders = self.orders_mut();
-            gone.iter().for_each(|index| orders.hide(*index));
+            for index in &gone {
+                orders.hide(*index);
+            }
             let (movies, ratings) = (Arc::new(movies), before.ratings.clone());
             self.snapshot.store(Arc::new(Snapshot { movies, titles, content, ratings }));
         }

@@ -465,7 +465,7 @@ mod tests {
         assert_eq!(movies.iter().map(|movie| movie.movie_id).collect::<Vec<_>>(), [2]);
         assert_eq!((movies.place_of(1), movies.movie_id(0)), (Some(0), 1));
         movies.remove(2);
-        assert!(movies.len() == 0 && !movies.is_empty(), "a catalogue of no movies is one");
+        assert_eq!((movies.len(), movies.is_empty()), (0, false), "a catalogue of no movies is one");
         movies.upsert(movie(1, "A (2001)", &[], &[]));
         assert_eq!((movies.index_of(1), movies.end()), (Some(0), 2));
     }

@@ -229,7 +229,7 @@ impl Order {
     /// An order of those of the places that are `shown`.
     fn new(places: Vec<Place>, shown: &RoaringBitmap) -> Self {
         let ranked = places.iter().filter(|place| shown.contains(place.index)).copied().collect();
-        Self { ranked, places }
+        Self { places, ranked }
     }
 
     fn score(&self, index: u32) -> f64 {

@@ -114,7 +114,7 @@ fn find_map(
 
 /// Lines for a terminal.
 fn printable_lines(text: &str) -> String {
-    text.lines().map(|line| format!("{}\n", printable(line))).collect()
+    text.lines().flat_map(|line| [printable(line), "\n".into()]).collect()
 }
 
 /// Why a file is no map.

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::keys::kept_key;
 use crate::profiles::ConsistencyToken;
 use crate::recommend::{Question, Recommended, RequestOptions, Source, Subject};
+use crate::writes::is_persons;
 
 /// Users that are tried for the sample recommendation: these, and as many of the store's first.
 const CANDIDATES: std::ops::RangeInclusive<UserId> = 1..=20;
@@ -56,13 +57,18 @@ pub(super) async fn welcome(running: &Running, model: &Model) -> String {
     text
 }
 
-/// The first users of the store.
+/// The first users of the store who may be named: people with accounts may not, who are at the end.
 async fn stored_users(running: &Running) -> Vec<UserId> {
+    if !running.may_name_users() {
+        return Vec::new();
+    }
     let users = running.store().users(None, CANDIDATES.count()).await;
-    users.unwrap_or_else(|error| {
+    let mut users = users.unwrap_or_else(|error| {
         tracing::warn!(%error, "no sample user");
         Vec::new()
-    })
+    });
+    users.retain(|user_id| !is_persons(*user_id));
+    users
 }
 
 /// The key of a user; none where the store does not say.

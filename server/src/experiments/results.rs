@@ -124,7 +124,9 @@ fn metric(experiment: &Experiment, sums: &Sums, place: usize) -> MetricResults {
     if metric.what == What::Answered {
         // An arm of which all or none failed has a variance too.
         let hour = |value| Row { value, other: Amount::ONE };
-        moments.iter_mut().for_each(|sums| *sums += Moments::of([Amount::ZERO, Amount::ONE].map(hour)));
+        for sums in &mut moments {
+            *sums += Moments::of([Amount::ZERO, Amount::ONE].map(hour));
+        }
     }
     let read = summaries(measure(metric), &moments);
     let alpha = alpha_of(definition, metric);

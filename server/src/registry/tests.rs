@@ -98,7 +98,7 @@ fn the_same_bundle_again_is_the_version_that_there_is_as_soon_as_its_manifest_is
     let registry = registry(&folder, ENOUGH);
     let files = bundle("7");
     let (first, _) = upload(&registry, "movies", &files).unwrap();
-    let begun = files[..2].iter().cloned().collect();
+    let begun = files[..2].to_vec();
     let (again, created) = upload(&registry, "movies", &begun).unwrap();
     assert_eq!((again.version, created), (first.version, false));
     let (other, created) = upload(&registry, "others", &files).unwrap();
@@ -114,7 +114,7 @@ fn of_an_upload_that_breaks_off_nothing_stays() {
     begun.write("bundle.json", &bundle("7")[0].1).unwrap();
     assert!(matches!(registry.begin(new("movies")), Err(RegistryError::Busy)));
     drop(begun);
-    assert_eq!(below(&folder.path().join("models/.staging")), [PathBuf::new(); 0]);
+    assert_eq!(below(&folder.path().join("models/.staging")), Vec::<PathBuf>::new());
     assert_eq!(all(&registry).len(), 0);
     assert!(upload(&registry, "movies", &bundle("7")).is_ok());
 }
@@ -276,8 +276,8 @@ fn a_deleted_version_is_gone_and_an_active_one_stays() {
         registry.delete("movies", &kept.version, |_| false),
         Err(RegistryError::Unknown { .. })
     ));
-    assert_eq!(below(&folder.path().join("models/movies")), [PathBuf::new(); 0]);
-    assert_eq!(below(&folder.path().join("models/.staging")), [PathBuf::new(); 0]);
+    assert_eq!(below(&folder.path().join("models/movies")), Vec::<PathBuf>::new());
+    assert_eq!(below(&folder.path().join("models/.staging")), Vec::<PathBuf>::new());
 }
 
 #[test]

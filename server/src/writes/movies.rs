@@ -119,7 +119,9 @@ impl Parts {
     async fn changed(&self, changes: Vec<MovieChange>) -> Result<Vec<MovieRecord>, UpdateMoviesError> {
         let changed = changes.into_iter().map(|MovieChange { to, fields }| async move {
             let mut movie = self.stored(to.movie_id).await?;
-            fields.into_iter().for_each(|field| field.copy(&to, &mut movie));
+            for field in fields {
+                field.copy(&to, &mut movie);
+            }
             Ok::<_, UpdateMoviesError>(movie)
         });
         let changed: Vec<_> = changed.collect();

@@ -1,6 +1,7 @@
 //! Results on a terminal: the decision first, then what it is made of.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use futures::StreamExt as _;
 use marquee_core::text::printable;
@@ -82,9 +83,9 @@ fn chart(metrics: &[v1::MetricResults], width: usize) -> String {
     let mut text = "\n".to_owned();
     for (label, effect) in &rows {
         let gap = " ".repeat(labels - cells(label) + 2);
-        text.push_str(&format!("\n{label}{gap}{}", scale.draw(*effect)));
+        let _ = write!(text, "\n{label}{gap}{}", scale.draw(*effect));
     }
-    text.push_str(&format!("\n{:labels$}  {}", "", scale.axis()));
+    let _ = write!(text, "\n{:labels$}  {}", "", scale.axis());
     text
 }
 

@@ -130,7 +130,12 @@ where
         let inner = std::mem::replace(&mut self.inner, next);
         let http = Arc::clone(&self.http);
         let deadline = timeout_of(request.headers()).ok().flatten().map(|time| Instant::now() + time);
-        Either::Right(Box::pin(async move { http.answer(inner, request, deadline).await }))
+        // At once: what comes before a call has begun is taken for the head of its request, and the body follows.
+        let open = Open::on(request.extensions().get());
+        Either::Right(Box::pin(async move {
+            let reply = http.answer(inner, request, deadline).await?;
+            Ok(open.until_read(reply))
+        }))
     }
 }
 
@@ -184,7 +189,6 @@ impl Http {
         S::Future: Send,
         S::Error: Send,
     {
-        let open = Open::on(request.extensions().get());
         let (mut request, remainder) = remainder::watched(request);
         let mut reply = match self.guard.check(&request) {
             Ok(called) => {
@@ -194,7 +198,7 @@ impl Http {
             Err(error) => self.gateway.refusal(inner, request, error).await?,
         };
         remainder.read_before(&mut reply).await;
-        Ok(open.until_read(reply))
+        Ok(reply)
     }
 
     async fn answer_checked<S>(&self, inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>

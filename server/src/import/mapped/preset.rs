@@ -156,6 +156,8 @@ mod tests {
 
     use marquee_core::clock::EventTimes;
 
+    use marquee_core::domain::Rating;
+
     use super::*;
     use crate::import::mapped::look::look;
     use crate::import::mapped::{IdKind, Look};
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!((look.events, look.users, look.items(), look.left_out.rows), (2, 2, 2, 0));
         assert_eq!((look.first[1].user.as_str(), look.first[1].item.as_str()), ("8", "6"));
         assert_eq!(
-            (look.first[1].time_ms, look.first[1].rating.map(|it| it.stars())),
+            (look.first[1].time_ms, look.first[1].rating.map(Rating::stars)),
             (964_982_931_000, Some(3.0))
         );
         let title = |item: &str| look.items[item].title.clone().unwrap();
@@ -232,7 +234,7 @@ mod tests {
         let found = collections(folder.path(), &units(), Some(own)).unwrap();
         let look = looked(&folder, &found.map);
         assert_eq!(
-            (look.first[0].user.as_str(), look.first[0].rating.map(|it| it.stars())),
+            (look.first[0].user.as_str(), look.first[0].rating.map(Rating::stars)),
             ("anna", Some(4.5))
         );
         assert_eq!(look.items["6"].title.as_deref(), Some("6 (1995)"));

@@ -164,13 +164,16 @@ fn column(
             && words.iter().all(|it| it == word || NAMING.contains(&it.as_str()))
     };
     let has = |words: &[String], word: &str| words.iter().any(|it| it == word);
-    let ways: [&dyn Fn(&[String], &str) -> bool; 3] = [&is_named_so, &has, &holds];
+    let ways: [&Way; 3] = [&is_named_so, &has, &holds];
     let found = ways.iter().find_map(|way| {
         role.words.iter().find_map(|word| open.iter().copied().find(|place| way(&names[*place], word)))
     });
     taken.extend(found);
     found
 }
+
+/// Whether the words of a column's name have a word in a certain way.
+type Way = dyn Fn(&[String], &str) -> bool;
 
 /// The words of a column's name, in small letters: `listener_id` and `listenerId` have two.
 fn words_of(name: &str) -> Vec<String> {
