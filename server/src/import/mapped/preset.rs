@@ -155,7 +155,6 @@ mod tests {
     use std::time::Duration;
 
     use marquee_core::clock::EventTimes;
-
     use marquee_core::domain::Rating;
 
     use super::*;
