@@ -44,7 +44,9 @@ async fn a_version_that_answers_alike_is_accepted_and_stays_loaded() {
     assert_eq!(job.state(), v1::JobState::Succeeded, "{}", job.error);
     assert!(job.summary.starts_with("accepted: movies "), "{}", job.summary);
     let figures = &job.figures;
-    assert_eq!((figures["accepted"], figures["users"], figures["overlap@10"]), (1.0, 100.0, 1.0));
+    assert_eq!((figures["accepted"], figures["overlap@10"]), (1.0, 1.0));
+    // Of the hundred those of whom the model knows something.
+    assert!((50.0..=100.0).contains(&figures["users"]), "{figures:?}");
     assert_eq!(figures["ndcg@10, difference"], 0.0);
     assert!(figures["latency p95 us, candidate"] > 0.0);
     assert_eq!(figures["memory bytes, candidate"], figures["memory bytes, in service"]);

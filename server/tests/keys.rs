@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use marquee_core::domain::MovieRecord;
 use marquee_proto::v1;
+use marquee_proto::v1::recommend_outcome::Outcome;
 use marquee_proto::v1::recommend_request::Subject;
 use marquee_server::keys::{UserKeys, number_movies, user_of_key};
 use marquee_store::{ScyllaSettings, ScyllaStore};
@@ -177,8 +178,9 @@ async fn a_key_of_a_list_that_is_none_is_named_with_its_place() {
     assert_eq!(field_of(refused), "filter.deny_movie_keys[1]");
     let requests = vec![request("also gone"), request(&too_long)];
     let batch = v1::RecommendBatchRequest { requests };
-    let refused = server.recommendation().recommend_batch(batch).await.unwrap_err();
-    assert_eq!(field_of(refused), "requests[1].filter.deny_movie_keys[1]");
+    let outcomes = server.recommendation().recommend_batch(batch).await.unwrap().into_inner().outcomes;
+    let Some(Outcome::Error(error)) = &outcomes[1].outcome else { panic!("{outcomes:?}") };
+    assert_eq!(error.field, "filter.deny_movie_keys[1]", "each request is told of its own");
 }
 
 #[tokio::test(flavor = "multi_thread")]
