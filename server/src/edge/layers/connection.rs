@@ -88,8 +88,36 @@ pub(crate) struct Connection {
 #[derive(Debug, Default)]
 struct Head {
     bytes: usize,
+    /// Letters of its last line so far.
+    line: usize,
+    /// Whether it has any.
+    has_text: bool,
+    /// Whether its empty line has come: what follows is the body, though the call may not have begun.
+    is_whole: bool,
     /// The calls that had begun before it.
     after: u64,
+}
+
+impl Head {
+    /// Counts what belongs to it.
+    fn read(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.is_whole {
+                return;
+            }
+            self.bytes += 1;
+            match byte {
+                // Empty lines before the first one belong to nothing.
+                b'\n' if self.line == 0 => self.is_whole = self.has_text,
+                b'\n' => self.line = 0,
+                b'\r' => {}
+                _ => {
+                    self.line += 1;
+                    self.has_text = true;
+                }
+            }
+        }
+    }
 }
 
 /// What is to be done with a connection.
@@ -298,7 +326,7 @@ impl Connection {
         if self.greeting.is_http2() {
             self.info.0.greeted.store(true, Ordering::Relaxed);
         } else if self.info.0.calls.is_empty() {
-            self.head.bytes += bytes.len();
+            self.head.read(bytes);
         }
     }
 
@@ -309,9 +337,9 @@ impl Connection {
         }
         let begun = self.info.begun();
         if begun != self.head.after || !self.info.0.calls.is_empty() {
-            self.head = Head { bytes: 0, after: begun };
+            self.head = Head { after: begun, ..Head::default() };
         }
-        self.head.bytes > HEAD_BYTES
+        !self.head.is_whole && self.head.bytes > HEAD_BYTES
     }
 
     /// Takes note of what was written of so many bytes.
@@ -467,6 +495,19 @@ pub(super) mod tests {
             held_bytes: HeldBytes::default(),
             unread: Arc::default(),
         }))
+    }
+
+    #[test]
+    fn a_head_ends_with_its_empty_line_wherever_the_pieces_end() {
+        let text = b"\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\nbody\r\n\r\nbody";
+        for piece in 1..text.len() {
+            let mut head = super::Head::default();
+            text.chunks(piece).for_each(|bytes| head.read(bytes));
+            assert_eq!((head.bytes, head.is_whole), (29, true), "pieces of {piece}");
+        }
+        let mut head = super::Head::default();
+        head.read(b"\r\n\r\nGET / HTTP/1.1\r\nx: a");
+        assert_eq!((head.bytes, head.is_whole), (24, false));
     }
 
     #[tokio::test(start_paused = true)]
