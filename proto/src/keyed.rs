@@ -15,8 +15,8 @@
 //!     fn listed_user(&mut self, _: &str, _: usize, _: &str) -> u64 {
 //!         7
 //!     }
-//!     fn listed_movie(&mut self, field: &str, _: usize, key: &str) -> u32 {
-//!         self.movie(field, key).unwrap_or(u32::MAX)
+//!     fn listed_movie(&mut self, _: &str, _: usize, key: &str) -> u32 {
+//!         if key == "heat-1995" { 6 } else { u32::MAX }
 //!     }
 //! }
 //!
