@@ -39,6 +39,8 @@ mod export;
 pub(crate) mod model;
 #[cfg(test)]
 pub(crate) mod races;
+#[cfg(test)]
+mod real_parts;
 mod redb;
 mod scylla;
 

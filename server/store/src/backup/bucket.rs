@@ -19,6 +19,9 @@ use super::manifest::{CHECKSUMS, Manifest};
 use super::target::{MANIFEST, is_name};
 use super::{BackupError, parts};
 
+/// What a bucket's address begins with.
+pub(super) const S3: &str = "s3://";
+
 /// A prefix of a bucket, and who asks for it.
 pub(super) struct Bucket {
     /// As a person wrote it, without a slash at its end.
@@ -33,7 +36,7 @@ impl Bucket {
         let url = url.trim_end_matches('/');
         let failed = |error| BackupError::Bucket { url: url.to_owned(), error };
         let objects = AmazonS3Builder::from_env().with_url(url).build().map_err(failed)?;
-        let (_, prefix) = url.trim_start_matches("s3://").split_once('/').unwrap_or_default();
+        let (_, prefix) = url.trim_start_matches(S3).split_once('/').unwrap_or_default();
         let prefix = Key::parse(prefix).map_err(|error| failed(error.into()))?;
         Ok(Self { url: url.to_owned(), prefix, objects: Arc::new(objects) })
     }

@@ -1,5 +1,4 @@
 use std::fs;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -8,13 +7,11 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tempfile::TempDir;
 
 use super::bucket::Bucket;
+use super::tests::folder;
 use super::*;
 use crate::RedbStore;
 use crate::conformance::{assert_same_content, fill};
-
-fn folder() -> TempDir {
-    tempfile::tempdir().expect("a temporary folder")
-}
+use crate::real_parts::address;
 
 /// A backup of a filled store in a folder, and the store.
 async fn made(folder: &TempDir, target: &TempDir) -> (RedbStore, Backup) {
@@ -102,13 +99,7 @@ async fn a_file_that_a_bucket_lost_or_changed_is_told() {
 
 /// The bucket of a real server, whose address is in the environment.
 fn real() -> Option<Place> {
-    let Ok(url) = std::env::var("MARQUEE_TEST_S3") else {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "MARQUEE_TEST_S3 is not set in CI");
-        // Not `eprintln!`, which the test harness keeps to itself.
-        let sentence = "skipped: MARQUEE_TEST_S3 is not set; export $(deploy/services up)";
-        writeln!(std::io::stderr(), "{sentence}").expect("standard error is open");
-        return None;
-    };
+    let url = address("MARQUEE_TEST_S3")?;
     let Ok(place) = format!("{url}/{}", std::process::id()).parse();
     Some(place)
 }

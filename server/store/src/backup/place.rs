@@ -12,13 +12,10 @@ use futures::future::BoxFuture;
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
-use super::bucket::Bucket;
+use super::bucket::{Bucket, S3};
 use super::target::{find, keep};
 use super::{Backup, BackupError, Counts, Manifest, Rest, write};
 use crate::Store;
-
-/// What a bucket's address begins with.
-const S3: &str = "s3://";
 
 /// A folder, or a bucket with a prefix: `/backups`, `s3://backups/marquee`.
 ///

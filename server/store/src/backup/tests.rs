@@ -14,7 +14,7 @@ use crate::conformance::{assert_same_content, fill, of_kind, rating};
 use crate::model::{calls, make};
 use crate::{Content, DocumentId, DocumentKind, RedbStore};
 
-fn folder() -> TempDir {
+pub(super) fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 

@@ -1,8 +1,6 @@
 //! Against the server that `MARQUEE_TEST_CQL` names (`deploy/services up` prints it); without it they
 //! say that they were skipped, which under `CI=true` is a failure.
 
-use std::io::Write as _;
-
 use marquee_core::clock::now_ms;
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
@@ -14,18 +12,12 @@ use crate::model::{assert_follows_the_model, calls};
 use crate::races::{
     USER, assert_a_deleted_event_is_there_or_not, assert_a_deletion_leaves_no_half, histories, races,
 };
+use crate::real_parts::address;
 use crate::{Content, DocumentId, DocumentKind};
 
 /// The cluster's URL without a keyspace.
 fn cluster() -> Option<String> {
-    let url = std::env::var("MARQUEE_TEST_CQL").ok();
-    if url.is_none() {
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "MARQUEE_TEST_CQL is not set in CI");
-        // Not `eprintln!`, which the test harness keeps to itself.
-        let sentence = "skipped: MARQUEE_TEST_CQL is not set; export $(deploy/services up)";
-        writeln!(std::io::stderr(), "{sentence}").expect("standard error is open");
-    }
-    url
+    address("MARQUEE_TEST_CQL")
 }
 
 /// A keyspace of its own for a test, removed when dropped.
