@@ -490,6 +490,13 @@ QUALITY = Dashboard(
 )
 
 
+# Jobs of the last hour. A series begins with its first job, of which `increase` says nothing: such a
+# series counts whole.
+ENDED = (
+    f"sum by (kind, state) (increase(marquee_job_ended_total{ONE}[1h])) > 0 or "
+    f"sum by (kind, state) (marquee_job_ended_total{ONE} unless marquee_job_ended_total{ONE} offset 1h) > 0"
+)
+
 JOBS = Dashboard(
     "marquee-jobs",
     "Marquee: jobs",
@@ -505,7 +512,7 @@ JOBS = Dashboard(
             "Jobs that ended within the hour, by kind and how",
             "All `succeeded`. `failed` has a page: runbook MarqueeJobFailed.",
             "none",
-            of_kind__state=f"sum by (kind, state) (increase(marquee_job_ended_total{ONE}[1h])) > 0",
+            of_kind__state=ENDED,
         ),
         panel(
             "How long ago a job of each kind succeeded",
