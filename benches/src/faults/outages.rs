@@ -1,4 +1,5 @@
-//! What a server needs is gone, slow or out of reach for a while, under load: Redis, the store, one of two nodes.
+//! What a server needs is gone, slow or out of reach for a while, under load: Redis, the store, one of two nodes, and what
+//! one of two nodes hears of the other.
 //!
 //! Real servers speak to real ones through a `Way` of ours. What needs a server that the environment does not name is
 //! left out, which is said aloud.
@@ -54,12 +55,16 @@ pub async fn run(field: &Field) -> anyhow::Result<Vec<Row>> {
         value
     };
     let mut rows = Vec::new();
-    if let Some(redis) = named("MARQUEE_TEST_REDIS") {
-        rows.append(&mut without_redis(field, &redis).await?);
+    let (redis, cql) = (named("MARQUEE_TEST_REDIS"), named("MARQUEE_TEST_CQL"));
+    if let Some(redis) = &redis {
+        rows.append(&mut without_redis(field, redis).await?);
     }
-    if let Some(cql) = named("MARQUEE_TEST_CQL") {
-        rows.append(&mut without_store(field, &cql).await?);
-        rows.push(without_a_node(field, &cql).await?);
+    if let Some(cql) = &cql {
+        rows.append(&mut without_store(field, cql).await?);
+        rows.push(without_a_node(field, cql).await?);
+    }
+    if let (Some(cql), Some(redis)) = (&cql, &redis) {
+        rows.append(&mut half_of_the_view(field, cql, redis).await?);
     }
     Ok(rows)
 }
@@ -83,7 +88,7 @@ fn first_users() -> impl Iterator<Item = u64> {
 async fn without_redis(field: &Field, redis: &str) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let way = Way::to(port_of(redis)?).await?;
-    let cache = format!("redis://127.0.0.1:{}?namespace=faults-{:08x}", way.port(), rand::random::<u32>());
+    let cache = cache_at(way.port(), rand::random());
     let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let options = ["--cache", &cache, "--metrics-listen", &metrics];
     let server = field.launch(&folder.path().join("store"), &options).start().await?;
@@ -95,11 +100,7 @@ async fn without_redis(field: &Field, redis: &str) -> anyhow::Result<Vec<Row>> {
         way.becomes(passage);
         tokio::time::sleep(field.extent.outage).await;
         way.becomes(Passage::Open);
-        let (began, before) = (Instant::now(), answered_by_redis(&metrics).await?);
-        let back = until(async || {
-            answered_by_redis(&metrics).await.is_ok_and(|answered| answered >= before + COMMANDS)
-        });
-        let recovered = back.await.then(|| began.elapsed());
+        let recovered = until_redis_answers(&metrics).await?;
         let seen = load.end(&server).await?;
         let row = seen.nothing_refused(field.row(said("Redis", passage, field)));
         rows.push(seen.told(row, recovered));
@@ -170,6 +171,49 @@ async fn without_a_node(field: &Field, cql: &str) -> anyhow::Result<Row> {
     Ok(row)
 }
 
+/// Two nodes on one store, of which one has lost Redis: by that neither hears what the other writes.
+///
+/// What is written at one is asked of the other, both ways.
+async fn half_of_the_view(field: &Field, cql: &str, redis: &str) -> anyhow::Result<Vec<Row>> {
+    let folder = tempfile::tempdir()?;
+    let keyspace = Keyspace::make(cql).await?;
+    let way = Way::to(port_of(redis)?).await?;
+    let namespace = rand::random();
+    let metrics = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let launch = |name: &str, cache: &str, more: &[&str]| {
+        let options = [&["--store", keyspace.url.as_str(), "--cache", cache], more].concat();
+        field.launch(&folder.path().join(name), &options)
+    };
+    let whole = launch("whole", &cache_at(port_of(redis)?, namespace), &[]).start().await?;
+    let metrics_of_half = ["--metrics-listen", metrics.as_str()];
+    let half = launch("half", &cache_at(way.port(), namespace), &metrics_of_half).start().await?;
+    import_movies(&whole).await?;
+    let to_half = Load::between(&whole, &half, 1).await?;
+    let from_half = Load::between(&half, &whole, 1 + WRITERS).await?;
+    tokio::time::sleep(CALM).await;
+    way.becomes(Passage::Lost);
+    tokio::time::sleep(field.extent.outage).await;
+    way.becomes(Passage::Open);
+    let recovered = until_redis_answers(&metrics).await?;
+    let mut rows = Vec::new();
+    for (load, asked, what) in [
+        (to_half, &half, "writes at the other node, answers by the one without"),
+        (from_half, &whole, "writes at the one without, answers by the other node"),
+    ] {
+        let seen = load.end(asked).await?;
+        let row = field.row(said("Redis of one of two nodes", Passage::Lost, field) + ": " + what);
+        rows.push(seen.told(seen.nothing_refused(row), recovered));
+    }
+    drop((whole, half));
+    keyspace.drop().await?;
+    Ok(rows)
+}
+
+/// The URL of a Redis at this port.
+fn cache_at(port: u16, namespace: u32) -> String {
+    format!("redis://127.0.0.1:{port}?namespace=faults-{namespace:08x}")
+}
+
 /// Everybody who calls.
 struct Load {
     callers: Callers,
@@ -188,10 +232,15 @@ struct Seen {
 impl Load {
     /// Writers for the users from this one on, and a witness.
     async fn start(server: &Server, first_user: u64) -> anyhow::Result<Self> {
+        Self::between(server, server, first_user).await
+    }
+
+    /// The same, whose writes one node takes and whose other calls another.
+    async fn between(writes: &Server, asks: &Server, first_user: u64) -> anyhow::Result<Self> {
         Ok(Self {
-            callers: Callers::start(server, first_user).await?,
-            ordinary: Ordinary::start(server).await?,
-            witness: Witness::start(server, WITNESS + first_user).await?,
+            callers: Callers::start(writes, first_user).await?,
+            ordinary: Ordinary::start(asks).await?,
+            witness: Witness::start(writes, asks, WITNESS + first_user).await?,
         })
     }
 
@@ -250,7 +299,7 @@ impl Seen {
     }
 }
 
-/// Writes that a user saw a movie, and asks at once what to watch next: that movie is a wrong answer.
+/// Writes at one node that a user saw a movie, and asks one at once what to watch next: that movie is a wrong answer.
 struct Witness {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Witnessed>,
@@ -263,10 +312,9 @@ struct Witnessed {
 }
 
 impl Witness {
-    async fn start(server: &Server, user_id: u64) -> anyhow::Result<Self> {
-        let channel = connected(server).await?;
-        let mut writes = InteractionServiceClient::new(channel.clone());
-        let mut asks = RecommendationServiceClient::new(channel);
+    async fn start(writes: &Server, asks: &Server, user_id: u64) -> anyhow::Result<Self> {
+        let mut writes = InteractionServiceClient::new(connected(writes).await?);
+        let mut asks = RecommendationServiceClient::new(connected(asks).await?);
         let stop = Arc::<AtomicBool>::default();
         let stopped = Arc::clone(&stop);
         let task = tokio::spawn(async move {
@@ -309,6 +357,14 @@ fn port_of(url: &str) -> anyhow::Result<u16> {
     let authority = rest.split(['/', '?']).next().unwrap_or(rest);
     let (_, port) = authority.rsplit_once(':').context("a URL of a service names its port")?;
     port.parse().with_context(|| format!("{port} is no port"))
+}
+
+/// How long it takes until Redis answers the server of these metrics; `None` if it does not.
+async fn until_redis_answers(metrics: &str) -> anyhow::Result<Option<Duration>> {
+    let (began, before) = (Instant::now(), answered_by_redis(metrics).await?);
+    let back =
+        until(async || answered_by_redis(metrics).await.is_ok_and(|answered| answered >= before + COMMANDS));
+    Ok(back.await.then(|| began.elapsed()))
 }
 
 /// How many commands Redis answered, as the server counts them.
