@@ -348,3 +348,58 @@ async fn a_model_in_the_shadow_is_compared_with_what_is_answered() {
     // It is the same model.
     assert_eq!((found.overlap, found.rank_correlation, found.failures), (Some(1.0), Some(1.0), 0));
 }
+
+/// Two rankings in one answer: by what is popular, and away from it.
+fn interleaved(name: &str) -> v1::Experiment {
+    let of = |name: &str, weight| v1::Arm {
+        share: None,
+        ..arm(name, Some(v1::Overrides { popularity_weight: Some(weight), ..Default::default() }))
+    };
+    v1::Experiment {
+        name: name.to_owned(),
+        arms: vec![of("A", -1.0), of("B", 1.0)],
+        kind: v1::ExperimentKind::Interleaving.into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn users_who_take_what_one_ranking_gives_show_that_it_is_preferred() {
+    let server = TestServer::start().await;
+    run(&server, interleaved("merged")).await;
+    for user_id in USERS {
+        let answer = answer(&server, asks(user_id)).await;
+        let [applied] = &answer.experiments[..] else { panic!("one experiment, {:?}", answer.experiments) };
+        assert_eq!((&*applied.experiment, &*applied.arm, applied.overruled), ("merged", "", false));
+        assert_eq!((answer.recommendations.len(), applied.place_arms.len()), (10, 10));
+        // Four users in five take the first movie of B, and one that of A.
+        let liked = if user_id % 5 == 0 { "A" } else { "B" };
+        let place = applied.place_arms.iter().position(|arm| arm == liked).expect("both have movies");
+        let request = v1::RecordInteractionRequest {
+            user: Some(user_id.into()),
+            movie: Some(answer.recommendations[place].movie_id.into()),
+            kind: v1::InteractionKind::View.into(),
+            ..Default::default()
+        };
+        server.interactions().record_interaction(request).await.expect("an event");
+    }
+    let found = results(&server, "merged").await;
+    assert_eq!((found.conclusion(), &*found.arm), (v1::Conclusion::Better, "B"), "{}", found.decision);
+    let preference = found.preference.expect("a preference");
+    assert_eq!((&*preference.arm, preference.answers), ("B", 260));
+    assert!(preference.lower.expect("one") > 0.5 && found.goals.is_empty(), "{preference:?}");
+}
+
+#[tokio::test]
+async fn what_a_request_says_goes_before_both_of_its_merged_arms() {
+    let server = TestServer::start().await;
+    run(&server, interleaved("merged")).await;
+    let said = v1::RecommendRequest { popularity_weight: Some(0.5), k: Some(4), ..asks(1) };
+    let merged = answer(&server, said.clone()).await;
+    assert!(merged.experiments[0].overruled);
+    let alone = answer(&server, v1::RecommendRequest { experiments: Some(false), ..said }).await;
+    let ids = |answer: &v1::RecommendResponse| -> Vec<u32> {
+        answer.recommendations.iter().map(|movie| movie.movie_id).collect()
+    };
+    assert_eq!(ids(&merged), ids(&alone));
+}

@@ -3,11 +3,13 @@
 //! Definitions are stored objects, held in memory by each node as rules are: a node looks four times a second whether
 //! another one has changed them. Who is in which arm is computed ([`marquee_experiments`]), without a lock and without
 //! asking anyone. What is answered and what users do is told to a [`Recorder`], which writes a row for each user and
-//! experiment; `tally` keeps the sums of the rows, and `results` reads them.
+//! experiment; `tally` keeps the sums of the rows, and `results` reads them. Where two rankings are merged in one answer,
+//! `interleaving` says whose movies are taken.
 
 mod changes;
 mod definition;
 mod held;
+mod interleaving;
 mod plan;
 mod recorder;
 mod records;
@@ -30,11 +32,12 @@ use tokio::time::Instant;
 
 pub use self::changes::Written;
 pub use self::definition::{
-    Arm, DEFAULT_TOP, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, Shadow,
-    State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, ExperimentKind, Fault, Metric, Overrides, Places, Purpose,
+    Retrieval, Shadow, State, What,
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
+pub use self::interleaving::{PreferenceResults, coins};
 pub use self::plan::{MetricPlan, Plan, PlanQuestion};
 pub(crate) use self::recorder::METRICS;
 pub use self::recorder::Recorder;

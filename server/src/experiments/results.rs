@@ -6,7 +6,8 @@ use marquee_experiments::{
     fixed_horizon_p_value, holm, summaries,
 };
 
-use super::definition::{Definition, Experiment, Metric, Purpose, State, What};
+use super::definition::{Definition, Experiment, ExperimentKind, Metric, Purpose, State, What};
+use super::interleaving::{self, PreferenceResults};
 use super::shadow::{self, ShadowResults};
 use super::tally::Sums;
 
@@ -42,6 +43,8 @@ pub struct Results {
     pub problems: Vec<Problem>,
     /// How the model in the shadow compares.
     pub shadow: Option<ShadowResults>,
+    /// Which ranking is preferred, of an interleaving.
+    pub preference: Option<PreferenceResults>,
 }
 
 /// What is known of a metric.
@@ -79,6 +82,9 @@ pub struct ArmEffect {
 /// Reads the sums; `lost` answers were not recorded.
 pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
     let definition = &experiment.definition;
+    if definition.kind == ExperimentKind::Interleaving {
+        return interleaving::read(experiment, sums, lost);
+    }
     let units: Vec<(String, u64)> = definition
         .arms
         .iter()
@@ -103,6 +109,7 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
         lost,
         problems,
         shadow: shadow::read(experiment, sums),
+        preference: None,
     }
 }
 
@@ -156,7 +163,11 @@ pub(super) fn measure(metric: &Metric) -> Measure {
         What::Conversion | What::TakenAtK => Measure::Proportion,
         What::Count | What::Value => Measure::Adjusted,
         What::TimeToFirst => Measure::Mean,
-        What::MeanRating | What::AnswerNdcg | What::AnswerMilliseconds | What::Answered => Measure::Ratio,
+        What::MeanRating
+        | What::AnswerNdcg
+        | What::AnswerMilliseconds
+        | What::Answered
+        | What::Preference => Measure::Ratio,
     }
 }
 
@@ -205,7 +216,7 @@ fn sample_ratio(experiment: &Experiment, sums: &Sums) -> f64 {
     SampleRatio::new(&shares).p_value(&(0..shares.len()).map(of_phase).collect::<Vec<_>>())
 }
 
-fn problems(units: &[(String, u64)], sums: &Sums, sample_ratio: f64, lost: u64) -> Vec<Problem> {
+pub(super) fn problems(units: &[(String, u64)], sums: &Sums, sample_ratio: f64, lost: u64) -> Vec<Problem> {
     let few = units.iter().filter(|(_, units)| *units < FEWEST_UNITS).map(|(arm, units)| Problem::FewUnits {
         arm: arm.clone(),
         units: *units,
