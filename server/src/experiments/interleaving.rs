@@ -1,19 +1,10 @@
-//! Two rankings merged in one answer: who goes first in each round, which answers each won, and what follows.
+//! Two rankings merged in one answer: who goes first in each round, and which answers each won.
 
 use marquee_core::domain::{Interaction, MovieId, TimeMs, UserId};
-use marquee_experiments::{
-    Amount, Credit, Draft, Effect, Interval, Measure, Moments, Preference, Row, Sequence, Team,
-    decide_preference, summaries,
-};
+use marquee_experiments::{Amount, Credit, Draft, Team};
 use rustc_hash::FxHashMap;
 
-use super::definition::Experiment;
-use super::records::Answer;
-use super::results::{Results, problems};
-use super::tally::Sums;
-
-/// Within which time merged answers to one user are recorded once, and coins fall alike.
-pub(super) const MERGED_BUCKET_MS: TimeMs = 60 * 1_000;
+use super::records::{Answer, MERGED_BUCKET_MS};
 
 /// The coins of the answers to a user within a minute, `true` where the first ranking goes first. A list that is asked for
 /// again at once is merged as it was, which is what its record says.
@@ -52,71 +43,6 @@ fn drafts(answer: &Answer) -> Vec<Draft> {
         Some(Draft { movie_id: *movie_id, team })
     };
     answer.items.iter().zip(&answer.arms).filter_map(draft).collect()
-}
-
-/// Which of two rankings is preferred.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PreferenceResults {
-    /// The goal.
-    pub name: String,
-    /// The second arm.
-    pub arm: String,
-    /// Answers of which something was taken.
-    pub answers: u64,
-    /// The share of them that the second arm won.
-    pub share: f64,
-    /// Where that is, always valid.
-    pub always_valid: Option<Interval>,
-    /// How unlikely such evidence is where none is preferred.
-    pub p_value: f64,
-}
-
-/// Reads the sums of merged answers, whose users are all counted in the first arm; `lost` were not recorded.
-pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
-    let definition = &experiment.definition;
-    let mut moments: Moments =
-        sums.arms.first().and_then(|arm| arm.metrics.first()).copied().unwrap_or_default();
-    let answers = moments.other_sum().round() as u64;
-    // Where one arm won all there is a variance too.
-    let answer = |value| Row { value, other: Amount::ONE };
-    moments += Moments::of([Amount::ZERO, Amount::ONE].map(answer));
-    let summary = summaries(Measure::Ratio, &[moments])[0];
-    let (sequence, effect) = (Sequence::new(definition.alpha), Effect::of_mean(&summary));
-    let bounded = |Interval { estimate, lower, upper }| Interval {
-        estimate,
-        lower: lower.max(0.0),
-        upper: upper.min(1.0),
-    };
-    let preference = PreferenceResults {
-        name: definition.metrics.first().map(|metric| metric.name.clone()).unwrap_or_default(),
-        arm: definition.arms[1].name.clone(),
-        answers,
-        share: summary.mean,
-        always_valid: effect.map(|effect| bounded(sequence.interval(&effect))),
-        p_value: effect.map_or(1.0, |effect| sequence.p_value(&effect, 0.5)),
-    };
-    let units: Vec<(String, u64)> =
-        definition.arms.iter().map(|arm| (arm.name.clone(), sums.units())).collect();
-    let problems = problems(&units, sums, 1.0, lost);
-    let read = Preference {
-        control: definition.arms[0].name.clone(),
-        arm: preference.arm.clone(),
-        answers,
-        share: preference.always_valid,
-    };
-    Results {
-        name: experiment.name().to_owned(),
-        state: experiment.state,
-        decision: decide_preference(&read, &problems, definition.alpha),
-        units,
-        metrics: Vec::new(),
-        sample_ratio_p_value: 1.0,
-        crossed: sums.crossed,
-        lost,
-        problems,
-        shadow: None,
-        preference: Some(preference),
-    }
 }
 
 #[cfg(test)]

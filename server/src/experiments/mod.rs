@@ -11,6 +11,7 @@ mod definition;
 mod held;
 mod interleaving;
 mod plan;
+mod preference;
 mod recorder;
 mod records;
 mod results;
@@ -37,8 +38,9 @@ pub use self::definition::{
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
-pub use self::interleaving::{PreferenceResults, coins};
+pub use self::interleaving::coins;
 pub use self::plan::{MetricPlan, Plan, PlanQuestion};
+pub use self::preference::PreferenceResults;
 pub(crate) use self::recorder::METRICS;
 pub use self::recorder::Recorder;
 use self::recorder::{Answered, Told};

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::Experiments;
 use super::definition::Definition;
 use super::held::Applied;
-use super::interleaving::MERGED_BUCKET_MS;
 
 /// Within which time answers of one arm to one user are recorded once.
 pub(super) const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
+/// The same of merged answers; within it coins fall alike.
+pub(super) const MERGED_BUCKET_MS: TimeMs = 60 * 1_000;
 /// Recorded answers to a user that are counted at most.
 const ANSWERS: usize = 1_000;
 

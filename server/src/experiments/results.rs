@@ -2,12 +2,12 @@
 
 use marquee_experiments::{
     Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure,
-    Moments, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
-    fixed_horizon_p_value, holm, summaries,
+    Moments, Preference, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide,
+    decide_preference, fixed_horizon, fixed_horizon_p_value, holm, summaries,
 };
 
 use super::definition::{Definition, Experiment, ExperimentKind, Metric, Purpose, State, What};
-use super::interleaving::{self, PreferenceResults};
+use super::preference::{self, PreferenceResults};
 use super::shadow::{self, ShadowResults};
 use super::tally::Sums;
 
@@ -83,7 +83,7 @@ pub struct ArmEffect {
 pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
     let definition = &experiment.definition;
     if definition.kind == ExperimentKind::Interleaving {
-        return interleaving::read(experiment, sums, lost);
+        return merged(experiment, sums, lost);
     }
     let units: Vec<(String, u64)> = definition
         .arms
@@ -110,6 +110,34 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
         problems,
         shadow: shadow::read(experiment, sums),
         preference: None,
+    }
+}
+
+/// The same of merged answers: all users are in both arms, which are compared within each.
+fn merged(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
+    let definition = &experiment.definition;
+    let units: Vec<(String, u64)> =
+        definition.arms.iter().map(|arm| (arm.name.clone(), sums.units())).collect();
+    let problems = problems(&units, sums, 1.0, lost);
+    let preference = preference::read(experiment, sums);
+    let read = Preference {
+        control: definition.arms[0].name.clone(),
+        arm: preference.arm.clone(),
+        answers: preference.answers,
+        share: preference.always_valid,
+    };
+    Results {
+        name: experiment.name().to_owned(),
+        state: experiment.state,
+        decision: decide_preference(&read, &problems, definition.alpha),
+        units,
+        metrics: Vec::new(),
+        sample_ratio_p_value: 1.0,
+        crossed: sums.crossed,
+        lost,
+        problems,
+        shadow: None,
+        preference: Some(preference),
     }
 }
 
@@ -216,7 +244,7 @@ fn sample_ratio(experiment: &Experiment, sums: &Sums) -> f64 {
     SampleRatio::new(&shares).p_value(&(0..shares.len()).map(of_phase).collect::<Vec<_>>())
 }
 
-pub(super) fn problems(units: &[(String, u64)], sums: &Sums, sample_ratio: f64, lost: u64) -> Vec<Problem> {
+fn problems(units: &[(String, u64)], sums: &Sums, sample_ratio: f64, lost: u64) -> Vec<Problem> {
     let few = units.iter().filter(|(_, units)| *units < FEWEST_UNITS).map(|(arm, units)| Problem::FewUnits {
         arm: arm.clone(),
         units: *units,
