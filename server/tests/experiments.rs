@@ -403,3 +403,46 @@ async fn what_a_request_says_goes_before_both_of_its_merged_arms() {
     };
     assert_eq!(ids(&merged), ids(&alone));
 }
+
+/// Asks with a history, for whoever the caller knows by this key.
+fn stateless(unit_key: &str) -> v1::RecommendRequest {
+    let subject = Some(Subject::History(v1::History::from(vec![1, 2, 3])));
+    v1::RecommendRequest { subject, unit_key: unit_key.to_owned(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_history_takes_part_by_the_callers_key_and_what_is_recorded_by_that_counts() {
+    let server = TestServer::start().await;
+    run(&server, short_lists("short")).await;
+    let first = answer(&server, stateless("session-1")).await;
+    assert_eq!(first.experiments, answer(&server, stateless("session-1")).await.experiments);
+    assert_eq!(first.exposure_id.len(), 16);
+    let mut arms = HashMap::new();
+    for session in 2..=30 {
+        let answer = answer(&server, stateless(&format!("session-{session}"))).await;
+        *arms.entry(answer.experiments[0].arm.clone()).or_insert(0) += 1;
+    }
+    assert!(arms["A"] > 5 && arms["B"] > 5, "{arms:?}");
+    let watched = v1::RecordInteractionRequest {
+        user: Some(v1::record_interaction_request::User::UserKey("session-1".to_owned())),
+        movie: Some(1.into()),
+        kind: v1::InteractionKind::View.into(),
+        ..Default::default()
+    };
+    server.interactions().record_interaction(watched).await.expect("an event");
+    let found = results(&server, "short").await;
+    assert_eq!(found.arms.iter().map(|arm| arm.units).sum::<u64>(), 30);
+    let figures = [found.goals[0].control, found.goals[0].arms[0].mean];
+    assert_eq!(figures.iter().filter(|figure| **figure > 0.0).count(), 1, "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_unit_key_that_is_none_or_beside_a_user_is_refused() {
+    let server = TestServer::start().await;
+    let long = "é".repeat(200);
+    for request in [stateless(&long), v1::RecommendRequest { unit_key: "session".to_owned(), ..asks(1) }] {
+        let refused = server.recommendation().recommend(request).await.expect_err("no unit");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with("unit_key "), "{}", refused.message());
+    }
+}

@@ -6,11 +6,12 @@ use marquee_core::clock::now_ms;
 use marquee_core::domain::{MovieId, TimeMs, UserId};
 use marquee_experiments::{Draft, Team, team_draft};
 use marquee_proto::methods::experiment::UPDATE_EXPERIMENT;
-use marquee_proto::v1;
 use marquee_proto::v1::recommend_request::Subject;
+use marquee_proto::{MAX_KEY_BYTES, is_key, v1};
 
 use super::{ApiError, Asker};
 use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval, Shadow, coins};
+use crate::keys::user_of_key;
 
 /// Most characters of a label and its value.
 const LABEL_LENGTH: usize = 64;
@@ -44,12 +45,13 @@ pub(super) async fn apply(
     request: &mut v1::RecommendRequest,
 ) -> Result<Option<Taken>, ApiError> {
     check_labels(&request.labels)?;
-    let user_id = match request.subject {
-        Some(Subject::UserId(user_id)) => Some(user_id),
-        Some(Subject::History(_) | Subject::UserKey(_)) | None => None,
+    let user_id = unit(request)?;
+    let events = match &request.subject {
+        Some(Subject::History(history)) => Some(history.movie_ids.len() as u64),
+        Some(Subject::UserId(_) | Subject::UserKey(_)) | None => None,
     };
     let mut applied = match user_id.filter(|_| request.experiments.unwrap_or(true)) {
-        Some(user_id) => experiments.applied(Asked { user_id, labels: &request.labels }).await?,
+        Some(user_id) => experiments.applied(Asked { user_id, labels: &request.labels, events }).await?,
         None => Vec::new(),
     };
     if let Some(forced) = &request.forced_arm {
@@ -201,6 +203,26 @@ fn merge(
         timings.total_us = timings.total_us.max(others.total_us);
     }
     (one, arms)
+}
+
+/// Who is assigned: the user, or who the caller says is behind a history.
+fn unit(request: &v1::RecommendRequest) -> Result<Option<UserId>, ApiError> {
+    let key = &request.unit_key;
+    match request.subject {
+        Some(Subject::UserId(_)) if !key.is_empty() => {
+            Err(ApiError::invalid("unit_key", "must be absent where the request names its user"))
+        }
+        Some(Subject::UserId(user_id)) => Ok(Some(user_id)),
+        Some(Subject::History(_)) if !key.is_empty() => {
+            let described = || format!("must have 1 to {MAX_KEY_BYTES} bytes");
+            if is_key(key) {
+                Ok(Some(user_of_key(key)))
+            } else {
+                Err(ApiError::invalid("unit_key", described()))
+            }
+        }
+        Some(Subject::History(_) | Subject::UserKey(_)) | None => Ok(None),
+    }
 }
 
 fn check_labels(labels: &HashMap<String, String>) -> Result<(), ApiError> {

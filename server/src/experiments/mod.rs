@@ -105,6 +105,8 @@ pub struct Asked<'a> {
     pub user_id: UserId,
     /// What the request says of who asks.
     pub labels: &'a HashMap<String, String>,
+    /// How many events the history has that came with the request; `None` where the store has the history.
+    pub events: Option<u64>,
 }
 
 impl Experiments {
@@ -169,10 +171,12 @@ impl Experiments {
             }
             held.candidates(asked.user_id, &self.holdout)
         };
-        let events = if applied.iter().any(Applied::asks_for_events) {
-            self.store.user_stats(asked.user_id).await?.map_or(0, |stats| stats.interactions)
-        } else {
-            0
+        let events = match asked.events {
+            Some(events) => events,
+            None if applied.iter().any(Applied::asks_for_events) => {
+                self.store.user_stats(asked.user_id).await?.map_or(0, |stats| stats.interactions)
+            }
+            None => 0,
         };
         applied.retain(|applied| applied.is_for(asked.labels, events));
         Ok(applied)

@@ -52,7 +52,8 @@ impl Lab {
 
     async fn arms_of(&self, user_id: UserId) -> Vec<(String, usize)> {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         applied.iter().map(|applied| (applied.experiment.name().to_owned(), applied.arm)).collect()
     }
 
@@ -63,7 +64,8 @@ impl Lab {
     /// Answers a user.
     async fn answer(&self, user_id: UserId, time_ms: TimeMs) -> Option<usize> {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         let arm = applied.first()?.arm;
         let (exposure_id, items) = ("1".to_owned(), vec![(1, None)]);
         self.experiments.exposed(Exposure {
@@ -108,7 +110,8 @@ impl Lab {
     /// Fails to answer a user.
     async fn fail(&self, user_id: UserId, time_ms: TimeMs) {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         let exposure_id = "f".to_owned();
         self.experiments.exposed(Exposure {
             exposure_id,
@@ -184,7 +187,7 @@ async fn a_restart_leaves_every_user_in_the_same_arm() {
     };
     let labels = HashMap::new();
     for (user_id, before) in (1..200).zip(before) {
-        let applied = experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied = experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         assert_eq!(applied.first().map(|applied| applied.arm), before);
     }
 }
@@ -250,7 +253,7 @@ async fn those_are_left_out_whom_it_is_not_for() {
     };
     let lab = Lab::running(Definition { target, ..halves() }).await;
     let takes_part = async |country: &str| {
-        let asked = Asked { user_id: 1, labels: &labels(country) };
+        let asked = Asked { user_id: 1, labels: &labels(country), events: None };
         !lab.experiments.applied(asked).await.unwrap().is_empty()
     };
     assert!(takes_part("DE").await && !takes_part("FR").await);
@@ -629,7 +632,7 @@ fn interleaved() -> Definition {
 /// Answers a user by both arms, and has the user take a movie of B with this chance in ten, of A otherwise.
 async fn answer_and_take(lab: &Lab, user_id: UserId, in_ten: u64) {
     let (labels, time_ms) = (HashMap::new(), now_ms() - 1_000);
-    let applied = lab.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+    let applied = lab.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
     assert!(applied[0].interleaves() && applied[0].arm == 0);
     lab.experiments.exposed(Exposure {
         exposure_id: user_id.to_string(),
