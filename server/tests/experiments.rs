@@ -348,3 +348,101 @@ async fn a_model_in_the_shadow_is_compared_with_what_is_answered() {
     // It is the same model.
     assert_eq!((found.overlap, found.rank_correlation, found.failures), (Some(1.0), Some(1.0), 0));
 }
+
+/// Two rankings in one answer: by what is popular, and away from it.
+fn interleaved(name: &str) -> v1::Experiment {
+    let of = |name: &str, weight| v1::Arm {
+        share: None,
+        ..arm(name, Some(v1::Overrides { popularity_weight: Some(weight), ..Default::default() }))
+    };
+    v1::Experiment {
+        name: name.to_owned(),
+        arms: vec![of("A", -1.0), of("B", 1.0)],
+        kind: v1::ExperimentKind::Interleaving.into(),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn users_who_take_what_one_ranking_gives_show_that_it_is_preferred() {
+    let server = TestServer::start().await;
+    run(&server, interleaved("merged")).await;
+    for user_id in USERS {
+        let answer = answer(&server, asks(user_id)).await;
+        let [applied] = &answer.experiments[..] else { panic!("one experiment, {:?}", answer.experiments) };
+        assert_eq!((&*applied.experiment, &*applied.arm, applied.overruled), ("merged", "", false));
+        assert_eq!((answer.recommendations.len(), applied.place_arms.len()), (10, 10));
+        // Four users in five take the first movie of B, and one that of A.
+        let liked = if user_id % 5 == 0 { "A" } else { "B" };
+        let place = applied.place_arms.iter().position(|arm| arm == liked).expect("both have movies");
+        let request = v1::RecordInteractionRequest {
+            user: Some(user_id.into()),
+            movie: Some(answer.recommendations[place].movie_id.into()),
+            kind: v1::InteractionKind::View.into(),
+            ..Default::default()
+        };
+        server.interactions().record_interaction(request).await.expect("an event");
+    }
+    let found = results(&server, "merged").await;
+    assert_eq!((found.conclusion(), &*found.arm), (v1::Conclusion::Better, "B"), "{}", found.decision);
+    let preference = found.preference.expect("a preference");
+    assert_eq!((&*preference.arm, preference.answers), ("B", 260));
+    assert!(preference.lower.expect("one") > 0.5 && found.goals.is_empty(), "{preference:?}");
+}
+
+#[tokio::test]
+async fn what_a_request_says_goes_before_both_of_its_merged_arms() {
+    let server = TestServer::start().await;
+    run(&server, interleaved("merged")).await;
+    let said = v1::RecommendRequest { popularity_weight: Some(0.5), k: Some(4), ..asks(1) };
+    let merged = answer(&server, said.clone()).await;
+    assert!(merged.experiments[0].overruled);
+    let alone = answer(&server, v1::RecommendRequest { experiments: Some(false), ..said }).await;
+    let ids = |answer: &v1::RecommendResponse| -> Vec<u32> {
+        answer.recommendations.iter().map(|movie| movie.movie_id).collect()
+    };
+    assert_eq!(ids(&merged), ids(&alone));
+}
+
+/// Asks with a history, for whoever the caller knows by this key.
+fn stateless(unit_key: &str) -> v1::RecommendRequest {
+    let subject = Some(Subject::History(v1::History::from(vec![1, 2, 3])));
+    v1::RecommendRequest { subject, unit_key: unit_key.to_owned(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_history_takes_part_by_the_callers_key_and_what_is_recorded_by_that_counts() {
+    let server = TestServer::start().await;
+    run(&server, short_lists("short")).await;
+    let first = answer(&server, stateless("session-1")).await;
+    assert_eq!(first.experiments, answer(&server, stateless("session-1")).await.experiments);
+    assert_eq!(first.exposure_id.len(), 16);
+    let mut arms = HashMap::new();
+    for session in 2..=30 {
+        let answer = answer(&server, stateless(&format!("session-{session}"))).await;
+        *arms.entry(answer.experiments[0].arm.clone()).or_insert(0) += 1;
+    }
+    assert!(arms["A"] > 5 && arms["B"] > 5, "{arms:?}");
+    let watched = v1::RecordInteractionRequest {
+        user: Some(v1::record_interaction_request::User::UserKey("session-1".to_owned())),
+        movie: Some(1.into()),
+        kind: v1::InteractionKind::View.into(),
+        ..Default::default()
+    };
+    server.interactions().record_interaction(watched).await.expect("an event");
+    let found = results(&server, "short").await;
+    assert_eq!(found.arms.iter().map(|arm| arm.units).sum::<u64>(), 30);
+    let figures = [found.goals[0].control, found.goals[0].arms[0].mean];
+    assert_eq!(figures.iter().filter(|figure| **figure > 0.0).count(), 1, "{figures:?}");
+}
+
+#[tokio::test]
+async fn a_unit_key_that_is_none_or_beside_a_user_is_refused() {
+    let server = TestServer::start().await;
+    let long = "é".repeat(200);
+    for request in [stateless(&long), v1::RecommendRequest { unit_key: "session".to_owned(), ..asks(1) }] {
+        let refused = server.recommendation().recommend(request).await.expect_err("no unit");
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with("unit_key "), "{}", refused.message());
+    }
+}

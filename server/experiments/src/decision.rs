@@ -125,6 +125,58 @@ pub fn decide(arms: &[ArmResults], problems: &[Problem], alpha: f64) -> Decision
         .unwrap_or_else(|| undecided(arms, alpha))
 }
 
+/// Which of two rankings is preferred, as far as is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preference {
+    /// The first ranking.
+    pub control: String,
+    /// The second.
+    pub arm: String,
+    /// Answers of which something was taken.
+    pub answers: u64,
+    /// The share of them that the second won, always valid; `None` while nothing is known.
+    pub share: Option<Interval>,
+}
+
+/// Fewest answers of which something was taken before a ranking is preferred.
+const FEWEST_ANSWERS: u64 = 100;
+
+/// What a preference, read with this error, means.
+pub fn decide_preference(preference: &Preference, problems: &[Problem], alpha: f64) -> Decision {
+    unhealthy(problems).unwrap_or_else(|| preferred(preference, alpha))
+}
+
+fn preferred(preference: &Preference, alpha: f64) -> Decision {
+    let Preference { control, arm, answers, share } = preference;
+    let undecided = |missing: String| Decision {
+        conclusion: Conclusion::Undecided,
+        arm: None,
+        sentence: format!("no decision yet: {missing}"),
+    };
+    let Some(share) = share.filter(|_| *answers >= FEWEST_ANSWERS) else {
+        return undecided(format!(
+            "of {answers} answers something was taken, and it takes {FEWEST_ANSWERS} at least"
+        ));
+    };
+    let won = format!(
+        "{arm} won {:.1}% ({:.0}% always valid: {:.1} to {:.1}) of {answers} answers of which something was taken",
+        share.estimate * 100.0,
+        (1.0 - alpha) * 100.0,
+        share.lower * 100.0,
+        share.upper * 100.0,
+    );
+    if share.lower > 0.5 {
+        let sentence = format!("arm {arm} is preferred to {control}: {won}: you may stop now");
+        return Decision { conclusion: Conclusion::Better, arm: Some(arm.clone()), sentence };
+    }
+    if share.upper < 0.5 {
+        let sentence =
+            format!("arm {control} is preferred to {arm}: {won}: you may stop now and keep the control");
+        return Decision { conclusion: Conclusion::Worse, arm: None, sentence };
+    }
+    undecided(won)
+}
+
 /// Whether an effect is on the good side for sure, or on the bad one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -296,6 +348,28 @@ mod tests {
     fn said(arm: ArmResults) -> (Conclusion, String) {
         let decision = decide(&[arm], &[], 0.05);
         (decision.conclusion, decision.sentence)
+    }
+
+    #[test]
+    fn a_ranking_is_preferred_when_its_share_is_a_half_for_sure_no_more() {
+        let said = |lower, estimate, upper, answers| {
+            let share = Some(Interval { estimate, lower, upper });
+            let preference = Preference { control: "A".to_owned(), arm: "B".to_owned(), answers, share };
+            decide_preference(&preference, &[], 0.05)
+        };
+        let better = said(0.521, 0.563, 0.605, 1_234);
+        assert_eq!((better.conclusion, better.arm.as_deref()), (Conclusion::Better, Some("B")));
+        assert_eq!(
+            better.sentence,
+            "arm B is preferred to A: B won 56.3% (95% always valid: 52.1 to 60.5) of 1234 answers of which something was \
+             taken: you may stop now"
+        );
+        assert_eq!(said(0.4, 0.45, 0.49, 1_234).conclusion, Conclusion::Worse);
+        assert_eq!(said(0.45, 0.55, 0.65, 1_234).conclusion, Conclusion::Undecided);
+        assert_eq!(
+            said(0.6, 0.9, 1.0, 99).sentence,
+            "no decision yet: of 99 answers something was taken, and it takes 100 at least"
+        );
     }
 
     #[test]

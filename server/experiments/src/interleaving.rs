@@ -3,6 +3,8 @@
 //! Every user sees both, so that what users differ in cancels out, and far fewer are needed than when half of them sees
 //! one and half the other. It says which ranking is preferred, and not by how much a metric changes.
 
+use std::cmp::Ordering;
+
 /// Whose movie it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Team {
@@ -69,6 +71,15 @@ impl Credit {
         credit
     }
 
+    /// What of an answer B won, 0 to 1: a half where both gave as much; `None` where nothing was taken.
+    pub fn won(&self) -> Option<f64> {
+        (*self != Self::default()).then(|| match self.b.cmp(&self.a) {
+            Ordering::Greater => 1.0,
+            Ordering::Equal => 0.5,
+            Ordering::Less => 0.0,
+        })
+    }
+
     /// How much the unit prefers B, -1 to 1; 0 for one that took nothing. The mean over units is above 0 where B is
     /// better.
     pub fn preference(&self) -> f64 {
@@ -104,6 +115,8 @@ mod tests {
         assert_eq!(Credit::of(&list, &[2, 5, 6, 99]), Credit { a: 1, b: 2 });
         assert_eq!(Credit { a: 1, b: 3 }.preference(), 0.5);
         assert_eq!(Credit::default().preference(), 0.0);
+        let won = [(2, 1), (1, 1), (0, 1), (0, 0)].map(|(a, b)| Credit { a, b }.won());
+        assert_eq!(won, [Some(0.0), Some(0.5), Some(1.0), None]);
     }
 
     proptest! {

@@ -6,7 +6,7 @@
 //! - What may be concluded: [`Sequence`], whose intervals hold however often one looks, [`fixed_horizon`], whose hold
 //!   at one look that was planned, [`SampleRatio`], [`holm`] and [`benjamini_hochberg`], [`Plan`].
 //! - [`team_draft`] merges two rankings in one answer; [`overlap`] and [`kendall`] say how alike two are.
-//! - [`decide`] says in one sentence what all of it means.
+//! - [`decide`] and [`decide_preference`] say in one sentence what all of it means.
 //!
 //! `STATISTICS.md` beside this crate explains each statistic in three sentences. Nothing here knows a clock, a store or
 //! a request.
@@ -29,7 +29,10 @@ mod summary;
 mod target;
 
 pub use corrections::{benjamini_hochberg, holm};
-pub use decision::{ArmResults, Conclusion, Decision, GoalResult, GuardrailResult, Problem, decide};
+pub use decision::{
+    ArmResults, Conclusion, Decision, GoalResult, GuardrailResult, Preference, Problem, decide,
+    decide_preference,
+};
 pub use effect::{Effect, Interval};
 pub use horizon::{fixed_horizon, fixed_horizon_p_value};
 pub use interleaving::{Credit, Draft, Team, team_draft};

@@ -32,6 +32,27 @@ pub struct Definition {
     /// A model that answers beside the arms, unseen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shadow: Option<Shadow>,
+    /// How arms are compared.
+    #[serde(default, skip_serializing_if = "ExperimentKind::is_split")]
+    pub kind: ExperimentKind,
+}
+
+/// How arms are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExperimentKind {
+    /// Each user is answered by one of them.
+    #[default]
+    Split,
+    /// Each user is answered by two of them, merged.
+    Interleaving,
+}
+
+impl ExperimentKind {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "so it is called")]
+    fn is_split(&self) -> bool {
+        *self == Self::Split
+    }
 }
 
 /// A model that answers some requests a second time.
@@ -161,13 +182,19 @@ pub enum What {
     AnswerMilliseconds,
     /// Hours in which all answers came.
     Answered,
+    /// Merged answers that the second arm won.
+    Preference,
 }
 
 impl What {
     /// Whether it is made of what was answered.
     pub(super) fn is_of_answers(self) -> bool {
         match self {
-            Self::TakenAtK | Self::AnswerNdcg | Self::AnswerMilliseconds | Self::Answered => true,
+            Self::TakenAtK
+            | Self::AnswerNdcg
+            | Self::AnswerMilliseconds
+            | Self::Answered
+            | Self::Preference => true,
             Self::Conversion | Self::Count | Self::MeanRating | Self::Value | Self::TimeToFirst => false,
         }
     }
@@ -177,6 +204,9 @@ impl What {
 const MOST_SECONDS: f64 = 1_000_000.0;
 /// How many movies of an answer count when nobody says it.
 pub const DEFAULT_TOP: u32 = 10;
+
+/// What an arm may say that does not rank.
+const UNRANKING: [&str; 2] = ["k", "new_movie_slots"];
 
 fn default_top() -> u32 {
     DEFAULT_TOP
@@ -229,6 +259,11 @@ impl Metric {
             margin: 0.0,
             top: DEFAULT_TOP,
         }
+    }
+
+    /// Which of two rankings is preferred.
+    pub fn preference() -> Self {
+        Self { name: "preference".to_owned(), what: What::Preference, ..Self::conversion() }
     }
 
     /// Whether interactions of this kind count.
@@ -342,7 +377,59 @@ impl Definition {
                 ));
             }
         }
-        check_names("experiment.goals", self.metrics.iter().map(|metric| &metric.name))
+        check_names("experiment.goals", self.metrics.iter().map(|metric| &metric.name))?;
+        match self.kind {
+            ExperimentKind::Split => self.check_split(),
+            ExperimentKind::Interleaving => self.check_interleaving(),
+        }
+    }
+
+    fn check_split(&self) -> Result<(), Fault> {
+        let preference = self.metrics.iter().find(|metric| metric.what == What::Preference);
+        preference.map_or(Ok(()), |metric| {
+            Err(Fault::new(
+                format!("{}.measure", field_of(metric.purpose)),
+                "may be a preference only where the experiment's kind is interleaving",
+            ))
+        })
+    }
+
+    fn check_interleaving(&self) -> Result<(), Fault> {
+        let [one, other] = &self.arms[..] else {
+            return Err(Fault::new("experiment.arms", "must be two, where their rankings are interleaved"));
+        };
+        for (place, arm) in self.arms.iter().enumerate() {
+            if (arm.share - 0.5).abs() > 1e-9 {
+                return Err(Fault::new(
+                    format!("experiment.arms[{place}].share"),
+                    "must be absent, where rankings are interleaved: both are in every answer; traffic says who takes part",
+                ));
+            }
+            if let Some(name) = arm.overrides.said().into_iter().find(|name| UNRANKING.contains(name)) {
+                return Err(Fault::new(
+                    format!("experiment.arms[{place}].overrides.{name}"),
+                    "must be absent, where rankings are interleaved: it does not rank",
+                ));
+            }
+        }
+        if one.overrides == other.overrides {
+            return Err(Fault::new(
+                "experiment.arms",
+                "must have overrides that differ, where their rankings are interleaved",
+            ));
+        }
+        let is_goal = |metric: &Metric| metric.purpose == Purpose::Goal && metric.what == What::Preference;
+        if let Some(metric) = self.metrics.iter().find(|metric| !is_goal(metric)) {
+            let only = "must be absent but for one goal, a preference, where rankings are interleaved";
+            return Err(Fault::new(field_of(metric.purpose), only));
+        }
+        if self.metrics.len() != 1 {
+            return Err(Fault::new("experiment.goals", "must be one, where rankings are interleaved"));
+        }
+        if self.shadow.is_some() {
+            return Err(Fault::new("experiment.shadow", "must be absent, where rankings are interleaved"));
+        }
+        Ok(())
     }
 
     /// Whether anything is made of what was answered.
@@ -362,7 +449,8 @@ impl Definition {
 
     /// What any arm says.
     pub(super) fn overridden(&self) -> BTreeSet<&'static str> {
-        self.arms.iter().flat_map(|arm| arm.overrides.said()).collect()
+        let merged = (self.kind == ExperimentKind::Interleaving).then_some("the order of answers");
+        self.arms.iter().flat_map(|arm| arm.overrides.said()).chain(merged).collect()
     }
 
     /// The field in which another definition differs in more than may change once users are divided.
@@ -377,6 +465,7 @@ impl Definition {
             ("alpha", self.alpha.to_bits() != other.alpha.to_bits()),
             ("window_days", self.window_ms != other.window_ms),
             ("shadow", self.shadow != other.shadow),
+            ("kind", self.kind != other.kind),
         ]
         .into_iter()
         .find(|(_, differs)| *differs)

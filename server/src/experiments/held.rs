@@ -6,7 +6,7 @@ use std::sync::Arc;
 use marquee_core::domain::{TimeMs, UserId};
 use marquee_experiments::{Ranges, Salt, Subject, Unit, parts_of};
 
-use super::definition::{Experiment, Salts, State};
+use super::definition::{Experiment, ExperimentKind, Salts, State};
 
 /// All experiments.
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Dividing {
 pub struct Applied {
     /// The experiment.
     pub experiment: Arc<Experiment>,
-    /// The place of the arm.
+    /// The place of the arm; the first one where two are merged.
     pub arm: usize,
     /// Whether the user is in it by being named, and left out of the results.
     pub forced: bool,
@@ -75,7 +75,11 @@ impl Held {
         let applied = self.running.iter().filter_map(|Dividing { experiment, salts }| {
             let forced = experiment.forced_arm_of(user_id);
             let arm = forced.or_else(|| experiment.arm_of(salts, user_id).filter(|_| !held_out))?;
-            Some(Applied { experiment: Arc::clone(experiment), arm, forced: forced.is_some() })
+            let mut applied = Applied { experiment: Arc::clone(experiment), arm, forced: forced.is_some() };
+            if applied.interleaves() {
+                applied.arm = 0;
+            }
+            Some(applied)
         });
         applied.collect()
     }
@@ -114,6 +118,11 @@ impl Held {
 }
 
 impl Applied {
+    /// Whether the answer is merged of both arms.
+    pub fn interleaves(&self) -> bool {
+        !self.forced && self.experiment.definition.kind == ExperimentKind::Interleaving
+    }
+
     /// Whether it has to be known how many events the user has.
     pub(super) fn asks_for_events(&self) -> bool {
         !self.forced && self.experiment.definition.target.asks_for_events()

@@ -3,12 +3,15 @@
 //! Definitions are stored objects, held in memory by each node as rules are: a node looks four times a second whether
 //! another one has changed them. Who is in which arm is computed ([`marquee_experiments`]), without a lock and without
 //! asking anyone. What is answered and what users do is told to a [`Recorder`], which writes a row for each user and
-//! experiment; `tally` keeps the sums of the rows, and `results` reads them.
+//! experiment; `tally` keeps the sums of the rows, and `results` reads them. Where two rankings are merged in one answer,
+//! `interleaving` says whose movies are taken.
 
 mod changes;
 mod definition;
 mod held;
+mod interleaving;
 mod plan;
+mod preference;
 mod recorder;
 mod records;
 mod results;
@@ -30,12 +33,14 @@ use tokio::time::Instant;
 
 pub use self::changes::Written;
 pub use self::definition::{
-    Arm, DEFAULT_TOP, Definition, Experiment, Fault, Metric, Overrides, Places, Purpose, Retrieval, Shadow,
-    State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, ExperimentKind, Fault, Metric, Overrides, Places, Purpose,
+    Retrieval, Shadow, State, What,
 };
 pub use self::held::Applied;
 use self::held::{Held, Holdout};
+pub use self::interleaving::coins;
 pub use self::plan::{MetricPlan, Plan, PlanQuestion};
+pub use self::preference::PreferenceResults;
 pub(crate) use self::recorder::METRICS;
 pub use self::recorder::Recorder;
 use self::recorder::{Answered, Told};
@@ -100,6 +105,8 @@ pub struct Asked<'a> {
     pub user_id: UserId,
     /// What the request says of who asks.
     pub labels: &'a HashMap<String, String>,
+    /// How many events the history has that came with the request; `None` where the store has the history.
+    pub events: Option<u64>,
 }
 
 impl Experiments {
@@ -164,10 +171,12 @@ impl Experiments {
             }
             held.candidates(asked.user_id, &self.holdout)
         };
-        let events = if applied.iter().any(Applied::asks_for_events) {
-            self.store.user_stats(asked.user_id).await?.map_or(0, |stats| stats.interactions)
-        } else {
-            0
+        let events = match asked.events {
+            Some(events) => events,
+            None if applied.iter().any(Applied::asks_for_events) => {
+                self.store.user_stats(asked.user_id).await?.map_or(0, |stats| stats.interactions)
+            }
+            None => 0,
         };
         applied.retain(|applied| applied.is_for(asked.labels, events));
         Ok(applied)

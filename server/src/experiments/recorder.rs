@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Experiments;
 use super::definition::{Experiment, State};
 use super::held::Applied;
-use super::records::{BUCKET_MS, Exposure, Record, Shadowed, record_of, record_of_shadow};
+use super::records::{BUCKET_MS, Exposure, Record, Shadowed, bucket_of, record_of, record_of_shadow};
 
 /// Answers that may wait to be written.
 const QUEUE: usize = 16_384;
@@ -291,8 +291,8 @@ async fn lost_of(writes: impl Iterator<Item = BoxFuture<'static, Result<(), Stor
 fn hash_of(exposure: &Exposure, applied: &Applied) -> u64 {
     let Exposure { user_id, time_ms, .. } = exposure;
     let failed = exposure.took_us.is_none();
-    let hour = time_ms / BUCKET_MS;
-    let text = format!("{}/{}/{user_id}/{hour}/{failed}", applied.experiment.name(), applied.arm);
+    let bucket = bucket_of(applied, *time_ms);
+    let text = format!("{}/{}/{user_id}/{bucket}/{failed}", applied.experiment.name(), applied.arm);
     xxhash_rust::xxh3::xxh3_64(text.as_bytes())
 }
 

@@ -1,6 +1,6 @@
 //! What is recorded of answers: what was said, how long that took, and what a model in the shadow said beside it.
 //!
-//! Each is a document of its user, once an hour for each experiment and arm, for twice the window. Metrics of answers are made
+//! Each is a document of its user, once an hour for each experiment and arm, merged answers once a minute, for twice the window. Metrics of answers are made
 //! of them; all are removed with the user.
 
 use marquee_core::domain::{MovieId, TimeMs, UserId};
@@ -15,6 +15,8 @@ use super::held::Applied;
 
 /// Within which time answers of one arm to one user are recorded once.
 pub(super) const BUCKET_MS: TimeMs = 60 * 60 * 1_000;
+/// The same of merged answers; within it coins fall alike.
+pub(super) const MERGED_BUCKET_MS: TimeMs = 60 * 1_000;
 /// Recorded answers to a user that are counted at most.
 const ANSWERS: usize = 1_000;
 
@@ -33,6 +35,8 @@ pub struct Exposure {
     pub overruled: bool,
     /// What was answered, in its order, with the chance of each that was drawn.
     pub items: Vec<(MovieId, Option<f64>)>,
+    /// The place of the arm that gave each of them, where two are merged; `None` for what a rule pins. Empty otherwise.
+    pub arms: Vec<Option<usize>>,
     /// How long that took, in microseconds; `None` where it failed.
     pub took_us: Option<u64>,
 }
@@ -44,6 +48,8 @@ struct Recorded<'a> {
     time_ms: TimeMs,
     overruled: bool,
     items: &'a [(MovieId, Option<f64>)],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    arms: &'a [Option<usize>],
     took_us: Option<u64>,
     failed: bool,
 }
@@ -55,6 +61,9 @@ pub(super) struct Answer {
     pub(super) time_ms: TimeMs,
     /// What was answered, in its order.
     pub(super) items: Vec<(MovieId, Option<f64>)>,
+    /// The place of the arm that gave each of them, where two are merged.
+    #[serde(default)]
+    pub(super) arms: Vec<Option<usize>>,
     /// How long that took; none of what an older version recorded.
     #[serde(default)]
     pub(super) took_us: Option<u64>,
@@ -138,22 +147,28 @@ pub(super) struct Record {
 
 /// What is stored of an answer of an arm.
 pub(super) fn record_of(exposure: &Exposure, applied: &Applied) -> Record {
-    let Exposure { exposure_id, user_id, time_ms, overruled, items, took_us, .. } = exposure;
+    let Exposure { exposure_id, user_id, time_ms, overruled, items, arms, took_us, .. } = exposure;
     let definition = &applied.experiment.definition;
     let arm = &definition.arms[applied.arm].name;
     let (time_ms, overruled, took_us, failed) = (*time_ms, *overruled, *took_us, took_us.is_none());
-    let recorded = Recorded { exposure_id, time_ms, overruled, items, took_us, failed };
+    let arms = if applied.interleaves() { &arms[..] } else { &[] };
+    let recorded = Recorded { exposure_id, time_ms, overruled, items, arms, took_us, failed };
     let value = serde_json::to_vec(&recorded).expect("texts and numbers are JSON");
     Record {
         part: user_id.to_string(),
         key: format!(
             "{}{}{}",
             records_of(&definition.name, arm),
-            time_ms / BUCKET_MS,
+            bucket_of(applied, time_ms),
             if failed { "/failed" } else { "" }
         ),
         content: Content { value, expires_ms: Some(time_ms.saturating_add(2 * definition.window_ms)) },
     }
+}
+
+/// The number of the span of time in which one answer of an arm to one user is recorded.
+pub(super) fn bucket_of(applied: &Applied, time_ms: TimeMs) -> TimeMs {
+    time_ms / if applied.interleaves() { MERGED_BUCKET_MS } else { BUCKET_MS }
 }
 
 /// What is stored of a comparison.

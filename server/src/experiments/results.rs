@@ -2,11 +2,12 @@
 
 use marquee_experiments::{
     Amount, ArmResults, Conclusion, Decision, Effect, GoalResult, GuardrailResult, Interval, Measure,
-    Moments, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide, fixed_horizon,
-    fixed_horizon_p_value, holm, summaries,
+    Moments, Preference, Problem, Row, SampleRatio, Sequence, Summary, benjamini_hochberg, decide,
+    decide_preference, fixed_horizon, fixed_horizon_p_value, holm, summaries,
 };
 
-use super::definition::{Definition, Experiment, Metric, Purpose, State, What};
+use super::definition::{Definition, Experiment, ExperimentKind, Metric, Purpose, State, What};
+use super::preference::{self, PreferenceResults};
 use super::shadow::{self, ShadowResults};
 use super::tally::Sums;
 
@@ -42,6 +43,8 @@ pub struct Results {
     pub problems: Vec<Problem>,
     /// How the model in the shadow compares.
     pub shadow: Option<ShadowResults>,
+    /// Which ranking is preferred, of an interleaving.
+    pub preference: Option<PreferenceResults>,
 }
 
 /// What is known of a metric.
@@ -79,6 +82,9 @@ pub struct ArmEffect {
 /// Reads the sums; `lost` answers were not recorded.
 pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
     let definition = &experiment.definition;
+    if definition.kind == ExperimentKind::Interleaving {
+        return merged(experiment, sums, lost);
+    }
     let units: Vec<(String, u64)> = definition
         .arms
         .iter()
@@ -103,6 +109,35 @@ pub(super) fn read(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
         lost,
         problems,
         shadow: shadow::read(experiment, sums),
+        preference: None,
+    }
+}
+
+/// The same of merged answers: all users are in both arms, which are compared within each.
+fn merged(experiment: &Experiment, sums: &Sums, lost: u64) -> Results {
+    let definition = &experiment.definition;
+    let units: Vec<(String, u64)> =
+        definition.arms.iter().map(|arm| (arm.name.clone(), sums.units())).collect();
+    let problems = problems(&units, sums, 1.0, lost);
+    let preference = preference::read(experiment, sums);
+    let read = Preference {
+        control: definition.arms[0].name.clone(),
+        arm: preference.arm.clone(),
+        answers: preference.answers,
+        share: preference.always_valid,
+    };
+    Results {
+        name: experiment.name().to_owned(),
+        state: experiment.state,
+        decision: decide_preference(&read, &problems, definition.alpha),
+        units,
+        metrics: Vec::new(),
+        sample_ratio_p_value: 1.0,
+        crossed: sums.crossed,
+        lost,
+        problems,
+        shadow: None,
+        preference: Some(preference),
     }
 }
 
@@ -156,7 +191,11 @@ pub(super) fn measure(metric: &Metric) -> Measure {
         What::Conversion | What::TakenAtK => Measure::Proportion,
         What::Count | What::Value => Measure::Adjusted,
         What::TimeToFirst => Measure::Mean,
-        What::MeanRating | What::AnswerNdcg | What::AnswerMilliseconds | What::Answered => Measure::Ratio,
+        What::MeanRating
+        | What::AnswerNdcg
+        | What::AnswerMilliseconds
+        | What::Answered
+        | What::Preference => Measure::Ratio,
     }
 }
 

@@ -11,6 +11,7 @@ use marquee_experiments::{Amount, Row as Values};
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Definition, Metric, What};
+use super::interleaving;
 use super::records::{Answer, BUCKET_MS, Compared, Records};
 
 /// The row of a user.
@@ -99,7 +100,8 @@ impl Metric {
             | What::TakenAtK
             | What::AnswerNdcg
             | What::AnswerMilliseconds
-            | What::Answered => (Amount::ZERO, Amount::ZERO),
+            | What::Answered
+            | What::Preference => (Amount::ZERO, Amount::ZERO),
         }
     }
 
@@ -136,6 +138,7 @@ impl Metric {
                 let capped = |took_us: u64| self.capped(took_us as f64 / 1_000.0).value();
                 (Amount::new(took().map(capped).sum()), Amount::new(took().count() as f64))
             }
+            What::Preference => interleaving::won(&events, answers),
             _ => {
                 let hours = |failed: bool| -> BTreeSet<TimeMs> {
                     let those = answers.iter().filter(|answer| answer.failed || !failed);
@@ -180,7 +183,7 @@ fn ndcg(taken: impl Iterator<Item = usize>) -> f64 {
 mod tests {
     use marquee_core::domain::Rating;
 
-    use super::super::definition::Purpose;
+    use super::super::definition::{ExperimentKind, Purpose};
     use super::*;
 
     const HOUR: TimeMs = BUCKET_MS;
@@ -195,7 +198,7 @@ mod tests {
 
     fn answer(time_ms: TimeMs, movies: &[u32]) -> Answer {
         let items = movies.iter().map(|movie_id| (*movie_id, None)).collect();
-        Answer { time_ms, items, took_us: Some(4_000), failed: false }
+        Answer { time_ms, items, arms: Vec::new(), took_us: Some(4_000), failed: false }
     }
 
     fn failed(time_ms: TimeMs) -> Answer {
@@ -270,6 +273,7 @@ mod tests {
             alpha: 0.05,
             window_ms: HOUR,
             shadow: None,
+            kind: ExperimentKind::Split,
         };
         let mut row = UserRow::new(0, 0, 0);
         let records = Records { answers: vec![answer(1, &[7])], compared: Vec::new() };

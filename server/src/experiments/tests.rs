@@ -52,7 +52,8 @@ impl Lab {
 
     async fn arms_of(&self, user_id: UserId) -> Vec<(String, usize)> {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         applied.iter().map(|applied| (applied.experiment.name().to_owned(), applied.arm)).collect()
     }
 
@@ -63,7 +64,8 @@ impl Lab {
     /// Answers a user.
     async fn answer(&self, user_id: UserId, time_ms: TimeMs) -> Option<usize> {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         let arm = applied.first()?.arm;
         let (exposure_id, items) = ("1".to_owned(), vec![(1, None)]);
         self.experiments.exposed(Exposure {
@@ -73,6 +75,7 @@ impl Lab {
             applied,
             overruled: false,
             items,
+            arms: Vec::new(),
             took_us: Some(4_000),
         });
         Some(arm)
@@ -107,7 +110,8 @@ impl Lab {
     /// Fails to answer a user.
     async fn fail(&self, user_id: UserId, time_ms: TimeMs) {
         let labels = HashMap::new();
-        let applied = self.experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied =
+            self.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         let exposure_id = "f".to_owned();
         self.experiments.exposed(Exposure {
             exposure_id,
@@ -116,6 +120,7 @@ impl Lab {
             applied,
             overruled: false,
             items: Vec::new(),
+            arms: Vec::new(),
             took_us: None,
         });
     }
@@ -137,6 +142,7 @@ fn halves() -> Definition {
         alpha: 0.05,
         window_ms: 7 * DAY_MS,
         shadow: None,
+        kind: ExperimentKind::Split,
     }
 }
 
@@ -181,7 +187,7 @@ async fn a_restart_leaves_every_user_in_the_same_arm() {
     };
     let labels = HashMap::new();
     for (user_id, before) in (1..200).zip(before) {
-        let applied = experiments.applied(Asked { user_id, labels: &labels }).await.unwrap();
+        let applied = experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
         assert_eq!(applied.first().map(|applied| applied.arm), before);
     }
 }
@@ -247,7 +253,7 @@ async fn those_are_left_out_whom_it_is_not_for() {
     };
     let lab = Lab::running(Definition { target, ..halves() }).await;
     let takes_part = async |country: &str| {
-        let asked = Asked { user_id: 1, labels: &labels(country) };
+        let asked = Asked { user_id: 1, labels: &labels(country), events: None };
         !lab.experiments.applied(asked).await.unwrap().is_empty()
     };
     assert!(takes_part("DE").await && !takes_part("FR").await);
@@ -332,8 +338,16 @@ async fn a_user_of_two_arms_is_said_and_left_out() {
     let applied = vec![Applied { experiment, arm: 1 - arm, forced: false }];
     let (exposure_id, items) = ("2".to_owned(), Vec::new());
     let took_us = Some(4_000);
-    let exposure =
-        Exposure { exposure_id, user_id: 1, time_ms: 2_000, applied, overruled: false, items, took_us };
+    let exposure = Exposure {
+        exposure_id,
+        user_id: 1,
+        time_ms: 2_000,
+        applied,
+        overruled: false,
+        items,
+        arms: Vec::new(),
+        took_us,
+    };
     lab.experiments.exposed(exposure);
     let results = lab.results().await;
     assert_eq!((results.crossed, results.units[0].1 + results.units[1].1), (1, 0));
@@ -602,4 +616,98 @@ fn what_an_older_version_stored_is_written_as_it_was() {
     let stored = serde_json::to_string(&halves()).unwrap();
     assert!(!stored.contains("shadow") && !stored.contains("top"), "{stored}");
     assert_eq!(serde_json::from_str::<Definition>(&stored).unwrap(), halves());
+}
+
+/// Two rankings in one answer, of which the second has a diversity of its own.
+fn interleaved() -> Definition {
+    let overrides = Overrides { diversity: Some(0.5), ..Overrides::default() };
+    Definition {
+        arms: vec![arm("A", 0.5), Arm { overrides, ..arm("B", 0.5) }],
+        metrics: vec![Metric::preference()],
+        kind: ExperimentKind::Interleaving,
+        ..halves()
+    }
+}
+
+/// Answers a user by both arms, and has the user take a movie of B with this chance in ten, of A otherwise.
+async fn answer_and_take(lab: &Lab, user_id: UserId, in_ten: u64) {
+    let (labels, time_ms) = (HashMap::new(), now_ms() - 1_000);
+    let applied = lab.experiments.applied(Asked { user_id, labels: &labels, events: None }).await.unwrap();
+    assert!(applied[0].interleaves() && applied[0].arm == 0);
+    lab.experiments.exposed(Exposure {
+        exposure_id: user_id.to_string(),
+        user_id,
+        time_ms,
+        applied,
+        overruled: false,
+        items: vec![(1, None), (2, None)],
+        arms: vec![Some(0), Some(1)],
+        took_us: Some(4_000),
+    });
+    lab.did(user_id, if user_id % 10 < in_ten { 2 } else { 1 }, time_ms + 1).await;
+}
+
+#[tokio::test]
+async fn the_ranking_whose_movies_are_taken_more_is_preferred() {
+    let lab = Lab::running(interleaved()).await;
+    for user_id in 0..300 {
+        answer_and_take(&lab, user_id, 7).await;
+    }
+    let results = lab.results().await;
+    assert_eq!(results.decision.conclusion, Conclusion::Better, "{}", results.decision.sentence);
+    assert_eq!(results.decision.arm.as_deref(), Some("B"));
+    let preference = results.preference.unwrap();
+    assert_eq!(preference.answers, 300);
+    assert!((preference.share - 211.0 / 302.0).abs() < 1e-6, "{}", preference.share);
+    assert!(preference.always_valid.unwrap().lower > 0.5 && preference.p_value < 0.05);
+    assert_eq!(lab.units().await, [300, 300]);
+    let (by_delta, counted) = lab.sums().await;
+    assert_eq!(by_delta, counted);
+}
+
+#[tokio::test]
+async fn rankings_that_are_liked_alike_are_not_told_apart_and_who_is_deleted_counts_no_more() {
+    let lab = Lab::running(interleaved()).await;
+    for user_id in 0..200 {
+        answer_and_take(&lab, user_id, 5).await;
+    }
+    let results = lab.results().await;
+    assert_eq!(results.decision.conclusion, Conclusion::Undecided, "{}", results.decision.sentence);
+    lab.store.delete_user(7).await.unwrap();
+    lab.experiments.forget(7, 3_000).await.unwrap();
+    assert_eq!(lab.results().await.preference.unwrap().answers, 199);
+}
+
+#[test]
+fn an_interleaving_that_is_none_is_refused_with_the_field_named() {
+    let field = |definition: Definition| definition.check().unwrap_err().field;
+    interleaved().check().unwrap();
+    let with = |overrides: Overrides| {
+        let mut definition = interleaved();
+        definition.arms[1].overrides = overrides;
+        field(definition)
+    };
+    assert_eq!(with(Overrides { k: Some(5), ..Overrides::default() }), "experiment.arms[1].overrides.k");
+    assert_eq!(with(Overrides::default()), "experiment.arms");
+    let third = [interleaved().arms, vec![arm("C", 0.0)]].concat();
+    assert_eq!(field(Definition { arms: third, ..interleaved() }), "experiment.arms");
+    let mut uneven = interleaved();
+    uneven.arms[1].share = 0.1;
+    assert_eq!(field(uneven), "experiment.arms[1].share");
+    let rating = metric("rating", What::MeanRating, Purpose::Guardrail);
+    let metrics = vec![Metric::preference(), rating];
+    assert_eq!(field(Definition { metrics, ..interleaved() }), "experiment.guardrails");
+    let metrics = vec![Metric::preference()];
+    assert_eq!(field(Definition { metrics, ..halves() }), "experiment.goals.measure");
+}
+
+#[tokio::test]
+async fn two_experiments_do_not_merge_one_answer() {
+    let lab = Lab::running(interleaved()).await;
+    let overrides = Overrides { popularity_weight: Some(0.5), ..Overrides::default() };
+    let arms = vec![arm("A", 0.5), Arm { overrides, ..arm("B", 0.5) }];
+    let (name, layer) = ("two".to_owned(), "other".to_owned());
+    lab.experiments.create(Definition { name, layer, arms, ..interleaved() }, Written::All).await.unwrap();
+    let refused = lab.experiments.start("two".to_owned()).await.unwrap_err().to_string();
+    assert!(refused.contains("overrides the order of answers too"), "{refused}");
 }

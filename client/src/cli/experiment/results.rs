@@ -29,6 +29,8 @@ pub(super) fn shown(results: &v1::GetResultsResponse, width: usize) -> String {
         ("information", &results.information),
     ];
     let mut parts = vec![wrap(&printable(&results.decision), width).join("\n"), units(results)];
+    parts
+        .extend(results.preference.as_ref().map(|preference| wrap(&preferred(preference), width).join("\n")));
     for (name, metrics) in sections {
         if !metrics.is_empty() {
             parts.push([table(name, metrics, width), chart(metrics, width)].concat());
@@ -95,6 +97,21 @@ fn label(metric: &v1::MetricResults, arm: &v1::ArmEffect) -> String {
 
 fn effect(arm: &v1::ArmEffect) -> Option<Effect> {
     Some(Effect { estimate: arm.estimate?, lower: arm.lower?, upper: arm.upper? })
+}
+
+fn preferred(preference: &v1::PreferenceResults) -> String {
+    let share =
+        |share: Option<f64>| share.map_or("unknown".to_owned(), |share| format!("{:.1}%", share * 100.0));
+    format!(
+        "{}: {} won {} ({} to {}) of {} answers of which something was taken, p {:.2e}",
+        printable(&preference.name),
+        printable(&preference.arm),
+        share(Some(preference.share)),
+        share(preference.lower),
+        share(preference.upper),
+        preference.answers,
+        preference.p_value,
+    )
 }
 
 fn shadow(shadow: &v1::ShadowResults) -> String {
@@ -242,6 +259,23 @@ health is good: shares are kept with p 0.85, 0 users in two arms, 0 answers lost
         };
         let shown = shown(&v1::GetResultsResponse { shadow: Some(shadow), ..results() }, 80);
         let line = "b@1 in the shadow of 12 answers: overlap 0.250, rank correlation unknown, 3.000 ms for 2.000 ms, 1 failed";
+        assert!(shown.contains(line), "{shown}");
+    }
+
+    #[test]
+    fn a_preference_has_a_line() {
+        let preference = v1::PreferenceResults {
+            name: "preference".to_owned(),
+            arm: "B".to_owned(),
+            answers: 300,
+            share: 0.7,
+            lower: Some(0.6),
+            upper: Some(0.8),
+            p_value: 0.001,
+        };
+        let shown = shown(&v1::GetResultsResponse { preference: Some(preference), ..results() }, 100);
+        let line =
+            "preference: B won 70.0% (60.0% to 80.0%) of 300 answers of which something was taken, p 1.00e-3";
         assert!(shown.contains(line), "{shown}");
     }
 

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, StreamExt as _, future, stream};
 use marquee_core::domain::MovieId;
 use marquee_engine::Priority;
 use marquee_proto::v1;
@@ -83,12 +83,27 @@ impl RecommendationApi {
         reasons_by: Option<Instant>,
     ) -> Result<v1::RecommendResponse, ApiError> {
         let mut request = self.numbers.read(asker, request).await?;
-        let taken = arms::apply(&self.experiments, asker, &mut request).await?;
-        let mut question = question(request, of_method, &self.unsaid, deadline)?;
-        question.options.reasons_by = reasons_by;
-        match (self.recommender.recommend(&question).await, taken) {
-            (Ok(answer), taken) => {
-                let mut reply = response(answer);
+        let mut taken = arms::apply(&self.experiments, asker, &mut request).await?;
+        let asked = |request| {
+            let mut question = question(request, of_method, &self.unsaid, deadline)?;
+            question.options.reasons_by = reasons_by;
+            Ok::<_, ApiError>(question)
+        };
+        let question = asked(request)?;
+        let answered = match taken.as_mut().and_then(|taken| Some((taken.take_rival()?, taken))) {
+            None => self.recommender.recommend(&question).await.map(response),
+            Some((rival, taken)) => {
+                let rival = asked(rival)?;
+                // Most requests are answered by one arm at most, and none shall carry the future of two.
+                let both = Box::pin(future::try_join(
+                    self.recommender.recommend(&question),
+                    self.recommender.recommend(&rival),
+                ));
+                both.await.map(|(one, other)| taken.merge(response(one), response(other), question.k))
+            }
+        };
+        match (answered, taken) {
+            (Ok(mut reply), taken) => {
                 if let Some(taken) = taken {
                     let shadows = taken.shadows();
                     taken.tell(&self.experiments, &mut reply);

@@ -7,7 +7,8 @@ use marquee_proto::v1;
 use crate::edge::arms::wire_method;
 use crate::edge::{ApiError, convert};
 use crate::experiments::{
-    Arm, DEFAULT_TOP, Definition, Experiment, Metric, Overrides, Purpose, Retrieval, Shadow, State, What,
+    Arm, DEFAULT_TOP, Definition, Experiment, ExperimentKind, Metric, Overrides, Purpose, Retrieval, Shadow,
+    State, What,
 };
 
 const DEFAULT_LAYER: &str = "default";
@@ -35,9 +36,16 @@ pub(super) fn definition(experiment: Option<v1::Experiment>) -> Result<Definitio
     };
     let for_purpose =
         |metrics: Vec<v1::Metric>, purpose| metrics.into_iter().map(move |it| metric(it, purpose));
+    let kind = match experiment.kind() {
+        v1::ExperimentKind::Unspecified | v1::ExperimentKind::Split => ExperimentKind::Split,
+        v1::ExperimentKind::Interleaving => ExperimentKind::Interleaving,
+    };
     let mut metrics: Vec<Metric> = for_purpose(experiment.goals, Purpose::Goal).collect();
     if metrics.is_empty() {
-        metrics.push(Metric::conversion());
+        metrics.push(match kind {
+            ExperimentKind::Split => Metric::conversion(),
+            ExperimentKind::Interleaving => Metric::preference(),
+        });
     }
     metrics.extend(for_purpose(experiment.guardrails, Purpose::Guardrail));
     metrics.extend(for_purpose(experiment.information, Purpose::Information));
@@ -57,6 +65,7 @@ pub(super) fn definition(experiment: Option<v1::Experiment>) -> Result<Definitio
             model_version: shadow.model_version,
             share: shadow.share.unwrap_or(DEFAULT_SHADOW_SHARE),
         }),
+        kind,
     })
 }
 
@@ -96,6 +105,7 @@ fn metric(wire: v1::Metric, purpose: Purpose) -> Metric {
         v1::Measure::AnswerNdcg => What::AnswerNdcg,
         v1::Measure::AnswerMilliseconds => What::AnswerMilliseconds,
         v1::Measure::Answered => What::Answered,
+        v1::Measure::Preference => What::Preference,
     };
     let kinds = wire.kinds().map(|kind| convert::kind(kind) as u8).collect();
     let values =
@@ -171,6 +181,11 @@ fn shown(definition: &Definition) -> v1::Experiment {
             model_version: shadow.model_version.clone(),
             share: Some(shadow.share),
         }),
+        kind: match definition.kind {
+            ExperimentKind::Split => v1::ExperimentKind::Split,
+            ExperimentKind::Interleaving => v1::ExperimentKind::Interleaving,
+        }
+        .into(),
     }
 }
 
@@ -215,6 +230,7 @@ fn shown_metric(metric: &Metric) -> v1::Metric {
         What::AnswerNdcg => v1::Measure::AnswerNdcg,
         What::AnswerMilliseconds => v1::Measure::AnswerMilliseconds,
         What::Answered => v1::Measure::Answered,
+        What::Preference => v1::Measure::Preference,
     };
     let value =
         |(number, value): &(u8, f64)| v1::KindValue { kind: kind(number).into(), value: Some(*value) };
@@ -289,6 +305,7 @@ mod tests {
             alpha: Some(0.01),
             window_days: Some(3.0),
             shadow: Some(v1::Shadow { model_version: "m@3".to_owned(), share: Some(0.2) }),
+            kind: v1::ExperimentKind::Split.into(),
         };
         assert_eq!(shown(&definition(Some(made.clone())).unwrap()), made);
     }

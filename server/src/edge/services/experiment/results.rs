@@ -5,7 +5,9 @@ use marquee_proto::v1;
 
 use super::definition::state;
 use crate::edge::convert;
-use crate::experiments::{ArmEffect, MetricPlan, MetricResults, Plan, Purpose, Results, ShadowResults};
+use crate::experiments::{
+    ArmEffect, MetricPlan, MetricResults, Plan, PreferenceResults, Purpose, Results, ShadowResults,
+};
 
 /// Results.
 pub(super) fn shown_results(results: &Results) -> v1::GetResultsResponse {
@@ -34,6 +36,19 @@ pub(super) fn shown_results(results: &Results) -> v1::GetResultsResponse {
             problems: results.problems.iter().map(ToString::to_string).collect(),
         }),
         shadow: results.shadow.as_ref().map(shown_shadow),
+        preference: results.preference.as_ref().map(shown_preference),
+    }
+}
+
+fn shown_preference(preference: &PreferenceResults) -> v1::PreferenceResults {
+    v1::PreferenceResults {
+        name: preference.name.clone(),
+        arm: preference.arm.clone(),
+        answers: preference.answers,
+        share: preference.share,
+        lower: preference.always_valid.map(|interval| interval.lower),
+        upper: preference.always_valid.map(|interval| interval.upper),
+        p_value: preference.p_value,
     }
 }
 
