@@ -107,8 +107,8 @@ lint() { cargo clippy --quiet --workspace --all-targets -- -D warnings; }
 
 python_lint() {
   (cd onnx && "$cache/venv/bin/ruff" check . && "$cache/venv/bin/ruff" format --check .) &&
-    "$cache/venv/bin/ruff" check --config onnx/pyproject.toml .ci client deploy &&
-    "$cache/venv/bin/ruff" format --config onnx/pyproject.toml --check .ci client deploy
+    "$cache/venv/bin/ruff" check --config onnx/pyproject.toml .ci benches/retrain client deploy &&
+    "$cache/venv/bin/ruff" format --config onnx/pyproject.toml --check .ci benches/retrain client deploy
 }
 
 direction() { # imports go one way, and the check of it is right
@@ -118,14 +118,15 @@ direction() { # imports go one way, and the check of it is right
 python_types() { # of all but tests
   local mypy="$cache/venv/bin/mypy" folder modules
   (cd onnx && "$mypy" marquee_onnx) && "$mypy" --config-file onnx/pyproject.toml .ci/*.py deploy/*.py deploy/grafana/*.py || return 1
-  for folder in .ci/*/; do # programs of their own, with modules beside them
+  for folder in .ci/*/ benches/retrain; do # programs of their own, with modules beside them
     mapfile -t modules < <(cd "$folder" && find . -name '*.py' -not -name 'test_*')
     [ ${#modules[@]} -eq 0 ] || (cd "$folder" && "$mypy" --config-file ../../onnx/pyproject.toml "${modules[@]}") || return 1
   done
 }
 
 python_tests() { # with what is given to pytest
-  (cd onnx && OMP_NUM_THREADS=1 COVERAGE_FILE="$logs/coverage" "$python" -m pytest -q -rs "$@")
+  (cd onnx && OMP_NUM_THREADS=1 COVERAGE_FILE="$logs/coverage" "$python" -m pytest -q -rs "$@") &&
+    (cd benches/retrain && "$python" -m pytest -q -rs -p no:cacheprovider)
 }
 
 readme_tests() {

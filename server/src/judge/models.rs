@@ -36,8 +36,9 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// The part of a list of the one that is in that of the other.
     pub overlap: f64,
-    /// How long 95 of 100 answers took at most, of the version in service and of the candidate.
-    pub latency: [Duration; 2],
+    /// How long 95 of 100 answers took at most, of the version in service and of the candidate; `None` of one that
+    /// answered nobody.
+    pub latency: [Option<Duration>; 2],
 }
 
 impl Comparison {
@@ -56,7 +57,8 @@ impl<'a> Side<'a> {
     async fn answer(&mut self, judge: &Judge<'_>, held: &Held) -> Result<Option<List>, JudgeError> {
         let began = Instant::now();
         let list = judge.list(held, None, Some(self.version)).await?;
-        self.latencies.push(began.elapsed());
+        // That a model has no answer is known at once, and says nothing of what its answers take.
+        self.latencies.extend(list.is_some().then(|| began.elapsed()));
         Ok(list)
     }
 }
@@ -125,11 +127,11 @@ fn overlap(one: &List, other: &List) -> f64 {
     one.iter().filter(|id| other.contains(id)).count() as f64 / K as f64
 }
 
-/// What 95 of 100 do not exceed; no time of none.
-fn p95(latencies: &mut [Duration]) -> Duration {
+/// What 95 of 100 do not exceed; `None` of none.
+fn p95(latencies: &mut [Duration]) -> Option<Duration> {
     latencies.sort_unstable();
     let place = (latencies.len() * 95).div_ceil(100).saturating_sub(1);
-    latencies.get(place).copied().unwrap_or_default()
+    latencies.get(place).copied()
 }
 
 #[cfg(test)]
@@ -139,8 +141,8 @@ mod tests {
     #[test]
     fn of_a_hundred_answers_95_took_no_longer() {
         let mut latencies: Vec<_> = (1..=100).rev().map(Duration::from_millis).collect();
-        assert_eq!(p95(&mut latencies), Duration::from_millis(95));
-        assert_eq!(p95(&mut latencies[..1]), Duration::from_millis(1));
-        assert_eq!(p95(&mut []), Duration::ZERO);
+        assert_eq!(p95(&mut latencies), Some(Duration::from_millis(95)));
+        assert_eq!(p95(&mut latencies[..1]), Some(Duration::from_millis(1)));
+        assert_eq!(p95(&mut []), None);
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! It need not be better: a version that was trained on newer events is wanted even where the difference cannot be seen.
 //! It must not be worse by more than a margin, with 95% certainty, so that too few users are a reason to refuse and not to
-//! accept; nor narrower, slower or larger by more than is said.
+//! accept; nor narrower, slower or larger by more than is said. One in service that answers nobody, as the bundled model
+//! does over a catalogue of one's own, is no measure of time and memory, and neither is asked for then.
+
+use std::time::Duration;
 
 use super::models::Comparison;
 
@@ -38,11 +41,11 @@ impl Verdict {
         let coverage = found.figure("coverage@10").map_or(Ok(String::new()), |(old, new, _)| {
             at_least("coverage@10", new, old, bounds.least_coverage)
         });
-        let [old_latency, new_latency] = found.latency.map(|latency| latency.as_secs_f64() * 1e3);
-        let latency = at_most("the latency (ms at p95)", new_latency, old_latency, bounds.most_latency);
-        let [old_memory, new_memory] = memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
-        let memory = at_most("the memory (MiB)", new_memory, old_memory, bounds.most_memory);
-        let all: Vec<Result<String, String>> = accuracy.chain([coverage, latency, memory]).collect();
+        let costs = match found.latency {
+            [Some(old), Some(new)] => costs([old, new], memory, bounds).to_vec(),
+            _ => Vec::new(),
+        };
+        let all: Vec<Result<String, String>> = accuracy.chain([coverage]).chain(costs).collect();
         let refusals: Vec<String> = all.iter().filter_map(|one| one.clone().err()).collect();
         if refusals.is_empty() {
             let kept = all.into_iter().filter_map(Result::ok).filter(|text| !text.is_empty());
@@ -74,6 +77,16 @@ fn accuracy(found: &Comparison, name: &str, margin: f64) -> Result<String, Strin
     ))
 }
 
+/// Whether a version is neither too slow nor too large; of the one in service and of the candidate.
+fn costs(latency: [Duration; 2], memory: [u64; 2], bounds: &Bounds) -> [Result<String, String>; 2] {
+    let [old_latency, new_latency] = latency.map(|latency| latency.as_secs_f64() * 1e3);
+    let [old_memory, new_memory] = memory.map(|bytes| bytes as f64 / f64::from(1 << 20));
+    [
+        at_most("the latency (ms at p95)", new_latency, old_latency, bounds.most_latency),
+        at_most("the memory (MiB)", new_memory, old_memory, bounds.most_memory),
+    ]
+}
+
 fn at_least(what: &str, new: f64, old: f64, percent: f64) -> Result<String, String> {
     let said = format!("{what} is {new:.4} where that in service has {old:.4}");
     if new >= old * percent / 100.0 { Ok(said) } else { Err(format!("{said}: less than {percent}% of it")) }
@@ -86,8 +99,6 @@ fn at_most(what: &str, new: f64, old: f64, percent: f64) -> Result<String, Strin
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::Row;
     use super::super::figures::Figure;
     use super::*;
@@ -111,7 +122,7 @@ mod tests {
             row("recall@10", recall.0, recall.1),
             row("coverage@10", vec![coverage[0]; 2], vec![coverage[1]; 2]),
         ];
-        Comparison { users: 100, rows, overlap: 0.5, latency: [Duration::from_millis(2); 2] }
+        Comparison { users: 100, rows, overlap: 0.5, latency: [Some(Duration::from_millis(2)); 2] }
     }
 
     #[track_caller]
@@ -150,9 +161,26 @@ mod tests {
     }
 
     #[test]
+    fn what_one_that_answers_nobody_takes_is_no_measure() {
+        let mut first = comparison(0.0, 0.2, 100, [0.0, 0.4]);
+        first.latency[0] = None;
+        let verdict = Verdict::of(&first, [1 << 20, 9 << 20], &BOUNDS);
+        assert!(verdict.accepted, "{verdict:?}");
+        assert!(verdict.reasons.iter().all(|reason| !reason.contains("memory")), "{verdict:?}");
+    }
+
+    #[test]
+    fn one_that_answers_nobody_is_refused() {
+        let mut silent = comparison(0.2, 0.0, 100, [0.4, 0.0]);
+        silent.latency[1] = None;
+        let words = ["worse by more", "worse by more", "less than 50% of it"];
+        assert_refused(&silent, [1, 1], &words);
+    }
+
+    #[test]
     fn one_that_is_narrower_slower_or_larger_than_it_may_be_is_refused() {
         let mut narrow = comparison(0.2, 0.2, 0, [0.4, 0.19]);
-        narrow.latency[1] = Duration::from_millis(5);
+        narrow.latency[1] = Some(Duration::from_millis(5));
         let words = ["less than 50% of it", "more than 200% of it", "more than 150% of it"];
         assert_refused(&narrow, [2 << 20, 4 << 20], &words);
     }

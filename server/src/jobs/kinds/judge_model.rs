@@ -212,9 +212,10 @@ fn outcome(
         .figure("users", *users as f64)
         .figure("overlap@10", *overlap);
     for (side, place) in [("in service", 0), ("candidate", 1)] {
-        outcome = outcome
-            .figure(format!("latency p95 us, {side}"), latency[place].as_secs_f64() * 1e6)
-            .figure(format!("memory bytes, {side}"), memory[place] as f64);
+        if let Some(latency) = latency[place] {
+            outcome = outcome.figure(format!("latency p95 us, {side}"), latency.as_secs_f64() * 1e6);
+        }
+        outcome = outcome.figure(format!("memory bytes, {side}"), memory[place] as f64);
     }
     for name in ["ndcg@10", "recall@10", "coverage@10"] {
         if let Some((old, new, difference)) = found.figure(name) {
