@@ -15,6 +15,7 @@ ORDER = [
     ["jobs"],  # long work
     ["judge"],  # what lists are worth
     ["access"],  # who does it
+    ["activation"],  # which model serves
     ["export", "recommend", "registry", "import", "users", "writes"],  # what is done
     ["experiments", "rules"],  # who is answered how; what the business wants
     ["catalog", "keys", "profiles", "similar"],  # what is known

@@ -5,6 +5,8 @@ mod common;
 use std::path::Path;
 
 use common::bundles::{parts, renamed};
+use common::cql::{new_keyspace, shared_cql};
+use common::nodes::{PATIENCE, until};
 use common::process::Process;
 use common::{TestServer, config, sample_data};
 use futures::{StreamExt as _, stream};
@@ -15,7 +17,7 @@ use marquee_proto::v1::model_service_client::ModelServiceClient;
 use marquee_proto::v1::upload_model_request::Part;
 use marquee_server::access::Keys;
 use marquee_server::app;
-use marquee_server::config::{StoreUrl, Switch};
+use marquee_server::config::{Config, StoreUrl, Switch};
 use marquee_store::OnDamage;
 use prost_types::Timestamp;
 use tempfile::TempDir;
@@ -207,7 +209,7 @@ async fn a_kill_in_the_middle_of_an_upload_leaves_no_version() {
     let uploading = tokio::spawn(async move { client.upload_model(begun).await });
     let staging = data.path().join("models/.staging");
     let is_begun = async || std::fs::read_dir(&staging).is_ok_and(|mut folders| folders.next().is_some());
-    common::nodes::until("the upload has begun", common::nodes::PATIENCE, is_begun).await;
+    until("the upload has begun", PATIENCE, is_begun).await;
     drop(server);
     assert!(uploading.await.unwrap().is_err());
     let server = start().await;
@@ -217,6 +219,134 @@ async fn a_kill_in_the_middle_of_an_upload_leaves_no_version() {
     assert_eq!(std::fs::read_dir(&staging).unwrap().count(), 0);
     let kept = client.upload_model(stream::iter(sound)).await.unwrap().into_inner();
     assert!(kept.created);
+}
+
+/// The server's folder with another server over it, started as `change` says.
+async fn restarted(server: TestServer, change: impl FnOnce(&mut Config)) -> TestServer {
+    let TestServer { running, data, .. } = server;
+    running.stop().await.expect("it ends well");
+    let mut config = config(&data);
+    change(&mut config);
+    TestServer::start_with(config, data).await
+}
+
+/// What answers requests that name no version.
+async fn serves(server: &TestServer) -> String {
+    let models = server.operations().list_models(v1::ListModelsRequest {}).await.expect("it lists");
+    models.into_inner().models.remove(0).version
+}
+
+async fn delete(server: &TestServer, version: &v1::ModelVersion) -> Result<(), Status> {
+    let v1::ModelVersion { name, version, .. } = version.clone();
+    let request = v1::DeleteModelVersionRequest { name, version };
+    server.models().delete_model_version(request).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_activated_serves_after_a_restart_and_what_was_before_is_known() {
+    let server = TestServer::start().await;
+    let (second, third) = (renamed("2"), renamed("3"));
+    let [second, third] = [upload(&server, second.path()).await, upload(&server, third.path()).await];
+    for version in [&second, &third] {
+        activate(&server, Target::Registered(registered(version))).await.unwrap();
+    }
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, "tiny@3");
+    let refused = delete(&server, &third).await;
+    assert_refused(refused, Code::FailedPrecondition, "MODEL_ACTIVE");
+    let refused = delete(&server, &second).await;
+    assert_refused(refused, Code::FailedPrecondition, "MODEL_GONE_BACK_TO");
+    assert_eq!(roll_back(&server).await.unwrap(), ("tiny@2".to_owned(), "tiny@3".to_owned()));
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, "tiny@2");
+    assert_eq!(roll_back(&server).await.unwrap(), ("tiny@2".to_owned(), "tiny@3".to_owned()));
+    delete(&server, &third).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_it_is_gone_back_to_the_bundle_of_the_settings() {
+    let server = TestServer::start().await;
+    let second = upload(&server, renamed("2").path()).await;
+    activate(&server, Target::Registered(registered(&second))).await.unwrap();
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, "tiny@2");
+    assert_eq!(roll_back(&server).await.unwrap(), (FIXTURE.to_owned(), "tiny@2".to_owned()));
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, FIXTURE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_gone_leaves_the_bundle_of_the_settings_until_it_is_there_again() {
+    let server = TestServer::start().await;
+    let second = renamed("2");
+    let kept = upload(&server, second.path()).await;
+    activate(&server, Target::Registered(registered(&kept))).await.unwrap();
+    let place = server.data.path().join("models/movies").join(&kept.version);
+    let damaged = place.join("tables.safetensors");
+    assert!(damaged.exists(), "{damaged:?}");
+    std::fs::remove_file(damaged).unwrap();
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, FIXTURE);
+    std::fs::remove_dir_all(place).unwrap();
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, FIXTURE);
+    assert_eq!(upload(&server, second.path()).await.model_version, "tiny@2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_has_the_bundle_of_the_settings_by_an_option_or_by_activating_it() {
+    let server = TestServer::start().await;
+    let second = upload(&server, renamed("2").path()).await;
+    activate(&server, Target::Registered(registered(&second))).await.unwrap();
+    let server = restarted(server, |config| config.engine.keep_activation = Switch::Off).await;
+    assert_eq!(serves(&server).await, FIXTURE);
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, "tiny@2");
+    let folder = common::fixture_bundle().display().to_string();
+    activate(&server, Target::BundleDir(folder)).await.unwrap();
+    let server = restarted(server, |_| {}).await;
+    assert_eq!(serves(&server).await, FIXTURE);
+    assert_eq!(roll_back(&server).await.unwrap(), ("tiny@2".to_owned(), FIXTURE.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_of_a_store_serves_what_is_activated_also_one_that_was_away() {
+    let Some(cluster) = shared_cql() else { return };
+    let store = new_keyspace(&cluster, "").await;
+    let models = TempDir::new().unwrap();
+    let settle = |config: &mut Config| {
+        config.store.store = store.parse().expect("a good URL");
+        config.store.sample_data = "none".into();
+        config.engine.models_dir = Some(models.path().to_owned());
+    };
+    let start = async || {
+        let data = TempDir::new().unwrap();
+        let mut config = config(&data);
+        settle(&mut config);
+        TestServer::start_with(config, data).await
+    };
+    let (here, there) = (start().await, start().await);
+    let (second, third) = (renamed("2"), renamed("3"));
+    let [second, third] = [upload(&here, second.path()).await, upload(&here, third.path()).await];
+    activate(&here, Target::Registered(registered(&second))).await.unwrap();
+    until("the other node follows", PATIENCE, async || serves(&there).await == "tiny@2").await;
+    let refused = delete(&there, &second).await;
+    assert_refused(refused, Code::FailedPrecondition, "MODEL_ACTIVE");
+
+    let TestServer { running, data, .. } = there;
+    running.stop().await.unwrap();
+    activate(&here, Target::Registered(registered(&third))).await.unwrap();
+    let mut away = config(&data);
+    settle(&mut away);
+    let there = TestServer::start_with(away, data).await;
+    assert_eq!(serves(&there).await, "tiny@3");
+    assert_eq!(serves(&start().await).await, "tiny@3");
+    until("it has what it goes back to", PATIENCE, async || {
+        roll_back(&there).await.is_ok_and(|(version, _)| version == "tiny@2")
+    })
+    .await;
+    until("the first node goes back too", PATIENCE, async || serves(&here).await == "tiny@2").await;
+    assert_eq!(roll_back(&here).await.unwrap(), ("tiny@2".to_owned(), "tiny@3".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,6 +64,6 @@ pub use job::{
 pub use metrics::METRICS;
 pub use runtime::Device;
 pub use sequence::Sequence;
-pub use serving::{Engine, EngineOptions, EngineStats, Model, ModelSetError, ModelState};
+pub use serving::{Before, Engine, EngineOptions, EngineStats, Model, ModelSetError, ModelState};
 pub use session::{EncoderBackend, Precision, bare_encoder};
 pub use simulator::SchedulerSimulator;

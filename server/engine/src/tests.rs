@@ -485,6 +485,22 @@ async fn going_back_ends_at_the_model_before_however_often_it_is_repeated() {
 }
 
 #[tokio::test]
+async fn what_is_taken_over_goes_back_to_what_it_did_elsewhere() {
+    let (engine, _) = started(one_worker()).await;
+    load_version(&engine, "2").await.unwrap();
+    let elsewhere = Before::Active("tiny@3".to_owned());
+    engine.take_over("tiny@2", elsewhere.clone()).unwrap();
+    assert_eq!((engine.model(None).unwrap().bundle().version(), engine.before()), ("tiny@2", elsewhere));
+    assert_eq!(engine.roll_back().err(), Some(ModelSetError::NothingBefore), "it is not loaded yet");
+    load_version(&engine, "3").await.unwrap();
+    assert_eq!(engine.roll_back().unwrap().0.bundle().version(), "tiny@3");
+    let left = Before::Left("tiny@1".to_owned());
+    engine.take_over("tiny@2", left.clone()).unwrap();
+    assert_eq!(engine.roll_back().unwrap().1, "tiny@1");
+    assert_eq!(engine.before(), left);
+}
+
+#[tokio::test]
 async fn another_bundle_under_a_loaded_version_is_refused() {
     let (engine, old) = started(one_worker()).await;
     let folder = other_version("1");

@@ -5,7 +5,7 @@ use marquee_core::meters::Metric;
 use crate::access::{self, accounts, audit};
 use crate::edge::{layers, tls};
 use crate::shared::{cache, events, limit, redis};
-use crate::{experiments, jobs, judge, recommend, telemetry};
+use crate::{activation, experiments, jobs, judge, recommend, telemetry};
 
 /// Every metric that the server may show, by name.
 pub fn metrics() -> Vec<&'static Metric> {
@@ -15,6 +15,7 @@ pub fn metrics() -> Vec<&'static Metric> {
         .chain(tls::METRICS)
         .chain(audit::METRICS)
         .chain(recommend::METRICS)
+        .chain(activation::METRICS)
         .chain(judge::METRICS)
         .chain(experiments::METRICS)
         .chain(jobs::METRICS)

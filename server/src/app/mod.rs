@@ -10,13 +10,13 @@ mod jobs;
 mod metrics;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use marquee_core::clock::now_ms;
 use marquee_engine::runtime::RuntimeError;
-use marquee_engine::{Bundle, BundleError, Engine, Model, ModelSetError};
+use marquee_engine::{Bundle, Engine, Model};
 use marquee_retrieval::{Planner, PlannerOptions, RetrievalError, Scorer, TableValues};
 use marquee_shipped::ShippedError;
 use marquee_store::{OnDamage, RedbStore, ScyllaSettings, ScyllaStore, Store, StoreError, all_movies};
@@ -36,6 +36,7 @@ pub use metrics::metrics;
 use crate::access::accounts::Accounts;
 use crate::access::audit::{Audit, Trail};
 use crate::access::{self, Certificates, CertificatesError, Keys, Tokens, TokensError};
+use crate::activation::{ActivationError, Activations, Started};
 use crate::catalog::{Catalog, Follower};
 use crate::config::{CacheUrl, Config, Exposed, StoreUrl, Switch};
 use crate::edge::layers::{CallLog, ConnectionLimits, ConnectionTimes, ReceiveLimits};
@@ -67,9 +68,6 @@ const VECTOR_BYTES: u64 = 1024;
 /// The folder of the models' indexes in the data folder.
 const INDEXES: &str = "indexes";
 
-/// Between two attempts to load the first model while another one is loaded.
-const TURN_RETRY: Duration = Duration::from_millis(200);
-
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -100,12 +98,9 @@ pub enum StartError {
     /// Certificates give what there is not.
     #[error(transparent)]
     Certificates(#[from] CertificatesError),
-    /// The model cannot be loaded.
+    /// The model cannot be loaded, or not activated.
     #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The model cannot be activated.
-    #[error(transparent)]
-    Models(#[from] ModelSetError),
+    Model(#[from] ActivationError),
     /// ONNX Runtime cannot be loaded, or the device cannot be had.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -149,7 +144,8 @@ pub struct Running {
     origins: [String; 2],
     state: Arc<AppState>,
     profiles: Arc<Profiles>,
-    loading: JoinHandle<Result<Arc<Model>, StartError>>,
+    loading: JoinHandle<Result<Started, StartError>>,
+    following_activation: AbortOnDropHandle<()>,
     serving: JoinHandle<Result<(), ServeError>>,
     following: AbortOnDropHandle<()>,
     following_users: Option<AbortOnDropHandle<()>>,
@@ -364,10 +360,19 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         registry: Arc::clone(&registry),
         load: Arc::clone(&load),
     };
+    let activations = Arc::new(Activations::new(
+        Arc::clone(&store),
+        Arc::clone(&registry),
+        Arc::clone(&engine),
+        Arc::clone(&load),
+        bundle.clone(),
+        config.engine.kept(),
+    ));
     let Opened { jobs, runner, timetable } = open_jobs(&config, parts, Arc::clone(&keys), roles)?;
     let state = Arc::new(AppState {
         load,
         registry,
+        activations,
         engine,
         catalog,
         store,
@@ -410,7 +415,16 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
     };
     let options = server_options(&config, &bundle, tls);
     let serving = tokio::spawn(serve(listener, Arc::clone(&state), options, stop.clone()));
-    let loading = tokio::spawn(first_model(bundle, Arc::clone(&state)));
+    let loading = tokio::spawn(first_model(Arc::clone(&state)));
+    let following_activation = {
+        let (mut serving, activations) = (state.health.serving(), Arc::clone(&state.activations));
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            // Before that it is being started.
+            if serving.wait_for(|serving| *serving).await.is_ok() {
+                activations.follow().await;
+            }
+        }))
+    };
     let following = AbortOnDropHandle::new(tokio::spawn(follower.run()));
     let following_keys = AbortOnDropHandle::new(tokio::spawn(access::follow(Arc::clone(&state.keys))));
     let auditing = audit_writer.map(|writer| Writing::start(|stop| writer.run(stop)));
@@ -444,6 +458,7 @@ pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, Sta
         state,
         profiles,
         loading,
+        following_activation,
         serving,
         following,
         following_users,
@@ -557,17 +572,10 @@ fn planner_of(
 }
 
 /// Loads the first model, activates it, then lets health say SERVING.
-async fn first_model(folder: PathBuf, state: Arc<AppState>) -> Result<Arc<Model>, StartError> {
-    let model = loop {
-        match (state.load)(folder.clone()).await {
-            // The port is open already: somebody had another one loaded first.
-            Err(BundleError::Busy { .. }) => tokio::time::sleep(TURN_RETRY).await,
-            loaded => break loaded?,
-        }
-    };
-    state.engine.activate(model.bundle().version())?;
+async fn first_model(state: Arc<AppState>) -> Result<Started, StartError> {
+    let started = state.activations.start().await?;
     state.health.set_serving(true).await;
-    Ok(model)
+    Ok(started)
 }
 
 impl Running {
@@ -576,10 +584,12 @@ impl Running {
     /// # Errors
     /// [`StartError`] when the model cannot be loaded.
     pub async fn ready(&mut self) -> Result<Arc<Model>, StartError> {
-        match (&mut self.loading).await {
-            Ok(loaded) => loaded,
-            Err(error) => Err(StartError::Stopped(error.to_string())),
+        let loaded = (&mut self.loading).await.map_err(|error| StartError::Stopped(error.to_string()))?;
+        let Started { model, origin } = loaded?;
+        if let Some(origin) = origin {
+            self.origins[0] = origin;
         }
+        Ok(model)
     }
 
     /// Where it is called.
@@ -661,7 +671,11 @@ impl Running {
         }
         let tasks =
             [&mut self.following, &mut self.following_keys, &mut self.keeping_similar, &mut self.asking];
-        let tasks = tasks.into_iter().chain([&mut self.following_experiments, &mut self.judging]);
+        let tasks = tasks.into_iter().chain([
+            &mut self.following_experiments,
+            &mut self.following_activation,
+            &mut self.judging,
+        ]);
         for task in tasks.chain(&mut self.following_users) {
             task.abort();
             let _ended = task.await;

@@ -32,6 +32,7 @@ pub use values::{CacheUrl, StoreUrl, Switch, UrlError};
 
 use crate::access::accounts::SessionTimes;
 use crate::access::{TokenOptions, TokensError};
+use crate::activation::Kept;
 use crate::edge::Bundles;
 use crate::edge::tls::{ClientAuthorities, TlsFiles};
 use crate::jobs::{History, RunnerOptions};
@@ -230,6 +231,11 @@ impl EngineConfig {
             0 => options,
             workers => EngineOptions { workers, gpu_workers: workers, ..options },
         }
+    }
+
+    /// Whether what is activated is kept.
+    pub(crate) fn kept(&self) -> Kept {
+        if self.keep_activation == Switch::On { Kept::InStore } else { Kept::Nowhere }
     }
 
     /// Whether the model is the one that comes with the program.

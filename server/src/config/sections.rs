@@ -198,6 +198,9 @@ sections! {
         models_max_versions <"N">: usize = 50, 1..=1000;
         /// Disk that they may take together, in MiB
         models_max_mib <"MIB">: u64 = 20 << 10, 1..=MAX_MIB;
+        /// Whether a version of the registry that is activated stays so, over restarts and on all nodes of the store: on or
+        /// off. Off, every start takes that of bundle, and each node is activated by itself
+        keep_activation <"SWITCH">: Switch = Switch::On;
         /// Whether a model is used though most movies of the catalogue have other titles than those it was trained on
         allow_mismatched_model <"BOOL">: bool = false;
         /// Where the model runs: auto, cpu, cuda or cuda:N

@@ -51,6 +51,7 @@ use super::tls::Tls;
 use crate::access::accounts::Accounts;
 use crate::access::audit::{Audit, Trail};
 use crate::access::{Access, Certificates, Keys, Tokens};
+use crate::activation::Activations;
 use crate::catalog::Catalog;
 use crate::experiments::Experiments;
 use crate::jobs::{Jobs, Timetable};
@@ -110,6 +111,8 @@ pub(crate) struct AppState {
     pub(crate) similar_users: Option<Arc<SimilarUsers>>,
     /// The versions of models that are kept.
     pub(crate) registry: Arc<Registry>,
+    /// Which model is active.
+    pub(crate) activations: Arc<Activations>,
     /// Loads a model from its folder.
     pub(crate) load: LoadModel,
     /// Counts the calls of callers, if they are limited.
@@ -213,6 +216,7 @@ pub(crate) async fn serve(
         Arc::clone(&state.engine),
         Arc::clone(&state.store),
         Arc::clone(&state.load),
+        Arc::clone(&state.activations),
         Places { bundles: options.bundles, registry: Arc::clone(&state.registry) },
         Lately {
             samples: Arc::clone(&state.samples),
@@ -221,7 +225,8 @@ pub(crate) async fn serve(
         },
         options.tls.clone(),
     );
-    let models = ModelApi::new(Arc::clone(&state.registry), Arc::clone(&state.engine));
+    let models =
+        ModelApi::new(Arc::clone(&state.registry), Arc::clone(&state.engine), Arc::clone(&state.activations));
     let health = tonic_health::server::HealthService::from_health_reporter(state.health.reporter.clone());
 
     let is_reflected = options.reflection != Reflection::Off;

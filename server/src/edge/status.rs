@@ -591,6 +591,7 @@ fn of_registry(error: &RegistryError) -> StatusParts {
         RegistryError::NoRoom { .. } => status_parts(Code::FailedPrecondition, "NO_ROOM_FOR_VERSION"),
         RegistryError::TooManyTags => status_parts(Code::FailedPrecondition, "TOO_MANY_TAGS"),
         RegistryError::Active { .. } => status_parts(Code::FailedPrecondition, "MODEL_ACTIVE"),
+        RegistryError::Before { .. } => status_parts(Code::FailedPrecondition, "MODEL_GONE_BACK_TO"),
         RegistryError::Busy => retryable(Code::ResourceExhausted, "UPLOADING_ANOTHER_MODEL", UPLOAD_RETRY),
         RegistryError::Disk { .. } => retryable(Code::Unavailable, "MODELS_DIR_UNAVAILABLE", STORE_RETRY),
     }

@@ -106,6 +106,17 @@ pub enum RegistryError {
         /// The version.
         version: String,
     },
+    /// It is what is gone back to.
+    #[error(
+        "{name} {version} is what RollBackModel goes back to; activate another one, which makes the one that is active now \
+         what is gone back to, before it is deleted"
+    )]
+    Before {
+        /// The name.
+        name: String,
+        /// The version.
+        version: String,
+    },
     /// Another bundle is being taken.
     #[error("another bundle is being uploaded, and one is at a time; wait for the time in RetryInfo")]
     Busy,
@@ -170,6 +181,15 @@ impl Place {
     }
 }
 
+/// What a version is to those who serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It answers those who name no version.
+    Active,
+    /// It is what is gone back to.
+    Before,
+}
+
 /// Which versions are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
@@ -232,6 +252,18 @@ impl Registry {
         read(&self.folder.join(name).join(version))?.ok_or_else(unknown)
     }
 
+    /// The version whose bundle has this seal, or whose model is called so where no seal is known.
+    ///
+    /// # Errors
+    /// [`RegistryError::Disk`].
+    pub fn find(&self, model_version: &str, seal: Option<&str>) -> Result<Option<Registered>, RegistryError> {
+        let is_it = |one: &Registered| match seal {
+            Some(seal) => one.summary.seal() == seal,
+            None => one.summary.version() == model_version,
+        };
+        Ok(self.all()?.into_iter().find(is_it))
+    }
+
     /// The model card of a version, if it came with one.
     ///
     /// # Errors
@@ -270,19 +302,22 @@ impl Registry {
         Ok(found)
     }
 
-    /// Removes a version, unless `is_active` says that it serves.
+    /// Removes a version, unless `role` says what it is needed for.
     ///
     /// # Errors
-    /// [`RegistryError::Unknown`]; [`RegistryError::Active`]; [`RegistryError::Disk`].
+    /// [`RegistryError::Unknown`]; [`RegistryError::Active`]; [`RegistryError::Before`]; [`RegistryError::Disk`].
     pub fn delete(
         &self,
         name: &str,
         version: &str,
-        is_active: impl FnOnce(&Registered) -> bool,
+        role: impl FnOnce(&Registered) -> Option<Role>,
     ) -> Result<Registered, RegistryError> {
         let found = self.get(name, version)?;
-        if is_active(&found) {
-            return Err(RegistryError::Active { name: name.to_owned(), version: version.to_owned() });
+        let (named, of) = (name.to_owned(), version.to_owned());
+        match role(&found) {
+            Some(Role::Active) => return Err(RegistryError::Active { name: named, version: of }),
+            Some(Role::Before) => return Err(RegistryError::Before { name: named, version: of }),
+            None => {}
         }
         let staging = Staging::begin(&self.folder)?;
         let gone = staging.folder().join(version);

@@ -198,7 +198,7 @@ fn there_is_room_for_so_many_versions_and_bytes() {
     assert!(!upload(&one, "movies", &bundle("7")).unwrap().1);
     let bytes = registry(&folder, Quota { bytes: kept.bytes + kept.bytes / 2, ..ENOUGH });
     assert!(matches!(upload(&bytes, "movies", &bundle("8")), Err(RegistryError::NoRoom { .. })));
-    bytes.delete("movies", &kept.version, |_| false).unwrap();
+    bytes.delete("movies", &kept.version, |_| None).unwrap();
     assert!(upload(&bytes, "movies", &bundle("8")).unwrap().1);
 }
 
@@ -265,17 +265,15 @@ fn tags_are_given_replaced_and_taken_and_survive() {
 }
 
 #[test]
-fn a_deleted_version_is_gone_and_an_active_one_stays() {
+fn a_deleted_version_is_gone_and_one_that_is_needed_stays() {
     let folder = tempfile::tempdir().unwrap();
     let registry = registry(&folder, ENOUGH);
     let (kept, _) = upload(&registry, "movies", &bundle("7")).unwrap();
-    let active = registry.delete("movies", &kept.version, |_| true);
-    assert!(matches!(active, Err(RegistryError::Active { .. })));
-    registry.delete("movies", &kept.version, |_| false).unwrap();
-    assert!(matches!(
-        registry.delete("movies", &kept.version, |_| false),
-        Err(RegistryError::Unknown { .. })
-    ));
+    let refused = |role| registry.delete("movies", &kept.version, |_| Some(role)).unwrap_err();
+    assert!(matches!(refused(Role::Active), RegistryError::Active { .. }));
+    assert!(matches!(refused(Role::Before), RegistryError::Before { .. }));
+    registry.delete("movies", &kept.version, |_| None).unwrap();
+    assert!(matches!(registry.delete("movies", &kept.version, |_| None), Err(RegistryError::Unknown { .. })));
     assert_eq!(below(&folder.path().join("models/movies")), Vec::<PathBuf>::new());
     assert_eq!(below(&folder.path().join("models/.staging")), Vec::<PathBuf>::new());
 }

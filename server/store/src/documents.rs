@@ -82,6 +82,8 @@ kinds! {
     JobLease = "job_lease", false;
     /// When jobs run by themselves.
     JobSchedule = "job_schedule", false;
+    /// Which version of a model is active.
+    Activation = "activation", false;
 }
 
 /// Which document.

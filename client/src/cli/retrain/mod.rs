@@ -229,7 +229,8 @@ async fn clean(client: &Client, config: &Config, new: &v1::ModelVersion) -> Resu
         client.unload_model(v1::UnloadModelRequest { version }).await?;
     }
     let keep = if config.activate.keep == 0 { versions.len() } else { config.activate.keep };
-    for version in versions.iter().skip(keep).filter(|version| !version.active) {
+    let is_needed = |version: &v1::ModelVersion| version.active || version.rollback_target;
+    for version in versions.iter().skip(keep).filter(|version| !is_needed(version)) {
         let (name, version) = (version.name.clone(), version.version.clone());
         client.delete_model_version(v1::DeleteModelVersionRequest { name, version }).await?;
     }

@@ -30,7 +30,7 @@ pub use model::Model;
 #[cfg(test)]
 pub(crate) use model_core::Core;
 use model_set::ModelSet;
-pub use model_set::{ModelSetError, ModelState};
+pub use model_set::{Before, ModelSetError, ModelState};
 pub(crate) use pool::Pool;
 use prepare::{LoadRequest, Prepared};
 use unload::Leaving;
@@ -212,6 +212,20 @@ impl Engine {
     /// [`ModelSetError::NotLoaded`]; [`ModelSetError::Failed`] when the model is out of service.
     pub fn activate(&self, version: &str) -> Result<Arc<Model>, ModelSetError> {
         self.shared.models.activate(version)
+    }
+
+    /// Makes a loaded model the one for requests that pin none, as it was elsewhere or before a restart; `before` is what
+    /// was active before it there, which is loaded here or not.
+    ///
+    /// # Errors
+    /// [`ModelSetError::NotLoaded`] and [`ModelSetError::Failed`]; nothing changes then.
+    pub fn take_over(&self, version: &str, before: Before) -> Result<Arc<Model>, ModelSetError> {
+        self.shared.models.take_over(version, before)
+    }
+
+    /// What was active before the active model, and is gone back to unless it was gone back from.
+    pub fn before(&self) -> Before {
+        self.shared.models.before()
     }
 
     /// Makes the model that was active before the newest activation the active one again, and says which version was gone

@@ -67,9 +67,9 @@ struct Models {
 }
 
 /// What was active before the active one, by its version.
-#[derive(Clone, Debug, Default)]
-enum Before {
-    /// Nothing that is loaded still.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing.
     #[default]
     Nothing,
     /// This one, until the newest activation.
@@ -199,6 +199,24 @@ impl ModelSet {
             }
             Ok(model)
         })
+    }
+
+    /// Makes a model the active one as it was elsewhere: with what was active before it there, loaded here or not.
+    pub(super) fn take_over(&self, version: &str, before: Before) -> Result<Arc<Model>, ModelSetError> {
+        self.change(|models| {
+            let model = Arc::clone(models.find(version)?);
+            if let Some(why) = model.why_out_of_service() {
+                return Err(ModelSetError::Failed { version: version.to_owned(), why: why.to_owned() });
+            }
+            models.active = Some(Arc::clone(&model));
+            models.before = before;
+            Ok(model)
+        })
+    }
+
+    /// What was active before the active one.
+    pub(super) fn before(&self) -> Before {
+        self.models.load().before.clone()
     }
 
     /// Makes the model that was active before the newest activation the active one again; nothing changes where that is

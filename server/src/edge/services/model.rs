@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, stream};
 use marquee_core::clock::{MAX_CLOCK_SKEW, millis, now_ms};
 use marquee_core::domain::TimeMs;
-use marquee_engine::{Engine, ModelState};
+use marquee_engine::{Before, Engine, ModelState};
 use marquee_proto::v1;
 use marquee_proto::v1::model_service_server::ModelService;
 use marquee_proto::v1::upload_model_request::Part as Sent;
@@ -15,10 +15,11 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::activation::Activations;
 use crate::edge::page::List;
 use crate::edge::stream::{Keep, in_chunks};
 use crate::edge::{ApiError, checked, convert, valid};
-use crate::registry::{NewVersion, Part, Registered, Registry, RegistryError, Upload, Wanted};
+use crate::registry::{NewVersion, Part, Registered, Registry, RegistryError, Role, Upload, Wanted};
 
 /// Versions on a page when a request does not say how many.
 const DEFAULT_PAGE: u32 = 50;
@@ -36,12 +37,13 @@ const SILENCE: Duration = Duration::from_mins(1);
 pub(crate) struct ModelApi {
     registry: Arc<Registry>,
     engine: Arc<Engine>,
+    activations: Arc<Activations>,
 }
 
 impl ModelApi {
     /// The service over the versions that are kept, some of which the engine has loaded.
-    pub(crate) fn new(registry: Arc<Registry>, engine: Arc<Engine>) -> Self {
-        Self { registry, engine }
+    pub(crate) fn new(registry: Arc<Registry>, engine: Arc<Engine>, activations: Arc<Activations>) -> Self {
+        Self { registry, engine, activations }
     }
 
     fn shown(&self, version: &Registered) -> v1::ModelVersion {
@@ -67,6 +69,7 @@ impl ModelApi {
             tags: version.tags.clone().into_iter().collect(),
             loaded: loaded.is_some(),
             active: loaded == Some(ModelState::Active),
+            rollback_target: is_gone_back_to(&self.engine, version),
         }
     }
 }
@@ -76,6 +79,11 @@ fn loaded(engine: &Engine, version: &Registered) -> Option<ModelState> {
     let models = engine.models();
     let model = models.iter().find(|model| model.bundle().seal() == version.summary.seal())?;
     Some(engine.state(model))
+}
+
+/// Whether a version is what this node goes back to.
+fn is_gone_back_to(engine: &Engine, version: &Registered) -> bool {
+    engine.before() == Before::Active(version.summary.version())
 }
 
 fn text_of(training: &Map<String, Value>, name: &str) -> String {
@@ -256,8 +264,14 @@ impl ModelService for ModelApi {
     ) -> Result<Response<v1::DeleteModelVersionResponse>, Status> {
         let v1::DeleteModelVersionRequest { name, version } = valid(request)?;
         let (registry, engine) = (Arc::clone(&self.registry), Arc::clone(&self.engine));
-        let is_active = move |version: &Registered| loaded(&engine, version) == Some(ModelState::Active);
-        let version = on_disk(move || registry.delete(&name, &version, is_active)).await?;
+        let noted = self.activations.role_of(&name, &version).await.map_err(ApiError::from)?;
+        let role = move |version: &Registered| {
+            if loaded(&engine, version) == Some(ModelState::Active) {
+                return Some(Role::Active);
+            }
+            noted.or_else(|| is_gone_back_to(&engine, version).then_some(Role::Before))
+        };
+        let version = on_disk(move || registry.delete(&name, &version, role)).await?;
         Ok(Response::new(v1::DeleteModelVersionResponse { version: Some(self.shown(&version)) }))
     }
 }

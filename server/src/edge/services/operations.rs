@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _, stream};
 use marquee_core::clock::now_ms;
 use marquee_core::domain::TimeMs;
-use marquee_engine::{BundleError, Engine, Model, ModelState};
+use marquee_engine::{BundleError, Engine, Model, ModelSetError, ModelState};
 use marquee_proto::v1;
 use marquee_proto::v1::activate_model_request::Target;
 use marquee_proto::v1::operations_service_server::OperationsService;
@@ -15,13 +15,14 @@ use marquee_store::Store;
 use tonic::{Request, Response, Status};
 
 use super::model;
+use crate::activation::{ActivationError, Activations};
 use crate::edge::layers::Origin;
 use crate::edge::places::Places as Watchers;
 use crate::edge::slow_calls::Kept;
 use crate::edge::tls::Tls;
 use crate::edge::{ApiError, Bundles, SlowCalls, convert, valid};
 use crate::recommend::Usage;
-use crate::registry::{LoadModel, Registry};
+use crate::registry::{LoadModel, Registered, Registry};
 use crate::telemetry::{Calls, Figures, PAST, ProcessUsage, Samples};
 
 /// The windows over which calls are told of.
@@ -35,6 +36,7 @@ pub(crate) struct OperationsApi {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     load: LoadModel,
+    activations: Arc<Activations>,
     places: Places,
     lately: Lately,
     tls: Option<Arc<Tls>>,
@@ -65,43 +67,34 @@ pub(crate) struct Lately {
 }
 
 impl OperationsApi {
-    /// The service over an engine, a store, what loads models from the places that callers may name, what is known of
-    /// calls, and what encrypts them if anything does; the server starts now.
+    /// The service over an engine, a store, what loads models from the places that callers may name and activates them,
+    /// what is known of calls, and what encrypts them if anything does; the server starts now.
     pub(crate) fn new(
         engine: Arc<Engine>,
         store: Arc<dyn Store>,
         load: LoadModel,
+        activations: Arc<Activations>,
         places: Places,
         lately: Lately,
         tls: Option<Arc<Tls>>,
     ) -> Self {
         let watchers = Watchers::new(lately.max_watchers);
-        Self { engine, store, load, places, lately, tls, watchers, started_ms: now_ms() }
+        Self { engine, store, load, activations, places, lately, tls, watchers, started_ms: now_ms() }
     }
 
-    /// Loads a bundle of this machine.
-    async fn loaded(&self, named: Named) -> Result<Arc<Model>, ApiError> {
+    /// Loads a bundle of this machine; with it the version of the registry that it is, if one was named.
+    async fn loaded(&self, named: Named) -> Result<(Arc<Model>, Option<Registered>), ApiError> {
         let (bundles, registry) = (self.places.bundles.clone(), Arc::clone(&self.places.registry));
         let find = move || match named {
-            Named::Folder(folder) => bundles.find(&folder),
+            Named::Folder(folder) => bundles.find(&folder).map(|folder| (folder, None)),
             Named::Registered(v1::RegisteredModel { name, version }) => {
-                registry.get(&name, &version).map(|found| found.folder).map_err(model::refused)
+                let found = registry.get(&name, &version).map_err(model::refused)?;
+                Ok((found.folder.clone(), Some(found)))
             }
         };
         let found = tokio::task::spawn_blocking(find).await;
-        let folder = found.map_err(|error| ApiError::Bundle(error.to_string()))??;
-        (self.load)(folder).await.map_err(|error| match error {
-            BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
-            BundleError::TooManyModels { .. } | BundleError::TooMuchMemory { .. } => {
-                ApiError::NoRoomForModel(error.to_string())
-            }
-            other => ApiError::Bundle(other.to_string()),
-        })
-    }
-
-    /// What a bundle's model is called once it is loaded.
-    async fn version_of(&self, named: Named) -> Result<String, ApiError> {
-        Ok(self.loaded(named).await?.bundle().version().to_owned())
+        let (folder, registered) = found.map_err(|error| ApiError::Bundle(error.to_string()))??;
+        Ok(((self.load)(folder).await.map_err(not_loaded)?, registered))
     }
 
     fn described(&self, model: &Model) -> v1::Model {
@@ -129,6 +122,27 @@ impl OperationsApi {
             load_time: Some(convert::timestamp(model.loaded_ms())),
             usage: Some(usage(model)),
         }
+    }
+}
+
+/// Why a bundle is not loaded.
+fn not_loaded(error: BundleError) -> ApiError {
+    match error {
+        BundleError::Busy { .. } => ApiError::LoadingAnother(error.to_string()),
+        BundleError::TooManyModels { .. } | BundleError::TooMuchMemory { .. } => {
+            ApiError::NoRoomForModel(error.to_string())
+        }
+        other => ApiError::Bundle(other.to_string()),
+    }
+}
+
+/// Why another model does not become the active one.
+fn not_activated(error: ActivationError) -> ApiError {
+    match error {
+        ActivationError::Models(error) => error.into(),
+        ActivationError::Bundle(error) => not_loaded(error),
+        ActivationError::Registry(error) => model::refused(error),
+        ActivationError::Store(error) => error.into(),
     }
 }
 
@@ -298,7 +312,7 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::LoadModelRequest>,
     ) -> Result<Response<v1::LoadModelResponse>, Status> {
-        let model = self.loaded(named(valid(request)?)?).await?;
+        let (model, _) = self.loaded(named(valid(request)?)?).await?;
         Ok(Response::new(v1::LoadModelResponse { model: Some(self.described(&model)) }))
     }
 
@@ -306,16 +320,19 @@ impl OperationsService for OperationsApi {
         &self,
         request: Request<v1::ActivateModelRequest>,
     ) -> Result<Response<v1::ActivateModelResponse>, Status> {
-        let version = match valid(request)?.target {
-            Some(Target::BundleDir(folder)) => self.version_of(Named::Folder(folder)).await?,
-            Some(Target::Registered(registered)) => self.version_of(Named::Registered(registered)).await?,
-            Some(Target::Version(version)) => version,
+        let (model, registered) = match valid(request)?.target {
+            Some(Target::BundleDir(folder)) => self.loaded(Named::Folder(folder)).await?,
+            Some(Target::Registered(registered)) => self.loaded(Named::Registered(registered)).await?,
+            Some(Target::Version(version)) => {
+                let model = self.engine.model(Some(&version));
+                (model.map_err(|_| ApiError::Models(ModelSetError::NotLoaded(version)))?, None)
+            }
             None => {
                 let described = "must be there: a bundle_dir, a version, or a registered version";
                 return Err(ApiError::invalid("target", described).into());
             }
         };
-        let model = self.engine.activate(&version).map_err(ApiError::from)?;
+        let model = self.activations.activate(&model, registered.as_ref()).await.map_err(not_activated)?;
         Ok(Response::new(v1::ActivateModelResponse { model: Some(self.described(&model)) }))
     }
 
@@ -324,7 +341,7 @@ impl OperationsService for OperationsApi {
         request: Request<v1::RollBackModelRequest>,
     ) -> Result<Response<v1::RollBackModelResponse>, Status> {
         valid(request)?;
-        let (model, left_version) = self.engine.roll_back().map_err(ApiError::from)?;
+        let (model, left_version) = self.activations.roll_back().await.map_err(not_activated)?;
         Ok(Response::new(v1::RollBackModelResponse { model: Some(self.described(&model)), left_version }))
     }
 
@@ -340,6 +357,7 @@ impl OperationsService for OperationsApi {
 
 #[cfg(test)]
 mod tests {
+    use crate::activation::Kept;
     use crate::registry::Quota;
     use marquee_engine::EngineOptions;
     use marquee_store::RedbStore;
@@ -360,8 +378,16 @@ mod tests {
         let lately = Lately { samples: Arc::default(), slow_calls: Arc::default(), max_watchers: 1 };
         let quota = Quota { versions: 1, bytes: 1 };
         let registry = Arc::new(Registry::open(folder.path().join("models"), quota));
+        let activations = Activations::new(
+            Arc::clone(&store) as _,
+            Arc::clone(&registry),
+            Arc::clone(&engine),
+            Arc::clone(&load),
+            folder.path().to_owned(),
+            Kept::InStore,
+        );
         let places = Places { bundles: Bundles::Any, registry };
-        let api = OperationsApi::new(engine, store, load, places, lately, None);
+        let api = OperationsApi::new(engine, store, load, Arc::new(activations), places, lately, None);
         let target = Some(Target::BundleDir("/bundles/second".to_owned()));
         let refused =
             api.activate_model(Request::new(v1::ActivateModelRequest { target })).await.unwrap_err();
