@@ -3,8 +3,7 @@
 //! A server that asks who calls gives each caller a share of the calls in flight (`--caller-share`). The polite caller
 //! waits for each answer before its next call; the greedy one sends so many times what its share can be answered. The
 //! polite one's p99 is taken in turns, calm and beside the greedy one, over loopback; the load is bounded by
-//! `--most-per-second`, since generator and server have the same processors. The greedy one has a runtime of its own, so
-//! that the polite one's answers do not wait for the greedy one's to be read.
+//! `--most-per-second`, since generator and server have the same processors.
 //!
 //! `cargo run --release -p marquee-benches --bin fairness`
 
@@ -26,8 +25,6 @@ use marquee_benches::requests::workload;
 use marquee_benches::served::{Arrivals, Launch, Served, Server, Shape};
 use marquee_engine::Bundle;
 use marquee_loadgen::workload::{Preencoded, Workload};
-use tokio::runtime::{self, Handle};
-use tokio::task::block_in_place;
 
 /// Requests that the generator goes round.
 const REQUESTS: u64 = 2_048;
@@ -90,7 +87,7 @@ async fn main() -> anyhow::Result<()> {
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
         let calm = server.drive_as(Some(&polite), &requests, alone).await?;
-        let (flooded, flood) = beside(&server, &requests, (&polite, alone), (&greedy, flood))?;
+        let (flooded, flood) = beside(&server, &requests, (&polite, alone), (&greedy, flood)).await?;
         rounds.push(Round { calm, flooded, flood });
     }
     let ratio = told(&rounds, rate / share.per_second)?;
@@ -105,23 +102,17 @@ struct Round {
     flood: Served,
 }
 
-/// Two callers at once, the greedy one on a thread of its own.
-fn beside(
+/// Two callers at once.
+async fn beside(
     server: &Server,
     requests: &Arc<Workload>,
     (polite, calm): (&HeaderValue, Shape),
     (greedy, flood): (&HeaderValue, Shape),
 ) -> anyhow::Result<(Served, Served)> {
-    std::thread::scope(|scope| {
-        let greedy = scope.spawn(|| {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(server.drive_as(Some(greedy), requests, flood))
-        });
-        let polite =
-            block_in_place(|| Handle::current().block_on(server.drive_as(Some(polite), requests, calm)))?;
-        let greedy = greedy.join().map_err(|_| anyhow::anyhow!("the greedy caller panicked"))??;
-        Ok((polite, greedy))
-    })
+    tokio::try_join!(
+        server.drive_as(Some(polite), requests, calm),
+        server.drive_as(Some(greedy), requests, flood)
+    )
 }
 
 /// Prints all figures; the median of the ratios.

@@ -3,42 +3,31 @@
 //! A caller is who the rate limit takes it for. A call with one reply is in flight until that is there, a stream of
 //! requests until it ends. Streams of replies alone, health, and the methods by which a server is looked after are not
 //! counted.
-//!
-//! Who is refused is answered at the next turn, with all others of that time. A greedy caller costs what its refusals
-//! cost, and on a connection those of one turn are written, and read, at once: without that each is a wake-up and a
-//! system call of its own at both ends, for which the polite ones' answers wait.
 
 use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
-use tokio::time::{Instant, sleep_until};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::Methods;
 use super::limit::bucket;
-use super::remainder::read_remainder;
+use super::remainder::answered;
 use crate::edge::ApiError;
 use crate::shared::limit::{Place, Shares};
-
-/// How long a turn of refusals is: a small part of the time after which they say to try again.
-const TURN: Duration = Duration::from_millis(5);
 
 /// Counts the calls of every caller.
 #[derive(Clone)]
 pub(crate) struct ShareLayer {
     shares: Arc<Shares>,
-    /// When the first turn of refusals began.
-    since: Instant,
     counted: Methods,
     streams: Arc<HashSet<&'static str>>,
 }
@@ -51,23 +40,8 @@ impl ShareLayer {
         streams: impl IntoIterator<Item = &'static str>,
     ) -> Self {
         let (counted, streams) = (counted.into_iter().collect(), streams.into_iter().collect());
-        Self { shares, since: Instant::now(), counted, streams: Arc::new(streams) }
+        Self { shares, counted, streams: Arc::new(streams) }
     }
-}
-
-/// When the turn ends that `now` lies in.
-fn end_of_turn(since: Instant, now: Instant) -> Instant {
-    let gone = now.saturating_duration_since(since).as_nanos() % TURN.as_nanos();
-    now + TURN - Duration::from_nanos(u64::try_from(gone).unwrap_or_default())
-}
-
-/// The refusal, once a small request is read and the turn ends.
-fn refused<E>(since: Instant, request: Body) -> BoxFuture<'static, Result<Response<Body>, E>> {
-    Box::pin(async move {
-        read_remainder(request).await;
-        sleep_until(end_of_turn(since, Instant::now())).await;
-        Ok(Status::from(ApiError::ShareTaken).into_http())
-    })
 }
 
 impl<S> Layer<S> for ShareLayer {
@@ -104,7 +78,7 @@ where
             return self.inner.call(request).boxed();
         };
         let Some(place) = self.layer.shares.take(bucket(request.extensions()), method) else {
-            return refused(self.layer.since, request.into_body());
+            return answered(request.into_body(), Status::from(ApiError::ShareTaken).into_http());
         };
         let lasts = self.layer.streams.contains(method);
         let answer = self.inner.call(request);
@@ -145,6 +119,7 @@ impl http_body::Body for Held {
 mod tests {
     use std::convert::Infallible;
     use std::net::IpAddr;
+    use std::time::Duration;
 
     use futures::future::join_all;
     use http_body_util::Full;
@@ -229,22 +204,6 @@ mod tests {
         assert!(status_of(&polite.await).is_none());
         let answers = join_all(greedy).await;
         assert_eq!(answers.iter().filter(|answer| status_of(answer).is_none()).count(), 2);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn refusals_of_one_turn_leave_together() {
-        let server = Server::new(1, 8);
-        let _first = server.call(METHOD, GREEDY);
-        let since = server.layer.since;
-        let mut left = Vec::new();
-        for _ in 0..3 {
-            let refused = server.call(METHOD, GREEDY);
-            tokio::time::advance(Duration::from_millis(1)).await;
-            left.push(refused.map(|_| Instant::now() - since));
-        }
-        assert_eq!(join_all(left).await, [TURN; 3]);
-        server.call(METHOD, GREEDY).await;
-        assert_eq!(Instant::now() - since, 2 * TURN);
     }
 
     #[tokio::test(start_paused = true)]
