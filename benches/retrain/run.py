@@ -288,7 +288,7 @@ def machine() -> dict[str, str]:
         "processor": names[0] if names else platform.processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition("-")[0]}",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
 
