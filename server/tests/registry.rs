@@ -222,12 +222,14 @@ async fn a_kill_in_the_middle_of_an_upload_leaves_no_version() {
 }
 
 /// The server's folder with another server over it, started as `change` says.
-async fn restarted(server: TestServer, change: impl FnOnce(&mut Config)) -> TestServer {
-    let TestServer { running, data, .. } = server;
-    running.stop().await.expect("it ends well");
-    let mut config = config(&data);
-    change(&mut config);
-    TestServer::start_with(config, data).await
+fn restarted(server: TestServer, change: impl FnOnce(&mut Config)) -> impl Future<Output = TestServer> {
+    Box::pin(async move {
+        let TestServer { running, data, .. } = server;
+        running.stop().await.expect("it ends well");
+        let mut config = config(&data);
+        change(&mut config);
+        TestServer::start_with(config, data).await
+    })
 }
 
 /// What answers requests that name no version.
