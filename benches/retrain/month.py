@@ -16,14 +16,10 @@ from numpy.typing import NDArray
 WEEK = 7  # days
 OLD = 0.6  # share of the items that are there from the beginning
 SWING, PERIOD = 1.5, 40  # of a topic's logarithmic popularity, and how many days a rise and a fall take
-FRESHNESS, HALF_LIFE = (
-    6.0,
-    6.0,
-)  # how much more a new item is watched than an old one, and the days that halve it
-FOLLOWS, STAYS = (
-    0.45,
-    0.35,
-)  # shares of events: the next item in the topic's order, and another one of the topic
+# How much more a new item is watched than an old one, and the days that halve it.
+FRESHNESS, HALF_LIFE = 6.0, 6.0
+# Shares of events: the next item in the topic's order, and another one of the topic.
+FOLLOWS, STAYS = 0.45, 0.35
 TOPICS_OF_A_USER = 4
 EVENTS_A_VISIT = 4.0
 DAY_S = 24 * 60 * 60

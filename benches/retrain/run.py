@@ -42,9 +42,8 @@ NAME = "month"
 POPULAR_DAYS = 7
 PUSHED = 8  # items of the flood
 ACTIVATED, REFUSED = 0, 5
-MOST_LATENCY = (
-    1000  # percent: the answers of small models take microseconds, and other work is on these cores
-)
+# Percent: the answers of small models take microseconds, and other work is on these cores.
+MOST_LATENCY = 1000
 FIRST_EPOCHS, EPOCHS = 30, 3
 MODEL = ["--split", "leave-one-out", "--dimension", "32", "--maximum-length", "50", "--dropout", "0.2"]
 MODEL += ["--negatives", "128", "--batch-tokens", "1024", "--rate", "0.004", "--threads", "1", "--seed", "0"]
@@ -288,7 +287,7 @@ def machine() -> dict[str, str]:
         "processor": names[0] if names else platform.processor(),
         "cores": str(os.cpu_count()),
         "memory": f"{memory:.0f} GiB",
-        "system": f"{platform.system()} {platform.release().partition("-")[0]}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
 
