@@ -347,15 +347,14 @@ impl Activations {
         if self.engine.model(Some(&before.model_version)).is_ok() {
             return;
         }
-        let loaded = match &before.registered {
-            Some(version) => match self.folder_of(version).await {
-                Ok(folder) => (self.load)(folder).await.map_err(ActivationError::from),
-                Err(error) => Err(error.into()),
-            },
-            None if is_bundle(&self.bundle, &before.model_version) => {
-                (self.load)(self.bundle.clone()).await.map_err(ActivationError::from)
-            }
+        let folder = match &before.registered {
+            Some(version) => self.folder_of(version).await,
+            None if is_bundle(&self.bundle, &before.model_version) => Ok(self.bundle.clone()),
             None => return,
+        };
+        let loaded = match folder {
+            Ok(folder) => (self.load)(folder).await.map_err(ActivationError::from),
+            Err(error) => Err(error.into()),
         };
         if let Err(error) = loaded {
             let version = &before.model_version;

@@ -7,7 +7,7 @@ use marquee_core::domain::{MovieId, TimeMs, UserId};
 use marquee_experiments::{Draft, Team, team_draft};
 use marquee_proto::methods::experiment::UPDATE_EXPERIMENT;
 use marquee_proto::v1::recommend_request::Subject;
-use marquee_proto::{MAX_KEY_BYTES, is_key, v1};
+use marquee_proto::{is_key, v1};
 
 use super::{ApiError, Asker};
 use crate::experiments::{Applied, Asked, Experiments, Exposure, Overrides, Retrieval, Shadow, coins};
@@ -213,14 +213,8 @@ fn unit(request: &v1::RecommendRequest) -> Result<Option<UserId>, ApiError> {
             Err(ApiError::invalid("unit_key", "must be absent where the request names its user"))
         }
         Some(Subject::UserId(user_id)) => Ok(Some(user_id)),
-        Some(Subject::History(_)) if !key.is_empty() => {
-            let described = || format!("must have 1 to {MAX_KEY_BYTES} bytes");
-            if is_key(key) {
-                Ok(Some(user_of_key(key)))
-            } else {
-                Err(ApiError::invalid("unit_key", described()))
-            }
-        }
+        Some(Subject::History(_)) if is_key(key) => Ok(Some(user_of_key(key))),
+        Some(Subject::History(_)) if !key.is_empty() => Err(ApiError::no_key("unit_key")),
         Some(Subject::History(_) | Subject::UserKey(_)) | None => Ok(None),
     }
 }

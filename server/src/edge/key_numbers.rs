@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use marquee_core::domain::{MovieId, UserId};
-use marquee_proto::{Keyed, MAX_KEY_BYTES, Names, Numbers, Validate, is_key};
+use marquee_proto::{Keyed, Names, Numbers, Validate, is_key};
 use tonic::Request;
 
 use super::{ApiError, Asker, checked};
@@ -208,8 +208,7 @@ impl<'a> Found<'a> {
     /// Whether the text may be a key; remembers it as a fault if not.
     fn is_key(&mut self, field: &'static str, index: Option<usize>, text: &str) -> bool {
         if !is_key(text) && self.fault.is_none() {
-            let described = format!("must have 1 to {MAX_KEY_BYTES} bytes");
-            self.fault = Some(ApiError::invalid(self.path(field, index), described));
+            self.fault = Some(ApiError::no_key(self.path(field, index)));
         }
         is_key(text)
     }

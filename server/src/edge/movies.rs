@@ -6,7 +6,7 @@ use marquee_core::attributes::{Attribute, AttributeValue, attributes};
 use marquee_core::domain::{MovieId, MovieRecord, NameError, imdb_number};
 use marquee_proto::v1::attribute::Value;
 use marquee_proto::v1::import_movies_request::Movie;
-use marquee_proto::{MAX_KEY_BYTES, is_key, v1};
+use marquee_proto::{is_key, v1};
 use prost_types::FieldMask;
 
 use super::ApiError;
@@ -29,7 +29,7 @@ pub(super) fn record(movie: &v1::ImportMoviesRequest) -> Result<MovieRecord, Api
         Some(Movie::MovieId(movie_id)) => (*movie_id, None),
         Some(Movie::MovieKey(key)) if is_key(key) => (UNNUMBERED, Some(key.clone())),
         Some(Movie::MovieKey(_)) | None => {
-            return Err(ApiError::invalid("movie_key", format!("must have 1 to {MAX_KEY_BYTES} bytes")));
+            return Err(ApiError::no_key("movie_key"));
         }
     };
     let mut record = MovieRecord { movie_id, tmdb: movie.tmdb_id, key, ..MovieRecord::default() };

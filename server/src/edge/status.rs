@@ -8,7 +8,7 @@ use std::time::Duration;
 use marquee_core::domain::{MovieId, UserId};
 use marquee_core::text::{list, printable};
 use marquee_engine::{EngineError, ModelSetError};
-use marquee_proto::{DOMAIN, INVALID_FIELD, UNDECODABLE, Violation, v1};
+use marquee_proto::{DOMAIN, INVALID_FIELD, MAX_KEY_BYTES, UNDECODABLE, Violation, v1};
 use marquee_store::StoreError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -330,6 +330,11 @@ impl ApiError {
     /// One bad field.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { field: field.into(), description: description.into() }])
+    }
+
+    /// A field that is no key of a caller's.
+    pub(super) fn no_key(field: impl Into<String>) -> Self {
+        Self::invalid(field, format!("must have 1 to {MAX_KEY_BYTES} bytes"))
     }
 
     /// The fields at fault, if any are.

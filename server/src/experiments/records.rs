@@ -1,7 +1,7 @@
 //! What is recorded of answers: what was said, how long that took, and what a model in the shadow said beside it.
 //!
-//! Each is a document of its user, once an hour for each experiment and arm, merged answers once a minute, for twice the window. Metrics of answers are made
-//! of them; all are removed with the user.
+//! Each is a document of its user, once an hour for each experiment and arm, merged answers once a minute, for twice the
+//! window. Metrics of answers are made of them; all are removed with the user.
 
 use marquee_core::domain::{MovieId, TimeMs, UserId};
 use marquee_experiments::{Amount, kendall, overlap};
